@@ -17,6 +17,7 @@ __all__ = [
     "LogUnavailable",
     "OutboxFull",
     "PlancastError",
+    "SnapshotUnreadable",
 ]
 
 
@@ -64,3 +65,12 @@ class LogFull(LogError):
 
 class LogMisconfigured(LogError):
     """The log refuses for a reason only its operator can change: password, rights, version, wrong data at the key."""
+
+
+class SnapshotUnreadable(PlancastError):
+    """These bytes are no snapshot this code can read; with `newer`, because newer code wrote them."""
+
+    def __init__(self, problem: str, newer: bool = False) -> None:
+        super().__init__(f"this snapshot can't be read: {problem}")
+        self.problem = problem
+        self.newer = newer

@@ -21,8 +21,10 @@ from broadcasters.errors import InvalidEvent, InvalidPlanId
 
 __all__ = [
     "EVENTS",
+    "MAX_DEPTH",
     "MAX_EVENT_BYTES",
     "PLAN_ENDED",
+    "PLAN_ID",
     "AgentMessage",
     "Artifact",
     "InputKind",
@@ -30,6 +32,7 @@ __all__ = [
     "InputResponse",
     "MessageType",
     "PlanEvent",
+    "PlanId",
     "PlanStatus",
     "PlanUpdate",
     "StepStatus",
@@ -81,13 +84,19 @@ def timestamp(value: datetime | str | None = None) -> str:
         raise ValueError("neither a datetime nor an RFC 3339 string")
     if value.utcoffset() is None:
         raise ValueError("a datetime without a time zone says no moment; give it one, e.g. datetime.now(UTC)")
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this moment is before the year 1 or after 9999") from None
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
     """`value` as plain JSON, or a ValueError that says which part of it has no place in JSON."""
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _encodable(value, path)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**64:
             raise ValueError(f"{path or 'value'}: an integer beyond 64 bits; send it as a string")
@@ -103,16 +112,29 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"{path or 'value'}: the key {key!r} is not a string")
+            _encodable(key, path)
             plain[key] = _json_value(item, f"{path}.{key}" if path else key, depth + 1)
         return plain
     if isinstance(value, list | tuple):
         return [_json_value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, datetime):
-        return timestamp(value)
+        try:
+            return timestamp(value)
+        except ValueError as error:
+            raise ValueError(f"{path or 'value'}: {error}") from None
     raise ValueError(f"{path or 'value'}: a {type(value).__name__} has no place in JSON")
 
 
-Moment = Annotated[str, BeforeValidator(timestamp)]
+def _encodable(text: str, path: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{path or 'value'}: half of a surrogate pair; such text can't be sent") from None
+    return text
+
+
+Moment = Annotated[str, BeforeValidator(timestamp), Field(json_schema_extra={"format": "date-time"})]
 Json = Annotated[Any, BeforeValidator(_json_value)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_value)]
 PlanId = Annotated[str, Field(pattern=PLAN_ID)]
@@ -275,7 +297,7 @@ def parse(payload: bytes) -> PlanEvent | None:
         envelope = json.loads(payload)
         cls = EVENTS.get(envelope["type"])
         return build(cls, envelope["data"]) if cls else None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InvalidEvent):
             raise
         raise InvalidEvent("event", "not a JSON object of type, id and data") from None

@@ -12,18 +12,18 @@ L5  Read gives what is stored after an offset: neighbours from there on, in orde
     empty page while there is more. With it, in one consistent view: lineage, head and floor.
 L6  Watch. When `watch` has returned, every later append reaches the watcher, in order per append, or else the watcher
     is told that the tail was lost, and again when it stands (`resumed`); in between anything may be missing, and a
-    message may be lost even without notice: whoever needs all of them compares offsets and reads. A watcher is called in the
-    event loop, quickly, and never raises. It may be told of an event twice.
+    message may be lost even without notice: whoever needs all of them compares offsets and reads. A watcher is called
+    in the event loop, quickly, and never raises. It may be told of an event twice.
 L7  Lineage. Every event belongs to an epoch. When the log's server was replaced or restarted, the next append begins a
     new epoch, and the lineage says at which offset the old one ended. When the log was lost (or the plan deleted) and
     begun again, it has a fresh lineage that contains no older epoch.
 L8  Bounded. A checkpoint (the snapshot at an offset) is kept with the plan; the newest one wins. Only what a checkpoint
     covers is ever trimmed: `floor` never passes the checkpoint's offset, and offsets keep counting.
-L9  Index. Plans are found by owner, by label, and all of them, the last active first. A plan is in the index before its first
-    append returns.
+L9  Index. Plans are found by owner, by label, and all of them, the last active first. A plan is in the index before its
+    first append returns.
 L10 Nothing is created by reading, and a plan nobody appended to has the head `(Lineage(), 0, 0)`.
-L11 Errors. `LogUnavailable`: may be tried again, and it is unknown whether it was stored (L3 makes the repetition safe).
-    `LogFull`, `LogMisconfigured`: was not stored. Plan ids are checked before anything is sent. No log retries an
+L11 Errors. `LogUnavailable`: may be tried again, and it is unknown whether it was stored (L3 makes the repetition
+    safe). `LogFull`, `LogMisconfigured`: was not stored. Plan ids are checked before anything is sent. No log retries an
     append by itself: its caller does, under L3.
 """
 

@@ -1,0 +1,29 @@
+#!lua flags=no-writes
+-- One consistent view of a plan: what follows an offset, and where its log stands.
+-- KEYS  log, meta
+-- ARGV  after, at most so many events, about so many bytes
+-- Answers {epoch, lineage, head, floor, offset of the first payload, payload, payload …}, or {} when there is no plan.
+local log, limit, room = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local m = redis.call('HMGET', KEYS[2], 'epoch', 'lineage', 'offset', 'floor')
+if not m[1] then return {} end
+local head, floor = tonumber(m[3]), tonumber(m[4] or 0)
+local at = math.max(tonumber(ARGV[1]), floor)
+local page = {m[1], m[2] or '', head, floor, at + 1}
+local count, bytes, want = 0, 0, 16
+
+while at < head and count < limit and (count == 0 or bytes < room) do
+  local found = redis.call('XRANGE', log, at + 1, '+', 'COUNT', math.min(want, limit - count))
+  if #found == 0 and redis.call('EXISTS', log) == 0 then return {} end
+  if #found == 0 or found[1][1] ~= (at + 1) .. '-0' or found[#found][1] ~= (at + #found) .. '-0' then
+    return redis.error_reply('HOLE after offset ' .. at)
+  end
+  for i = 1, #found do
+    local payload = found[i][2][2]
+    if count > 0 and bytes + #payload > room then return page end
+    count, bytes = count + 1, bytes + #payload
+    page[5 + count] = payload
+  end
+  at = at + #found
+  want = math.ceil((room - bytes) * count / math.max(bytes, 1)) + 1
+end
+return page

@@ -1,0 +1,21 @@
+#!lua flags=no-writes
+-- Which of the commands that the log needs may this user not run? ARGV: a plan's name of keys up to the last part, a
+-- name in the index. Answers their names.
+local plan, index = ARGV[1], ARGV[2]
+local needed = {
+  {'xadd', plan .. 'log', '*', 'e', ''}, {'xrange', plan .. 'log', '-', '+'}, {'xtrim', plan .. 'log', 'MINID', '0'},
+  {'hmget', plan .. 'meta', 'x'}, {'hset', plan .. 'meta', 'x', ''}, {'hget', plan .. 'keys', 'x'},
+  {'hgetall', plan .. 'meta'}, {'hdel', plan .. 'meta', 'x'}, {'hlen', plan .. 'meta'},
+  {'del', plan .. 'log'}, {'type', plan .. 'log'}, {'unlink', plan .. 'log'}, {'exists', plan .. 'log'}, {'expire', plan .. 'log', '1'},
+  {'pexpire', plan .. 'log', '1'}, {'persist', plan .. 'log'}, {'pttl', plan .. 'meta'},
+  {'get', plan .. 'checkpoint'}, {'set', plan .. 'checkpoint', ''},
+  {'spublish', plan .. 'live', ''}, {'ssubscribe', plan .. 'live'}, {'sunsubscribe', plan .. 'live'},
+  {'zadd', index, '0', ''}, {'zrange', index, '0', '0'}, {'zrem', index, ''},
+  {'zremrangebyscore', index, '0', '0'}, {'expire', index, '1'},
+  {'time'}, {'info'}, {'ping'}, {'wait', '0', '0'},
+}
+local missing = {}
+for _, command in ipairs(needed) do
+  if not redis.acl_check_cmd(unpack(command)) then missing[#missing + 1] = command[1] end
+end
+return missing

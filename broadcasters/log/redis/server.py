@@ -1,0 +1,90 @@
+"""Who a server is, and whether the log can keep its promises on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from broadcasters.errors import LogMisconfigured, LogUnavailable
+from broadcasters.log.contract import Durability
+from broadcasters.log.redis.link import RedisLink
+from broadcasters.log.redis.refusals import Refused, meaning
+
+__all__ = ["Server", "identity_in", "meet"]
+
+OLDEST_VERSION: Final = 7
+_FSYNC: Final[Mapping[str, Durability]] = {"always": "disk", "everysec": "second"}
+_QUESTION: Final = ("INFO", "replication")
+
+
+class Server(NamedTuple):
+    """A master, as it was when a link to it was opened."""
+
+    identity: str
+    """Its run and its replication history: other than before once it was restarted, replaced or promoted."""
+    durability: Durability
+
+
+async def meet(link: RedisLink) -> Server:
+    """Make sure that this is a master that serves, and begin the link's beat, which ends it when it is so no more.
+
+    `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this one, or not now.
+    """
+    try:
+        answer = await link.call("INFO", "server", "replication", "memory", "persistence")
+        info = _facts(answer)
+        _check(link, info)
+        server = Server(identity_in(answer), await _durability(link, info))
+    except Refused as refused:
+        raise meaning(refused, f"asking the server at {link.address} who it is") from None
+    replid = info["master_replid"]
+    link.beat(_QUESTION, lambda answer: _verdict(_facts(answer), replid))
+    return server
+
+
+def _facts(info: bytes | str) -> Mapping[str, str]:
+    text = info.decode() if isinstance(info, bytes) else info
+    pairs = (line.partition(":") for line in text.splitlines())
+    return defaultdict(str, {name: value for name, _, value in pairs if value})
+
+
+def identity_in(answer: bytes | str) -> str:
+    """The identity that an answer to INFO server replication tells."""
+    info = _facts(answer)
+    return f"{info['run_id']} {info['master_replid']}"
+
+
+def _check(link: RedisLink, info: Mapping[str, str]) -> None:
+    version = info["redis_version"]
+    if int(version.partition(".")[0] or 0) < OLDEST_VERSION:
+        raise LogMisconfigured(f"Redis at {link.address} is version {version}; {OLDEST_VERSION}.0 or newer is needed")
+    if info["loading"] == "1":
+        raise LogUnavailable(f"Redis at {link.address} is still loading its data")
+    if info["role"] != "master":
+        raise LogUnavailable(f"Redis at {link.address} is a replica of {info['master_host']}, not the master")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise LogMisconfigured(
+            f"Redis at {link.address} has maxmemory-policy {policy}: it would silently drop plans when memory is short;"
+            " set it to noeviction"
+        )
+
+
+async def _durability(link: RedisLink, info: Mapping[str, str]) -> Durability:
+    if info["aof_enabled"] != "1":
+        return "memory"
+    try:
+        answer: Any = await link.call("CONFIG", "GET", "appendfsync")
+    except Refused:
+        return "second"  # the server's default, when we may not ask
+    return _FSYNC.get(answer[b"appendfsync"].decode(), "memory")
+
+
+def _verdict(info: Mapping[str, str], replid: str) -> str | None:
+    """Why a link to this server is of no use any more, if so."""
+    if info["role"] != "master":
+        return "it is a replica by now"
+    if info["master_replid"] != replid:
+        return "its replication history began anew"
+    return None

@@ -1,0 +1,253 @@
+"""A snapshot taken apart, to be changed many times and put together once; and what it leaves out to stay small.
+
+What is said and made (messages, tool calls, artifacts, answered inputs) has a weight, and together it stays within a
+limit. Beyond it the oldest goes: first what agents thought and did (messages of these types, and tool calls that
+ended), then the rest, and what is still under way only when nothing else is left. Steps, pending inputs and what is
+said of the plan itself are neither weighed nor left out.
+
+The weight is counted the same in every language, and what is encoded is never longer than it: a string is as heavy as
+its JSON text is long in UTF-8 bytes; a number weighs 24; true, false and null 5; an array or object 2, and 1 for each
+element, and in an object each key as a string and 1 more. Of a part of a snapshot, each field that isn't null weighs
+20 besides its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar, cast
+
+from pydantic_core import to_json
+
+from broadcasters.events import PLAN_ENDED, PlanStatus
+from broadcasters.snapshot_model import (
+    ArtifactState,
+    InputState,
+    MessageState,
+    Snapshot,
+    State,
+    ToolCallState,
+)
+
+__all__ = ["WEIGHT_LIMIT", "Draft", "text_weight", "weight_of"]
+
+WEIGHT_LIMIT: Final = 768 * 1024
+"""So that a snapshot is about 1 MiB at most, with room for its steps."""
+
+S = TypeVar("S", bound=State)
+Weighed = MessageState | ToolCallState | InputState | ArtifactState
+
+
+def text_weight(text: str) -> int:
+    """What text weighs inside a string: the parts of a message weigh as much as the whole."""
+    return len(to_json(text)) - 2
+
+
+def weight_of(value: Any) -> int:
+    """What a value of a field weighs; null, as a field, weighs nothing, for it is left out."""
+    if isinstance(value, str):
+        return len(to_json(value))
+    if value is None or isinstance(value, bool):
+        return 5
+    if isinstance(value, int | float):
+        return 24
+    if isinstance(value, dict):
+        pairs = cast("dict[str, Any]", value).items()
+        return 2 + sum(weight_of(key) + weight_of(item) + 2 for key, item in pairs)
+    return 2 + sum(weight_of(item) + 1 for item in value)
+
+
+def _field(value: Any) -> int:
+    return 0 if value is None else 20 + weight_of(value)
+
+
+def _item(item: State) -> int:
+    return 2 + sum(_field(value) for _, value in item)
+
+
+class Draft:
+    """Parts by id, in order of first mention. Parts are frozen: changing one puts another in its place."""
+
+    def __init__(self, snapshot: Snapshot, limit: int) -> None:
+        self._from = snapshot
+        self._limit = limit
+        self.offset = snapshot.offset
+        self.status: PlanStatus = snapshot.status
+        self.title = snapshot.title
+        self.content = snapshot.content
+        self.progress = snapshot.progress
+        self.owner = snapshot.owner
+        self.labels = snapshot.labels
+        self.created_at = snapshot.created_at
+        self.updated_at = snapshot.updated_at
+        self.ended_at = snapshot.ended_at
+        self.result = snapshot.result
+        self.data = snapshot.data
+        self.steps = {step.step_id: step for step in snapshot.steps}
+        self.messages = {message.message_id: message for message in snapshot.messages}
+        self.tool_calls = {call.call_id: call for call in snapshot.tool_calls}
+        self.inputs = {request.request_id: request for request in snapshot.inputs}
+        self.artifacts = {artifact.artifact_id: artifact for artifact in snapshot.artifacts}
+        self._streaming = {message.message_id for message in snapshot.messages if message.streaming}
+        self._parts: dict[str, list[str]] = {}
+        self._omitted = snapshot.omitted
+        self._weight = snapshot.weight
+
+    @property
+    def ended(self) -> bool:
+        return self.status in PLAN_ENDED
+
+    # messages
+
+    def free_message_id(self, offset: int) -> str:
+        """The id of a message that was given none."""
+        message_id = f"@{offset}"
+        while message_id in self.messages:
+            message_id = "@" + message_id
+        return message_id
+
+    def put_message(self, message: MessageState) -> None:
+        """A message as it begins, or begins anew."""
+        if message.message_id in self._parts:
+            self.messages[message.message_id] = self._joined(message.message_id)
+        self._put(self.messages, message.message_id, message)
+        if message.streaming:
+            self._streaming.add(message.message_id)
+        else:
+            self._streaming.discard(message.message_id)
+
+    def add_text(self, message: MessageState, text: str) -> None:
+        """More of a message. Parts are joined once, when the draft is finished: a long message costs no more."""
+        parts = self._parts.get(message.message_id)
+        if parts is None:
+            parts = self._parts[message.message_id] = [message.content]
+        parts.append(text)
+        self._weight += text_weight(text)
+
+    def change_message(self, message: MessageState, **changes: Any) -> None:
+        """Change anything but the content."""
+        self._change(self.messages, message.message_id, changes)
+        if changes.get("streaming") is False:
+            self._streaming.discard(message.message_id)
+
+    def close_messages(self) -> None:
+        """Nothing more is expected of any message."""
+        for message_id in list(self._streaming):
+            self.change_message(self.messages[message_id], streaming=False)
+
+    # everything else
+
+    def put_tool_call(self, call: ToolCallState) -> None:
+        self._put(self.tool_calls, call.call_id, call)
+
+    def change_tool_call(self, call: ToolCallState, **changes: Any) -> None:
+        self._change(self.tool_calls, call.call_id, changes)
+
+    def put_artifact(self, artifact: ArtifactState) -> None:
+        self._put(self.artifacts, artifact.artifact_id, artifact)
+
+    def answer(self, answered: InputState) -> None:
+        """From here on it may be left out."""
+        self.inputs[answered.request_id] = answered
+        self._weight += _item(answered)
+
+    def count_omitted(self, kind: str) -> None:
+        self._omitted = self._omitted.model_copy(update={kind: getattr(self._omitted, kind) + 1})
+
+    def _put(self, parts: dict[str, S], key: str, part: S) -> None:
+        old = parts.get(key)
+        if old is not None:
+            self._weight -= _item(old)
+        self._weight += _item(part)
+        parts[key] = part
+
+    def _change(self, parts: dict[str, S], key: str, changes: dict[str, Any]) -> None:
+        old = parts[key]
+        for name, value in changes.items():
+            self._weight += _field(value) - _field(getattr(old, name))
+        parts[key] = old.model_copy(update=changes)
+
+    # staying small
+
+    def lighten(self) -> None:
+        """Called after each event, so that where a fold was cut makes no difference. Once it is too much, an eighth
+        goes at once: to look for the oldest each time would cost too much."""
+        if self._weight <= self._limit:
+            return
+        enough = self._limit - self._limit // 8
+        for rank in range(3):
+            leaving = sorted((part for part in self._weighed() if _rank(part) == rank), key=lambda part: part.offset)
+            for part in leaving:
+                if self._weight <= enough:
+                    return
+                self._leave_out(part)
+
+    def _weighed(self) -> Iterator[Weighed]:
+        yield from self.messages.values()
+        yield from self.tool_calls.values()
+        yield from self.artifacts.values()
+        yield from (request for request in self.inputs.values() if request.answered_at is not None)
+
+    def _leave_out(self, part: Weighed) -> None:
+        match part:
+            case MessageState():
+                part = self._joined(part.message_id)
+                del self.messages[part.message_id]
+                self._streaming.discard(part.message_id)
+                self.count_omitted("messages")
+            case ToolCallState():
+                del self.tool_calls[part.call_id]
+                self.count_omitted("tool_calls")
+            case ArtifactState():
+                del self.artifacts[part.artifact_id]
+                self.count_omitted("artifacts")
+            case InputState():
+                del self.inputs[part.request_id]
+                self.count_omitted("inputs")
+        self._weight -= _item(part)
+
+    def _joined(self, message_id: str) -> MessageState:
+        message = self.messages[message_id]
+        parts = self._parts.pop(message_id, None)
+        return message.model_copy(update={"content": "".join(parts)}) if parts else message
+
+    # the end
+
+    def finish(self) -> Snapshot:
+        for message_id in list(self._parts):
+            self.messages[message_id] = self._joined(message_id)
+        return self._from.model_copy(
+            update={
+                "offset": self.offset,
+                "status": self.status,
+                "title": self.title,
+                "content": self.content,
+                "progress": self.progress,
+                "owner": self.owner,
+                "labels": self.labels,
+                "created_at": self.created_at,
+                "updated_at": self.updated_at,
+                "ended_at": self.ended_at,
+                "result": self.result,
+                "data": self.data,
+                "steps": tuple(self.steps.values()),
+                "messages": tuple(self.messages.values()),
+                "tool_calls": tuple(self.tool_calls.values()),
+                "inputs": tuple(self.inputs.values()),
+                "artifacts": tuple(self.artifacts.values()),
+                "omitted": self._omitted,
+                "weight": self._weight,
+            }
+        )
+
+
+def _rank(part: Weighed) -> int:
+    """What goes first when it is too much: 0, then 1, then 2."""
+    match part:
+        case MessageState():
+            if part.streaming:
+                return 2
+            return 0 if part.message_type in ("thinking", "action") else 1
+        case ToolCallState():
+            return 2 if part.phase == "started" else 0
+        case ArtifactState() | InputState():
+            return 1

@@ -1,0 +1,203 @@
+"""The shape of a snapshot, and its bytes.
+
+A snapshot is a plan folded from its events up to an offset: all that is needed to draw its page, and to fold on from
+there. Its JSON is the same in every language that folds; what is null is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from broadcasters.errors import SnapshotUnreadable
+from broadcasters.events import InputKind, MessageType, PlanStatus, StepStatus, ToolPhase
+
+__all__ = [
+    "SNAPSHOT_VERSION",
+    "ArtifactState",
+    "AttemptState",
+    "InputState",
+    "MessageState",
+    "Omitted",
+    "Snapshot",
+    "State",
+    "StepState",
+    "ToolCallState",
+    "decode",
+    "empty",
+    "encode",
+]
+
+SNAPSHOT_VERSION: Final = 1
+"""Rises when older code could not go on from a newer snapshot; a field more is no such reason."""
+
+Moment: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class State(BaseModel):
+    """A part of a snapshot. It is never changed, nor is anything inside its data: a fold makes new ones."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
+
+
+class AttemptState(State):
+    """An earlier attempt at a step, which is over."""
+
+    attempt: int
+    status: StepStatus
+    content: str | None = None
+    started_at: Moment | None = None
+    ended_at: Moment
+    duration_ms: int | None = None
+
+
+class StepState(State):
+    """A step. Status, content, progress, times and data are those of the current attempt."""
+
+    step_id: str
+    offset: int
+    title: str | None = None
+    status: StepStatus = "pending"
+    content: str | None = None
+    progress: float | None = None
+    agent_name: str | None = None
+    needs: tuple[str, ...] | None = None
+    attempt: int = 1
+    max_attempts: int | None = None
+    attempts: tuple[AttemptState, ...] = ()
+    """The attempts before the current one, oldest first."""
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    duration_ms: int | None = None
+    data: dict[str, Any] | None = None
+
+
+class MessageState(State):
+    """A line of the conversation. While `streaming`, more of it may come."""
+
+    message_id: str
+    offset: int
+    at: Moment
+    agent_name: str
+    content: str
+    message_type: MessageType
+    step_id: str | None = None
+    streaming: bool = False
+    error: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class ToolCallState(State):
+    """A tool in use (phase `started`), or used."""
+
+    call_id: str
+    offset: int
+    tool_name: str
+    agent_name: str
+    phase: ToolPhase
+    arguments: Any = None
+    result: Any = None
+    step_id: str | None = None
+    started_at: Moment
+    ended_at: Moment | None = None
+
+
+class InputState(State):
+    """What the plan asks a person; pending until `answered_at` is there (the answer itself may be null)."""
+
+    request_id: str
+    offset: int
+    at: Moment
+    kind: InputKind
+    prompt: str
+    options: tuple[Any, ...] | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    step_id: str | None = None
+    agent_name: str | None = None
+    expires_at: Moment | None = None
+    answer: Any = None
+    by: str | None = None
+    answered_at: Moment | None = None
+
+
+class ArtifactState(State):
+    """Something made, in its newest version."""
+
+    artifact_id: str
+    offset: int
+    at: Moment
+    name: str
+    mime_type: str
+    url: str | None = None
+    data: Any = None
+    step_id: str | None = None
+
+
+class Omitted(State):
+    """How much the snapshot leaves out to stay small. The log may still have it."""
+
+    messages: int = 0
+    tool_calls: int = 0
+    artifacts: int = 0
+    inputs: int = 0
+    attempts: int = 0
+
+
+class Snapshot(State):
+    """A plan, folded from its events up to `offset`. Steps, messages and so on are in order of first mention, and
+    the `offset` of each is that of its first mention."""
+
+    version: Literal[1] = SNAPSHOT_VERSION
+    plan_id: str
+    offset: int = 0
+    status: PlanStatus = "pending"
+    title: str | None = None
+    content: str | None = None
+    progress: float | None = None
+    owner: str | None = None
+    labels: tuple[str, ...] = ()
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    ended_at: Moment | None = None
+    result: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    steps: tuple[StepState, ...] = ()
+    messages: tuple[MessageState, ...] = ()
+    tool_calls: tuple[ToolCallState, ...] = ()
+    inputs: tuple[InputState, ...] = ()
+    artifacts: tuple[ArtifactState, ...] = ()
+    omitted: Omitted = Omitted()
+    weight: int = 0
+    """What everything weighs that may be left out; see `snapshot_draft`."""
+
+
+def empty(plan_id: str) -> Snapshot:
+    """The plan before its first event."""
+    return Snapshot(plan_id=plan_id)
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The snapshot as a JSON object, without a line break."""
+    return snapshot.__pydantic_serializer__.to_json(snapshot, exclude_none=True, by_alias=True)
+
+
+def decode(data: bytes) -> Snapshot:
+    """A snapshot back from its bytes, or `SnapshotUnreadable` that says why not."""
+    try:
+        return Snapshot.model_validate_json(data)
+    except ValidationError as error:
+        version = _version(data)
+        if version > SNAPSHOT_VERSION:
+            problem = f"it has version {version}, and this code reads {SNAPSHOT_VERSION}: update this program"
+            raise SnapshotUnreadable(problem, newer=True) from None
+        raise SnapshotUnreadable(f"it is damaged ({error.error_count()} faults in {len(data):,} bytes)") from None
+
+
+def _version(data: bytes) -> int:
+    try:
+        version = json.loads(data)["version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return version if isinstance(version, int) else 0

@@ -1,0 +1,53 @@
+"""A real log with weather before it, and broadcasters that speak through it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from broadcasters import Broadcaster
+from broadcasters.log import log_of
+from tests.broadcasters.weather import WeatherLog
+
+
+@pytest.fixture
+def log_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'plans.db'}"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest_asyncio.fixture
+async def log(log_url: str) -> AsyncIterator[WeatherLog]:
+    log = WeatherLog(log_of(log_url))
+    await log.open()
+    yield log
+    log.gate.set()
+    await log.calm()
+    await log.close()
+
+
+@pytest_asyncio.fixture
+async def b(log: WeatherLog) -> AsyncIterator[Broadcaster]:
+    """Patient: nothing said through it meets its deadline."""
+    async with Broadcaster(log=log, producer="tester") as broadcaster:
+        yield broadcaster
+        log.gate.set()
+
+
+@pytest_asyncio.fixture
+async def hasty(log: WeatherLog) -> AsyncIterator[Broadcaster]:
+    """Its deadline is met soon, and it has room for four events."""
+    async with Broadcaster(log=log, producer="hasty", deadline=0.2, max_events=4) as broadcaster:
+        yield broadcaster
+        log.gate.set()

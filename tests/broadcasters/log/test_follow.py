@@ -1,0 +1,398 @@
+"""`follow` tells one plan's story without hole or duplicate, whatever the tail does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import pytest_asyncio
+
+from broadcasters.errors import LogMisconfigured, LogUnavailable
+from broadcasters.log import follow as followed
+from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog, Watch, Watcher
+from broadcasters.log.follow import Broken, Interrupted, Item, Resumed, Told, follow
+from broadcasters.log.sqlite import SqliteLog
+from broadcasters.position import Position
+from tests.contract.saying import Producer, texts_of
+
+DEADLINE_S = 20.0
+SOON_S = 0.05
+"""The slow beat in tests that wait for it."""
+
+
+class Capricious(SqliteLog):
+    """The embedded log with weather of ours: its tail can keep events back, and reading can fail."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.untold: set[str] = set()
+        self.refuse: Exception | None = None
+        self.reads = 0
+        self.watchers: list[Watcher] = []
+        self.watches = 0
+        self._asked = asyncio.Event()
+
+    async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
+        self.watchers.append(watcher)
+        self.watches += 1
+        return _Counted(self, await super().watch(plan_id, _Through(self, watcher)))
+
+    async def until_read(self, times: int = 1) -> None:
+        while self.reads < times:
+            self._asked.clear()
+            await self._asked.wait()
+
+    async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
+        self.reads += 1
+        self._asked.set()
+        if self.refuse:
+            raise self.refuse
+        return await super().read(plan_id, after, limit, max_bytes)
+
+    async def heads(self, plan_ids: Collection[str]) -> Mapping[str, Head]:
+        if self.refuse:
+            raise self.refuse
+        return await super().heads(plan_ids)
+
+
+class _Counted(Watch):
+    def __init__(self, log: Capricious, watch: Watch) -> None:
+        self._log = log
+        self._watch = watch
+
+    async def close(self) -> None:
+        await self._watch.close()
+        self._log.watches -= 1
+
+
+class _Through:
+    """A watcher that hears only what the weather lets through."""
+
+    def __init__(self, log: Capricious, watcher: Watcher) -> None:
+        self._log = log
+        self._watcher = watcher
+
+    def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
+        for offset, payload in enumerate(payloads, first):
+            if not self._log.untold.intersection(texts_of([payload])):
+                self._watcher.arrived(epoch, offset, [payload])
+
+    def lost(self) -> None:
+        self._watcher.lost()
+
+    def resumed(self) -> None:
+        self._watcher.resumed()
+
+    def deleted(self) -> None:
+        self._watcher.deleted()
+
+
+@pytest_asyncio.fixture
+async def plans(tmp_path: Path) -> AsyncIterator[Capricious]:
+    log = Capricious(f"sqlite:///{tmp_path / 'plans.db'}")
+    await log.open()
+    yield log
+    await log.close()
+
+
+class Following:
+    """A follower in a task of its own, and what it was told."""
+
+    def __init__(
+        self, log: PlanLog, after: Position | Literal["start", "now"] = "start", beat_s: float = 1000.0
+    ) -> None:
+        self.items: list[Item] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self._more = asyncio.Event()
+        self._log, self._after, self._beat_s = log, after, beat_s
+
+    async def __aenter__(self) -> Following:
+        self.task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def _run(self) -> None:
+        try:
+            async with aclosing(follow(self._log, "plan-1", self._after, beat_s=self._beat_s)) as story:
+                async for item in story:
+                    self.items.append(item)
+                    self._more.set()
+                    await self.go.wait()
+        finally:
+            self._more.set()
+
+    @property
+    def texts(self) -> list[str]:
+        return texts_of([item.payload for item in self.items if isinstance(item, Told)])
+
+    @property
+    def offsets(self) -> list[int]:
+        return [item.position.offset for item in self.items if isinstance(item, Told)]
+
+    def of(self, kind: type[Item]) -> list[Item]:
+        return [item for item in self.items if isinstance(item, kind)]
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not done():
+                    self._more.clear()
+                    if self.task.done():
+                        await self.task
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"only told {self.items}") from None
+
+    async def until_text(self, text: str) -> None:
+        await self.until(lambda: text in self.texts)
+
+
+async def test_it_tells_what_is_retained_and_then_what_is_appended(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a", "b").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("b")
+        last = await producer.batch("c", "d").to(plans)
+        await following.until_text("d")
+    assert following.texts == ["a", "b", "c", "d"]
+    assert following.offsets == [1, 2, 3, 4]
+    assert {type(item) for item in following.items} == {Told}
+    assert following.items[-1] == Told(Position(last.epoch, 4), following.of(Told)[-1].payload)  # type: ignore[union-attr]
+
+
+async def test_from_now_on_it_tells_only_what_is_new(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("old").to(plans)
+    async with Following(plans, "now") as following:
+        await plans.until_read()
+        await producer.batch("new").to(plans)
+        await following.until_text("new")
+    assert following.texts == ["new"]
+
+
+async def test_from_a_position_it_tells_what_follows(plans: Capricious) -> None:
+    appended = await Producer("plan-1").batch(*"abcde").to(plans)
+    async with Following(plans, Position(appended.epoch, 3)) as following:
+        await following.until_text("e")
+    assert following.texts == ["d", "e"]
+
+
+async def test_it_waits_for_a_plan_that_nobody_has_begun(plans: Capricious) -> None:
+    async with Following(plans) as following:
+        await plans.until_read()
+        await Producer("plan-1").batch("a").to(plans)
+        await following.until_text("a")
+    assert following.items == following.of(Told)
+
+
+async def test_it_reads_a_long_story_page_by_page(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    texts = [str(i) for i in range(1200)]
+    for start in range(0, 1200, 200):
+        await producer.batch(*texts[start : start + 200]).to(plans)
+    async with Following(plans) as following:
+        await following.until_text("1199")
+    assert following.texts == texts
+    assert plans.reads >= 3
+
+
+async def test_at_the_head_it_goes_by_the_tail_and_reads_nothing(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("0").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("0")
+        before = plans.reads
+        for i in range(1, 50):
+            await producer.batch(f"{i}").to(plans)
+        await following.until_text("49")
+    assert following.texts == [str(i) for i in range(50)]
+    assert plans.reads == before
+
+
+async def test_a_lost_message_is_found_on_the_slow_beat(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans, beat_s=SOON_S) as following:
+        await following.until_text("a")
+        plans.untold = {"lost"}
+        await producer.batch("lost").to(plans)
+        await following.until_text("lost")
+    assert following.texts == ["a", "lost"]
+
+
+async def test_a_hole_is_read_from_the_log_when_the_next_message_shows_it(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("a")
+        plans.untold = {"lost"}
+        await producer.batch("lost").to(plans)
+        await producer.batch("shows it").to(plans)
+        await following.until_text("shows it")
+    assert following.texts == ["a", "lost", "shows it"]
+
+
+async def test_what_is_told_of_another_epoch_is_looked_up(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("a")
+        plans.watchers[0].arrived("ffffffff", 2, [b"of an epoch that is over"])
+        await plans.until_read(2)
+        await producer.batch("b").to(plans)
+        await following.until_text("b")
+    assert following.texts == ["a", "b"]
+
+
+async def test_what_is_told_twice_is_yielded_once(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    async with Following(plans) as following:
+        for i in range(5):
+            await producer.batch(f"{i}", f"{i}+").to(plans)
+            await following.until_text(f"{i}+")
+            page = await plans.read("plan-1", 0)
+            plans.watchers[0].arrived(page.head.lineage.epoch, page.first, page.payloads)
+        await producer.batch("last").to(plans)
+        await following.until_text("last")
+    assert following.offsets == list(range(1, 12))
+
+
+async def test_a_slow_consumer_costs_bounded_memory_and_loses_nothing(
+    plans: Capricious, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed, "HEARD_BYTES", 2000)
+    producer = Producer("plan-1")
+    async with Following(plans) as following:
+        await producer.batch("0").to(plans)
+        await following.until_text("0")
+        following.go.clear()
+        await producer.batch("1").to(plans)
+        await following.until_text("1")
+        before = plans.reads
+        for i in range(2, 100):
+            await producer.batch(f"{i}").to(plans)
+        following.go.set()
+        await following.until_text("99")
+    assert following.texts == [str(i) for i in range(100)]
+    assert plans.reads > before  # it had forgotten what it heard
+
+
+async def test_it_says_when_the_tail_was_lost_and_when_it_stands_again(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("a")
+        plans.watchers[0].lost()
+        await following.until(lambda: bool(following.of(Interrupted)))
+        plans.untold = {"missed"}
+        await producer.batch("missed").to(plans)
+        plans.watchers[0].resumed()
+        await following.until_text("missed")
+    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed, Told]
+
+
+async def test_a_short_interruption_is_said_too(plans: Capricious) -> None:
+    await Producer("plan-1").batch("a").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("a")
+        plans.watchers[0].lost()
+        plans.watchers[0].resumed()
+        await following.until(lambda: bool(following.of(Resumed)))
+    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed]
+
+
+async def test_a_log_that_can_not_be_read_is_asked_again(plans: Capricious, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followed, "AGAIN_S", 0.01)
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans, beat_s=SOON_S) as following:
+        await following.until_text("a")
+        plans.refuse = LogUnavailable("out of reach")
+        plans.untold = {"b"}
+        await producer.batch("b").to(plans)
+        await following.until(lambda: bool(following.of(Interrupted)))
+        await plans.until_read(plans.reads + 3)
+        plans.refuse = None
+        await following.until_text("b")
+    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed, Told]
+
+
+async def test_a_log_out_of_reach_at_the_beginning_raises(plans: Capricious) -> None:
+    plans.refuse = LogUnavailable("out of reach")
+    with pytest.raises(LogUnavailable):
+        await anext(follow(plans, "plan-1"))
+
+
+async def test_what_only_the_operator_can_change_raises(plans: Capricious) -> None:
+    await Producer("plan-1").batch("a").to(plans)
+    async with Following(plans, beat_s=SOON_S) as following:
+        await following.until_text("a")
+        plans.refuse = LogMisconfigured("no right to read")
+        with pytest.raises(LogMisconfigured):
+            await following.until_text("never")
+
+
+# --- continuity
+
+
+async def test_a_trimmed_place_is_broken_and_goes_on_from_the_checkpoint(plans: Capricious) -> None:
+    appended = await Producer("plan-1").batch(*"abcdef").to(plans)
+    checkpoint = Checkpoint(Position(appended.epoch, 4), b"what a to d made")
+    assert await plans.keep_checkpoint("plan-1", checkpoint, 0)
+    async with Following(plans, Position(appended.epoch, 2)) as following:
+        await following.until_text("f")
+    broken = following.items[0]
+    assert isinstance(broken, Broken)
+    assert (broken.reason, broken.checkpoint, broken.head.offset) == ("trimmed", checkpoint, 6)
+    assert following.texts == ["e", "f"]
+
+
+async def test_from_the_start_of_a_trimmed_plan_it_tells_what_is_retained(plans: Capricious) -> None:
+    appended = await Producer("plan-1").batch(*"abcdef").to(plans)
+    await plans.keep_checkpoint("plan-1", Checkpoint(Position(appended.epoch, 4), b"{}"), 1)
+    async with Following(plans, "start") as following:
+        await following.until_text("f")
+    assert following.texts == ["d", "e", "f"]
+    assert following.items == following.of(Told)
+
+
+@pytest.mark.parametrize(("offset", "epoch", "reason"), [(7, None, "ahead"), (3, "ffffffff", "epoch")])
+async def test_a_place_that_is_not_in_the_log_is_broken(
+    plans: Capricious, offset: int, epoch: str | None, reason: str
+) -> None:
+    appended = await Producer("plan-1").batch(*"abcdef").to(plans)
+    async with Following(plans, Position(epoch or appended.epoch, offset)) as following:
+        await following.until_text("f")
+    broken = following.items[0]
+    assert isinstance(broken, Broken)
+    assert (broken.reason, broken.checkpoint) == (reason, None)
+    assert following.texts == list("abcdef")
+
+
+async def test_a_plan_deleted_and_begun_again_is_broken_and_told_anew(plans: Capricious) -> None:
+    await Producer("plan-1").batch("a", "b").to(plans)
+    async with Following(plans) as following:
+        await following.until_text("b")
+        await plans.delete("plan-1")
+        await following.until(lambda: bool(following.of(Broken)))
+        begun = await Producer("plan-1", "another").batch("anew").to(plans)
+        await following.until_text("anew")
+    broken = following.of(Broken)
+    assert broken == [Broken("epoch", Head(), None)]
+    assert following.items[-1].position == Position(begun.epoch, 1)  # type: ignore[union-attr]
+
+
+async def test_closing_it_ends_its_watch(plans: Capricious) -> None:
+    async with Following(plans) as following:
+        await Producer("plan-1").batch("a").to(plans)
+        await following.until_text("a")
+        assert plans.watches == 1
+    assert plans.watches == 0

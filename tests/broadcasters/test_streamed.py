@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogFull, LogUnavailable
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.streamed import MAX_PART
+from tests.broadcasters.weather import WeatherLog
+
+PLAN = "plan-1"
+
+
+async def parts(log: WeatherLog) -> list[dict[str, Any]]:
+    return [event["data"] for event in await log.events(PLAN)]
+
+
+async def whole(log: WeatherLog) -> str:
+    return "".join(part["content"] for part in await parts(log))
+
+
+async def test_many_pieces_become_few_events_and_one_message(log: WeatherLog, b: Broadcaster) -> None:
+    said = [f"{n} " for n in range(500)]
+    async with b.message(PLAN, "Data Analyst", "result", step_id="s") as m:
+        for piece in said:
+            await m.write(piece)
+            await asyncio.sleep(0)
+    told = await parts(log)
+    assert len(told) < 50
+    assert {(part["message_id"], part["agent_name"], part["message_type"], part["step_id"]) for part in told} == {
+        (m.message_id, "Data Analyst", "result", "s")
+    }
+    assert [part.get("final") for part in told] == [None] * (len(told) - 1) + [True]
+    snapshot, _ = await snapshot_of(log, PLAN)
+    (message,) = snapshot.messages
+    assert (message.content, message.streaming, message.error) == ("".join(said), False, None)
+
+
+async def test_the_first_piece_does_not_wait_for_the_second(log: WeatherLog, b: Broadcaster) -> None:
+    async with b.message(PLAN, "A") as m:
+        await m.write("first")
+        async with asyncio.timeout(20):
+            while not await parts(log):
+                await asyncio.sleep(0.002)
+        assert await whole(log) == "first"
+
+
+async def test_text_that_waits_goes_out_without_another_write(log: WeatherLog, b: Broadcaster) -> None:
+    async with b.message(PLAN, "A") as m:
+        await m.write("first")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await m.write(" second")
+        async with asyncio.timeout(20):
+            while await whole(log) != "first second":
+                await asyncio.sleep(0.002)
+
+
+async def test_on_leaving_all_of_it_is_durable(log: WeatherLog, b: Broadcaster) -> None:
+    async with b.message(PLAN, "A") as m:
+        await m.write("all of it")
+    (only,) = await parts(log)
+    assert (only["content"], only["final"]) == ("all of it", True)
+
+
+async def test_a_message_without_a_word_is_closed(log: WeatherLog, b: Broadcaster) -> None:
+    async with b.message(PLAN, "A") as m:
+        await m.write("")
+    (only,) = await parts(log)
+    assert (only["content"], only["final"]) == ("", True)
+
+
+async def test_two_agents_at_once_stay_apart(log: WeatherLog, b: Broadcaster) -> None:
+    async with b.message(PLAN, "A") as one, b.message(PLAN, "B", message_id="mine") as other:
+        for n in range(20):
+            await one.write(f"a{n}")
+            await other.write(f"b{n}")
+            await asyncio.sleep(0.005)
+    snapshot, _ = await snapshot_of(log, PLAN)
+    assert {message.message_id: message.content for message in snapshot.messages} == {
+        one.message_id: "".join(f"a{n}" for n in range(20)),
+        "mine": "".join(f"b{n}" for n in range(20)),
+    }
+
+
+async def test_when_the_agent_fails_the_message_says_so_and_the_exception_goes_on(
+    log: WeatherLog, b: Broadcaster
+) -> None:
+    with pytest.raises(ZeroDivisionError, match="secret"):
+        async with b.message(PLAN, "A") as m:
+            await m.write("so far")
+            raise ZeroDivisionError("a secret")
+    (only,) = await parts(log)
+    assert (only["content"], only["final"], only["error"]) == ("so far", True, "the agent failed: ZeroDivisionError")
+
+
+async def test_when_the_agent_is_cancelled_too(log: WeatherLog, b: Broadcaster) -> None:
+    async def agent() -> None:
+        async with b.message(PLAN, "A") as m:
+            await m.write("so far")
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(agent())
+    while not await parts(log):
+        await asyncio.sleep(0.002)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [part.get("error") for part in await parts(log)] == [None, "cancelled"]
+    assert await whole(log) == "so far"
+
+
+async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log: WeatherLog) -> None:
+    async with Broadcaster(log=log) as b:
+        message = b.message(PLAN, "A")
+        await message.__aenter__()
+        await message.write("all of it")
+        log.gate.clear()
+        closing = asyncio.create_task(message.__aexit__(None, None, None))
+        while not log.calls:
+            await asyncio.sleep(0.002)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        log.gate.set()
+    assert (await parts(log))[-1]["final"]
+    assert await whole(log) == "all of it"
+
+
+async def test_an_agent_that_fails_while_the_log_is_away_is_not_kept_waiting(
+    log: WeatherLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broadcasters.streamed.PATIENCE", 0.05)
+    async with Broadcaster(log=log) as b:
+        log.error = LogUnavailable("away")
+        with pytest.raises(ZeroDivisionError):
+            async with b.message(PLAN, "A") as m:
+                await m.write("so far")
+                raise ZeroDivisionError
+        assert b.statistics().queued_events == 1
+        log.error = None
+    (only,) = await parts(log)
+    assert only["error"]
+
+
+async def test_writing_returns_at_once_until_much_is_waiting(log: WeatherLog, b: Broadcaster) -> None:
+    log.gate.clear()
+    async with b.message(PLAN, "A") as m:
+        async with asyncio.timeout(20):
+            await m.write("begun")
+            while not log.calls:
+                await asyncio.sleep(0.002)
+            for _ in range(7):
+                await m.write("x" * (MAX_PART // 8))
+        writing = asyncio.create_task(m.write("x" * (MAX_PART // 8)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not writing.done()
+        log.gate.set()
+        await writing
+    assert len(await whole(log)) == len("begun") + MAX_PART
+
+
+async def test_a_long_text_is_cut_into_parts_that_fit(log: WeatherLog, b: Broadcaster) -> None:
+    text = "\x01é😀" * 60_000
+    async with b.message(PLAN, "A") as m:
+        await m.write(text)
+        await m.write("end")
+    assert await whole(log) == text + "end"
+
+
+async def test_what_failed_is_raised_by_the_next_write(log: WeatherLog, b: Broadcaster) -> None:
+    log.error = LogFull("no room")
+    with pytest.raises(LogFull):
+        async with b.message(PLAN, "A") as m:
+            async with asyncio.timeout(20):
+                while True:
+                    await m.write("x")
+                    await asyncio.sleep(0.002)
+
+
+async def test_or_on_leaving(log: WeatherLog, b: Broadcaster) -> None:
+    with pytest.raises(LogFull):
+        async with b.message(PLAN, "A") as m:
+            await m.write("x")
+            log.error = LogFull("no room")
+
+
+async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log: WeatherLog) -> None:
+    async with Broadcaster(log=log) as b:
+        with pytest.raises(LogFull):
+            async with b.message(PLAN, "A") as m:
+                await m.write("lost")
+                log.error = LogFull("no room")
+                while not log.calls or log.under_way[PLAN]:
+                    await asyncio.sleep(0)
+                log.error = None
+
+
+async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log: WeatherLog) -> None:
+    b = Broadcaster(log=log)
+    with pytest.raises(ZeroDivisionError):
+        async with b.message(PLAN, "A") as m:
+            await b.close()
+            with pytest.raises(BroadcasterClosed):
+                async with asyncio.timeout(20):
+                    while True:
+                        await m.write("x")
+                        await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+
+async def test_bad_fields_are_found_before_anything_is_said(log: WeatherLog, b: Broadcaster) -> None:
+    with pytest.raises(InvalidEvent, match="agent_name"):
+        b.message(PLAN, "")
+    with pytest.raises(InvalidEvent, match="message_id"):
+        b.message(PLAN, "A", message_id="")
+    assert log.calls == []
+
+
+@pytest.mark.parametrize("text", ["\ud800", b"bytes", None])
+async def test_bad_text_is_refused_and_the_message_may_go_on(log: WeatherLog, b: Broadcaster, text: Any) -> None:
+    async with b.message(PLAN, "A") as m:
+        await m.write("good")
+        with pytest.raises(InvalidEvent, match="content"):
+            await m.write(text)
+    assert await whole(log) == "good"
+
+
+async def test_outside_its_block_nothing_can_be_written(log: WeatherLog, b: Broadcaster) -> None:
+    m = b.message(PLAN, "A")
+    with pytest.raises(BroadcasterClosed, match="async with"):
+        await m.write("too early")
+    async with m:
+        pass
+    with pytest.raises(BroadcasterClosed, match="async with"):
+        await m.write("too late")

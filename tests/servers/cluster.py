@@ -1,0 +1,128 @@
+"""A Redis Cluster: three masters, each with a replica."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from functools import partial
+from typing import Any, Self
+
+from tests.servers.process import RedisServer, eventually
+
+__all__ = ["RedisCluster"]
+
+SLOTS = 16_384
+
+
+class RedisCluster:
+    """`masters[i]` is replicated by `replicas[i]`, until a failover."""
+
+    def __init__(self, shards: int = 3, *, replicas: bool = True, node_timeout_ms: int = 3000, **options: Any) -> None:
+        self._shards = shards
+        self._replicated = replicas
+        self._options = {
+            "cluster_enabled": "yes",
+            "cluster_node_timeout": node_timeout_ms,
+            "cluster_allow_replica_migration": "no",
+            **options,
+        }
+        self.masters: list[RedisServer] = []
+        self.replicas: list[RedisServer] = []
+
+    @property
+    def nodes(self) -> list[RedisServer]:
+        return [*self.masters, *self.replicas]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+
+    def start(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def holder(self, plan_id: str) -> RedisServer:
+        """The node that is master of this plan at the moment, as the living nodes see it."""
+        slot = crc_hqx(plan_id.encode(), 0) % SLOTS
+        for node in self.nodes:
+            if node.alive and node.info("replication")["role"] == "master" and self._serves(node, slot):
+                return node
+        raise AssertionError(f"no node serves {plan_id}")
+
+    def replica_of(self, master: RedisServer) -> RedisServer:
+        return next(
+            node
+            for node in self.nodes
+            if node.alive and node is not master and node.info("replication").get("master_port") == str(master.port)
+        )
+
+    def move_slot(self, plan_id: str, source: RedisServer, target: RedisServer) -> None:
+        """Move the plan's slot, with all that is in it, from one master to another, as a reshard does."""
+        slot = crc_hqx(plan_id.encode(), 0) % SLOTS
+        source_id, target_id = source.call("CLUSTER", "MYID"), target.call("CLUSTER", "MYID")
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            for key in keys:
+                source.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+        for node in (target, source):
+            node.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+    def wait_until_whole(self) -> None:
+        """Every living node agrees that all slots are served."""
+        for node in self.nodes:
+            if node.alive:
+                eventually("the cluster is whole", partial(self._is_whole, node))
+
+    def _serves(self, node: RedisServer, slot: int) -> bool:
+        ranges = node.call("CLUSTER", "SLOTS")
+        return any(first <= slot <= last and master[1] == node.port for first, last, master, *_ in ranges)
+
+    def _begin(self) -> None:
+        for _ in range(self._shards):
+            self.masters.append(self._node())
+        for _ in range(self._shards if self._replicated else 0):
+            self.replicas.append(self._node())
+        size = SLOTS // self._shards
+        for index, master in enumerate(self.masters):
+            last = SLOTS - 1 if index == self._shards - 1 else (index + 1) * size - 1
+            master.call("CLUSTER", "ADDSLOTSRANGE", index * size, last)
+        for index, node in enumerate(self.nodes):
+            node.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        for node in self.nodes:
+            for other in self.nodes:
+                if other is not node:
+                    other.call("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+        for node in self.nodes:
+            eventually("all have met", partial(self._knows_all, node))
+        for master, replica in zip(self.masters, self.replicas, strict=False):
+            replica.call("CLUSTER", "REPLICATE", master.call("CLUSTER", "MYID"))
+        for replica in self.replicas:
+            eventually("it replicates", partial(self._replicates, replica))
+        self.wait_until_whole()
+
+    def _is_whole(self, node: RedisServer) -> bool:
+        return "cluster_state:ok" in node.call("CLUSTER", "INFO")
+
+    def _replicates(self, node: RedisServer) -> bool:
+        return node.info("replication").get("master_link_status") == "up"
+
+    def _knows_all(self, node: RedisServer) -> bool:
+        known = str(node.call("CLUSTER", "NODES")).splitlines()
+        return len(known) == len(self.nodes) and not any("handshake" in line for line in known)
+
+    def _node(self) -> RedisServer:
+        return RedisServer(**self._options).start()
