@@ -1,0 +1,46 @@
+# One verb each; `make help` says what they do. Everything runs from .venv, which `scripts/ready` fills and keeps.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+# pyright comes with its wheel; without this it would ask the network whether a newer one exists.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench faults lock clean venv redis
+
+help: ## what can be said here
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: venv ## see a plan at work, live in this terminal
+	@$(BIN)/python examples/first_plan.py
+
+test: venv redis ## every test but the long proofs
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: venv ## style, types and import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pyright
+	$(BIN)/lint-imports --no-cache
+
+bench: venv redis ## how fast it is, in a table (about three minutes)
+	@$(BIN)/python -m bench
+
+faults: venv redis ## the long proofs: kills, cuts, starvation
+	@$(BIN)/python -m pytest -m "slow or faults"
+
+lock: ## make requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \
+	    --no-header --quiet --output-file requirements.lock
+
+clean: ## forget everything that was built or installed here
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './*/node_modules/*' -prune -exec rm -rf {} +
+
+venv:
+	@scripts/ready
+
+redis:
+	@scripts/ready redis

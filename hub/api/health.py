@@ -1,0 +1,36 @@
+"""Is the process alive, does it hear, and what has it counted?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from hub.node import Hub
+
+__all__ = ["router"]
+
+
+def router(hub: Hub) -> APIRouter:
+    """`/healthz`, `/readyz` and `/metrics`."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz", responses={503: {"description": "The node hears nothing, or is draining."}})
+    async def readyz() -> JSONResponse:
+        """A word was said through the log just now, and came back."""
+        problem = await hub.ready()
+        if problem is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "problem": problem}, status_code=503)
+
+    @routes.get("/metrics", response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Prometheus metrics of this process, or of all workers of this hub."""
+        body, content_type = hub.metrics.render(request.headers.get("accept", ""))
+        return Response(body, media_type=content_type)
+
+    return routes

@@ -1,0 +1,104 @@
+"""Sample traffic for a page under construction: a plan that two agents work through in about seven seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from broadcasters.broadcaster import Broadcaster
+from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build
+from hub.api.callers import PlanIdPath, caller_of, require
+from hub.api.problems import ProblemRoute, problems
+from hub.core.principal import Principal
+from hub.node import Hub
+
+__all__ = ["router"]
+
+ANALYST: Final = "Data Analyst"
+ADVISOR: Final = "Business Advisor"
+
+SAMPLE: Final[tuple[tuple[float, type[PlanEvent], dict[str, object]], ...]] = (
+    (0.0, StepUpdate, {"step_id": "step-1", "status": "in_progress", "title": "Look at the numbers"}),
+    (0.2, AgentMessage, {"agent_name": ANALYST, "content": "Let me see what the last quarter looks like…"}),
+    (
+        1.0,
+        PlanUpdate,
+        {
+            "step_id": "step-1",
+            "agent_name": ANALYST,
+            "content": "Adding up sales by region.",
+            "message_type": "action",
+        },
+    ),
+    (
+        1.5,
+        AgentMessage,
+        {"agent_name": ANALYST, "content": "The north grew by 12 %, the south by 3 %.", "message_type": "result"},
+    ),
+    (0.3, StepUpdate, {"step_id": "step-1", "status": "completed", "content": "Sales by region are known."}),
+    (0.2, StepUpdate, {"step_id": "step-2", "status": "in_progress", "title": "Say what to do"}),
+    (0.8, AgentMessage, {"agent_name": ADVISOR, "content": "Where would one more shop pay off soonest?"}),
+    (
+        1.5,
+        PlanUpdate,
+        {
+            "step_id": "step-2",
+            "agent_name": ADVISOR,
+            "content": "Comparing rents with growth.",
+            "message_type": "action",
+        },
+    ),
+    (
+        1.2,
+        AgentMessage,
+        {"agent_name": ADVISOR, "content": "Open the next shop in the north.", "message_type": "result"},
+    ),
+    (0.2, StepUpdate, {"step_id": "step-2", "status": "completed", "content": "There is a recommendation."}),
+    (
+        0.1,
+        PlanUpdate,
+        {
+            "agent_name": ADVISOR,
+            "content": "Done: one more shop, in the north.",
+            "status": "completed",
+            "message_type": "result",
+            "progress": 100,
+        },
+    ),
+)
+"""Seconds to wait, and what to say then."""
+
+
+class Sent(BaseModel):
+    """As older front ends expect it."""
+
+    status: str
+    message: str
+
+
+def router(hub: Hub) -> APIRouter:
+    """The test route; leave it out where nobody should have it."""
+    routes = APIRouter(prefix="/api/test", tags=["test"], route_class=ProblemRoute)
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.post("/streaming/{plan_id}", responses=problems(401, 403, 422, 503))
+    async def send_sample(
+        plan_id: PlanIdPath,
+        speed: Annotated[float, Query(ge=0.1, le=1000)] = 1.0,
+        principal: Principal = caller,
+    ) -> Sent:
+        """Say the sample about this plan, `speed` times as fast, and answer when all was said."""
+        require(principal, "publish", plan_id)
+        await _say(hub.broadcaster, plan_id, speed)
+        return Sent(status="success", message=f"Test streaming updates sent for plan {plan_id}")
+
+    return routes
+
+
+async def _say(broadcaster: Broadcaster, plan_id: str, speed: float) -> None:
+    for pause, kind, fields in SAMPLE:
+        await asyncio.sleep(pause / speed)
+        await broadcaster.send(build(kind, {"plan_id": plan_id, **fields}))

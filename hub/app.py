@@ -1,0 +1,67 @@
+"""The hub as an ASGI application, or as a router for somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+from starlette.websockets import WebSocket
+
+from hub.api import events, health, plans, sample_traffic, streams
+from hub.node import Hub
+from hub.transports.websocket import serve_websocket
+
+__all__ = ["create_app", "streaming_router"]
+
+PAGE: Final = Path(__file__).parent / "page" / "index.html"
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """An application of its own; it opens the hub when it starts, and closes it when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with hub:
+            yield
+
+    app = FastAPI(
+        title="Plancast",
+        summary="A pub/sub subscription hub for multi-plan streaming.",
+        version=version("plancast"),
+        lifespan=lifespan,
+    )
+    app.include_router(streaming_router(hub))
+    for part in (plans, events, streams):
+        app.include_router(part.router(hub))
+    if hub.settings.offers_test_endpoint:
+        app.include_router(sample_traffic.router(hub))
+    app.include_router(health.router(hub))
+    app.include_router(_page())
+    return app
+
+
+def streaming_router(hub: Hub) -> APIRouter:
+    """What page authors need, for any FastAPI app: its owner enters `hub` in the app's lifespan."""
+    routes = APIRouter()
+
+    @routes.websocket("/ws/streaming")
+    async def streaming(websocket: WebSocket) -> None:
+        await serve_websocket(hub.door, websocket)
+
+    return routes
+
+
+def _page() -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/", response_class=HTMLResponse)
+    @routes.get("/plan/{plan_id}", response_class=HTMLResponse)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(PAGE.read_text())
+
+    return routes

@@ -1,0 +1,103 @@
+"""plancast plans"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import get_args
+
+from broadcasters.events import PlanStatus
+from broadcasters.log.contract import PlanEntry, PlanLog
+from hub.commands.opened import log_argument, opened
+from hub.terminal import Look, clean, table
+from hub.terminal.words import ago, words
+
+__all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
+
+ABOUT = "List plans, the last active first."
+EXAMPLES = """\
+plancast plans
+plancast plans --owner maria --status in_progress
+plancast plans --label shop --json | head -1"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--owner", metavar="NAME", help="only plans of this owner")
+    parser.add_argument("--label", metavar="NAME", help="only plans with this label")
+    parser.add_argument("--status", choices=get_args(PlanStatus), help="only plans that stand like this")
+    parser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most this many (50)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a plan and line")
+    log_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    plans = asyncio.run(_plans(args))
+    if args.json:
+        for plan in plans:
+            print(json.dumps(_object(plan), ensure_ascii=False))
+    elif plans:
+        print(_table(plans))
+    else:
+        print("No plans here. One begins when something is said about it: plancast publish --help", file=sys.stderr)
+    return 0
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+async def _plans(args: argparse.Namespace) -> list[PlanEntry]:
+    async with opened(args.log) as log:
+        return await _found(log, args)
+
+
+async def _found(log: PlanLog, args: argparse.Namespace) -> list[PlanEntry]:
+    """Pages of the list, until enough plans with the status asked for were in them."""
+    found: list[PlanEntry] = []
+    cursor: str | None = None
+    while True:
+        page = await log.plans(owner=args.owner, label=args.label, cursor=cursor, limit=min(args.limit, 500))
+        found += [plan for plan in page.plans if args.status in (None, plan.status)]
+        cursor = page.cursor
+        if cursor is None or len(found) >= args.limit:
+            return found[: args.limit]
+
+
+def _object(plan: PlanEntry) -> dict[str, object]:
+    return {
+        "plan_id": plan.plan_id,
+        "status": plan.status,
+        "title": plan.title,
+        "progress": plan.progress,
+        "owner": plan.owner,
+        "labels": plan.labels,
+        "created_at": plan.created_at,
+        "updated_at": plan.updated_at,
+        "epoch": plan.head.epoch,
+        "offset": plan.head.offset,
+    }
+
+
+def _table(plans: list[PlanEntry]) -> str:
+    look = Look.of(sys.stdout)
+    heads = ("PLAN", "STATUS", "DONE", "ACTIVE", "EVENTS", "OWNER", "LABELS", "TITLE")
+    return look.plain(table(heads, [_row(plan) for plan in plans], look))
+
+
+def _row(plan: PlanEntry) -> tuple[str, ...]:
+    cells = (
+        plan.plan_id,
+        words(plan.status),
+        "" if plan.progress is None else f"{plan.progress:.0f} %",
+        ago(plan.updated_at),
+        str(plan.head.offset),
+        plan.owner or "",
+        ", ".join(plan.labels),
+        plan.title or "",
+    )
+    return tuple(clean(cell).replace("\n", " ") for cell in cells)

@@ -1,0 +1,33 @@
+"""Neighbouring events of one plan, encoded once for everybody who is to have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from hub.wire.framing import text_frames
+
+__all__ = ["Burst"]
+
+
+class Burst:
+    """Frames that stand for the offsets `first` to `last` of a plan; each transport's bytes are made at most once."""
+
+    def __init__(self, frames: Sequence[bytes], first: int, last: int) -> None:
+        self.frames = frames
+        self.first = first
+        self.last = last
+
+    @cached_property
+    def websocket(self) -> bytes:
+        """The frames as WebSocket text messages, one behind the other."""
+        return text_frames(self.frames)
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The frames as strings, for servers that want them so."""
+        return [frame.decode() for frame in self.frames]
+
+    @cached_property
+    def size(self) -> int:
+        return sum(map(len, self.frames))

@@ -1,0 +1,97 @@
+"""What the hub counts while it works: plain numbers, read when somebody asks.
+
+Counting costs one integer addition and nothing else; `hub.metrics` turns the numbers into Prometheus's at scrape time.
+One `HubCounts` belongs to one hub in one process; whoever does the thing counts it:
+
+- `connections`, `connections_total`   by transport (native, asgi, sse, poll): open now, and ever opened
+- `subscribers_live`, `subscribers_behind`, `channels`   how many there are now (the registry's sweep sets them)
+- `lag_events`                         by how many events the furthest of those behind is behind (set likewise)
+- `deliveries`, `delivered_bytes`      an event handed to a client; bytes handed to transports
+- `frames_received`, `frames_refused`  from clients; refused ones by reason
+- `holes`, `continuity_lost`           holes found and read from the log; channels that had to start over
+- `log_errors`                         by the error's class name
+- `slow_consumers`                     clients closed because they took nothing for too long
+- `auth_failures`                      by error code (invalid_token, token_expired, unavailable), or `origin`
+- `refused_connections`                by reason: address, principal, process, draining
+- `latency`                            publish to write: from an event's timestamp to its hand-over to a transport
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+__all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "said_at"]
+
+LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Histogram:
+    """How often something took how long, in a fixed number of buckets."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one. Less than nothing (two machines' clocks differ) counts as nothing."""
+        seconds = max(seconds, 0.0)
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[float, int]]:
+        """(upper bound, how many took at most that), the last bound being infinite."""
+        sums, so_far = list[tuple[float, int]](), 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            so_far += count
+            sums.append((bound, so_far))
+        return sums
+
+
+@dataclass(slots=True)
+class HubCounts:
+    """See above. Numbers only; no method that a hot path would call."""
+
+    connections: Counter[str] = field(default_factory=Counter[str])
+    connections_total: Counter[str] = field(default_factory=Counter[str])
+    subscribers_live: int = 0
+    subscribers_behind: int = 0
+    channels: int = 0
+    lag_events: int = 0
+    deliveries: int = 0
+    delivered_bytes: int = 0
+    frames_received: int = 0
+    frames_refused: Counter[str] = field(default_factory=Counter[str])
+    holes: int = 0
+    continuity_lost: int = 0
+    log_errors: Counter[str] = field(default_factory=Counter[str])
+    slow_consumers: int = 0
+    auth_failures: Counter[str] = field(default_factory=Counter[str])
+    refused_connections: Counter[str] = field(default_factory=Counter[str])
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
+
+
+_MARK: Final = b'"timestamp":"'
+
+
+def said_at(payload: bytes) -> float | None:
+    """When the event of this payload was said (Unix time); None when it doesn't say.
+
+    About a microsecond: measure one event of a burst, not every one. The first mark in a payload is the event's own,
+    because `plan_id` and `timestamp` come before anything an agent may write.
+    """
+    at = payload.find(_MARK, 0, 512)
+    if at < 0:
+        return None
+    start = at + len(_MARK)
+    try:
+        return datetime.fromisoformat(payload[start : payload.index(b'"', start, start + 40)].decode()).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,153 @@
+"""Which plans this node follows: a channel is opened on a plan's first subscriber and closed a little after the last.
+
+It also keeps the slow beat: every so often, and at once after the tail was lost and stands again, the heads of all open
+channels are compared with the log's. So a message that was lost on the way is found without waiting for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from broadcasters.errors import LogError
+from broadcasters.log.contract import PlanLog
+from hub.core.channel import Channel
+from hub.core.counts import HubCounts
+from hub.core.policy import Policy
+from hub.core.subscriber import Client, Since, Standing, Subscriber
+
+__all__ = ["NoRoom", "Pace", "Registry"]
+
+log = logging.getLogger(__name__)
+
+HEADS_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the registry looks after its channels, in seconds."""
+
+    sweep: float = 1.0
+    compare: float = 5.0
+    in_flight: float = 0.25
+    """What the log has and a channel hasn't may be on its way: only what is missing for longer was lost."""
+    linger: float = 3.0
+    """A channel without subscribers is kept this long: a page that reloads finds it open."""
+
+
+class NoRoom(Exception):  # noqa: N818 - named after what happened
+    """No further plan can be followed here just now."""
+
+
+class Registry:
+    """All channels of this node. `run` must be running for as long as it is used."""
+
+    def __init__(
+        self, plan_log: PlanLog, counts: HubCounts, policy: Policy, pace: Pace, max_channels: int = 4096
+    ) -> None:
+        self.channels: dict[str, Channel] = {}
+        self._log = plan_log
+        self._counts = counts
+        self._policy = policy
+        self._pace = pace
+        self._max_channels = max_channels
+        self._left: dict[Channel, float] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._compare_now = asyncio.Event()
+
+    def join(self, client: Client, plan_id: str, since: Since | None) -> tuple[Channel, Subscriber]:
+        """A new subscriber in the plan's channel. `channel.start` it, then its client is told its place, or refused.
+
+        Raises `NoRoom` when this node follows as many plans as it may."""
+        channel = self.channels.get(plan_id)
+        if channel is None:
+            if len(self.channels) >= self._max_channels:
+                raise NoRoom(f"this node follows {len(self.channels)} plans already")
+            channel = Channel(plan_id, self._log, self._policy, self._counts, self._compare_now.set)
+            self.channels[plan_id] = channel
+        self._left.pop(channel, None)
+        return channel, channel.join(client, since)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether some channel has lost its tail just now."""
+        return any(channel.deaf for channel in self.channels.values())
+
+    async def run(self) -> None:
+        """Look after the channels until cancelled; then close them all."""
+        try:
+            async with asyncio.TaskGroup() as beats:
+                beats.create_task(self._sweep_for_ever())
+                beats.create_task(self._compare_for_ever())
+        finally:
+            for channel in self.channels.values():
+                self._close(channel)
+            self.channels.clear()
+            await asyncio.gather(*self._closing)
+
+    async def compare(self, in_flight: float) -> None:
+        """Compare every open channel's head with the log's."""
+        known = {plan_id: channel.head for plan_id, channel in self.channels.items() if channel.open}
+        plan_ids = list(known)
+        for at in range(0, len(plan_ids), HEADS_AT_ONCE):
+            await self._compare(plan_ids[at : at + HEADS_AT_ONCE], known, in_flight)
+
+    async def _compare(self, plan_ids: Sequence[str], known: Mapping[str, int], in_flight: float) -> None:
+        heads = await self._log.heads(plan_ids)
+        if any(heads[plan_id].offset > known[plan_id] for plan_id in plan_ids):
+            await asyncio.sleep(in_flight)
+        for plan_id, head in heads.items():
+            if (channel := self.channels.get(plan_id)) is not None:
+                channel.compare(head, known[plan_id])
+
+    async def _compare_for_ever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._pace.compare):
+                    await self._compare_now.wait()
+            except TimeoutError:
+                in_flight = self._pace.in_flight
+            else:
+                in_flight = 0.0
+            self._compare_now.clear()
+            try:
+                await self.compare(in_flight)
+            except LogError as error:
+                self._counts.log_errors[type(error).__name__] += 1
+                log.warning("heads can't be compared just now: %s", error)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.sweep)
+            self._sweep(asyncio.get_running_loop().time())
+
+    def _count(self) -> None:
+        counts, standings, lag = self._counts, Counter[Standing](), 0
+        for channel in self.channels.values():
+            for subscriber in channel.subscribers:
+                standings[subscriber.standing] += 1
+                if subscriber.standing is Standing.BEHIND:
+                    lag = max(lag, channel.head - subscriber.offset)
+        counts.channels = len(self.channels)
+        counts.subscribers_live = standings[Standing.LIVE]
+        counts.subscribers_behind = standings[Standing.BEHIND]
+        counts.lag_events = lag
+
+    def _sweep(self, now: float) -> None:
+        self._count()
+        for plan_id, channel in list(self.channels.items()):
+            channel.lose_patience()
+            if channel.subscribers:
+                self._left.pop(channel, None)
+            elif now - self._left.setdefault(channel, now) >= self._pace.linger:
+                del self.channels[plan_id], self._left[channel]
+                self._close(channel)
+
+    def _close(self, channel: Channel) -> None:
+        closing = asyncio.get_running_loop().create_task(channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

@@ -1,0 +1,70 @@
+"""All connections of this process: who is here, what time does to them, and sending them away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from itertools import islice
+from typing import Final
+
+from hub.core.connection import Connection
+from hub.core.counts import HubCounts
+
+__all__ = ["Roster"]
+
+BEAT: Final = 1.0
+TICKS_AT_ONCE: Final = 500
+"""So many connections are looked at before others get their turn."""
+
+
+class Roster:
+    """`run` must be running for as long as it is used."""
+
+    def __init__(self, counts: HubCounts, slow_seconds: float) -> None:
+        self.draining = False
+        self._connections: dict[Connection, str] = {}
+        self._counts = counts
+        self._slow_seconds = slow_seconds
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def enter(self, connection: Connection, transport: str) -> None:
+        self._connections[connection] = transport
+        self._counts.connections[transport] += 1
+        self._counts.connections_total[transport] += 1
+        self._empty.clear()
+
+    def leave(self, connection: Connection) -> None:
+        """The line is gone. Harmless when it left before."""
+        transport = self._connections.pop(connection, None)
+        if transport is not None:
+            self._counts.connections[transport] -= 1
+            connection.lost()
+        if not self._connections:
+            self._empty.set()
+
+    async def run(self) -> None:
+        """Let time pass for every connection, until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT)
+            everyone = iter(list(self._connections))
+            while some := list(islice(everyone, TICKS_AT_ONCE)):
+                now = time.time()
+                for connection in some:
+                    connection.tick(now, self._slow_seconds)
+                await asyncio.sleep(0)
+
+    async def drain(self, window: float, patience: float) -> None:
+        """Send everybody away, each to come back at a moment of its own within the window; wait until they left."""
+        self.draining = True
+        for connection in list(self._connections):
+            connection.go_away(round(random.uniform(0, window) * 1000))
+        try:
+            async with asyncio.timeout(patience):
+                await self._empty.wait()
+        except TimeoutError:
+            return

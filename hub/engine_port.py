@@ -1,0 +1,50 @@
+"""What the hub asks of an engine, whichever it is. Without one, plans can be watched and published, but not started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from broadcasters.errors import PlancastError
+
+__all__ = ["EnginePort", "NotRunHere", "SignalName", "TemplateInfo", "UnfitInput", "UnknownTemplate"]
+
+SignalName = Literal["cancel", "pause", "resume"]
+
+
+class NotRunHere(PlancastError):
+    """No engine runs this plan, or it has ended: there is nobody to obey."""
+
+
+class UnknownTemplate(PlancastError):
+    """There is no template of this name; the message names those there are."""
+
+
+class UnfitInput(PlancastError, ValueError):
+    """The template can't work with this input; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateInfo:
+    """A template as a gallery shows it."""
+
+    name: str
+    title: str
+    about: str
+    input_schema: Mapping[str, Any]
+
+
+class EnginePort(Protocol):
+    """An engine. Its plans tell everything about themselves through the log; answers reach them through it too."""
+
+    def templates(self) -> Sequence[TemplateInfo]:
+        """What can be started."""
+
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+        """Start a plan of this template. Starting the same plan_id again changes nothing.
+
+        Raises `UnknownTemplate` or `UnfitInput`."""
+
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+        """Ask a plan to stop, to pause or to go on; the plan itself says when it obeyed. Raises `NotRunHere`."""

@@ -1,0 +1,294 @@
+"""How much of everything one client, one plan and one process may use, and why that much.
+
+Every queue and table of the hub is bounded by a number that stands here. `bounds` says what they come to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from broadcasters.errors import PlancastError
+from hub.core.policy import Policy
+
+__all__ = [
+    "BatchLimits",
+    "ConnectionCounts",
+    "ConnectionLimits",
+    "Limits",
+    "OutletLimits",
+    "SessionLimits",
+    "TokenBucket",
+    "TooManyConnections",
+    "Waters",
+    "bounds",
+    "network",
+    "per_connection",
+    "per_plan",
+    "per_process",
+]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What one connection may ask for."""
+
+    subscriptions: int = 256
+    """A page shows a handful of plans; a wall of them a hundred. What needs more opens a second socket."""
+    frames_per_second: float = 20.0
+    """A person clicks twice a second; a page that comes back subscribes to everything at once: hence the burst."""
+    frames_burst: int = 512
+    """Twice the subscriptions: a front end may well ask for each of its plans two times over."""
+    bytes_per_second: float = 64 * KIB
+    bytes_burst: int = 512 * KIB
+    frame_bytes: int = 64 * KIB
+    """A person's answer fits in it many times over. What agents publish comes over HTTP, at up to 256 KiB an event."""
+    frame_fragments: int = 64
+    """A fragment costs memory even when it is empty."""
+    unauthenticated_seconds: float = 5.0
+    """Long enough to send `authenticate` from a phone on a train, too short to collect sockets."""
+    unauthenticated_bytes: int = 16 * KIB
+    """A token and its frame, twice."""
+    idle_seconds: float = 600.0
+    """No subscription and no frame for this long: nobody is there. Pings of the protocol don't count."""
+    bad_frames: int = 16
+    """Frames in a row that make no sense, until the client is taken for a stranger (4500)."""
+    pending_requests: int = 32
+    """Inputs and signals of one connection that wait for the log or the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections there may be at once. SSE streams and long polls count as well."""
+
+    per_address: int = 1_000
+    """A company behind one address, each of its people with a few tabs. An IPv6 address counts as its /64."""
+    per_principal: int = 100
+    """One person's tabs and machines, or one service's workers."""
+    total: int = 10_000
+    """Per process; keep the file descriptor limit well above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutletLimits:
+    """How far one client may lag behind what was written to it."""
+
+    high_water: int = 256 * KIB
+    """So much waits in the process for one client at most (and the burst that crossed the mark); beyond it, the client
+    is behind and gets more when it took some. The largest event fits in it."""
+    low_water: int = 64 * KIB
+    """With this little left, more is written: a line never runs dry while there is something to say."""
+    slow_seconds: float = 30.0
+    """A client that takes nothing for this long is closed (4408) and may come back to its place."""
+    send_buffer: int = 128 * KIB
+    """SO_SNDBUF of each connection (the kernel doubles it): what waits there is out of our hands, and does not count
+    as taken. Larger only makes a slow reader's story older."""
+    peer_timeout_seconds: float = 30.0
+    """TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dead, whatever its socket says."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """What one HTTP request may weigh."""
+
+    body_bytes: int = 1 * MIB
+    """As much as one append takes: `MAX_APPEND_BYTES` of the log."""
+    batch_events: int = 256
+    page_events: int = 1_000
+    poll_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of them. `written_total` is the bound that makes a process's memory one: see `Waters`."""
+
+    session: SessionLimits = field(default_factory=SessionLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    outlet: OutletLimits = field(default_factory=OutletLimits)
+    channel: Policy = field(default_factory=Policy)
+    batch: BatchLimits = field(default_factory=BatchLimits)
+    channels: int = 4_096
+    """Plans followed at once in this process."""
+    written_total: int = 512 * MIB
+    """What waits in this process for all slow clients together."""
+
+
+class Waters:
+    """The water marks of every outlet of a process, shared by all of them and lower the more there are.
+
+    So what waits for slow clients is bounded for the process without adding it up: connections x `high`, and one burst
+    each, is never more than `written_total` allows (until there are so many that `LEAST` each is more).
+    """
+
+    __slots__ = ("_limits", "high", "low")
+    LEAST: Final = 16 * KIB
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.share(1)
+
+    def share(self, connections: int) -> None:
+        """Tell how many connections are open now, whenever that changes."""
+        outlet = self._limits.outlet
+        share = self._limits.written_total // max(1, connections) - self._limits.channel.burst_bytes
+        self.high = max(self.LEAST, min(outlet.high_water, share))
+        self.low = min(outlet.low_water, self.high // 2)
+
+
+class TokenBucket:
+    """So much at once, and so much a second. Knows no clock: the time, in seconds and never going back, is given."""
+
+    __slots__ = ("_at", "_level", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._level = burst
+        self._at = now
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take the amount if there is as much; otherwise take nothing."""
+        level = min(self.burst, self._level + (now - self._at) * self.rate)
+        self._at = now
+        self._level = level - amount if (enough := level >= amount) else level
+        return enough
+
+    def wait(self, amount: float, now: float) -> float:
+        """Seconds until `amount` can be taken; infinite if it never can."""
+        if amount > self.burst:
+            return float("inf")
+        missing = amount - min(self.burst, self._level + (now - self._at) * self.rate)
+        return max(0.0, missing / self.rate) if self.rate else (0.0 if missing <= 0 else float("inf"))
+
+
+class TooManyConnections(PlancastError):
+    """No room for this connection. `kind` is what is full: address, principal or process."""
+
+    def __init__(self, kind: str, limit: int, setting: str) -> None:
+        super().__init__(f"already {limit:,} connections of this {kind}; close some, or raise {setting}")
+        self.kind = kind
+
+
+class ConnectionCounts:
+    """How many connections each address and each principal holds in this process.
+
+    It remembers nobody who holds none, so it is never larger than the number of connections.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._addresses: dict[str, int] = {}
+        self._principals: dict[str, int] = {}
+        self.total = 0
+
+    def enter(self, address: str | None) -> str:
+        """Count a connection from this address before it costs anything, or raise `TooManyConnections`.
+
+        Give the answer to `leave`, exactly once. No address (a Unix socket) counts in the total only.
+        """
+        if self.total >= self._limits.total:
+            raise TooManyConnections("process", self._limits.total, "PLANCAST_MAX_CONNECTIONS")
+        origin = network(address)
+        if origin:
+            _count(self._addresses, origin, "address", self._limits.per_address)
+        self.total += 1
+        return origin
+
+    def leave(self, origin: str) -> None:
+        self.total -= 1
+        if origin:
+            _uncount(self._addresses, origin)
+
+    def claim(self, subject: str) -> None:
+        """The connection turns out to be this principal's. Undo it with `release`, exactly once."""
+        _count(self._principals, subject, "principal", self._limits.per_principal)
+
+    def release(self, subject: str) -> None:
+        _uncount(self._principals, subject)
+
+    def __len__(self) -> int:
+        return len(self._addresses) + len(self._principals)
+
+
+_SETTING: Final = {
+    "address": "PLANCAST_MAX_CONNECTIONS_PER_ADDRESS",
+    "principal": "PLANCAST_MAX_CONNECTIONS_PER_PRINCIPAL",
+}
+
+
+def _count(counts: dict[str, int], key: str, kind: str, limit: int) -> None:
+    if (held := counts.get(key, 0)) >= limit:
+        raise TooManyConnections(kind, limit, _SETTING[kind])
+    counts[key] = held + 1
+
+
+def _uncount(counts: dict[str, int], key: str) -> None:
+    if counts[key] == 1:
+        del counts[key]
+    else:
+        counts[key] -= 1
+
+
+def network(address: str | None) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that a household or a server is given in IPv6."""
+    if not address:
+        return ""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped) if ip.ipv4_mapped else f"{IPv6Address(int(ip) >> 64 << 64)}/64"
+    return str(ip)
+
+
+_CONNECTION: Final = 24 * KIB
+"""A connection before it does anything, on the heavier of the transports."""
+_SUBSCRIPTION: Final = 512
+"""A subscriber with its entries in session and channel."""
+_CHANNEL: Final = 8 * KIB
+"""A channel with its watch and its tasks, without its ring."""
+
+
+def per_connection(limits: Limits) -> int:
+    """Bytes of process memory that one client can make the hub hold, at most."""
+    session = limits.session
+    written = limits.outlet.high_water + limits.channel.burst_bytes
+    return _CONNECTION + written + session.frame_bytes * 2 + session.subscriptions * _SUBSCRIPTION
+
+
+def per_plan(limits: Limits) -> int:
+    """Bytes of process memory for one followed plan, at most: its ring, and a read from the log under way."""
+    return _CHANNEL + limits.channel.ring_bytes + 1 * MIB
+
+
+def per_process(limits: Limits) -> int:
+    """Bytes that all clients and all followed plans together can make the process hold, at most."""
+    connections = limits.connections.total
+    waters = Waters(limits)
+    waters.share(connections)
+    each = per_connection(limits) - limits.outlet.high_water + waters.high
+    return connections * each + limits.channels * per_plan(limits)
+
+
+def bounds(limits: Limits) -> str:
+    """What the limits come to, in words, for whoever starts the hub and for the logs."""
+    connections = limits.connections
+    return (
+        f"memory per connection at most {_size(per_connection(limits))} ({_size(_CONNECTION)} when idle), "
+        f"per plan {_size(per_plan(limits))};\n"
+        f"at most {connections.total:,} connections ({connections.per_address:,} per address, "
+        f"{connections.per_principal:,} per principal) and {limits.channels:,} plans; "
+        f"process at most {_size(per_process(limits))}, if every one of them were full"
+    )
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", KIB)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}" if count < 10 * size else f"{count / size:.0f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,81 @@
+"""What the hub counted, for Prometheus.
+
+Nothing is measured on the way: numbers are read from `HubCounts` when somebody scrapes. Each hub has a registry of its
+own. With several workers whichever of them is asked answers for all (`hub.siblings`), each worker's numbers under its
+`worker` label: so rates stay right when one of them is restarted, and `sum without (worker)` adds them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from broadcasters.outbox import OutboxStatistics
+from hub.core.counts import LAG_BOUNDS, Histogram, HubCounts
+from hub.measures import MEASURES, Numbers
+from hub.siblings import Siblings
+
+__all__ = ["Metrics"]
+
+LAG_PERIOD: Final = 0.25
+SHARE_EVERY: Final = 4
+"""Share with the siblings every so many periods: once a second."""
+
+
+class _Counted(Collector):
+    """The hub's own numbers, read when they are collected."""
+
+    def __init__(self, numbers: Callable[[], Numbers]) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterable[Metric]:
+        numbers = self._numbers()
+        return [family for measure in MEASURES if (family := measure.family(numbers)) is not None]
+
+
+class Metrics:
+    """The metrics of one hub in one process. `run` must be running for the loop's lag to be known, and to share."""
+
+    def __init__(
+        self,
+        counts: HubCounts,
+        outbox: Callable[[], OutboxStatistics] | None = None,
+        siblings: Siblings | None = None,
+    ) -> None:
+        self.loop_lag = Histogram(LAG_BOUNDS)
+        self._counts = counts
+        self._outbox = outbox
+        self._siblings = siblings
+        self._own = CollectorRegistry(auto_describe=False)
+        self._own.register(_Counted(self._read))
+        ProcessCollector(registry=self._own)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The answer to a scrape, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        registry = self._own if self._siblings is None else self._siblings.together(self._own.collect())
+        return encode(registry), content_type
+
+    async def run(self) -> None:
+        """Notice how late the event loop is, and let the siblings know our numbers, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            for _ in range(SHARE_EVERY):
+                due = loop.time() + LAG_PERIOD
+                await asyncio.sleep(LAG_PERIOD)
+                self.loop_lag.observe(loop.time() - due)
+            self.share()
+
+    def share(self) -> None:
+        """Let the siblings know our numbers as they are now."""
+        if self._siblings is not None:
+            self._siblings.share(self._own.collect())
+
+    def _read(self) -> Numbers:
+        return Numbers(self._counts, self.loop_lag, self._outbox() if self._outbox is not None else None)

@@ -1,0 +1,142 @@
+"""One hub node: everything it is made of, opened and closed together. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from broadcasters.broadcaster import Broadcaster
+from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
+from broadcasters.position import Position
+from hub.answers import Answers
+from hub.auth import AuthenticationFailed, Authenticator
+from hub.core.connection import RequestRefused, TokenRefused
+from hub.core.counts import HubCounts
+from hub.core.effects import Answer, Signal
+from hub.core.principal import Principal
+from hub.core.registry import Pace, Registry
+from hub.core.roster import Roster
+from hub.engine_port import EnginePort, NotRunHere
+from hub.metrics import Metrics
+from hub.origins import Origins
+from hub.probe import Probe
+from hub.settings import Settings
+from hub.siblings import Siblings
+from hub.tickets import Tickets, ticket_key
+from hub.transports.door import Door
+from hub.transports.native import NativeSockets
+from hub.wire.codes import ErrorCode
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = 10.0
+"""For how long the hub tries to bring what it was given to the log, before it says that it can't."""
+
+
+class Hub:
+    """`async with Hub(settings) as hub`: it follows the log and may serve clients until it is left."""
+
+    def __init__(self, settings: Settings, *, log: PlanLog | None = None, engine: EnginePort | None = None) -> None:
+        limits = settings.limits
+        self.settings = settings
+        self.engine = engine
+        self.log = log or log_of(settings.log)
+        self.counts = HubCounts()
+        self.broadcaster = Broadcaster(log=self.log, deadline=DEADLINE)
+        self.registry = Registry(self.log, self.counts, limits.channel, Pace(), limits.channels)
+        self.roster = Roster(self.counts, limits.outlet.slow_seconds)
+        self.authenticator = Authenticator(settings)
+        self.tickets = Tickets(ticket_key(settings), self.log)
+        self.answers = Answers(self.log, self.broadcaster)
+        self.probe = Probe(self.log)
+        origins = Origins(frozenset(settings.origins), not settings.authenticated, settings.development)
+        self.origins = origins
+        self.door = Door(
+            self.registry, self.roster, self, self.authenticator, self.tickets, origins, limits, self.counts
+        )
+        self.native = NativeSockets(self.door)
+        self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
+        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings)
+        self._open = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._siblings is not None:
+                stack.callback(self._siblings.close)
+            stack.push_async_callback(self.log.close)
+            await self.log.open()
+            stack.push_async_callback(self.authenticator.close)
+            stack.push_async_callback(self.tickets.close)
+            stack.push_async_callback(self.broadcaster.close)
+            stack.push_async_callback(self.probe.close)
+            await self.probe.open()
+            stack.push_async_callback(self._stop)
+            for work in (self.registry.run(), self.roster.run(), self.native.run(), self.metrics.run()):
+                self._run(work)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def drain(self, patience: float) -> None:
+        """Send every client away, spread over the time there is; they come back to another node, or to this one's
+        successor."""
+        await self.roster.drain(window=patience / 2, patience=patience)
+
+    async def ready(self) -> str | None:
+        """Why this node should get no clients just now; None: it should."""
+        if self.roster.draining:
+            return "draining"
+        if self.registry.deaf:
+            return "the tail is lost"
+        return await self.probe.problem()
+
+    # -- what connections ask for --------------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Principal:
+        try:
+            return await self.authenticator.authenticate(token, time.time())
+        except AuthenticationFailed as failure:
+            raise TokenRefused(failure.code, str(failure)) from None
+
+    async def answer(self, answer: Answer) -> Position:
+        return await self.answers.give(answer.plan_id, answer.request_id, answer.answer, answer.by)
+
+    async def signal(self, signal: Signal) -> None:
+        await self.send_signal(signal.plan_id, signal.signal, signal.by)
+
+    async def send_signal(self, plan_id: str, signal: Any, by: str) -> None:
+        """Ask the engine; `RequestRefused` when nobody runs this plan who could obey."""
+        if self.engine is None:
+            raise RequestRefused(ErrorCode.NOT_SUPPORTED, "nobody runs plans here who could obey")
+        try:
+            await self.engine.signal(plan_id, signal, by)
+        except NotRunHere as refusal:
+            raise RequestRefused(ErrorCode.NOT_SUPPORTED, str(refusal)) from None
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("a part of the hub failed: %s", error, exc_info=error)
+
+    async def _stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

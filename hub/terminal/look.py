@@ -1,0 +1,85 @@
+"""What a stream can show (colour, growing lines, wide characters), and text made safe for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, TextIO
+from zlib import crc32
+
+__all__ = ["Look", "cells", "clean"]
+
+AGENT_COLOURS: Final = ("38;5;39", "38;5;208", "38;5;141", "38;5;42", "38;5;204", "38;5;220", "38;5;75", "38;5;173")
+STYLES: Final = {"dim": "2", "bold": "1", "good": "32", "bad": "31", "ask": "1;33"}
+MARKS: Final = "◌▸●▶✓✗↻‖○■↳⚒◆…·→█░"
+PLAIN_MARKS: Final = str.maketrans(MARKS, "~>*>+xr|o#=$@..>#-")
+
+_steering = (*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_safe: dict[int, str | None] = {**dict.fromkeys(_steering), ord("\t"): "    ", ord("\n"): "\n"}
+
+
+def clean(text: str) -> str:
+    """Text without what would steer the terminal: an agent's words may come from anywhere."""
+    return text.translate(_safe)
+
+
+def cells(text: str) -> int:
+    """How many columns a terminal needs for it."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What may be written to one stream. The default suits a file or a pipe."""
+
+    colour: bool = False
+    live: bool = False
+    """A person is watching: lines may grow."""
+    marks: bool = True
+    """The stream's encoding has ✓ and █; without them, ASCII stands in."""
+    width: int | None = None
+    """Columns to stay within; None: lines are as long as they are."""
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Look:
+        """What this stream can show. NO_COLOR (any value) and TERM=dumb are honoured."""
+        live = stream.isatty()
+        colour = live and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        width = max(40, shutil.get_terminal_size().columns) if live else None
+        return cls(colour, live, _has_marks(stream.encoding), width)
+
+    def style(self, name: str) -> str:
+        """What switches a style on, or nothing."""
+        return f"\x1b[{STYLES[name]}m" if self.colour and name else ""
+
+    def agent(self, name: str) -> str:
+        """What switches an agent's colour on: the same for the same name, everywhere."""
+        return f"\x1b[{AGENT_COLOURS[crc32(name.encode()) % len(AGENT_COLOURS)]}m" if self.colour else ""
+
+    @property
+    def off(self) -> str:
+        return "\x1b[0m" if self.colour else ""
+
+    def paint(self, text: str, style: str) -> str:
+        start = self.style(style)
+        return f"{start}{text}{self.off}" if start else text
+
+    def plain(self, text: str) -> str:
+        """Our own marks, in what the stream can encode."""
+        return text if self.marks else text.translate(PLAIN_MARKS)
+
+    def bar(self, percent: float) -> str:
+        full = round(percent / 10)
+        return self.plain(f"{'█' * full}{'░' * (10 - full)} {percent:.0f} %")
+
+
+def _has_marks(encoding: str | None) -> bool:
+    try:
+        MARKS.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

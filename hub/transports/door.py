@@ -1,0 +1,191 @@
+"""The hub's door: every client of every transport comes in here, or is told why not."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from broadcasters.events import timestamp
+from hub.auth import AuthenticationFailed, Authenticator
+from hub.core.connection import Connection, Outlet, Services, TokenRefused
+from hub.core.counts import HubCounts
+from hub.core.principal import Principal
+from hub.core.registry import Registry
+from hub.core.roster import Roster
+from hub.core.session import Session
+from hub.limits import ConnectionCounts, Limits, TooManyConnections, Waters
+from hub.origins import Origins
+from hub.tickets import Tickets
+from hub.wire.codes import CloseCode, ErrorCode
+
+__all__ = ["HEARTBEAT_SECONDS", "Admission", "Door", "Refused", "Visitor"]
+
+HEARTBEAT_SECONDS = 25.0
+
+
+class Refused(Exception):
+    """This client can't come in. The code is the one to close a WebSocket with."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who knocks: what the request says of itself."""
+
+    address: str | None
+    scheme: str
+    host: str | None
+    origin: str | None = None
+    authorization: str | None = None
+    ticket: str | None = None
+
+
+@dataclass(slots=True)
+class Admission:
+    """A client that may come in; give it back to `Door.leave` when it has gone."""
+
+    network: str
+    principal: Principal | None
+    """None: a token must come as the first frame."""
+    claimed: str | None = None
+    """Whose connection it is counted as."""
+
+
+class Door:
+    """Counts who is in, and opens connections for those who are."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        roster: Roster,
+        services: Services,
+        authenticator: Authenticator,
+        tickets: Tickets,
+        origins: Origins,
+        limits: Limits,
+        counts: HubCounts,
+    ) -> None:
+        self.limits = limits
+        self.waters = Waters(limits)
+        self.counts = counts
+        self.registry = registry
+        self.roster = roster
+        self._services = services
+        self._authenticator = authenticator
+        self._tickets = tickets
+        self._origins = origins
+        self._present = ConnectionCounts(limits.connections)
+
+    def admit(self, visitor: Visitor) -> Admission | Awaitable[Admission]:
+        """Let the visitor in, or raise `Refused`; an awaitable of the same when its token takes a while to check."""
+        self._check(visitor)
+        now = time.time()
+        try:
+            if visitor.ticket is not None:
+                return self._admit_later(visitor, self._tickets.redeem(visitor.ticket, now))
+            if visitor.authorization is None:
+                return self._enter(visitor, self._authenticator.anonymous)
+            token = bearer(visitor.authorization)
+            principal = self._authenticator.at_once(token, now)
+        except AuthenticationFailed as failure:
+            raise self._no_good(failure) from None
+        if principal is None:
+            return self._admit_later(visitor, self._authenticator.authenticate(token, now))
+        return self._enter(visitor, principal)
+
+    def connect(self, outlet: Outlet, admission: Admission, transport: str) -> Connection:
+        """A connection for a client that was let in; begin it when its line is open."""
+        session = Session(secrets.token_urlsafe(9), self.limits.session, admission.principal, time.time())
+        services = _Inside(self, admission, self._services)
+        connection = Connection(session, outlet, self.registry, services, self.counts)
+        self.roster.enter(connection, transport)
+        self.waters.share(len(self.roster))
+        return connection
+
+    def begin(self, connection: Connection) -> None:
+        """The client's line is open: greet it."""
+        connection.begin(HEARTBEAT_SECONDS, timestamp())
+
+    def leave(self, connection: Connection | None, admission: Admission) -> None:
+        """The client has gone. Call it exactly once for each admission."""
+        if connection is not None:
+            self.roster.leave(connection)
+            self.waters.share(len(self.roster))
+        self._present.leave(admission.network)
+        if admission.claimed is not None:
+            self._present.release(admission.claimed)
+
+    def claim(self, admission: Admission, principal: Principal) -> None:
+        """The client turns out to be this principal: count it as its connection, or raise `TooManyConnections`."""
+        anonymous = self._authenticator.anonymous
+        if admission.claimed is None and (anonymous is None or principal.subject != anonymous.subject):
+            self._present.claim(principal.subject)
+            admission.claimed = principal.subject
+
+    def _check(self, visitor: Visitor) -> None:
+        if self.roster.draining:
+            self.counts.refused_connections["draining"] += 1
+            raise Refused(CloseCode.RESTART, "the hub restarts; come back in a moment")
+        # A WebSocket from a page always has an Origin; what has none is a program, which still has to say who it is.
+        if not self._origins.permit(
+            visitor.origin, scheme=visitor.scheme, host=visitor.host, authenticated=visitor.origin is None
+        ):
+            self.counts.auth_failures["origin"] += 1
+            raise Refused(CloseCode.ORIGIN_REFUSED, "pages of this origin may not connect; see PLANCAST_ORIGINS")
+
+    async def _admit_later(self, visitor: Visitor, principal: Awaitable[Principal]) -> Admission:
+        try:
+            return self._enter(visitor, await principal)
+        except AuthenticationFailed as failure:
+            raise self._no_good(failure) from None
+
+    def _enter(self, visitor: Visitor, principal: Principal | None) -> Admission:
+        try:
+            admission = Admission(self._present.enter(visitor.address), principal)
+            if principal is not None:
+                try:
+                    self.claim(admission, principal)
+                except TooManyConnections:
+                    self.leave(None, admission)
+                    raise
+        except TooManyConnections as full:
+            self.counts.refused_connections[full.kind] += 1
+            raise Refused(CloseCode.TOO_MANY_REQUESTS, str(full)) from None
+        return admission
+
+    def _no_good(self, failure: AuthenticationFailed) -> Refused:
+        self.counts.auth_failures[failure.code.value] += 1
+        return Refused(failure.close, str(failure))
+
+
+def bearer(authorization: str) -> str:
+    """The token of an Authorization header; of another scheme, nothing that would be taken for one."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class _Inside:
+    """The hub's services for one client that was let in: who it says it is counts."""
+
+    __slots__ = ("_admission", "_door", "_services", "answer", "signal")
+
+    def __init__(self, door: Door, admission: Admission, services: Services) -> None:
+        self._door = door
+        self._admission = admission
+        self._services = services
+        self.answer = services.answer
+        self.signal = services.signal
+
+    async def authenticate(self, token: str) -> Principal:
+        principal = await self._services.authenticate(token)
+        try:
+            self._door.claim(self._admission, principal)
+        except TooManyConnections as full:
+            raise TokenRefused(ErrorCode.TOO_MANY_REQUESTS, str(full)) from None
+        return principal

@@ -1,0 +1,309 @@
+"""The lean WebSocket transport that `plancast serve` runs: uvicorn's `ws=` extension point, without ASGI.
+
+One object a connection: no task, no queue, no request object. What is handed out is written as it is, framed once for
+all clients; what comes in goes through websockets' sans-I/O protocol into the connection. Other paths than the hub's
+own socket (the dialects, somebody's own app) are left to uvicorn's ordinary protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any, Final, cast
+from urllib.parse import parse_qs, urlsplit
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from hub.core.burst import Burst
+from hub.core.connection import Connection
+from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
+from hub.wire.codes import CloseCode
+from hub.wire.framing import text_frames
+
+__all__ = ["NativeSockets"]
+
+protocol_log = logging.getLogger(f"{__name__}.protocol")
+protocol_log.setLevel(logging.WARNING)  # it tells of each connection that opens
+
+REQUEST_LINES: Final = (b"GET /ws/streaming ", b"GET /ws/streaming?")
+CLOSING_SECONDS: Final = 5.0
+"""How long a client may take to read what is left and to answer a close."""
+SILENCE_SECONDS: Final = 10.0
+"""A client that says nothing for this long after a heartbeat is dead."""
+
+
+class NativeSockets:
+    """All native connections of a process, and their heartbeat. Hand `protocol` to uvicorn as `ws=`."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.open: set[_Socket] = set()
+        self.admitting: set[asyncio.Task[None]] = set()
+
+    def protocol(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
+    ) -> asyncio.Protocol:
+        """Called by uvicorn for each request that wants to become a WebSocket."""
+        return _Switch(self, config, server_state, app_state)
+
+    async def run(self) -> None:
+        """Ping everybody every HEARTBEAT_SECONDS, spread over that time; drop those who died. Until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1.0)
+            now = loop.time()
+            for socket in list(self.open):
+                socket.beat(now)
+
+
+class _Switch(asyncio.Protocol):
+    """Stands in until the request line is known: the hub's own socket, or somebody else's."""
+
+    def __init__(
+        self, sockets: NativeSockets, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        self._sockets = sockets
+        self._uvicorn = config, server_state, app_state
+        self._real: asyncio.Protocol | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._real is None:
+            own = data.startswith(REQUEST_LINES)
+            real = _Socket(self._sockets) if own else WebSocketsSansIOProtocol(*self._uvicorn)
+            real.connection_made(self._transport)
+            self._real = real
+            # uvicorn makes this object the transport's protocol when we return; the real one takes over right after.
+            asyncio.get_running_loop().call_soon(self._step_aside)
+        self._real.data_received(data)
+
+    def _step_aside(self) -> None:
+        if self._real is not None and not self._transport.is_closing():
+            self._transport.set_protocol(self._real)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._real is not None:
+            self._real.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        if self._real is not None:
+            self._real.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._real is not None:
+            self._real.resume_writing()
+
+
+class _Socket(asyncio.Protocol):
+    """One client on /ws/streaming."""
+
+    __slots__ = (
+        "_admission",
+        "_closing",
+        "_connection",
+        "_fragments",
+        "_heard",
+        "_pinged",
+        "_sockets",
+        "_transport",
+        "_websocket",
+        "full",
+    )
+
+    def __init__(self, sockets: NativeSockets) -> None:
+        limits = sockets.door.limits
+        self._sockets = sockets
+        self._websocket = ServerProtocol(max_size=limits.session.frame_bytes, logger=protocol_log)
+        self._connection: Connection | None = None
+        self._admission: Admission | None = None
+        self._fragments: list[bytes] = []
+        self._closing: asyncio.TimerHandle | None = None
+        self._heard = self._pinged = asyncio.get_running_loop().time()
+        self.full = False
+
+    # -- asyncio's side ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._sockets.open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            elif isinstance(event, Request):
+                self._knock(event)
+        self._send_out()
+        if self._websocket.state > OPEN and self._closing is None:
+            self._end()  # the client closed, or broke the rules of WebSocket
+
+    def eof_received(self) -> None:
+        self._websocket.receive_eof()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._sockets.open.discard(self)
+        if self._closing is not None:
+            self._closing.cancel()
+        if self._admission is not None:
+            self._sockets.door.leave(self._connection, self._admission)
+            self._admission = None
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self._connection is not None:
+            self._connection.filled()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self._connection is not None and self._closing is None:
+            self._connection.drained()
+
+    # -- the connection's side -----------------------------------------------------------------------------------------
+
+    def deliver(self, burst: Burst) -> None:
+        self._transport.write(burst.websocket)
+
+    def write(self, frame: bytes) -> None:
+        if self._closing is None:
+            self._transport.write(text_frames((frame,)))
+
+    def unread(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            if self._websocket.state is OPEN:
+                self._websocket.send_close(code, reason)
+            self._send_out()
+            self._end()
+
+    # -- the opening handshake -----------------------------------------------------------------------------------------
+
+    def _knock(self, request: Request) -> None:
+        response = self._websocket.accept(request)
+        if response.status_code != 101:
+            self._websocket.send_response(response)
+            self._end()
+            return
+        visitor = self._visitor(request)
+        try:
+            admission = self._sockets.door.admit(visitor)
+        except Refused as refusal:
+            self._websocket.send_response(response)
+            self._refuse(refusal)
+            return
+        if isinstance(admission, Admission):
+            self._websocket.send_response(response)
+            self._open(admission)
+        else:
+            self._open_later(admission, response)
+
+    def _open_later(self, admission: Awaitable[Admission], response: Any) -> None:
+        async def open_when_admitted() -> None:
+            try:
+                admitted = await admission
+            except Refused as refusal:
+                self._websocket.send_response(response)
+                self._refuse(refusal)
+                return
+            if self._transport.is_closing():
+                self._sockets.door.leave(None, admitted)
+                return
+            self._websocket.send_response(response)
+            self._open(admitted)
+            self._send_out()
+
+        task = asyncio.get_running_loop().create_task(open_when_admitted())
+        self._sockets.admitting.add(task)
+        task.add_done_callback(self._sockets.admitting.discard)
+
+    def _open(self, admission: Admission) -> None:
+        self._send_out()
+        door = self._sockets.door
+        self._admission = admission
+        self._connection = door.connect(self, admission, "native")
+        self._transport.set_write_buffer_limits(high=door.waters.high, low=door.waters.low)
+        door.begin(self._connection)
+
+    def _refuse(self, refusal: Refused) -> None:
+        # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
+        self._send_out()
+        self.close(refusal.code, refusal.reason)
+
+    def _visitor(self, request: Request) -> Visitor:
+        headers = request.headers
+        peer = self._transport.get_extra_info("peername")
+        return Visitor(
+            address=peer[0] if isinstance(peer, tuple) else None,
+            scheme="wss" if self._transport.get_extra_info("sslcontext") else "ws",
+            host=headers.get("Host"),
+            origin=headers.get("Origin"),
+            authorization=headers.get("Authorization"),
+            ticket=next(iter(parse_qs(urlsplit(request.path).query).get("ticket", ())), None),
+        )
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _frame(self, frame: Frame) -> None:
+        if self._connection is None or self._closing is not None:
+            return
+        if frame.opcode is Opcode.BINARY:
+            self._connection.receive(b"")
+        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                self._message(self._connection)
+            elif len(self._fragments) > self._sockets.door.limits.session.frame_fragments:
+                self._connection.close(CloseCode.TOO_LARGE, "a message in so many fragments")
+
+    def _message(self, connection: Connection) -> None:
+        whole = self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments)
+        self._fragments = []
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError:
+            connection.close(CloseCode.NOT_UTF8, "a text frame that is not UTF-8")
+        else:
+            connection.receive(text)
+
+    # -- the line ------------------------------------------------------------------------------------------------------
+
+    def beat(self, now: float) -> None:
+        """Time passes: ask whether the client lives, or give it up."""
+        if self._closing is not None:
+            return
+        if now - self._heard < HEARTBEAT_SECONDS:
+            return
+        if self._pinged <= self._heard:
+            self._pinged = now
+            self._websocket.send_ping(b"")
+            self._send_out()
+        elif now - self._pinged > SILENCE_SECONDS:
+            self._transport.abort()
+
+    def _send_out(self) -> None:
+        """Write what the WebSocket protocol itself has to say: handshake, pongs, closes."""
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:  # websockets' sign that it is our turn to close the line
+                self._transport.close()
+        if self._transport.get_write_buffer_size() > self._sockets.door.limits.outlet.high_water * 4:
+            self._transport.abort()  # it keeps asking and reads none of the answers
+
+    def _end(self) -> None:
+        """Nothing more from us: the client gets a moment to read the rest and to answer."""
+        if self._connection is not None:
+            self._connection.lost()
+        self._closing = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._transport.abort)

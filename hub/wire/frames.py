@@ -1,0 +1,35 @@
+"""What the hub says about a plan: events and snapshots, made from stored bytes without parsing them."""
+
+from __future__ import annotations
+
+from broadcasters.position import Position
+
+__all__ = ["event_frame", "event_prefix", "merged_frame", "snapshot_frame"]
+
+
+def event_prefix(plan_id: str, epoch: str) -> bytes:
+    """The part that all event frames of a plan have in common while the epoch lasts. Both are plain: they need no
+    escapes in JSON (plan ids and epochs are checked where they are made)."""
+    return f',"plan_id":"{plan_id}","epoch":"{epoch}","offset":'.encode()
+
+
+def event_frame(prefix: bytes, offset: int, payload: bytes) -> bytes:
+    """The frame of a stored event. The payload is as `PlanEvent.payload` makes it: it begins with `{"type":"…",`.
+
+    This runs once an event, whatever the number of subscribers; no part of it looks inside."""
+    kind, _, rest = payload.partition(b",")
+    return b"%b%b%d,%b" % (kind, prefix, offset, rest)
+
+
+def merged_frame(prefix: bytes, first: int, offset: int, payload: bytes) -> bytes:
+    """The frame of a payload that stands for the events `first` to `offset`."""
+    if first == offset:
+        return event_frame(prefix, offset, payload)
+    kind, _, rest = payload.partition(b",")
+    return b'%b%b%d,"first":%d,%b' % (kind, prefix, offset, first, rest)
+
+
+def snapshot_frame(plan_id: str, place: Position, snapshot: bytes) -> bytes:
+    """The frame of a folded plan, which is a JSON object already."""
+    head = f'{{"type":"snapshot","plan_id":"{plan_id}","epoch":"{place.epoch}","offset":{place.offset},"data":'
+    return b"%b%b}" % (head.encode(), snapshot)

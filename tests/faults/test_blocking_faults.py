@@ -1,0 +1,209 @@
+"""Processes that fork, exit, or lose their log while they speak through `broadcasters.blocking`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.broadcasters.test_blocking import PLAN, contents
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def log_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'plans.db'}"
+
+
+def run(script: str, log_url: str) -> list[str]:
+    """Run it as a program of its own; what it printed. It must end by itself, well, and without a complaint."""
+    program = [sys.executable, "-W", "error", "-X", "faulthandler", "-c", dedent(script)]
+    ended = subprocess.run(
+        program, env={"PLANCAST_LOG": log_url, "PLAN": PLAN}, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.splitlines()
+
+
+class TestExit:
+    def test_a_web_server_and_a_thread_pool_say_a_thousand_things_and_the_process_ends(self, log_url: str) -> None:
+        """The server's threads, the pool's, the station's, the log's: none of them keeps the process from ending."""
+        offsets = run(
+            """
+            import logging, os, threading
+            from concurrent.futures import ThreadPoolExecutor
+            from urllib.request import urlopen
+            import flask
+            from werkzeug.serving import make_server
+            from broadcasters.blocking import send_agent_message
+
+            logging.getLogger("werkzeug").disabled = True
+            app = flask.Flask(__name__)
+
+            @app.get("/say/<n>")
+            def say(n):
+                return str(send_agent_message(os.environ["PLAN"], "Web", n).offset)
+
+            server = make_server("127.0.0.1", 0, app, threaded=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+            def speak(n):
+                if n % 2:
+                    return send_agent_message(os.environ["PLAN"], "Pool", str(n)).offset
+                with urlopen(f"http://127.0.0.1:{server.server_port}/say/{n}") as answer:
+                    return int(answer.read())
+
+            with ThreadPoolExecutor(16) as pool:
+                print(*pool.map(speak, range(1000)), sep="\\n")
+            server.shutdown()
+            server.server_close()
+            """,
+            log_url,
+        )
+        said = contents(log_url)
+        assert len(said) == 1000
+        assert [said[int(offset) - 1] for offset in offsets] == [str(n) for n in range(1000)]
+
+    def test_it_ends_while_daemon_threads_still_speak(self, log_url: str) -> None:
+        (heard,) = run(
+            """
+            import os, threading
+            from broadcasters.blocking import send_agent_message
+
+            heard = []
+            enough = threading.Event()
+
+            def speak():
+                while True:
+                    heard.append(send_agent_message(os.environ["PLAN"], "A", "again"))
+                    if len(heard) > 20:
+                        enough.set()
+
+            for _ in range(4):
+                threading.Thread(target=lambda: suppressed(speak), daemon=True).start()
+
+            def suppressed(work):
+                try:
+                    work()
+                except Exception:
+                    pass  # closed at exit
+
+            enough.wait()
+            print(len(heard))
+            """,
+            log_url,
+        )
+        assert len(contents(log_url)) >= int(heard)
+
+    def test_it_ends_without_having_said_a_word(self, log_url: str) -> None:
+        assert run("import broadcasters.blocking", log_url) == []
+
+    def test_it_ends_when_nothing_was_closed(self, log_url: str) -> None:
+        run(
+            """
+            import os
+            from broadcasters.blocking import Broadcaster
+            Broadcaster(os.environ["PLANCAST_LOG"]).send_agent_message(os.environ["PLAN"], "A", "hello")
+            """,
+            log_url,
+        )
+        assert contents(log_url) == ["hello"]
+
+
+class TestFork:
+    def test_pool_workers_speak_while_their_parent_does(self, log_url: str) -> None:
+        run(
+            """
+            import multiprocessing, os, threading
+            from broadcasters.blocking import send_agent_message
+
+            plan = os.environ["PLAN"]
+
+            def work(n):
+                for k in range(5):
+                    send_agent_message(plan, "Worker", f"w{n}.{k}")
+                return os.getpid()
+
+            send_agent_message(plan, "Parent", "begun")
+            stop = threading.Event()
+
+            def speak():
+                n = 0
+                while not stop.is_set():
+                    send_agent_message(plan, "Parent", f"p.{n}")
+                    n += 1
+
+            speaking = threading.Thread(target=speak)
+            speaking.start()
+            with multiprocessing.get_context("fork").Pool(4, maxtasksperchild=5) as pool:
+                pids = pool.map(work, range(40), chunksize=1)
+                pool.close()
+                pool.join()
+            stop.set()
+            speaking.join()
+            assert len(set(pids)) >= 4 and os.getpid() not in pids
+            send_agent_message(plan, "Parent", "ended")
+            """,
+            log_url,
+        )
+        said = contents(log_url)
+        assert (said[0], said[-1]) == ("begun", "ended")
+        assert len(set(said)) == len(said)
+        assert {one for one in said if one.startswith("w")} == {f"w{n}.{k}" for n in range(40) for k in range(5)}
+        for n in range(40):
+            mine = [one for one in said if one.startswith(f"w{n}.")]
+            assert mine == sorted(mine)
+        parents = [int(one.partition(".")[2]) for one in said if one.startswith("p")]
+        assert parents == list(range(len(parents)))
+
+    def test_each_child_has_a_name_of_its_own_even_if_the_parent_was_given_one(self, log_url: str) -> None:
+        producers = run(
+            """
+            import os, sys
+            from broadcasters.blocking import Broadcaster
+
+            plan = os.environ["PLAN"]
+            unused, used = Broadcaster(producer="unused"), Broadcaster(producer="used")
+            used.send_agent_message(plan, "A", "parent")
+            for n in range(3):
+                if not os.fork():
+                    for b in (unused, used):
+                        b.send_agent_message(plan, "A", f"child {n}")
+                    sys.exit()
+            for n in range(3):
+                assert os.wait()[1] == 0
+            for b in (unused, used):
+                b.send_agent_message(plan, "A", "parent again")
+            """,
+            log_url,
+        )
+        assert producers == []
+        said = contents(log_url)
+        assert sorted(said) == sorted(
+            ["parent", *(f"child {n}" for n in range(3) for _ in "ab"), "parent again", "parent again"]
+        )
+
+    def test_a_message_begun_before_the_fork_stays_the_parents(self, log_url: str) -> None:
+        run(
+            """
+            import os, sys
+            from broadcasters import BroadcasterClosed
+            from broadcasters.blocking import message
+
+            with message(os.environ["PLAN"], "A") as m:
+                m.write("one ")
+                if not os.fork():
+                    try:
+                        m.write("the child's ")
+                    except BroadcasterClosed:
+                        os._exit(7)
+                assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+                m.write("two")
+            """,
+            log_url,
+        )
+        assert "".join(contents(log_url)) == "one two"

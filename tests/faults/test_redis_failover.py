@@ -1,0 +1,178 @@
+"""A master that is lost, with what its replica had not yet: readers who saw more are told, the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broadcasters.log.redis import link
+from broadcasters.position import Position
+from tests.contract.saying import Heard, Producer
+from tests.faults.conftest import OpenLog
+from tests.faults.senders import Sender, all_said_more, check_story, until
+from tests.servers import RedisCluster, RedisServer, SentinelSet, eventually
+
+pytestmark = pytest.mark.faults
+
+
+async def test_a_stale_replica_is_promoted(open_log: OpenLog) -> None:
+    with RedisServer() as master, RedisServer(replicaof=f"127.0.0.1 {master.port}") as replica:
+        eventually("it is linked", lambda: replica.info("replication")["master_link_status"] == "up")
+        log = await open_log(master.url)
+        sender, other = Sender(log, "plan", "agent"), Sender(log, "plan", "other")
+        seen = [await sender.say() for _ in range(5)]
+        eventually("the replica has them", lambda: replica.call("XLEN", "plancast:{plan}:log") == 5)
+        replica.call("REPLICAOF", "127.0.0.1", 1)  # the line is cut
+        lost = [await other.say() for _ in range(3)]
+        master.kill()
+        replica.call("REPLICAOF", "NO", "ONE")
+
+        promoted = await open_log(replica.url)
+        head = await promoted.head("plan")
+        assert {head.lineage.continuity(place, head.offset, head.floor) for place in seen} == {"ok"}
+        assert {head.lineage.continuity(place, head.offset, head.floor) for place in lost} == {"ahead"}
+
+        again = await Sender(promoted, "plan", "late").say()
+        head = await promoted.head("plan")
+        assert again == Position(head.lineage.epoch, 6)
+        assert again.epoch != seen[0].epoch
+        assert {head.lineage.continuity(place, head.offset, head.floor) for place in seen} == {"ok"}
+        assert {head.lineage.continuity(place, head.offset, head.floor) for place in lost} == {"forked"}
+
+
+async def test_an_append_lost_with_its_master_is_stored_when_it_is_repeated(open_log: OpenLog) -> None:
+    with RedisServer() as master, RedisServer(replicaof=f"127.0.0.1 {master.port}") as replica:
+        eventually("it is linked", lambda: replica.info("replication")["master_link_status"] == "up")
+        log, producer = await open_log(master.url), Producer("plan")
+        kept = producer.batch("kept")
+        await kept.to(log)
+        eventually("the replica has it", lambda: replica.call("XLEN", "plancast:{plan}:log") == 1)
+        replica.call("REPLICAOF", "127.0.0.1", 1)
+        lost = producer.batch("lost")
+        await lost.to(log)
+        master.kill()
+        replica.call("REPLICAOF", "NO", "ONE")
+
+        promoted = await open_log(replica.url)
+        assert list((await kept.to(promoted)).offsets) == [1]
+        assert list((await lost.to(promoted)).offsets) == [2]
+        assert (await promoted.head("plan")).offset == 2
+
+
+async def sentinel_failover(open_log: OpenLog, sentinels: SentinelSet, *, kill: bool) -> None:
+    log, heard = await open_log(sentinels.url), Heard()
+    await log.watch("plan", heard)
+    sender = Sender(log, "plan", "agent")
+    before = await sender.say()
+    old = sentinels.master
+    replica = next(server for server in sentinels.servers if server is not old)
+    eventually("the replica has it", lambda: replica.call("XLEN", "plancast:{plan}:log") == 1)
+    if kill:
+        old.kill()
+    else:
+        sentinels.sentinels[0].call("SENTINEL", "FAILOVER", "plans")
+    await heard.until_word("resumed")
+    after = await sender.say()
+    await heard.until_offset(after.offset)
+
+    assert after == Position((await log.head("plan")).lineage.epoch, 2)
+    assert after.epoch != before.epoch
+    await check_story(log, [sender])
+
+
+@pytest.mark.slow
+async def test_sentinels_hand_over(open_log: OpenLog) -> None:
+    with SentinelSet() as sentinels:
+        await sentinel_failover(open_log, sentinels, kill=False)
+
+
+@pytest.mark.slow
+async def test_sentinels_replace_a_dead_master(open_log: OpenLog) -> None:
+    with SentinelSet() as sentinels:
+        await sentinel_failover(open_log, sentinels, kill=True)
+
+
+async def cluster_failover(open_log: OpenLog, cluster: RedisCluster, *, kill: bool) -> None:
+    """The watcher does nothing, nor does anybody append meanwhile."""
+    log, heard = await open_log(cluster.url), Heard()
+    await log.watch("plan", heard)
+    sender = Sender(log, "plan", "agent")
+    first = await sender.say()
+    await heard.until_offset(first.offset)
+    old = cluster.holder("plan")
+    replica = cluster.replica_of(old)
+    eventually("the replica has it", lambda: replica.info("replication")["slave_repl_offset"] == _offset_of(old))
+    if kill:
+        old.kill()
+    else:
+        replica.call("CLUSTER", "FAILOVER")
+    await heard.until_word("resumed")
+    said = await Sender(await open_log(cluster.url), "plan", "another program").say()
+    await heard.until_offset(said.offset)
+    assert cluster.holder("plan") is replica
+    assert said.offset == 2
+    assert (await log.head("plan")).lineage.ended == ((first.epoch, 1),)
+
+
+def _offset_of(master: RedisServer) -> str:
+    return master.info("replication")["master_repl_offset"]
+
+
+async def test_a_cluster_hands_over_a_shard_and_an_idle_watcher_hears_what_follows(open_log: OpenLog) -> None:
+    with RedisCluster() as cluster:
+        await cluster_failover(open_log, cluster, kill=False)
+        await slot_moves(open_log, cluster)
+
+
+@pytest.mark.slow
+async def test_a_cluster_replaces_a_dead_master_and_an_idle_watcher_hears_what_follows(open_log: OpenLog) -> None:
+    with RedisCluster() as cluster:
+        await cluster_failover(open_log, cluster, kill=True)
+
+
+async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
+    """While the plan is written and watched; nothing is lost, nothing stored twice."""
+    log, heard = await open_log(cluster.url), Heard()
+    plan_id = "moving"
+    await log.watch(plan_id, heard)
+    senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
+    source = cluster.holder(plan_id)
+    target = next(
+        node for node in cluster.masters if node is not source and node.info("replication")["role"] == "master"
+    )
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for sender in senders:
+            group.create_task(sender.until(enough))
+        await all_said_more(senders)
+        await asyncio.to_thread(cluster.move_slot, plan_id, source, target)
+        await heard.until_word("resumed")
+        await all_said_more(senders)
+        enough.set()
+    last = await senders[0].say()
+    await heard.until_offset(last.offset)
+    assert cluster.holder(plan_id) is target
+    assert sum(sender.repetitions for sender in senders) >= 1
+    await check_story(log, senders)
+
+
+@pytest.mark.slow
+async def test_a_cluster_that_is_down_is_unavailable_and_serves_again(
+    open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "BEAT", 0.3)
+    with RedisCluster(replicas=False, node_timeout_ms=1000) as cluster:
+        log, heard = await open_log(cluster.url), Heard()
+        await log.watch("plan", heard)
+        sender = Sender(log, "plan", "agent")
+        await sender.say()
+        holder = cluster.holder("plan")
+        holder.kill()
+        await heard.until_word("lost")
+        saying = asyncio.create_task(sender.say())
+        await until(lambda: sender.repetitions > 0)
+        holder.start()
+        await heard.until_word("resumed")
+        assert (await saying).offset in {1, 2}
+        await Sender(log, "plan", "another").say()

@@ -1,0 +1,226 @@
+"""A redis-server that refuses: each time it is clear whose fault it is, and what was stored."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broadcasters.errors import LogFull, LogMisconfigured, LogUnavailable
+from broadcasters.log.contract import Checkpoint, Entry, Facts, PlanLog
+from broadcasters.log.redis import RedisLog, link
+from tests.contract.saying import Heard, Producer
+from tests.faults.conftest import OpenLog
+from tests.faults.senders import Sender
+from tests.servers import RedisServer, eventually
+
+pytestmark = pytest.mark.faults
+
+RIGHTS = "~plancast:*", "&plancast:*", "+@all"
+
+
+async def refused(url: str) -> str:
+    """What is said when this log is opened."""
+    with pytest.raises(LogMisconfigured) as caught:
+        await RedisLog(url).open()
+    return str(caught.value)
+
+
+async def fill(log: PlanLog) -> int:
+    """Append until it is full; how many appends there were."""
+    entry = Entry(b'{"type":"agent_message","id":"big","data":{"content":"%b"}}' % (b"x" * 100_000))
+    for seq in range(1, 10_000):
+        try:
+            await log.append("big", "filler", seq, [entry], Facts())
+        except LogFull:
+            return seq - 1
+    raise AssertionError("never full")
+
+
+async def test_memory_is_full_nothing_is_written_all_is_readable_and_room_can_be_made(open_log: OpenLog) -> None:
+    with RedisServer(maxmemory="12mb") as server:
+        log = await open_log(server.url)
+        count = await fill(log)
+        head = await log.head("big")
+        assert head.offset == count
+        assert (await log.read("big", count - 1)).payloads
+        with pytest.raises(LogFull, match="maxmemory"):
+            await Producer("another").batch("x").to(log)
+        assert (await log.head("another")).offset == 0
+
+        # Two ways to make room, both of which must work while there is none.
+        assert await log.keep_checkpoint("big", Checkpoint(head.position, b"the plan so far"), window=1)
+        place = await Sender(log, "another", "agent").say()
+        assert place.offset == 1
+        await fill(log)
+        assert await log.delete("big")
+        assert (await Sender(log, "another", "one more").say()).offset == 2
+
+
+async def test_the_disk_is_full(open_log: OpenLog) -> None:
+    """A failed snapshot to disk makes Redis refuse writes, just as a full disk does."""
+    with RedisServer() as server:
+        log = await open_log(server.url)
+        place = await Sender(log, "plan", "agent").say()
+        server.call("CONFIG", "SET", "save", "3600 1", "rdbcompression", "no")
+        (server.directory / "dump.rdb").mkdir()  # where the snapshot can't be written
+        server.call("BGSAVE")
+        eventually("the snapshot failed", lambda: server.info("persistence")["rdb_last_bgsave_status"] == "err")
+        with pytest.raises(LogFull, match="disk"):
+            await Producer("plan", "another").batch("x").to(log)
+        assert (await log.head("plan")).position == place
+        assert (await log.read("plan", 0)).payloads
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random", "volatile-ttl"])
+async def test_an_evicting_policy_is_refused(policy: str) -> None:
+    with RedisServer(maxmemory_policy=policy) as server:
+        said = await refused(server.url)
+        assert policy in said
+        assert "noeviction" in said
+
+
+async def test_the_password_is_wrong_or_missing(open_log: OpenLog) -> None:
+    with RedisServer(password="s3cret") as server:
+        assert "does not know this user" in await refused(f"redis://:wrong@127.0.0.1:{server.port}")
+        assert "wants a password" in await refused(f"redis://127.0.0.1:{server.port}")
+        assert (await Sender(await open_log(server.url), "plan", "agent").say()).offset == 1
+
+
+@pytest.mark.parametrize(
+    ("rights", "named"),
+    [
+        (("~other:*", "&plancast:*", "+@all"), "+xadd"),
+        (("~plancast:*", "&other:*", "+@all"), "+spublish"),
+        (("~plancast:*", "&plancast:*", "+@all", "-zadd"), "+zadd"),
+        (("~plancast:*", "&plancast:*", "+@all", "-evalsha", "-eval"), "eval"),
+        (("~plancast:*", "&plancast:*", "+@all", "-info"), "info"),
+        (("~plancast:*", "&plancast:*", "+@all", "-@scripting"), "script"),
+    ],
+)
+async def test_a_user_without_the_rights_is_told_which(rights: tuple[str, ...], named: str) -> None:
+    with RedisServer() as server:
+        server.call("ACL", "SETUSER", "agent", "on", ">pw", *rights)
+        assert named in await refused(f"redis://agent:pw@127.0.0.1:{server.port}")
+
+
+async def test_a_user_with_just_these_rights_is_enough(open_log: OpenLog) -> None:
+    with RedisServer() as server:
+        server.call("ACL", "SETUSER", "agent", "on", ">pw", *RIGHTS, "-@admin", "-@dangerous", "+info")
+        log = await open_log(f"redis://agent:pw@127.0.0.1:{server.port}")
+        heard = Heard()
+        await log.watch("plan", heard)
+        await Sender(log, "plan", "agent").say()
+        await heard.until_offset(1)
+        assert (await log.plans()).plans[0].plan_id == "plan"
+
+
+@pytest.mark.parametrize("part", ["log", "meta"])
+async def test_something_else_is_stored_at_the_key(open_log: OpenLog, part: str) -> None:
+    with RedisServer() as server:
+        key = f"plancast:{{plan}}:{part}"
+        server.call("SET", key, "somebody else's")
+        log = await open_log(server.url)
+        with pytest.raises(LogMisconfigured, match=r"plancast:\{plan\}"):
+            await Producer("plan").batch("x").to(log)
+        assert server.call("GET", key) == "somebody else's"
+        assert server.call("DBSIZE") == 1
+
+
+async def test_somebody_else_writes_to_the_stream(open_log: OpenLog) -> None:
+    with RedisServer() as server:
+        log = await open_log(server.url)
+        sender = Sender(log, "plan", "agent")
+        await sender.say()
+        server.call("XADD", "plancast:{plan}:log", "77-0", "e", "mine")
+        with pytest.raises(LogMisconfigured, match="somebody else has written"):
+            await sender.say()
+
+
+async def test_events_missing_from_the_middle_are_not_passed_over_in_silence(open_log: OpenLog) -> None:
+    with RedisServer() as server:
+        log = await open_log(server.url)
+        await Sender(log, "plan", "agent").say(events=5)
+        server.call("XDEL", "plancast:{plan}:log", "3-0")
+        with pytest.raises(LogMisconfigured, match="missing from the middle"):
+            await log.read("plan", 0)
+
+
+async def test_a_replica_is_not_a_log() -> None:
+    with RedisServer() as master, RedisServer(replicaof=f"127.0.0.1 {master.port}") as replica:
+        log = RedisLog(replica.url)
+        with pytest.raises(LogUnavailable, match="replica of 127"):
+            await log.open()
+        assert replica.call("DBSIZE") == 0
+
+
+async def test_a_master_becomes_a_replica_and_a_master_again(
+    open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scripts survive that; its identity must not: what happened in between is another history."""
+    monkeypatch.setattr(link, "BEAT", 0.1)
+    with RedisServer() as server, RedisServer() as other:
+        log, heard = await open_log(server.url), Heard()
+        await log.watch("plan", heard)
+        sender = Sender(log, "plan", "agent")
+        before = await sender.say()
+        server.call("REPLICAOF", "127.0.0.1", other.port)
+        await heard.until_word("lost")
+        with pytest.raises(LogUnavailable, match="replica"):
+            await Producer("plan", "late").batch("x").to(log)
+        server.call("REPLICAOF", "NO", "ONE")
+        await heard.until_word("resumed")
+
+        after = await Sender(log, "plan", "after").say()
+        assert after.epoch != before.epoch
+
+
+async def test_too_few_replicas_are_connected(open_log: OpenLog) -> None:
+    with RedisServer(min_replicas_to_write=1) as server:
+        log = await open_log(server.url)
+        with pytest.raises(LogUnavailable, match="min-replicas-to-write"):
+            await Producer("plan").batch("x").to(log)
+        with RedisServer(replicaof=f"127.0.0.1 {server.port}"):
+            assert (await Sender(log, "plan", "agent").say()).offset == 1
+
+
+async def test_replicated_means_on_a_replica_too(open_log: OpenLog) -> None:
+    with RedisServer() as server:
+        log = await open_log(f"{server.url}?replicas=1")
+        assert log.durability == "replicated"
+        batch = Producer("plan").batch("x")
+        with pytest.raises(LogUnavailable, match="0 of 1 replicas"):
+            await batch.to(log)
+        with RedisServer(replicaof=f"127.0.0.1 {server.port}") as replica:
+            eventually("it is linked", lambda: replica.info("replication")["master_link_status"] == "up")
+            async with asyncio.timeout(30):
+                while True:  # a replica counts only once it has acknowledged something
+                    try:
+                        appended = await batch.to(log)
+                        break
+                    except LogUnavailable:
+                        continue
+            assert list(appended.offsets) == [1]
+            assert replica.call("XLEN", "plancast:{plan}:log") == 1
+
+
+async def test_a_server_without_room_for_connections(open_log: OpenLog) -> None:
+    with RedisServer(maxclients=2) as server:
+        await open_log(server.url)
+        log = await open_log(server.url)
+        with pytest.raises(LogUnavailable, match="maxclients"):
+            await RedisLog(server.url).open()
+        with pytest.raises(LogUnavailable, match="maxclients"):
+            await log.watch("plan", Heard())
+
+
+async def test_something_that_is_not_redis_answers() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LogUnavailable, match="does not speak the Redis protocol"):
+            await RedisLog(f"redis://127.0.0.1:{port}").open()

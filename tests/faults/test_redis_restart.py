@@ -1,0 +1,105 @@
+"""A redis-server that dies: what was acknowledged, and what readers are told, when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broadcasters.position import Position
+from tests.contract.saying import Heard, Producer
+from tests.faults.conftest import OpenLog
+from tests.faults.senders import Sender, all_said_more, check_story, said_in_all
+from tests.servers import RedisServer
+
+pytestmark = pytest.mark.faults
+
+
+async def survive_kills(open_log: OpenLog, kills: int, acknowledged_between: int) -> None:
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        log = await open_log(server.url)
+        assert log.durability == "disk"
+        senders = [Sender(log, f"plan-{i % 8}", f"agent-{i}") for i in range(64)]
+        enough = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for sender in senders:
+                group.create_task(sender.until(enough))
+            for kill in range(1, kills + 1):
+                await said_in_all(senders, kill * acknowledged_between)
+                await asyncio.to_thread(server.restart)
+            await all_said_more(senders)
+            enough.set()
+
+        assert sum(sender.repetitions for sender in senders) > 0
+        await check_story(log, senders)
+        for sender in senders:
+            head = await log.head(sender.plan_id)
+            places = sender.acknowledged.values()
+            assert {head.lineage.continuity(place, head.offset, head.floor) for place in places} == {"ok"}
+            assert 1 <= len(head.lineage.ended) <= kills
+
+
+async def test_killed_with_aof_under_64_senders_nothing_acknowledged_is_lost_or_told_twice(open_log: OpenLog) -> None:
+    await survive_kills(open_log, kills=1, acknowledged_between=500)
+
+
+@pytest.mark.slow
+async def test_killed_again_and_again(open_log: OpenLog) -> None:
+    await survive_kills(open_log, kills=12, acknowledged_between=4000)
+
+
+async def test_a_restart_ends_the_epoch_and_readers_before_its_end_continue(open_log: OpenLog) -> None:
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        log = await open_log(server.url)
+        sender = Sender(log, "plan", "agent")
+        seen = [await sender.say() for _ in range(3)]
+        await asyncio.to_thread(server.restart)
+        later = await sender.say()
+
+        head = await log.head("plan")
+        assert later == Position(head.lineage.epoch, 4)
+        assert head.lineage.ended == ((seen[0].epoch, 3),)
+        assert {head.lineage.continuity(place, head.offset, head.floor) for place in seen} == {"ok"}
+
+
+async def test_restarted_empty_it_has_a_fresh_lineage(open_log: OpenLog) -> None:
+    with RedisServer() as server:
+        log = await open_log(server.url)
+        sender = Sender(log, "plan", "agent")
+        seen = await sender.say(events=3)
+        await asyncio.to_thread(server.restart, empty=True)
+        again = Sender(log, "plan", "another")
+        place = await again.say()
+
+        head = await log.head("plan")
+        assert place.offset == head.offset == 1
+        assert not head.lineage.contains(seen.epoch)
+        assert head.lineage.continuity(seen, head.offset, head.floor) == "epoch"
+        assert [plan.plan_id for plan in (await log.plans()).plans] == ["plan"]
+
+
+async def test_watchers_are_told_and_hear_again_without_help(open_log: OpenLog) -> None:
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        log = await open_log(server.url)
+        heard = {plan_id: Heard() for plan_id in ("one", "two", "three")}
+        for plan_id, watcher in heard.items():
+            await log.watch(plan_id, watcher)
+        await asyncio.to_thread(server.restart)
+        for plan_id, watcher in heard.items():
+            await watcher.until_word("resumed")
+            assert watcher.words == ["lost", "resumed"]
+            await Sender(log, plan_id, "agent").say()
+            await watcher.until_offset(1)
+
+
+async def test_what_was_stored_before_the_kill_but_not_acknowledged_is_not_stored_again(open_log: OpenLog) -> None:
+    """The reply is lost, not the append: the server dies after it stored, and the repetition comes to the next one."""
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        batch = Producer("plan").batch("once", "only")
+        first = await batch.to(await open_log(server.url))
+        await asyncio.to_thread(server.restart)
+        log = await open_log(server.url)
+        again = await batch.with_more("and more").to(log)
+
+        assert list(again.offsets) == [*first.offsets, 3]
+        assert (await log.head("plan")).offset == 3

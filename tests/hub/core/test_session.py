@@ -1,0 +1,561 @@
+"""The session opens no socket, so neither do its tests. Clauses: C-CON, C-SUB, C-UNS, C-AUT, C-INP, C-SIG, C-LIM."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from broadcasters.position import Position
+from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Signal
+from hub.core.session import EXPIRY_GRACE
+from hub.core.session_states import Phase, PlanState
+from hub.limits import SessionLimits
+from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
+from tests.hub.core.session_kit import LIMITS, NOW, frame, frames, person, session, shown
+
+PLACE = Position("e", 3)
+
+
+def confirmed(plan_id: str = "p", offset: int = 3, **more: Any) -> dict[str, Any]:
+    confirmation = {"type": "subscription_confirmed", "plan_id": plan_id, "epoch": "e", "offset": offset}
+    return confirmation | {"head": 5, "recovered": True} | more
+
+
+def error(code: str, **more: Any) -> dict[str, Any]:
+    return {"type": "error", "code": code} | more
+
+
+def close_code(effects: list[Effect]) -> int | None:
+    """The code of the close that ends these effects, if one does."""
+    last = effects[-1] if effects else None
+    return last.code if isinstance(last, Close) else None
+
+
+# -- the connection ---------------------------------------------------------------------------------------------------
+
+
+def test_connected_comes_first() -> None:
+    """C-CON-1"""
+    told = frames(session().begin("2026-01-31T12:00:00.000Z", 25))
+    assert told == [
+        {
+            "type": "connected",
+            "connection_id": "c-1",
+            "protocol": 1,
+            "heartbeat_s": 25,
+            "server_time": "2026-01-31T12:00:00.000Z",
+        }
+    ]
+
+
+def test_connected_says_when_the_token_that_came_with_it_expires() -> None:
+    """C-CON-1"""
+    [told] = frames(session(person(expires_at=NOW + 60)).begin("t"))
+    assert told["expires_at"] == "1970-01-12T13:47:40.000Z"
+
+
+def test_a_binary_frame_ends_the_connection() -> None:
+    """C-FRM-5"""
+    assert session().receive(b'{"type":"ping"}', NOW) == [Close(1003, "frames are text, not binary")]
+
+
+@pytest.mark.parametrize(("text", "fits"), [("x" * 70_000, False), ("ä" * 40_000, False), ("ä" * 32_000, True)])
+def test_a_frame_has_a_greatest_size_in_bytes(text: str, fits: bool) -> None:
+    """C-LIM-1"""
+    code = close_code(session().receive(text, NOW))
+    assert code == (None if fits else CloseCode.TOO_LARGE)
+
+
+def test_ping() -> None:
+    """C-PNG-1"""
+    s = session()
+    assert shown(s.receive(frame("ping"), NOW)) == [{"type": "pong"}]
+    assert shown(s.receive(frame("ping", nonce="n"), NOW)) == [{"type": "pong", "nonce": "n"}]
+    assert shown(s.receive(frame("ping", nonce=0), NOW)) == [{"type": "pong", "nonce": 0}]
+
+
+def test_going_away_tells_when_to_come_back_and_then_closes() -> None:
+    """C-CLS-2"""
+    s = session()
+    assert shown(s.going_away(1234)) == [
+        {"type": "going_away", "reconnect_after_ms": 1234},
+        Close(1012, "the hub restarts; come back after the hint"),
+    ]
+    assert s.going_away(1) == s.receive(frame("ping"), NOW) == s.close(CloseCode.INTERNAL, "again") == []
+
+
+def test_after_a_close_nothing_happens_any_more() -> None:
+    """C-CLS-1"""
+    s = session(person(expires_at=NOW + 1))
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    [answer] = s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)
+    assert isinstance(answer, Answer)
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert s.close(CloseCode.SLOW_CONSUMER, "slow") == [Close(4408, "slow")]
+    assert s.placed("p", PLACE, 5) == s.refused("p", "no") == s.ended("p", 2500, "no") == []
+    assert s.input_accepted(answer) == s.authenticated(person(), NOW) == s.tick(NOW + 10_000) == []
+    assert (s.due(), s.plans) == (math.inf, {})
+
+
+def test_a_reason_is_cut_to_fit_into_a_close_frame() -> None:
+    """C-CLS-1"""
+    assert session().close(CloseCode.INTERNAL, "ä" * 500) == [Close(1011, "ä" * 61)]
+
+
+# -- subscribing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("since", [None, "now", "start", "snapshot"])
+def test_subscribing_joins_and_is_confirmed_once_placed(since: str | None) -> None:
+    """C-SUB-1, C-SUB-2"""
+    s = session()
+    assert s.receive(frame("subscribe_plan", "p", since=since, request_id="r"), NOW) == [Join("p", since)]  # type: ignore[arg-type]
+    assert s.plans == {"p": PlanState.JOINING}
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="r")]
+    assert s.plans == {"p": PlanState.JOINED}
+
+
+def test_subscribing_from_a_place() -> None:
+    """C-SUB-3"""
+    asked = frame("subscribe_plan", "p", since={"epoch": "e", "offset": 3})
+    assert session().receive(asked, NOW) == [Join("p", PLACE)]
+
+
+@pytest.mark.parametrize("reason", ["trimmed", "forked", "ahead", "epoch"])
+def test_a_story_that_cannot_go_on_is_told(reason: str) -> None:
+    """C-SUB-5"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p", since={"epoch": "old", "offset": 9}), NOW)
+    assert shown(s.placed("p", PLACE, 5, reason)) == [confirmed(recovered=False, reason=reason)]
+    assert shown(s.placed("p", Position("e", 9), 9, reason)) == [
+        confirmed(offset=9, head=9, recovered=False, reason=reason)
+    ]
+
+
+def test_subscribing_twice_while_joining_joins_once_and_confirms_twice() -> None:
+    """C-SUB-6"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    assert s.receive(frame("subscribe_plan", "p", request_id="two", since="start"), NOW) == []
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed(), confirmed(request_id="two")]
+
+
+def test_subscribing_again_is_confirmed_with_the_place_of_now_and_changes_nothing() -> None:
+    """C-SUB-6"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    s.placed("p", PLACE, 5)
+    assert s.receive(frame("subscribe_plan", "p", request_id="again", since="start"), NOW) == [Confirm("p")]
+    assert shown(s.placed("p", Position("e", 4), 5)) == [confirmed(offset=4, request_id="again")]
+    assert s.plans == {"p": PlanState.JOINED}
+
+
+def test_one_join_keeps_only_so_many_waiting() -> None:
+    """C-SUB-6"""
+    s = session()
+    for _ in range(4):
+        s.receive(frame("subscribe_plan", "p"), NOW)
+    refused = shown(s.receive(frame("subscribe_plan", "p", request_id="5"), NOW))
+    assert refused == [error("too_many_requests", plan_id="p", request_id="5")]
+    assert len(s.placed("p", PLACE, 5)) == 4
+
+
+def test_plans_do_not_disturb_each_other() -> None:
+    """C-SUB-1"""
+    s = session()
+    for plan_id in "abc":
+        assert s.receive(frame("subscribe_plan", plan_id), NOW) == [Join(plan_id, None)]
+    assert shown(s.placed("b", PLACE, 5)) == [confirmed("b")]
+    assert shown(s.refused("a", "no", 2000)) == [error("unavailable", plan_id="a", retry_after_ms=2000)]
+    assert s.plans == {"b": PlanState.JOINED, "c": PlanState.JOINING}
+
+
+def test_a_refused_subscription_may_be_asked_for_again() -> None:
+    """C-SUB-8"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p", request_id="1"), NOW)
+    refused = error("unavailable", plan_id="p", request_id="1", retry_after_ms=2000)
+    assert shown(s.refused("p", "no", 2000)) == [refused]
+    assert s.receive(frame("subscribe_plan", "p", request_id="2"), NOW) == [Join("p", None)]
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="2")]
+
+
+def test_more_plans_than_allowed() -> None:
+    """C-LIM-2"""
+    s = session()
+    for n in range(LIMITS.subscriptions):
+        s.receive(frame("subscribe_plan", f"p{n}"), NOW)
+    refused = error("too_many_subscriptions", plan_id="more", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "more", request_id="r"), NOW)) == [refused]
+    assert s.receive(frame("subscribe_plan", "p0"), NOW) == []
+    s.receive(frame("unsubscribe_plan", "p0"), NOW)
+    assert s.receive(frame("subscribe_plan", "more"), NOW) == [Join("more", None)]
+
+
+def test_a_forbidden_plan_is_refused_whether_it_exists_or_not() -> None:
+    """C-ACL-1"""
+    s = session(person({"mine*": ["read"]}))
+    refused = error("forbidden", plan_id="yours", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "yours", request_id="r"), NOW)) == [refused]
+    assert s.receive(frame("subscribe_plan", "mine-1"), NOW) == [Join("mine-1", None)]
+    assert s.plans == {"mine-1": PlanState.JOINING}
+
+
+# -- unsubscribing ----------------------------------------------------------------------------------------------------
+
+
+def gone(**more: Any) -> dict[str, Any]:
+    return {"type": "unsubscription_confirmed", "plan_id": "p"} | more
+
+
+def test_unsubscribing_leaves_first_and_is_confirmed() -> None:
+    """C-UNS-1"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    s.placed("p", PLACE, 5)
+    assert shown(s.receive(frame("unsubscribe_plan", "p", request_id="r"), NOW)) == [Leave("p"), gone(request_id="r")]
+    assert s.plans == {}
+
+
+def test_unsubscribing_from_what_was_never_subscribed_is_confirmed_all_the_same() -> None:
+    """C-UNS-2"""
+    assert shown(session(person({})).receive(frame("unsubscribe_plan", "p"), NOW)) == [gone()]
+
+
+def test_unsubscribing_overtakes_a_join() -> None:
+    """C-UNS-3"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p", request_id="never"), NOW)
+    assert shown(s.receive(frame("unsubscribe_plan", "p"), NOW)) == [Leave("p"), gone()]
+    assert s.placed("p", PLACE, 5) == s.refused("p", "no") == s.ended("p", 2500, "no") == []
+
+
+def test_a_plan_left_may_be_joined_anew() -> None:
+    """C-UNS-3"""
+    s = session()
+    for kind in ("subscribe_plan", "unsubscribe_plan"):
+        s.receive(frame(kind, "p", request_id="old"), NOW)
+    assert s.receive(frame("subscribe_plan", "p", since="start", request_id="new"), NOW) == [Join("p", "start")]
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="new")]
+
+
+# -- what ends a subscription -----------------------------------------------------------------------------------------
+
+
+def test_a_subscription_that_ends_says_why() -> None:
+    """C-END-1"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    s.placed("p", PLACE, 5)
+    s.receive(frame("subscribe_plan", "p", request_id="waits"), NOW)
+    assert shown(s.ended("p", SubscriptionCode.PLAN_DELETED, "the plan was deleted")) == [
+        error("plan_deleted", plan_id="p", request_id="waits"),
+        {"type": "subscription_ended", "plan_id": "p", "code": 2404, "reason": "the plan was deleted"},
+    ]
+    assert s.receive(frame("subscribe_plan", "p"), NOW) == [Join("p", None)]
+
+
+@pytest.mark.parametrize("code", [*SubscriptionCode, 2999])
+def test_whatever_ends_a_join_its_requests_are_answered(code: int) -> None:
+    """C-SUB-8"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)
+    [answer] = shown(s.ended("p", code, "because"))
+    assert (answer["type"], answer["request_id"]) == ("error", "r")
+    assert s.plans == {}
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_may_only_authenticate_and_ping() -> None:
+    """C-AUT-1"""
+    s = session(known=False)
+    refused = error("unauthenticated", plan_id="p", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)) == [refused]
+    assert shown(s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)) == [refused]
+    assert shown(s.receive(frame("ping"), NOW)) == [{"type": "pong"}]
+    assert s.receive(frame("authenticate", token="t"), NOW) == [Authenticate("t")]
+
+
+def test_a_good_token_opens_the_session() -> None:
+    """C-AUT-2"""
+    s = session(known=False)
+    s.receive(frame("authenticate", token="t", request_id="r"), NOW)
+    told = {"type": "authenticated", "expires_at": "1970-01-12T13:47:40.000Z", "request_id": "r"}
+    assert shown(s.authenticated(person(expires_at=NOW + 60), NOW)) == [told]
+    assert s.receive(frame("subscribe_plan", "p"), NOW) == [Join("p", None)]
+
+
+@pytest.mark.parametrize(
+    ("code", "close"),
+    [(ErrorCode.INVALID_TOKEN, CloseCode.UNAUTHENTICATED), (ErrorCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED)],
+)
+def test_a_bad_first_token_ends_the_connection(code: ErrorCode, close: CloseCode) -> None:
+    """C-AUT-3"""
+    s = session(known=False)
+    s.receive(frame("authenticate", token="t", request_id="r"), NOW)
+    effects = s.authentication_failed(code, "no")
+    assert shown(effects[:1]) == [error(code, request_id="r")]
+    assert close_code(effects) == close
+
+
+def test_a_token_that_expired_while_it_was_checked() -> None:
+    """C-AUT-3"""
+    s = session(known=False)
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert close_code(s.authenticated(person(expires_at=NOW), NOW)) == CloseCode.TOKEN_EXPIRED
+
+
+def test_a_token_that_could_not_be_checked_may_be_sent_again() -> None:
+    """C-AUT-4"""
+    s = session(known=False)
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert shown(s.authentication_failed(ErrorCode.UNAVAILABLE, "later")) == [error("unavailable")]
+    assert s.receive(frame("authenticate", token="t"), NOW) == [Authenticate("t")]
+
+
+def test_one_token_at_a_time() -> None:
+    """C-AUT-4"""
+    s = session(known=False)
+    s.receive(frame("authenticate", token="t"), NOW)
+    refused = error("too_many_requests", request_id="2")
+    assert shown(s.receive(frame("authenticate", token="t2", request_id="2"), NOW)) == [refused]
+    assert shown(s.authenticated(person(), NOW)) == [{"type": "authenticated"}]
+    assert s.authenticated(person(), NOW) == s.authentication_failed(ErrorCode.INVALID_TOKEN, "no") == []
+
+
+def test_a_bad_token_does_not_harm_a_session_that_has_a_good_one() -> None:
+    """C-AUT-5"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert shown(s.authentication_failed(ErrorCode.INVALID_TOKEN, "no")) == [error("invalid_token")]
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed()]
+
+
+def test_a_session_stays_its_owners() -> None:
+    """C-AUT-6"""
+    s = session(person(subject="ann"))
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert shown(s.authenticated(person(subject="bob"), NOW)) == [error("forbidden")]
+    assert s.principal == person(subject="ann")
+
+
+def test_no_token_in_time() -> None:
+    """C-AUT-7"""
+    s = session(known=False)
+    assert s.due() == NOW + LIMITS.unauthenticated_seconds
+    s.receive(frame("ping"), NOW + 4)  # doesn't buy time
+    assert s.tick(s.due() - 0.1) == []
+    assert close_code(s.tick(s.due())) == CloseCode.UNAUTHENTICATED
+
+
+def test_rights_are_looked_at_again_with_a_new_token() -> None:
+    """C-ACL-2"""
+    s = session()
+    for plan_id in ("kept", "lost", "joining"):
+        s.receive(frame("subscribe_plan", plan_id, request_id=plan_id), NOW)
+    for plan_id in ("kept", "lost"):
+        s.placed(plan_id, PLACE, 5)
+    s.receive(frame("authenticate", token="t"), NOW)
+    reason = "the new token gives no right to read this plan"
+    assert shown(s.authenticated(person({"kept": ["read"]}), NOW)) == [
+        {"type": "authenticated"},
+        Leave("lost"),
+        {"type": "subscription_ended", "plan_id": "lost", "code": 2403, "reason": reason},
+        Leave("joining"),
+        error("forbidden", plan_id="joining", request_id="joining"),
+    ]
+    assert s.plans == {"kept": PlanState.JOINED}
+
+
+def test_when_the_token_expires_so_do_its_subscriptions() -> None:
+    """C-AUT-8"""
+    s = session(person(expires_at=NOW + 60))
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    s.placed("p", PLACE, 5)
+    s.receive(frame("subscribe_plan", "joining", request_id="r"), NOW)
+    assert s.due() == NOW + 60
+    assert s.tick(NOW + 59.9) == []
+    assert shown(s.tick(NOW + 60)) == [
+        error("token_expired"),
+        Leave("p"),
+        {"type": "subscription_ended", "plan_id": "p", "code": 2501, "reason": "the token expired"},
+        Leave("joining"),
+        error("token_expired", plan_id="joining", request_id="r"),
+    ]
+    assert shown(s.receive(frame("subscribe_plan", "p"), NOW + 61)) == [error("token_expired", plan_id="p")]
+
+
+def test_an_expired_session_lives_on_with_a_new_token() -> None:
+    """C-AUT-8"""
+    s = session(person(expires_at=NOW + 60))
+    s.tick(NOW + 60)
+    s.receive(frame("authenticate", token="t"), NOW + 61)
+    s.authenticated(person(expires_at=NOW + 600), NOW + 61)
+    assert s.phase is Phase.OPEN
+    assert s.receive(frame("subscribe_plan", "p"), NOW + 62) == [Join("p", None)]
+    assert s.tick(NOW + 60 + EXPIRY_GRACE) == []
+
+
+def test_an_expired_session_is_closed_after_a_while() -> None:
+    """C-AUT-8"""
+    s = session(person(expires_at=NOW + 60))
+    s.tick(NOW + 60)
+    assert s.due() == NOW + 60 + EXPIRY_GRACE
+    assert close_code(s.tick(s.due())) == CloseCode.TOKEN_EXPIRED
+
+
+def test_expiry_is_noticed_by_a_frame_before_the_clock() -> None:
+    """C-AUT-8"""
+    s = session(person(expires_at=NOW + 60))
+    told = shown(s.receive(frame("subscribe_plan", "p"), NOW + 60))
+    assert told == [error("token_expired"), error("token_expired", plan_id="p")]
+
+
+# -- answers and signals ----------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_passed_on_with_its_author() -> None:
+    """C-INP-1"""
+    s = session()
+    [answer] = s.receive(frame("plan_input", "p", request_id="r", answer={"ok": True}, idempotency_key="k"), NOW)
+    assert isinstance(answer, Answer)
+    got = (answer.plan_id, answer.request_id, answer.answer, answer.idempotency_key, answer.by)
+    assert got == ("p", "r", {"ok": True}, "k", "ann")
+    told = {"type": "input_accepted", "plan_id": "p", "request_id": "r", "epoch": "e", "offset": 3}
+    assert shown(s.input_accepted(answer, PLACE)) == [told]
+    assert s.input_accepted(answer, PLACE) == s.request_refused(answer, ErrorCode.INTERNAL, "no") == []
+
+
+def test_who_answered_first_is_named() -> None:
+    """C-INP-3"""
+    s = session()
+    [answer] = s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)
+    assert isinstance(answer, Answer)
+    refused = s.request_refused(
+        answer, ErrorCode.ALREADY_ANSWERED, "bob was first", by="bob", at="2026-01-31T12:00:00.000Z"
+    )
+    told = error("already_answered", plan_id="p", request_id="r", by="bob", at="2026-01-31T12:00:00.000Z")
+    assert shown(refused) == [told]
+
+
+def test_a_signal_is_passed_on() -> None:
+    """C-SIG-1"""
+    s = session()
+    [signal] = s.receive(frame("plan_signal", "p", signal="cancel", request_id="r"), NOW)
+    assert isinstance(signal, Signal)
+    assert (signal.plan_id, signal.signal, signal.request_id, signal.by) == ("p", "cancel", "r", "ann")
+    told = {"type": "signal_accepted", "plan_id": "p", "signal": "cancel", "request_id": "r"}
+    assert shown(s.signal_accepted(signal)) == [told]
+    assert s.signal_accepted(signal) == []
+
+
+def test_the_same_asked_twice_is_answered_twice() -> None:
+    """C-INP-1"""
+    s = session()
+    asked = [s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)[0] for _ in range(2)]
+    for answer in asked:
+        assert isinstance(answer, Answer)
+        assert len(s.input_accepted(answer)) == 1
+
+
+def test_only_so_many_requests_wait() -> None:
+    """C-LIM-3"""
+    s = session()
+    [first] = s.receive(frame("plan_input", "p", request_id="1", answer=1), NOW)
+    s.receive(frame("plan_signal", "p", signal="pause"), NOW)
+    refused = error("too_many_requests", plan_id="p", request_id="3")
+    assert shown(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)) == [refused]
+    assert isinstance(first, Answer)
+    s.request_refused(first, ErrorCode.UNAVAILABLE, "later", 500)
+    assert isinstance(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)[0], Answer)
+
+
+@pytest.mark.parametrize(("verb", "kind"), [("input", "plan_input"), ("signal", "plan_signal")])
+def test_answering_and_signalling_are_rights_of_their_own(verb: str, kind: str) -> None:
+    """C-ACL-1"""
+    asked = frame(kind, "p", request_id="r", answer=1, signal="pause")
+    refused = [error("forbidden", plan_id="p", request_id="r")]
+    assert shown(session(person({"p": ["read", "publish", "start"]})).receive(asked, NOW)) == refused
+    assert len(session(person({"p": [verb]})).receive(asked, NOW)) == 1
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_too_many_frames_a_second() -> None:
+    """C-LIM-4"""
+    s = session(limits=SessionLimits(frames_per_second=2, frames_burst=3))
+    for _ in range(3):
+        assert shown(s.receive(frame("ping"), NOW)) == [{"type": "pong"}]
+    assert shown(s.receive(frame("ping"), NOW + 0.5)) == [{"type": "pong"}]
+    assert close_code(s.receive(frame("ping"), NOW + 0.5)) == CloseCode.TOO_MANY_REQUESTS
+
+
+def test_too_many_bytes_a_second() -> None:
+    """C-LIM-4"""
+    s = session(limits=SessionLimits(bytes_per_second=10, bytes_burst=30))
+    assert close_code(s.receive(frame("ping"), NOW)) is None
+    assert close_code(s.receive(frame("ping"), NOW)) == CloseCode.TOO_MANY_REQUESTS
+
+
+def test_a_stranger_may_send_a_token_and_little_more() -> None:
+    """C-LIM-5"""
+    s = session(known=False, limits=SessionLimits(unauthenticated_bytes=100))
+    s.receive(frame("authenticate", token="t"), NOW)
+    assert close_code(s.receive(frame("ping", nonce="n" * 80), NOW + 1)) == CloseCode.TOO_MANY_REQUESTS
+    s = session(known=False, limits=SessionLimits(unauthenticated_bytes=100))
+    s.receive(frame("authenticate", token="t"), NOW)
+    s.authenticated(person(), NOW)
+    assert close_code(s.receive(frame("ping", nonce="n" * 80), NOW + 1)) is None
+
+
+def test_a_clock_that_goes_back_takes_the_session_along_but_not_back() -> None:
+    s = session(person(expires_at=NOW + 60), limits=SessionLimits(frames_per_second=1, frames_burst=1))
+    assert close_code(s.receive(frame("ping"), NOW + 60)) is None
+    assert close_code(s.receive(frame("ping"), NOW - 1000)) == CloseCode.TOO_MANY_REQUESTS
+
+
+def test_frames_that_make_no_sense_are_answered_and_too_many_in_a_row_end_it() -> None:
+    """C-BAD-6"""
+    s = session()
+    for bad in ("{", '{"type":7}'):
+        assert shown(s.receive(bad, NOW))[0]["type"] == "error"
+    s.receive(frame("ping"), NOW)
+    for bad in ("[]", frame("subscribe_plan", "a b")):
+        assert close_code(s.receive(bad, NOW)) is None
+    effects = s.receive("{", NOW)
+    assert [told["code"] for told in frames(effects)] == ["bad_frame"]
+    assert close_code(effects) == CloseCode.PROTOCOL_ERROR
+
+
+def test_unknown_types_are_answered_and_never_end_it() -> None:
+    """C-FRM-3"""
+    s = session()
+    for _ in range(20):
+        told = shown(s.receive(frame("watch_all", "p", request_id="r"), NOW))
+        assert told == [error("unknown_type", plan_id="p", request_id="r")]
+
+
+def test_an_idle_connection_is_closed() -> None:
+    """C-LIM-6"""
+    s = session()
+    s.receive(frame("ping"), NOW + 10)
+    assert s.due() == NOW + 10 + LIMITS.idle_seconds
+    assert s.tick(s.due() - 1) == []
+    assert close_code(s.tick(s.due())) == CloseCode.IDLE
+
+
+def test_a_subscription_or_a_request_under_way_keeps_a_connection() -> None:
+    """C-LIM-6"""
+    s = session()
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    assert s.due() == math.inf
+    s.receive(frame("unsubscribe_plan", "p"), NOW)
+    assert s.due() == NOW + LIMITS.idle_seconds
+    s.receive(frame("plan_signal", "p", signal="pause"), NOW)
+    assert s.tick(NOW + 10_000) == []

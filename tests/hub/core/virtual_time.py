@@ -1,0 +1,63 @@
+"""An event loop in which waiting takes no time: when nothing is left to do now, it is at once as late as need be.
+
+It does no I/O. Whatever waits for something that no timer will bring about is told so, instead of hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["VirtualLoop", "in_virtual_time", "turns"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(_NoWaiting(self))
+
+    def time(self) -> float:
+        return self.now
+
+    def call(self, call: Callable[[], T]) -> T:
+        """Call it as if from inside the loop, while the loop stands still."""
+        asyncio._set_running_loop(self)
+        try:
+            return call()
+        finally:
+            asyncio._set_running_loop(None)
+
+
+class _NoWaiting(selectors.SelectSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("nothing is left that could ever happen")
+        self._loop.now += max(timeout, 0.0)
+        return []
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an async test in a loop of its own, in which time is virtual."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop turn; no time passes."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,199 @@
+"""A client that believes nothing: it holds everything it is handed against the true story."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from broadcasters.position import Position
+from broadcasters.snapshot import encode
+from hub.core.burst import Burst
+from hub.core.channel import Channel
+from hub.core.registry import Registry
+from hub.core.subscriber import Since, Subscriber
+from tests.hub.core.scripted_log import Story
+
+__all__ = ["Witness"]
+
+ENDLESS: Final = 1_000_000_000
+
+
+class Witness:
+    """Keeps the place it stands at, as a client would. Any call that doesn't fit fails the test."""
+
+    def __init__(self, story: Story, since: Since | None = None, room: int = ENDLESS) -> None:
+        self.story = story
+        self.since = since
+        self.room = room
+        """So many bursts until it is full."""
+        self.full = False
+        self.here = False
+        self.place: Position | None = None
+        self.told: list[tuple[Any, ...]] = []
+        """What it was told, in order: (placed, place, head, reason), (snapshot, place), (events, first, last),
+        (refused,), (ended, code)."""
+        self.verdicts: set[str] = set()
+        """What could rightly be said of its `since` at some time since it joined."""
+        self.on_event: Callable[[], None] | None = None
+        self.on_placed: Callable[[], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self._awaits_snapshot = False
+
+    # -- what the test does --------------------------------------------------------------------------------------------
+
+    def join(self, channel: Channel) -> Subscriber:
+        self.enter(channel, channel.join(self, self.since))
+        return self.subscriber
+
+    def join_through(self, registry: Registry) -> Subscriber:
+        self.enter(*registry.join(self, self.story.plan_id, self.since))
+        return self.subscriber
+
+    def enter(self, channel: Channel, subscriber: Subscriber) -> None:
+        self.channel, self.subscriber = channel, subscriber
+        self.here = True
+        self.judge()
+        if isinstance(self.since, Position) and channel.lineage.continuity(self.since, channel.head, channel.floor) == "trimmed":
+            self.verdicts.add("trimmed")  # a channel that has not heard yet may well say what was true before
+        channel.start(subscriber)
+
+    def leave(self) -> None:
+        self.here = False
+        self.channel.leave(self.subscriber)
+
+    def fill(self) -> None:
+        """It takes no more."""
+        self.full = True
+        self.channel.filled(self.subscriber)
+
+    def drain(self, room: int = ENDLESS) -> None:
+        """It took what waited, and has room again."""
+        self.full, self.room = False, room
+        if self.here:
+            self.channel.pump(self.subscriber)
+
+    def judge(self) -> None:
+        """The story changed, or is about to: what may be said of `since` now?"""
+        if self.place is None and self.since is not None:
+            place = self.since if isinstance(self.since, Position) else Position("", 0)
+            head = self.story.head
+            self.verdicts.add(head.lineage.continuity(place, head.offset, head.floor))
+
+    @property
+    def frames(self) -> list[tuple[int, int]]:
+        """The events it was handed: first and last offset of each frame."""
+        return [(first, last) for what, *(first, last) in (t for t in self.told if t[0] == "events")]
+
+    # -- the channel's side --------------------------------------------------------------------------------------------
+
+    def deliver(self, burst: Burst) -> None:
+        assert self.here, "events after it left"
+        assert not self.full, "events while it is full"
+        assert burst.frames, "nothing is no event"
+        assert self.place is not None
+        assert not self._awaits_snapshot, "events between a break and its snapshot"
+        assert burst.first == self.place.offset + 1
+        for frame in burst.frames:
+            self._event(json.loads(frame))
+        assert self.place.offset == burst.last
+        self._took()
+
+    def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
+        assert self.here, "a place after it left"
+        assert plan_id == self.story.plan_id
+        assert head >= place.offset
+        assert not self._awaits_snapshot, "a place between a break and its snapshot"
+        self.told.append(("placed", place, head, reason))
+        first = self.place is None
+        if first and reason is not None:
+            assert isinstance(self.since, Position) or self.since == "start"
+            # A place that was good may have been trimmed, or lost, while it was served.
+            assert reason in self.verdicts, (reason, self.verdicts)
+        if first and reason is None and self.since != "snapshot":
+            self._begin(place)
+        else:
+            self._awaits_snapshot = True
+        self.place = place
+        if self.on_placed:
+            self.on_placed()
+
+    def snapshot(self, frame: bytes) -> None:
+        assert self.here, "a snapshot after it left"
+        assert not self.full, "a snapshot while it is full"
+        assert self._awaits_snapshot, "a snapshot without a word"
+        told = json.loads(frame)
+        place = Position(told["epoch"], told["offset"])
+        assert place == self.place
+        assert told["type"] == "snapshot"
+        assert told["plan_id"] == self.story.plan_id
+        assert told["data"] == json.loads(encode(self.story.folded(place))), place
+        self._awaits_snapshot = False
+        self.told.append(("snapshot", place))
+
+    def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
+        assert retry_after_ms > 0
+        assert message
+        self._gone(plan_id, ("refused",))
+
+    def ended(self, plan_id: str, code: int, reason: str) -> None:
+        self._gone(plan_id, ("ended", code))
+
+    # -- what a client checks ------------------------------------------------------------------------------------------
+
+    def _begin(self, place: Position) -> None:
+        assert place.offset <= len(self.story.told[place.epoch])
+        if isinstance(self.since, Position):
+            assert place.offset == self.since.offset
+            if place.offset:
+                verdict = self.story.lineages[place.epoch].continuity(self.since, ENDLESS, 0)
+                assert verdict == "ok", (self.since, place)
+        elif self.since == "start":
+            assert place.offset == 0
+
+    def _event(self, frame: dict[str, Any]) -> None:
+        assert self.place is not None
+        epoch, offset = frame.pop("epoch"), frame.pop("offset")
+        first = frame.pop("first", offset)
+        assert first == self.place.offset + 1, (first, offset, self.place)
+        assert first <= offset
+        lineage = self.story.lineages[epoch]
+        assert lineage.continuity(self.place, ENDLESS, 0) == "ok", (epoch, offset, self.place)
+        assert frame.pop("plan_id") == self.story.plan_id
+        originals = self.story.told[epoch][first - 1 : offset]
+        assert len(originals) == offset - first + 1, "events that never were"
+        if first == offset:
+            assert frame == json.loads(originals[0]), (epoch, offset)
+        else:
+            assert self.since is not None, "merged events for a client that knows no positions"
+            assert frame == _joined(originals)
+        self.place = Position(epoch, offset)
+        self.told.append(("events", first, offset))
+        if self.on_event:
+            self.on_event()
+
+    def _took(self) -> None:
+        self.room -= 1
+        if self.room <= 0 and self.here:
+            self.fill()
+
+    def _gone(self, plan_id: str, word: tuple[Any, ...]) -> None:
+        assert self.here, "gone, after it left"
+        assert plan_id == self.story.plan_id
+        self.here = False
+        self.told.append(word)
+        if self.on_gone:
+            self.on_gone()
+
+
+def _joined(originals: Sequence[bytes]) -> dict[str, Any]:
+    """Parts of one message as one part: told by the last, at the time of the first."""
+    parts = [json.loads(payload) for payload in originals]
+    for told in parts:
+        rest = {key: value for key, value in told["data"].items() if key not in ("content", "timestamp")}
+        assert rest == {key: value for key, value in parts[0]["data"].items() if key not in ("content", "timestamp")}
+        assert rest["append"] is True
+        assert not rest.keys() & {"final", "error", "data"}
+    content = "".join(told["data"]["content"] for told in parts)
+    joined: dict[str, Any] = parts[-1] | {"data": parts[0]["data"] | {"content": content}}
+    return joined

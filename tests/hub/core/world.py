@@ -1,0 +1,268 @@
+"""Everything that may happen around channels, as plain moves: a hypothesis machine or a die may choose among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from broadcasters.position import Position
+from hub.core.channel import Channel
+from hub.core.counts import HubCounts
+from hub.core.policy import Policy
+from hub.core.registry import Pace, Registry
+from hub.core.subscriber import Since, Standing
+from tests.hub.core.scripted_log import ScriptedLog, ScriptedWatch, part, step
+from tests.hub.core.virtual_time import VirtualLoop, turns
+from tests.hub.core.witness import ENDLESS, Witness
+
+__all__ = ["POLICY", "World"]
+
+T = TypeVar("T")
+
+PLANS: Final = ("p", "q")
+POLICY: Final = Policy(
+    ring_bytes=4_000, ring_events=4, burst_bytes=100, merge_after=3, snapshot_after=12, join_patience=5.0
+)
+PACE: Final = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)
+MOST_HERE: Final = 6
+
+
+class World:
+    """A registry, its log, and clients that check what they get. Moves choose by numbers, which wrap around."""
+
+    def __init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.log = ScriptedLog()
+        self.counts = HubCounts()
+        self.here: list[Witness] = []
+        self.said = 0
+        self.registry = Registry(self.log, self.counts, POLICY, PACE)
+        self._running = self.loop.create_task(self.registry.run())
+        self._errors: list[Any] = []
+        self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        done = self.loop.run_until_complete(work)
+        self._check()
+        return done
+
+    # -- the plan ------------------------------------------------------------------------------------------------------
+
+    def say(self, plan: int, kind: int, count: int) -> None:
+        """Somebody appends. Nobody has heard yet."""
+        plan_id = PLANS[plan % 2]
+        payloads: list[bytes] = []
+        for _ in range(count):
+            self.said += 1
+            if kind % 5 == 4:
+                payloads.append(step(self.said, plan_id))
+            elif kind % 5 == 3:
+                payloads.append(part(self.said, f"m{kind % 2}", plan_id, final=True))
+            else:
+                payloads.append(part(self.said, f"m{kind % 2}", plan_id))
+        self._changing(lambda: self.log.say(*payloads, plan_id=plan_id))
+
+    def restart(self, plan: int) -> None:
+        self._changing(self.log.story(PLANS[plan % 2]).restart)
+
+    def fork(self, plan: int, lost: int) -> None:
+        """A replica takes over that lacks the last few events. What is on its way to hubs may still come."""
+        story = self.log.story(PLANS[plan % 2])
+        least = max(1, story.floor, story.checkpoint.position.offset if story.checkpoint else 0)
+        self._changing(lambda: story.fork(max(least, len(story.payloads) - lost)))
+
+    def vanish(self, plan: int) -> None:
+        """The log is lost, and nobody says so."""
+        self._changing(self.log.story(PLANS[plan % 2]).vanish)
+
+    def delete(self, plan: int) -> None:
+        self._changing(lambda: self.log.forget(PLANS[plan % 2]))
+
+    def trim(self, plan: int, window: int) -> None:
+        story = self.log.story(PLANS[plan % 2])
+        if story.payloads:
+            self._changing(lambda: story.trim(window))
+
+    def _changing(self, change: Callable[[], object]) -> None:
+        for witness in self.here:
+            witness.judge()
+        change()
+        for witness in self.here:
+            witness.judge()
+
+    # -- the tail ------------------------------------------------------------------------------------------------------
+
+    def hear(self, which: int, at: int, how: str) -> None:
+        """A watcher hears something: what comes next, something later first, something twice; or never."""
+        if (watch := self._watch(which)) is None:
+            return
+        if how == "all":
+            self.loop.call(watch.tell_all)
+        elif not watch.pending:
+            return
+        elif how == "drop":
+            watch.pending.pop(at % len(watch.pending))
+        else:
+            at = 0 if how == "next" else at % len(watch.pending)
+            self.loop.call(lambda: watch.tell(at, again=how == "twice"))
+
+    def lose_tail(self, which: int) -> None:
+        if watch := self._watch(which):
+            self.loop.call(watch.lose)
+
+    def resume_tail(self, which: int) -> None:
+        if watch := self._watch(which):
+            self.loop.call(watch.resume)
+
+    def _watch(self, which: int) -> ScriptedWatch | None:
+        watches = self.log.watches
+        return watches[which % len(watches)] if watches else None
+
+    # -- the log's answers ---------------------------------------------------------------------------------------------
+
+    def weather(self, kind: str, slowness: int) -> None:
+        self.log.down = kind == "down"
+        self.log.hanging = kind == "hanging"
+        self.log.looks_late = slowness % 2 == 1
+        self.log.slowness = slowness
+
+    def release(self, count: int, broken: bool) -> None:
+        self.log.release(count, broken=broken)
+
+    # -- clients -------------------------------------------------------------------------------------------------------
+
+    def join(self, plan: int, since: Since | None, room: int, mood: str) -> None:
+        if len(self.here) >= MOST_HERE:
+            self.leave(room)
+        witness = Witness(self.log.story(PLANS[plan % 2]), since, room or ENDLESS)
+        self._give_mood(witness, mood)
+        if room == 1 and mood == "full":
+            witness.full = True
+        self.here.append(witness)
+        self.loop.call(lambda: witness.join_through(self.registry))
+
+    def join_at(self, plan: int, which: int, offset: int, room: int, mood: str) -> None:
+        """At a place of any epoch there ever was: good, forked, ahead, trimmed, or of another life."""
+        epochs = list(self.log.story(PLANS[plan % 2]).told)
+        self.join(plan, Position([*epochs, "foreign"][-1 - which % (len(epochs) + 1)], offset), room, mood)
+
+    def rejoin(self, which: int, room: int) -> None:
+        """Somebody leaves and comes back to where it was."""
+        if (witness := self._witness(which)) is not None and witness.place is not None:
+            place, plan = witness.place, PLANS.index(witness.story.plan_id)
+            self.leave(which)
+            self.join(plan, place, room, "")
+
+    def leave(self, which: int) -> None:
+        if (witness := self._witness(which)) is not None:
+            self.loop.call(witness.leave)
+            self._forget_gone()
+
+    def fill(self, which: int) -> None:
+        if (witness := self._witness(which)) is not None:
+            self.loop.call(witness.fill)
+
+    def drain(self, which: int, room: int) -> None:
+        if (witness := self._witness(which)) is not None:
+            self.loop.call(lambda: witness.drain(room or ENDLESS))
+
+    def _witness(self, which: int) -> Witness | None:
+        self._forget_gone()
+        return self.here[which % len(self.here)] if self.here else None
+
+    def _give_mood(self, witness: Witness, mood: str) -> None:
+        match mood:
+            case "leaves at an event":
+                witness.on_event = lambda: witness.leave() if witness.here else None
+            case "leaves when placed":
+                witness.on_placed = lambda: witness.leave() if witness.here else None
+            case "drains at once":
+                witness.on_event = lambda: witness.drain(1) if witness.full else None
+            case "comes back":
+                witness.on_gone = lambda: self._come_back(witness)
+            case _:
+                pass
+
+    def _come_back(self, gone: Witness) -> None:
+        witness = Witness(gone.story, gone.place or gone.since)
+        self.here.append(witness)
+        witness.join_through(self.registry)
+
+    def _forget_gone(self) -> None:
+        self.here = [witness for witness in self.here if witness.here]
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def turn(self, count: int) -> None:
+        self.run(turns(count))
+
+    def wait(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    # -- what must be true ---------------------------------------------------------------------------------------------
+
+    def settle(self, dropped: bool) -> None:
+        """Everything that is under way arrives, or is given up: then everybody stands at the head, or was told."""
+        self.weather("fine", 1)
+        self.log.release()
+        for watch in list(self.log.watches):
+            self.loop.call(watch.resume)
+            if dropped:
+                watch.pending.clear()
+            self.loop.call(watch.tell_all)
+        for _ in range(2):
+            for witness in self.here:
+                witness.room = ENDLESS
+                if witness.full:
+                    self.loop.call(witness.drain)
+            self.wait(PACE.compare + 2 * PACE.in_flight + 1)
+        self._forget_gone()
+        for witness in self.here:
+            self._check_settled(witness)
+
+    def _check_settled(self, witness: Witness) -> None:
+        story = witness.story
+        assert witness.place is not None, "never placed, never told"
+        assert not witness._awaits_snapshot, "told of a break, and left waiting"
+        assert witness.subscriber.standing is Standing.LIVE, (witness.subscriber.standing, witness.told)
+        assert witness.place.offset == len(story.payloads), (witness.place, len(story.payloads), witness.told)
+        verdict = story.lineage.continuity(witness.place, len(story.payloads), 0)
+        assert verdict == "ok", (verdict, witness.place, story.lineage, witness.told)
+
+    def _check(self) -> None:
+        assert not self._errors, self._errors
+        for plan_id, channel in self.registry.channels.items():
+            self._check_bounds(plan_id, channel)
+
+    def _check_bounds(self, plan_id: str, channel: Channel) -> None:
+        ring = channel._ring
+        assert len(ring._frames) <= POLICY.ring_events
+        assert ring.size <= POLICY.ring_bytes
+        assert ring.size == sum(map(len, ring._frames))
+        assert channel.head == ring.last
+        assert len(channel._tasks) <= 2 + len(channel.subscribers)
+        here = {w.subscriber for w in self.here if w.here and w.channel is channel}
+        assert channel.subscribers == here, "left, or here: nothing between"
+        assert set(channel._live) <= channel.subscribers
+
+    def close(self) -> None:
+        """Everything ends: no task, no watch, no subscriber is left."""
+        for witness in self.here:
+            if witness.here:
+                self.loop.call(witness.leave)
+        self._running.cancel()
+        self.log.release(broken=True)
+        self.run(turns(10))
+        self.run(_gathered(self._running))
+        left = asyncio.all_tasks(self.loop)
+        watches = list(self.log.watches)
+        self.loop.close()
+        assert not left, left
+        assert not watches
+        assert not self.registry.channels
+        assert not self.registry._left
+
+
+async def _gathered(task: asyncio.Task[None]) -> None:
+    await asyncio.gather(task, return_exceptions=True)

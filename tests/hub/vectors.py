@@ -1,0 +1,305 @@
+"""The language-neutral cases of tests/vectors/wire: loaded, carried out against a hub, and compared.
+
+What differs between transports is a `Dial`: how a client reaches the hub. See tests/vectors/README.md for the format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from broadcasters.checkpointing import take_checkpoint
+from broadcasters.events import EVENTS, build
+from hub.auth import mint
+from hub.core.principal import Grants
+from hub.engine_port import NotRunHere, SignalName, TemplateInfo
+from hub.node import Hub
+from hub.settings import Settings
+from hub.transports.door import Visitor
+from hub.values import Secret
+
+__all__ = ["CASES", "Case", "Client", "Closed", "Dial", "Runner", "match", "run"]
+
+VECTORS: Final = Path(__file__).parents[1] / "vectors/wire"
+PATIENCE: Final = 15.0
+SECRET: Final = "a secret that only tests know, and long enough"
+_moment = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a file."""
+
+    file: str
+    name: str
+    clauses: Sequence[str]
+    steps: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] | None = None
+    engine: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.name}"
+
+
+def _load() -> list[Case]:
+    files = [(path.stem, json.loads(path.read_text())) for path in sorted(VECTORS.glob("*.json"))]
+    return [Case(file=stem, **case) for stem, file in files for case in file["cases"]]
+
+
+CASES: Final = _load()
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a client hears last."""
+
+    code: int
+
+
+class Client(Protocol):
+    """One connection, as its client has it."""
+
+    async def send(self, frame: str | bytes) -> None:
+        """Say something: text, or (bytes) a binary frame. Nothing happens if the hub has closed."""
+
+    async def receive(self) -> str | Closed:
+        """What comes next."""
+
+    async def close(self) -> None:
+        """Leave. Twice is harmless."""
+
+
+class Dial(Protocol):
+    """A way to reach a hub."""
+
+    def __call__(self, visitor: Visitor, /) -> Awaitable[Client]: ...
+
+
+Runner = Callable[[Hub], AbstractAsyncContextManager[Dial]]
+"""Makes a running hub reachable by some transport for as long as it is entered."""
+
+
+class _Obedient:
+    """An engine that starts nothing, and whose plans do as they are told."""
+
+    def templates(self) -> Sequence[TemplateInfo]:
+        return ()
+
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+        raise AssertionError("no vector starts a plan")
+
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+        if plan_id == "nobodys":
+            raise NotRunHere("no engine runs this plan")
+
+
+async def run(case: Case, runner: Runner, log: str) -> None:
+    """Carry the case out, against a fresh hub on the log of this URL. AssertionError: it went otherwise."""
+    secret = {} if case.people is None else {"auth_secret": Secret(SECRET.encode())}
+    settings = Settings(log=log, **secret, **case.settings)
+    async with Hub(settings, engine=_Obedient() if case.engine else None) as hub, runner(hub) as dial:
+        story = _Story(case, hub, dial)
+        try:
+            for number, step in enumerate(case.steps, 1):
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await story.take(step)
+                except TimeoutError:
+                    raise AssertionError(f"step {number}, {step}: nothing came") from None
+                except AssertionError as error:
+                    raise AssertionError(f"step {number}, {step}: {error}") from None
+        finally:
+            await story.over()
+
+
+class _Story:
+    """A case under way."""
+
+    def __init__(self, case: Case, hub: Hub, dial: Dial) -> None:
+        self._hub = hub
+        self._dial = dial
+        self._clients: dict[str, Client] = {}
+        self._found: dict[str, Any] = {}
+        self._draining: list[asyncio.Task[None]] = []
+        self._pings = 0
+        if case.people is not None:
+            until = time.time() + 600
+            for name, person in case.people.items():
+                claims = {"sub": name, "exp": until, "plans": person["plans"]}
+                self._found[f"token:{name}"] = mint(claims, hub.settings)
+            self._people = case.people
+
+    async def take(self, step: Mapping[str, Any]) -> None:
+        [verb] = [name for name in step if hasattr(self, f"_{name}") and name in _VERBS]
+        await getattr(self, f"_{verb}")(step[verb], step)
+
+    async def over(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+
+    def _on(self, step: Mapping[str, Any]) -> Client:
+        return self._clients[step.get("on", "a")]
+
+    # -- the plan's side -----------------------------------------------------------------------------------------------
+
+    async def _say(self, what: Mapping[str, Any], _: Mapping[str, Any]) -> None:
+        for plan_id, said in what.items():
+            events = list(said) if isinstance(said, list) else [_numbered(said["event"], n) for n in range(1, said["times"] + 1)]
+            made = [build(EVENTS[one["type"]], {**one["data"], "plan_id": plan_id}) for one in events]
+            for at in range(0, len(made), 200):
+                await self._hub.broadcaster.send_all(plan_id, made[at : at + 200])
+
+    async def _trim(self, plan_id: str, _: Mapping[str, Any]) -> None:
+        assert await take_checkpoint(self._hub.log, plan_id, window=0)
+
+    async def _delete(self, plan_id: str, _: Mapping[str, Any]) -> None:
+        assert await self._hub.log.delete(plan_id)
+
+    async def _drain(self, patience: float, _: Mapping[str, Any]) -> None:
+        self._draining.append(asyncio.create_task(self._hub.drain(patience)))
+
+    # -- the client's side ---------------------------------------------------------------------------------------------
+
+    async def _connect(self, name: str, step: Mapping[str, Any]) -> None:
+        token = self._found[f"token:{step['as']}"] if "as" in step else None
+        visitor = Visitor(
+            address="127.0.0.1",
+            scheme="ws",
+            host="127.0.0.1",
+            origin=step.get("origin"),
+            authorization=f"Bearer {token}" if token else None,
+            ticket=await self._ticket(step) if "ticket" in step else None,
+        )
+        client = self._clients[name] = await self._dial(visitor)
+        said = await client.receive()
+        if "refused" in step:
+            assert said == Closed(step["refused"]), f"came {said}"
+            return
+        assert isinstance(said, str), f"came {said}"
+        self._compare(json.loads(said), step.get("expect", {"type": "connected", "...": True}))
+
+    async def _ticket(self, step: Mapping[str, Any]) -> str:
+        token = self._found[f"token:{step['ticket']}"]
+        principal = await self._hub.authenticator.authenticate(token, time.time())
+        ticket = self._hub.tickets.issue(principal, time.time()).ticket
+        if step.get("twice"):
+            await self._hub.tickets.redeem(ticket, time.time())
+        return ticket
+
+    async def _send(self, frame: Any, step: Mapping[str, Any]) -> None:
+        text = json.dumps(self._filled(frame), ensure_ascii=False)
+        for _ in range(step.get("times", 1)):
+            await self._on(step).send(text)
+
+    async def _send_text(self, text: str, step: Mapping[str, Any]) -> None:
+        await self._on(step).send(text * step.get("repeat", 1))
+
+    async def _send_binary(self, text: str, step: Mapping[str, Any]) -> None:
+        await self._on(step).send(text.encode())
+
+    async def _disconnect(self, name: str, _: Mapping[str, Any]) -> None:
+        await self._clients.pop(name).close()
+
+    async def _expect(self, pattern: Any, step: Mapping[str, Any]) -> None:
+        self._compare(await self._frame(step), pattern)
+
+    async def _expect_close(self, code: int, step: Mapping[str, Any]) -> None:
+        said = await self._on(step).receive()
+        assert said == Closed(code), f"came {said}"
+
+    async def _quiet(self, _: Any, step: Mapping[str, Any]) -> None:
+        self._pings += 1
+        nonce = f"quiet {self._pings}"
+        await self._on(step).send(json.dumps({"type": "ping", "nonce": nonce}))
+        self._compare(await self._frame(step), {"type": "pong", "nonce": nonce})
+
+    async def _story(self, told: Mapping[str, Any], step: Mapping[str, Any]) -> None:
+        at, contents, merged = told["after"], "", False
+        while at < told["to"]:
+            frame = await self._frame(step)
+            assert frame["plan_id"] == told["plan_id"], f"came {frame}"
+            assert frame.get("first", frame["offset"]) == at + 1, f"after {at} came {frame}"
+            merged = merged or frame.get("first", frame["offset"]) != frame["offset"]
+            at, contents = frame["offset"], contents + frame["data"].get("content", "")
+        assert at == told["to"]
+        assert merged is told.get("merged", False)
+        assert contents == told.get("content", contents)
+
+    async def _frame(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        said = await self._on(step).receive()
+        assert isinstance(said, str), f"came {said}"
+        frame: dict[str, Any] = json.loads(said)
+        return frame
+
+    # -- placeholders --------------------------------------------------------------------------------------------------
+
+    def _compare(self, got: Any, pattern: Any) -> None:
+        problem = match(got, pattern, self._found)
+        assert problem is None, f"{problem}; came {json.dumps(got)}"
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("$"):
+            return self._found[value[1:]]
+        if isinstance(value, dict):
+            return {key: self._filled(inner) for key, inner in value.items()}
+        return [self._filled(inner) for inner in value] if isinstance(value, list) else value
+
+
+_VERBS: Final = frozenset(
+    {"say", "trim", "delete", "drain", "connect", "send", "send_text", "send_binary", "disconnect", "expect",
+     "expect_close", "quiet", "story"}
+)  # fmt: skip
+
+
+def match(got: Any, pattern: Any, found: dict[str, Any], at: str = "frame") -> str | None:
+    """What is wrong with `got`; None when it fits. What the pattern names is put into `found`."""
+    if isinstance(pattern, str) and pattern.startswith("$"):
+        return _placeholder(got, pattern[1:], found, at)
+    if isinstance(pattern, dict) and isinstance(got, dict):
+        return _members(got, pattern, found, at)
+    if isinstance(pattern, list) and isinstance(got, list):
+        if len(got) != len(pattern):
+            return f"{at} has {len(got)} elements, not {len(pattern)}"
+        problems = (match(got[n], pattern[n], found, f"{at}[{n}]") for n in range(len(got)))
+        return next((problem for problem in problems if problem), None)
+    same = got == pattern and isinstance(got, bool) == isinstance(pattern, bool)
+    return None if same else f"{at} is {got!r:.80}, not {pattern!r:.80}"
+
+
+def _members(got: dict[str, Any], pattern: dict[str, Any], found: dict[str, Any], at: str) -> str | None:
+    wanted = {key: inner for key, inner in pattern.items() if key != "..."}
+    if missing := wanted.keys() - got.keys():
+        return f"{at} lacks {', '.join(sorted(missing))}"
+    if "..." not in pattern and (more := got.keys() - wanted.keys()):
+        return f"{at} has {', '.join(sorted(more))} too"
+    problems = (match(got[key], inner, found, f"{at}.{key}") for key, inner in wanted.items())
+    return next((problem for problem in problems if problem), None)
+
+
+def _placeholder(got: Any, name: str, found: dict[str, Any], at: str) -> str | None:
+    match name:
+        case "any":
+            return None
+        case "moment":
+            return None if isinstance(got, str) and _moment.match(got) else f"{at} is no moment: {got!r:.80}"
+        case "text":
+            return None if isinstance(got, str) and got else f"{at} is no text: {got!r:.80}"
+        case _:
+            known = found.setdefault(name, got)
+            return None if known == got else f"{at} is {got!r:.80}, and not {known!r:.80} as before"
+
+
+def _numbered(event: Mapping[str, Any], n: int) -> dict[str, Any]:
+    numbered: dict[str, Any] = json.loads(json.dumps(event).replace("$n", str(n)))
+    return numbered

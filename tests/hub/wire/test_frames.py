@@ -1,0 +1,86 @@
+"""Frames made from stored bytes say what the models say: C-EVT-1, C-EVT-4, C-EVT-5, C-SNP-1."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcasters.events import (  # fmt: skip
+    EVENTS,
+    AgentMessage,
+    Artifact,
+    InputRequest,
+    InputResponse,
+    PlanEvent,
+    PlanUpdate,
+    StepUpdate,
+    ToolCall,
+)
+from broadcasters.position import Position
+from broadcasters.snapshot import empty, encode, fold
+from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
+from hub.wire.schemas import SnapshotFrame
+from hub.wire.schemas import event_frame as event_model
+
+EXAMPLES: list[PlanEvent] = [
+    PlanUpdate(plan_id="p", status="completed", title="T", progress=100, owner="o", labels=["l"], data={"a": [1]}),
+    StepUpdate(plan_id="p", step_id="s", status="retrying", attempt=2, max_attempts=3, agent_name="A", needs=["r"]),
+    AgentMessage(plan_id="p", agent_name="A", content='"quoted", {braced}, ü\u2028', message_id="m", append=True),
+    ToolCall(plan_id="p", agent_name="A", call_id="c", tool_name="t", phase="completed", result={"rows": 3}),
+    InputRequest(plan_id="p", request_id="r", kind="choice", prompt="?", options=["a", {"b": 1}]),
+    InputResponse(plan_id="p", request_id="r", answer={"ok": True}, by="me"),
+    Artifact(plan_id="p", artifact_id="a", name="n", mime_type="text/plain", data="x"),
+]
+
+
+def test_there_is_an_example_of_each_event() -> None:
+    assert [type(event) for event in EXAMPLES] == list(EVENTS.values())
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
+def test_an_event_frame_is_the_event_with_its_place(event: PlanEvent) -> None:
+    payload = event.payload("e-1")
+    frame = json.loads(event_frame(event_prefix("p", "epoch"), 7, payload))
+    assert frame == {**json.loads(payload), "plan_id": "p", "epoch": "epoch", "offset": 7}
+    assert list(frame) == ["type", "plan_id", "epoch", "offset", "id", "data"]
+    event_model(event.type, type(event)).model_validate(frame)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
+def test_a_merged_frame_says_what_it_stands_for(event: PlanEvent) -> None:
+    payload = event.payload("e-1")
+    frame = json.loads(merged_frame(event_prefix("p", "e"), 3, 9, payload))
+    assert frame == {**json.loads(payload), "plan_id": "p", "epoch": "e", "offset": 9, "first": 3}
+    event_model(event.type, type(event)).model_validate(frame)
+
+
+def test_a_merged_frame_of_one_event_is_that_event() -> None:
+    prefix, payload = event_prefix("p", "e"), EXAMPLES[0].payload("e-1")
+    assert merged_frame(prefix, 4, 4, payload) == event_frame(prefix, 4, payload)
+
+
+def test_everything_an_older_front_end_needs_is_inside_data() -> None:
+    frame = json.loads(event_frame(event_prefix("p", "e"), 1, EXAMPLES[2].payload("e-1")))
+    assert {"plan_id", "timestamp", "agent_name", "content", "message_type"} <= set(frame["data"])
+
+
+def test_a_snapshot_frame_carries_the_folded_plan() -> None:
+    snapshot = fold(empty("p"), 1, EXAMPLES)
+    frame: dict[str, Any] = json.loads(snapshot_frame("p", Position("e", 7), encode(snapshot)))
+    assert list(frame) == ["type", "plan_id", "epoch", "offset", "data"]
+    assert SnapshotFrame.model_validate_json(json.dumps(frame)).data == snapshot
+    assert (frame["type"], frame["epoch"], frame["offset"]) == ("snapshot", "e", 7)
+
+
+plan_ids = st.from_regex(r"[A-Za-z0-9._:@~-]{1,128}", fullmatch=True)
+
+
+@given(plan_ids, st.integers(1, 2**53), st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_no_content_breaks_a_frame(plan_id: str, offset: int, content: str) -> None:
+    payload = AgentMessage(plan_id=plan_id, agent_name="A", content=content).payload("id,\\n")
+    frame = json.loads(event_frame(event_prefix(plan_id, "e"), offset, payload))
+    assert (frame["plan_id"], frame["offset"], frame["data"]["content"]) == (plan_id, offset, content)

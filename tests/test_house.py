@@ -1,0 +1,252 @@
+"""The house keeps its own rules: directions, names, sizes, documents that say what is true."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("broadcasters", "hub", "plan_engine")
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+CODE = sorted(
+    path.relative_to(ROOT)
+    for folder in (*PACKAGES, "tests", "bench", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), filename=str(path))
+
+
+# --- who may import whom
+
+
+def lint_imports(where: Path) -> subprocess.CompletedProcess[str]:
+    linter = Path(sys.executable).with_name("lint-imports")
+    command = [str(linter), "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=100)
+
+
+def test_imports_keep_their_direction() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_import_in_the_wrong_direction_would_be_found(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("hub/core", "hub/wire"):
+        (tmp_path / room).mkdir(exist_ok=True)
+        (tmp_path / room / "__init__.py").touch()
+    wrong = {
+        "broadcasters/wrong.py": "import plan_engine",
+        "broadcasters/log/wrong.py": "import broadcasters.broadcaster",
+        "plan_engine/wrong.py": "import hub.cli",
+        "hub/wrong.py": "import plan_engine",
+        "hub/wire/wrong.py": "import hub.core",
+    }
+    for path, line in wrong.items():
+        (tmp_path / path).write_text(line + "\n")
+    (tmp_path / "hub/commands/right.py").write_text("import plan_engine\n")
+    done = lint_imports(tmp_path)
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.count(" BROKEN") == len(contracts) == len(wrong)
+    assert "hub.commands.right" not in done.stdout
+
+
+# --- names and sizes
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    nothing = {"utils", "util", "helpers", "helper", "common", "constants", "misc", "types", "manager"}
+    assert [path for path in MODULES if nothing & {part.removesuffix(".py") for part in path.parts}] == []
+
+
+def test_no_class_is_a_manager_and_nothing_is_left_unimplemented() -> None:
+    found = []
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Manager"):
+                found.append(f"{path}: {node.name}")
+            if isinstance(node, ast.Name) and node.id == "NotImplementedError":
+                found.append(f"{path}: {node.id}")
+    assert found == []
+
+
+def test_files_and_functions_stay_small() -> None:
+    found = []
+    for path in CODE:
+        is_test = path.parts[0] == "tests"
+        tree = tree_of(path)
+        lines = len((ROOT / path).read_text().splitlines())
+        if lines > (700 if is_test else 400):
+            found.append(f"{path}: {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_test:
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > 60:
+                    found.append(f"{path}: {node.name} has {length} lines")
+    assert found == []
+
+
+# --- public names
+
+
+def exported(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """The public functions and classes a module itself defines."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_all_names_what_a_module_defines_for_others(path: Path) -> None:
+    tree = tree_of(path)
+    names = exported(tree)
+    if path.name == "__main__.py" or not tree.body or (path.name == "__init__.py" and len(tree.body) == 1):
+        return
+    assert names is not None, "has no __all__"
+    assert len(set(names)) == len(names)
+    assert defined(tree) <= set(names)
+
+
+def imported() -> Iterator[tuple[Path, Path, str]]:
+    """Every name one of our modules imports from another one: (by, from, name)."""
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+                for alias in node.names:
+                    source = Path(*node.module.split("."))
+                    if not (ROOT / source / f"{alias.name}.py").exists() and not (ROOT / source / alias.name).is_dir():
+                        is_package = (ROOT / source).is_dir()
+                        yield path, source / "__init__.py" if is_package else source.with_suffix(".py"), alias.name
+
+
+def test_modules_import_only_what_others_export() -> None:
+    exports = {path: exported(tree_of(path)) or [] for path in MODULES}
+    assert [f"{by}: {name} of {source}" for by, source, name in imported() if name not in exports.get(source, [])] == []
+
+
+# --- what is installed
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line) for line in lines)
+    return {canonicalize_name(pin[1]): pin[2] for pin in pins if pin}
+
+
+def wanted() -> dict[str, Requirement]:
+    """What pyproject.toml asks for, in every extra and for development."""
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
+    texts = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
+    texts += [text for extra in project["optional-dependencies"].values() for text in extra]
+    texts += [text for group in groups.values() for text in group]
+    asked = [Requirement(text) for text in texts]
+    return {canonicalize_name(each.name): each for each in asked if each.name != project["name"]}
+
+
+def test_the_lock_holds_what_the_project_asks_for() -> None:
+    pins = locked()
+    missing = [name for name, asked in wanted().items() if name not in pins or not asked.specifier.contains(pins[name])]
+    assert missing == [], "run: make lock"
+
+
+def test_the_lock_names_no_address() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_what_runs_here_is_what_the_lock_names() -> None:
+    assert {name: version(name) for name in wanted()} == {name: locked()[name] for name in wanted()}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    text = (ROOT / "docs/dependencies.md").read_text()
+    explained = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.MULTILINE)
+    assert {name for name, _ in explained} == set(wanted())
+    assert len({reason for _, reason in explained}) == len(explained)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert version("plancast") == PROJECT["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased" or headings[0] == PROJECT["project"]["version"]
+
+
+# --- documents
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def in_house(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `plancast` is this one, and plans are kept where nobody else looks."""
+    scripts = str(Path(sys.executable).parent)
+    mine = {"PLANCAST_LOG": f"sqlite:///{tmp_path}/plans.db", "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    return {**os.environ, **mine, "HOME": str(tmp_path)}
+
+
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    env = in_house(tmp_path)
+    programs = blocks("README.md", "python")
+    assert programs
+    for program in programs:
+        run = [sys.executable, "-c", program]
+        done = subprocess.run(run, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    commands = [line for block in blocks("README.md", "sh") for line in block.splitlines() if "plancast" in line]
+    assert commands
+    for command in commands:
+        done = subprocess.run(command, shell=True, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout, command
+
+
+def test_the_commands_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md", ".ci/run", "docs/decisions.md"):
+        named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
+        assert named, document
+        assert named <= targets, document
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+        ROOT.glob("docs/*.md")
+    )
+    links = [(path, link) for path in documents for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text())]
+    assert links
+    assert [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_first_plan_is_shown_to_its_end(tmp_path: Path) -> None:
+    command = [sys.executable, "examples/first_plan.py", "--speed", "0", "--plan-id", "first"]
+    done = subprocess.run(command, env=in_house(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    for shown in ("attempt 2 of 3", "60 %", "approval needed", "yes, says maria", "completed: The offer goes out"):
+        assert shown in done.stdout
+    assert f"tail first{os.linesep}" in done.stdout

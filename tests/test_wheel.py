@@ -1,0 +1,125 @@
+"""The built wheel, in an empty environment: an agent's process gets what it needs, and nothing of a hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+from shutil import copy2
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+FOREIGN = ("fastapi", "starlette", "uvicorn", "websockets", "dbos", "flask", "prometheus_client", "opentelemetry")
+IMPORT_SECONDS = 0.3
+IMPORT = "from broadcasters import send_plan_update"
+
+
+def run(*command: object, cwd: Path) -> str:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds the wheel and what the wheel says it needs, as tested here."""
+    folder = tmp_path_factory.mktemp("empty")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / "bin/python"
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    metadata = run(
+        python, "-c", "import importlib.metadata as m, json; print(json.dumps(m.requires('plancast')))", cwd=folder
+    )
+    for each in needed(json.loads(metadata)):
+        copy_into(site, each)
+    return python
+
+
+def needed(requirements: Sequence[str]) -> list[Distribution]:
+    """Everything these requirements bring along, without extras."""
+    found: dict[str, Distribution] = {}
+    queue = [Requirement(text) for text in requirements]
+    while queue:
+        asked = queue.pop()
+        if asked.name in found or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+            continue
+        found[asked.name] = distribution(asked.name)
+        queue += [Requirement(text) for text in found[asked.name].requires or ()]
+    return list(found.values())
+
+
+def copy_into(site: Path, installed: Distribution) -> None:
+    for file in installed.files or ():
+        source = Path(str(file.locate()))
+        if ".." not in file.parts and source.exists():
+            (site / file).parent.mkdir(parents=True, exist_ok=True)
+            copy2(source, site / file)
+
+
+def test_the_wheel_holds_the_packages_with_their_scripts(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for package in ("broadcasters", "hub", "plan_engine"):
+        here = {
+            str(path.relative_to(ROOT))
+            for path in (ROOT / package).rglob("*")
+            if path.suffix in (".py", ".lua", ".typed")
+        }
+        assert here <= inside
+    assert any(name.endswith(".lua") for name in inside)
+    assert not [name for name in inside if name.startswith(("tests/", "bench/", "examples/"))]
+
+
+def test_what_the_wheel_needs_is_there(python: Path, tmp_path: Path) -> None:
+    assert "No broken requirements" in run(python, "-m", "pip", "check", cwd=tmp_path)
+
+
+def test_importing_the_verbs_is_quick_and_brings_no_web_framework(python: Path, tmp_path: Path) -> None:
+    """Processor time, so that a loaded machine changes nothing; the best of three, so that a cold disk doesn't."""
+    program = f"import sys, time; t = time.process_time(); {IMPORT}; print(time.process_time() - t, *sys.modules)"
+    seconds, modules = [], set[str]()
+    for _ in range(3):
+        took, *names = run(python, "-c", program, cwd=tmp_path).split()
+        seconds.append(float(took))
+        modules |= {name.split(".")[0] for name in names}
+    assert min(seconds) < IMPORT_SECONDS
+    assert modules.isdisjoint(FOREIGN)
+
+
+def test_an_agent_can_speak_and_the_command_hears_it(python: Path, tmp_path: Path) -> None:
+    log = f"sqlite:///{tmp_path}/plans.db"
+    program = "import sys; from broadcasters.blocking import Broadcaster\n"
+    program += "with Broadcaster(sys.argv[1]) as b: b.send_agent_message('p', 'Ana', 'Hi.')"
+    run(python, "-c", program, log, cwd=tmp_path)
+    told = json.loads(run(python.with_name("plancast"), "plans", "--json", "--log", log, cwd=tmp_path))
+    assert (told["plan_id"], told["offset"]) == ("p", 1)
+
+
+@pytest.mark.slow
+def test_pip_installs_it_with_all_it_needs(wheel: Path, tmp_path: Path) -> None:
+    """The same by way of the package index this machine is configured for."""
+    run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
+    python = tmp_path / "env/bin/python"
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    assert run(python, "-c", f"{IMPORT}; print(send_plan_update.__name__)", cwd=tmp_path).strip() == "send_plan_update"
+    installed = {
+        package["name"] for package in json.loads(run(python, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
+    }
+    assert installed.isdisjoint(FOREIGN)
