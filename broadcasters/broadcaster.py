@@ -91,7 +91,7 @@ class Broadcaster(Verbs):
         problem: Exception | None = None
         try:
             async with asyncio.timeout(self._deadline):
-                for pause in pauses():
+                for pause in pauses(self._deadline / 10):
                     try:
                         await self._log.enter()
                         self._log.leave()
@@ -146,6 +146,10 @@ class Broadcaster(Verbs):
             "message_id": message_id if message_id is not None else self._next_id(),
         }
         return Message(fields, self._post)
+
+    def checkpoint_soon(self, plan_id: str) -> None:
+        """A checkpoint of this plan is due, and whoever was told so can't take it."""
+        self._checkpoints.due(plan_id)
 
     def statistics(self) -> OutboxStatistics:
         """How the outbox stands, and what it has done so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 
 from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.events import PlanEvent
@@ -33,7 +34,7 @@ class Item:
 class Lane:
     """What is on its way to one plan, as long as anything is."""
 
-    __slots__ = ("doubtful", "plan_id", "problem", "queue", "sent", "task", "under_way")
+    __slots__ = ("_deserted", "doubtful", "plan_id", "problem", "queue", "sent", "task", "under_way")
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
@@ -43,6 +44,7 @@ class Lane:
         self.doubtful = False  # has a try of it gone unanswered, so that it may be there already?
         self.problem: Exception | None = None  # why it was not answered
         self.task: asyncio.Task[None] | None = None
+        self._deserted: asyncio.Event | None = None
 
     def take(self) -> bool:
         """Move what fits into one append from the queue to `under_way`; False when there is nothing."""
@@ -56,6 +58,17 @@ class Lane:
             batch.append(item)
         self.sent, self.doubtful, self.problem = False, False, None
         return bool(batch)
+
+    async def rest(self, seconds: float) -> None:
+        """Until the next try, or until nobody waits for it any more."""
+        self._deserted = asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._deserted.wait(), seconds)
+
+    def left(self) -> None:
+        """Somebody stopped waiting for what is under way."""
+        if self._deserted and not self.awaited():
+            self._deserted.set()
 
     def awaited(self) -> bool:
         """Does anybody still wait for what is under way?"""

@@ -27,7 +27,9 @@ __all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics"]
 
 MAX_EVENTS: Final = 16_384
 MAX_BYTES: Final = 32 * 1024 * 1024
-_TICK: Final = 0.001
+GRAIN: Final = 0.1
+"""Deadlines that pass within this many seconds are looked after together."""
+TICK: Final = 0.001
 """Timers may ring this much early."""
 
 
@@ -147,9 +149,12 @@ class Outbox:
         """Its sender was cancelled. What is under way can't be called back."""
         if item in self._waiting:
             del self._waiting[item]
-        elif (lane := self._lanes.get(item.event.plan_id)) and item in lane.queue:
-            del lane.queue[item]
-            self._make_room([item])
+        elif lane := self._lanes.get(item.event.plan_id):
+            if item in lane.queue:
+                del lane.queue[item]
+                self._make_room([item])
+            else:
+                lane.left()
 
     def _make_room(self, gone: Iterable[Item]) -> None:
         for item in gone:
@@ -184,26 +189,33 @@ class Outbox:
         seq, self._seq = self._seq, self._seq + len(lane.under_way)
         entries = [item.entry for item in lane.under_way]
         facts = facts_of([item.event for item in lane.under_way])
-        for pause in pauses():
-            try:
-                return self._settle(lane, await self._append(lane, seq, entries, facts))
-            except LogUnavailable as error:
-                lane.problem, lane.doubtful = error, lane.sent
-            except Exception as error:
-                return self._refuse(lane, error)
-            await asyncio.sleep(pause)
+        if await self._try(lane, seq, entries, facts):
+            return
+        for pause in pauses(self._deadline / 10):
+            await lane.rest(pause)
             if not lane.awaited():
-                return None
+                return
             self._retries += 1
-        return None
+            if await self._try(lane, seq, entries, facts):
+                return
 
-    async def _append(self, lane: Lane, seq: int, entries: list[Entry], facts: Facts) -> Appended:
-        log = await self._log.enter()
+    async def _try(self, lane: Lane, seq: int, entries: list[Entry], facts: Facts) -> bool:
+        """Append it. False when there was no answer, so that it is to be tried again."""
         try:
-            lane.sent = True
-            return await log.append(lane.plan_id, self._producer, seq, entries, facts)
-        finally:
-            self._log.leave()
+            log = await self._log.enter()
+            try:
+                lane.sent = True
+                answer = await log.append(lane.plan_id, self._producer, seq, entries, facts)
+            finally:
+                self._log.leave()
+            self._settle(lane, answer)
+        except LogUnavailable as error:
+            lane.problem, lane.doubtful = error, lane.sent
+            return False
+        except Exception as error:
+            for item in lane.under_way:
+                item.fail(lane.refusal(item, error))
+        return True
 
     def _settle(self, lane: Lane, answer: Appended) -> None:
         for item, offset in zip(lane.under_way, answer.offsets, strict=True):
@@ -213,16 +225,12 @@ class Outbox:
         self._appended_events += len(lane.under_way)
         self._appended(lane.plan_id, answer)
 
-    def _refuse(self, lane: Lane, error: Exception) -> None:
-        for item in lane.under_way:
-            item.fail(lane.refusal(item, error))
-
     # ---- deadlines
 
     def _sweep(self) -> None:
         """Tell every sender whose time is up, and ring again when the next one's is."""
         loop = asyncio.get_running_loop()
-        horizon = loop.time() - self._deadline + _TICK
+        horizon = loop.time() - self._deadline + TICK
         while self._waiting and (item := next(iter(self._waiting))).since <= horizon:
             del self._waiting[item]
             why = f"no room came free in the outbox within {self._deadline:g} s"
@@ -230,12 +238,14 @@ class Outbox:
         for lane in list(self._lanes.values()):
             self._sweep_lane(lane, horizon)
         since = min(self._unsettled(), default=None)
-        self._sweeper = None if since is None else loop.call_at(since + self._deadline, self._sweep)
+        soon = loop.time() + min(GRAIN, self._deadline / 20)
+        self._sweeper = None if since is None else loop.call_at(max(since + self._deadline, soon), self._sweep)
 
     def _sweep_lane(self, lane: Lane, horizon: float) -> None:
         for item in lane.under_way:
             if item.since <= horizon and not item.future.done():
                 self._give_up(item, lane.too_late(item, self._deadline))
+        lane.left()
         while lane.queue and (item := next(iter(lane.queue))).since <= horizon:
             self._give_up(item, lane.too_late(item, self._deadline))
             del lane.queue[item]

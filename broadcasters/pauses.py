@@ -13,7 +13,7 @@ FIRST: Final = 0.05
 LONGEST: Final = 2.0
 
 
-def pauses() -> Iterator[float]:
+def pauses(longest: float) -> Iterator[float]:
     """Seconds, for ever: exponential, with full jitter, so that those who failed together don't try together."""
     for tries in count():
-        yield random.uniform(0, min(LONGEST, FIRST * 2 ** min(tries, 10)))
+        yield random.uniform(0, min(LONGEST, longest, FIRST * 2 ** min(tries, 10)))

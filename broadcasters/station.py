@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from broadcasters.broadcaster import Broadcaster
@@ -37,6 +38,8 @@ class Station:
         self.broadcaster = make()
         self.left_behind = False
         """True in a forked child: its thread exists in the parent only."""
+        self._stopped = False
+        self._holding: futures.Future[None] | None = None
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._run, name="plancast broadcaster", daemon=True)
@@ -46,7 +49,32 @@ class Station:
 
     def call(self, coroutine: Coroutine[Any, Any, T], patience: float) -> T:
         """Run it in the station's event loop, and wait for its result, but only so long."""
-        future = self._submit(coroutine)
+        return self._result(self._submit(coroutine), patience)
+
+    def stop(self, patience: float) -> None:
+        """Close the broadcaster, end the thread."""
+        with no_fork:
+            if self not in _stations:
+                return
+            _stations.discard(self)
+        closing = self._submit(self.broadcaster.close())
+        self._stopped = True
+        try:
+            self._result(closing, patience)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(patience)
+
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> futures.Future[T]:
+        try:
+            if self.left_behind or self._stopped:
+                raise RuntimeError
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise BroadcasterClosed("this broadcaster is closed; say it through one that is open") from None
+
+    def _result(self, future: futures.Future[T], patience: float) -> T:
         try:
             return future.result(patience)
         except futures.CancelledError:
@@ -59,27 +87,6 @@ class Station:
             raise LogUnavailable(f"no answer within {patience:g} s; whether this was stored is unknown") from None
         finally:
             future.cancel()
-
-    def stop(self, patience: float) -> None:
-        """Close the broadcaster, end the thread."""
-        with no_fork:
-            if self not in _stations:
-                return
-            _stations.discard(self)
-        try:
-            self.call(self.broadcaster.close(), patience)
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(patience)
-
-    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> futures.Future[T]:
-        try:
-            if self.left_behind:
-                raise RuntimeError
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:
-            coroutine.close()
-            raise BroadcasterClosed("this broadcaster is closed; say it through one that is open") from None
 
     def _run(self) -> None:
         loop = self._loop
@@ -96,9 +103,12 @@ class Station:
         """Have the log let go of; None where that can't be waited for."""
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             return None
-        return self._submit(self.broadcaster.hold())
+        self._holding = self._submit(self.broadcaster.hold())
+        return self._holding
 
     def resume(self) -> None:
+        if self._holding:
+            self._holding.cancel()  # if it took too long
         with suppress(RuntimeError):  # it was stopped
             self._loop.call_soon_threadsafe(self.broadcaster.resume)
 
@@ -145,6 +155,7 @@ def _at_exit() -> None:
             station.stop(EXIT_PATIENCE)
 
 
+import_module("concurrent.futures.thread")  # it takes a lock before forks, and must do so after we let go of the logs
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 atexit.register(_at_exit)

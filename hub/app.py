@@ -12,7 +12,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.websockets import WebSocket
 
-from hub.api import events, health, plans, sample_traffic, streams
+from hub.api import events, health, log, plans, sample_traffic, streams
+from hub.api.manners import teach
+from hub.api.openapi import describe
 from hub.node import Hub
 from hub.transports.websocket import serve_websocket
 
@@ -36,12 +38,14 @@ def create_app(hub: Hub) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(streaming_router(hub))
-    for part in (plans, events, streams):
+    for part in (plans, events, streams, log):
         app.include_router(part.router(hub))
     if hub.settings.offers_test_endpoint:
         app.include_router(sample_traffic.router(hub))
     app.include_router(health.router(hub))
     app.include_router(_page())
+    teach(app, hub.settings)
+    describe(app)
     return app
 
 

@@ -64,6 +64,8 @@ class Hub:
         self.native = NativeSockets(self.door)
         self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
         self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings)
+        self.leaving = asyncio.Event()
+        """Set when the hub is drained: who waits without a connection in the roster leaves by itself."""
         self._open = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,6 +92,7 @@ class Hub:
     async def drain(self, patience: float) -> None:
         """Send every client away, spread over the time there is; they come back to another node, or to this one's
         successor."""
+        self.leaving.set()
         await self.roster.drain(window=patience / 2, patience=patience)
 
     async def ready(self) -> str | None:

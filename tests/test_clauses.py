@@ -29,8 +29,10 @@ def cited(text: str) -> set[str]:
 
 CITED = {path: cited(path.read_text()) for path in SOURCES}
 AWAITED = {
-    "K": "what a client owes: proved with the client library",
-    "H": "HTTP: proved with its own tests",
+    "K-": "what a client owes: proved with the client library",
+    "H-": "HTTP: proved with its own tests",
+    "C-CLS-3": "proved with the transports' own tests",
+    "C-PNG-2": "proved with the transports' own tests",
 }
 
 
@@ -49,14 +51,14 @@ def test_nothing_else_is_cited() -> None:
     assert {path: ids for path, ids in unknown.items() if ids} == {}
 
 
+MISSING = [clause for clause in CLAUSES if not any(clause in ids for ids in CITED.values())]
+
+
 def test_every_clause_is_cited() -> None:
-    missing = set(CLAUSES) - set().union(*CITED.values())
-    assert sorted(clause for clause in missing if clause[0] not in AWAITED) == []
+    assert [clause for clause in MISSING if not clause.startswith(tuple(AWAITED))] == []
 
 
-@pytest.mark.parametrize("kind", AWAITED)
-def test_what_is_awaited_is_awaited_still(kind: str) -> None:
-    """Once all clauses of a kind are cited, they are to stay so: take the kind out of AWAITED."""
-    assert [
-        clause for clause in CLAUSES if clause.startswith(kind) and not any(clause in ids for ids in CITED.values())
-    ]
+@pytest.mark.parametrize("beginning", AWAITED)
+def test_what_is_awaited_is_awaited_still(beginning: str) -> None:
+    """Once all of these are cited they are to stay so: take them out of AWAITED."""
+    assert [clause for clause in MISSING if clause.startswith(beginning)]

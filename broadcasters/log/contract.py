@@ -104,7 +104,10 @@ def facts_of(events: Sequence[PlanEvent]) -> Facts:
             said["owner"] = event.owner
         if event.labels is not None:
             said["labels"] = tuple(event.labels)
-    return Facts(first_status="in_progress", **said)  # type: ignore[arg-type]
+    return Facts(first_status="in_progress", **said) if said else _BEGUN  # type: ignore[arg-type]
+
+
+_BEGUN: Final = Facts(first_status="in_progress")
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class _Reader:
     """One thread that reads, with a connection of its own."""
 
     def __init__(self, file: SqliteFile) -> None:
-        self._opened = Opened(file)
+        self._opened = Opened(file, wait_s=file.patience_s)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plancast-log-reader")
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:

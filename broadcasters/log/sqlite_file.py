@@ -6,7 +6,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +168,9 @@ class Opened:
     """One thread's connection to the file. It moves on when another file stands at the path: the log was lost, or
     put back from a copy."""
 
-    def __init__(self, file: SqliteFile) -> None:
+    def __init__(self, file: SqliteFile, wait_s: float) -> None:
         self.file = file
+        self._wait_s = wait_s  # how long SQLite itself waits for a lock
         self._identity = (0, 0)
         self._db: sqlite3.Connection | None = None
 
@@ -184,6 +185,7 @@ class Opened:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA temp_store = MEMORY")
         self._db.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        self._db.execute(f"PRAGMA busy_timeout = {int(self._wait_s * 1000)}")
         return self._db
 
     def close(self) -> None:
@@ -194,7 +196,7 @@ class Opened:
 
 
 @contextmanager
-def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+def _transaction(db: sqlite3.Connection, begin: str) -> Generator[None, None, None]:
     db.execute(begin)
     try:
         yield

@@ -52,7 +52,7 @@ class Tail:
         self._taken = threading.Event()
         self._wishes: queue.SimpleQueue[_Wish] = queue.SimpleQueue()
         # The rest belongs to the thread.
-        self._opened = Opened(file)
+        self._opened = Opened(file, wait_s=file.patience_s)
         self._db: sqlite3.Connection | None = None
         self._told: dict[str, _Told] = {}
         self._seen = 0
@@ -134,20 +134,25 @@ class Tail:
             self._to_loop(self._ended.set_result, None)
 
     def _pause(self) -> float | None:
-        if not self._told:
-            return None
-        return BEAT_S if self._standing else AGAIN_S
+        if not self._standing:
+            return AGAIN_S
+        return BEAT_S if self._told else None
 
     def _turn(self) -> None:
         try:
             db = self._opened.db()
             if db is not self._db:
                 self._start(db)
+        except Exception as error:
+            self._break()
+            self._refuse_wishes(self._explained(error))
+            return
+        try:
             self._grant_wishes(db)
             if self._told:
                 self._look(db)
-        except Exception as error:  # whatever it was, the watchers shall not wait for a tail that has ended
-            self._break(self._explained(error))
+        except Exception:  # whatever it was, the watchers shall not wait for a tail that has ended
+            self._break()
 
     def _start(self, db: sqlite3.Connection) -> None:
         """Stand at the heads of now. What happened since the last look may be missing, and the watchers know it."""
@@ -164,9 +169,8 @@ class Tail:
         (self._seen,) = db.execute("SELECT activity FROM log").fetchone()
         self._version = -1
 
-    def _break(self, error: LogError) -> None:
+    def _break(self) -> None:
         self._opened.close()
-        self._refuse_wishes(error)
         if self._standing:
             self._standing = False
             self._send([(plan_id, _say_lost) for plan_id in self._told])

@@ -46,7 +46,7 @@ class Writer:
 
     def __init__(self, file: SqliteFile, committed: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._opened = Opened(file)
+        self._opened = Opened(file, wait_s=0)  # we wait ourselves, see _begun
         self._committed = committed
         self._appender = Appender()
         self._queue: queue.SimpleQueue[list[_Waiting] | Callable[[], None] | None] = queue.SimpleQueue()

@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Path, Request
+from fastapi import Path, Request, Security
+from fastapi.security import APIKeyQuery, HTTPBearer
 
 from broadcasters.events import PLAN_ID
 from hub.api.problems import Problem
@@ -18,24 +19,28 @@ from hub.wire.codes import ErrorCode
 
 __all__ = ["Caller", "PlanIdPath", "caller_of", "require"]
 
-PlanIdPath = Annotated[str, Path(pattern=PLAN_ID, description="1 to 128 of A-Z a-z 0-9 . _ : @ ~ -")]
+PlanIdPath = Annotated[
+    str, Path(pattern=PLAN_ID, description="1 to 128 of A-Z a-z 0-9 . _ : @ ~ -", examples=["plan-1"])
+]
 Caller = Callable[[Request], Awaitable[Principal]]
+
+# These two only tell the OpenAPI document what there is; the caller is found below.
+_BEARER = HTTPBearer(
+    bearerFormat="JWT", scheme_name="token", description="A token (JWT) that says who may do what.", auto_error=False
+)
+_TICKET = APIKeyQuery(
+    name="ticket", scheme_name="ticket", description="A ticket from `POST /api/tickets`, good once.", auto_error=False
+)
 
 
 def caller_of(hub: Hub) -> Caller:
     """A dependency: the principal that makes the request, from its bearer token or (once) its ticket."""
 
-    async def caller(request: Request) -> Principal:
+    async def caller(request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)) -> Principal:
         headers = request.headers
         authorization, ticket = headers.get("authorization"), request.query_params.get("ticket")
         origin = headers.get("origin")
-        if not hub.origins.permit(
-            origin,
-            scheme=request.url.scheme,
-            host=headers.get("host"),
-            # A page's own GETs carry no Origin; a program still has to say who it is. In development the Host decides.
-            authenticated=bool(authorization or ticket) or origin is None,
-        ):
+        if not _permitted(hub, request, origin, shown=bool(authorization or ticket)):
             hub.counts.auth_failures["origin"] += 1
             raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
         if ticket is not None:
@@ -49,7 +54,16 @@ def caller_of(hub: Hub) -> Caller:
     return caller
 
 
-def require(principal: Principal, verb: Verb, plan_id: str) -> None:
-    """Let the principal do this to the plan, or say that it may not, whether or not the plan exists."""
-    if not principal.may(verb, plan_id):
-        raise Problem(ErrorCode.FORBIDDEN, f"no right to {verb} this plan")
+def _permitted(hub: Hub, request: Request, origin: str | None, *, shown: bool) -> bool:
+    """Without an origin it is no page of a stranger's; it still has to say who it is."""
+    if origin is None:
+        return True
+    host = request.headers.get("host")
+    return hub.origins.permit(origin, scheme=request.url.scheme, host=host, authenticated=shown)
+
+
+def require(principal: Principal, verb: Verb, *plan_ids: str) -> None:
+    """Let the principal do this to the plans, or say that it may not, whether or not they exist."""
+    for plan_id in plan_ids:
+        if not principal.may(verb, plan_id):
+            raise Problem(ErrorCode.FORBIDDEN, f"no right to {verb} this plan", plan_id=plan_id)

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
-from fastapi import Request, Response
+from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from broadcasters.errors import InvalidEvent, InvalidPlanId, LogError, LogFull, LogUnavailable, SnapshotUnreadable
+from broadcasters.errors import (
+    InvalidEvent,
+    InvalidPlanId,
+    LogError,
+    LogFull,
+    LogMisconfigured,
+    LogUnavailable,
+    SnapshotUnreadable,
+)
 from hub.auth import AuthenticationFailed
 from hub.core.connection import RequestRefused
-from hub.wire.codes import ERROR_CODES, ErrorCode
+from hub.tickets import TicketTooLarge
+from hub.transports.door import Refused
+from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
 
-__all__ = ["STATUS", "Problem", "ProblemRoute", "problems"]
+__all__ = ["MEDIA_TYPE", "RETRY_AFTER_S", "STATUS", "Problem", "ProblemBody", "problem_of", "problems"]
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 2
+"""Long enough for a log to fail over, short enough for a person to wait."""
 
 STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.BAD_FRAME: 400,
+    ErrorCode.UNKNOWN_TYPE: 400,
     ErrorCode.INVALID_FIELD: 422,
     ErrorCode.INVALID_PLAN_ID: 422,
     ErrorCode.INVALID_ANSWER: 422,
@@ -33,24 +47,70 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.PLAN_ENDED: 409,
     ErrorCode.NOT_SUPPORTED: 409,
     ErrorCode.REQUEST_EXPIRED: 410,
+    ErrorCode.CONTINUITY_LOST: 410,
+    ErrorCode.PLAN_DELETED: 410,
     ErrorCode.TOO_MANY_REQUESTS: 429,
+    ErrorCode.TOO_MANY_SUBSCRIPTIONS: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.UNAVAILABLE: 503,
+}
+
+_DESCRIPTIONS: Final[Mapping[int, str]] = {
+    400: "The body is not JSON.",
+    401: "Nobody knows who is asking: no token, or none that is good (any more).",
+    403: "The token gives no right to this, whether or not the plan exists.",
+    404: "There is no such thing.",
+    409: "It can't be done as things stand.",
+    410: "It is over, or gone.",
+    413: "The body is larger than the hub takes.",
+    415: "The body is not what its Content-Type should say.",
+    422: "A parameter or a field is unfit; `field` names it.",
+    429: "More at once than allowed; `Retry-After` says when to try again.",
+    503: "The log does not answer, or the hub is being stopped; `Retry-After` says when to try again.",
+    507: "The log has no room.",
 }
 
 
 class ProblemBody(BaseModel):
     """What went wrong, for people (`title`, `detail`) and for programs (`code`)."""
 
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:plancast:problem:invalid_field",
+                    "title": "A field is missing or unfit; the message names it.",
+                    "status": 422,
+                    "detail": "limit: Input should be less than or equal to 500",
+                    "code": "invalid_field",
+                    "field": "limit",
+                }
+            ]
+        },
+    )
+
     type: str
     title: str
     status: int
     detail: str
     code: str
+    field: str | None = None
+    """The field or parameter at fault."""
+    plan_id: str | None = None
+    """The plan at fault, where the request names several."""
+    by: str | None = None
+    """With `already_answered`: who was first."""
+    at: str | None = None
+    """With `already_answered`: when that was."""
+    reason: str | None = None
+    """With `continuity_lost`: trimmed, forked, ahead or epoch."""
+    snapshot: str | None = None
+    """With `continuity_lost`: the address of the snapshot to go on from."""
 
 
-class Problem(Exception):
-    """The request can't be done; answered as problem+json."""
+class Problem(HTTPException):
+    """The request can't be done; answered as problem+json. An HTTPException, so that frameworks let it pass."""
 
     def __init__(
         self,
@@ -62,78 +122,117 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(detail)
-        known = code in ErrorCode.__members__.values()
-        self.status = status or (STATUS[ErrorCode(code)] if known else 400)
-        self.headers = dict(headers or {})
+        known = ErrorCode(code) if code in ErrorCode.__members__.values() else None
+        status = status or (STATUS[known] if known else 400)
+        waits = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+        super().__init__(status, detail, {**waits, **(headers or {})})
         self.body = {
             "type": f"urn:plancast:problem:{code}",
-            "title": title or (ERROR_CODES[ErrorCode(code)].meaning if known else detail),
-            "status": self.status,
+            "title": title or (ERROR_CODES[known].meaning if known else detail),
+            "status": status,
             "detail": detail,
             "code": str(code),
         } | {name: value for name, value in more.items() if value is not None}
 
     def response(self) -> Response:
-        return JSONResponse(self.body, self.status, self.headers, media_type="application/problem+json")
+        return JSONResponse(self.body, self.status_code, self.headers, media_type=MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These statuses, for a route's `responses`: so the OpenAPI document says that they are problems."""
+    schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
+    retry = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return {
-        status: {"model": ProblemBody, "content": {"application/problem+json": {}}, "description": "A problem."}
+        status: {
+            "description": _DESCRIPTIONS[status],
+            "content": {MEDIA_TYPE: {"schema": schema}},
+            **({"headers": retry} if status in (429, 503) else {}),
+        }
         for status in statuses
     }
 
 
-class ProblemRoute(APIRoute):
-    """A route that answers what goes wrong as a problem, in whichever app it stands."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_problems(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Exception as error:
-                problem = _problem(error)
-                if problem is None:
-                    raise
-                return problem.response()
-
-        return handle_problems
-
-
-def _problem(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> Problem | None:
+    """What to answer when this was raised; None when it is nobody's but our own mistake."""
     match error:
         case Problem():
             return error
         case InvalidPlanId():
-            return Problem(ErrorCode.INVALID_PLAN_ID, str(error))
+            return Problem(ErrorCode.INVALID_PLAN_ID, str(error), field="plan_id")
         case InvalidEvent():
             return Problem(ErrorCode.INVALID_FIELD, str(error), field=error.field)
         case RequestRefused():
             retry = {"Retry-After": str(-(-error.retry_after_ms // 1000))} if error.retry_after_ms else {}
             return Problem(error.code, str(error), headers=retry, by=error.by, at=error.at)
         case AuthenticationFailed():
-            return Problem(error.code, str(error), status=error.status, headers={"WWW-Authenticate": "Bearer"})
+            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+            return Problem(error.code, str(error), status=error.status, headers=headers)
+        case TicketTooLarge():
+            return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
+        case Refused():
+            return _not_let_in(error)
         case RequestValidationError():
             return _unfit(error)
         case HTTPException():
-            return Problem(f"http_{error.status_code}", str(error.detail), status=error.status_code)
+            return Problem(
+                f"http_{error.status_code}", str(error.detail), status=error.status_code, headers=error.headers
+            )
+        case TimeoutError():
+            return Problem(ErrorCode.UNAVAILABLE, "the log did not answer in time; whether it took effect is unknown")
+        case _:
+            return _of_the_log(error)
+
+
+def _of_the_log(error: Exception) -> Problem | None:
+    match error:
         case LogFull():
             return Problem("log_full", str(error), status=507, title="The log has no room.")
         case LogUnavailable():
-            return Problem(ErrorCode.UNAVAILABLE, str(error), headers={"Retry-After": "2"})
+            return Problem(ErrorCode.UNAVAILABLE, str(error))
+        case LogMisconfigured():
+            title = "The log refuses; its operator must change something."
+            return Problem("log_misconfigured", str(error), status=500, title=title)
         case LogError() | SnapshotUnreadable():
             return Problem(ErrorCode.INTERNAL, str(error))
         case _:
             return None
 
 
+def _not_let_in(refusal: Refused) -> Problem:
+    match refusal.code:
+        case CloseCode.RESTART | CloseCode.INTERNAL:
+            return Problem(ErrorCode.UNAVAILABLE, refusal.reason)
+        case CloseCode.TOO_MANY_REQUESTS:
+            return Problem(ErrorCode.TOO_MANY_REQUESTS, refusal.reason, title="More connections than allowed.")
+        case CloseCode.UNAUTHENTICATED | CloseCode.TOKEN_EXPIRED:
+            return Problem(ErrorCode.INVALID_TOKEN, refusal.reason, headers={"WWW-Authenticate": "Bearer"})
+        case _:
+            return Problem(ErrorCode.FORBIDDEN, refusal.reason)
+
+
 def _unfit(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    if first["type"] == "json_invalid":
-        return Problem(ErrorCode.BAD_FRAME, f"the body is not JSON: {first.get('ctx', {}).get('error', '')}")
-    return Problem(ErrorCode.INVALID_FIELD, f"{field}: {first['msg']}", field=field)
+    where = first["loc"][0]
+    if len(first["loc"]) == 1 and where == "body":
+        return Problem(ErrorCode.INVALID_FIELD, f"body: {first['msg']}", field="body")
+    field = ".".join(_as_written(first["loc"][1:], error.body if where == "body" else None))
+    if field == "plan_id" and where == "path":
+        return Problem(ErrorCode.INVALID_PLAN_ID, ERROR_CODES[ErrorCode.INVALID_PLAN_ID].meaning, field=field)
+    return Problem(ErrorCode.INVALID_FIELD, f"{field}: {first['msg'].removeprefix('Value error, ')}", field=field)
+
+
+def _as_written(loc: tuple[int | str, ...], body: Any) -> list[str]:
+    """The way to the field as the client wrote it: without the names of alternatives that models put between."""
+    if body is None:
+        return [str(part) for part in loc]
+    path: list[str] = []
+    for at, part in enumerate(loc):
+        last = at == len(loc) - 1
+        if isinstance(body, dict) and (part in body or last):
+            path.append(str(part))
+            body = cast("dict[Any, Any]", body).get(part)
+        elif isinstance(body, list) and isinstance(part, int):
+            path.append(str(part))
+            items = cast("list[Any]", body)
+            body = items[part] if part < len(items) else None
+    return path or [str(loc[-1])]

@@ -2,45 +2,36 @@
 
 One mechanism serves joining, resuming, lagging and repair: a subscriber *has a position*. At the head it is live and
 is handed every burst; otherwise it is behind and is pumped from the ring, or from the log when it fell out of the
-ring, until it stands at the head. A channel follows its plan the same way: it has a head of its own, takes what comes
-next, and reads the log when something is missing.
+ring, until it stands at the head.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
-from broadcasters.checkpointing import snapshot_of
-from broadcasters.errors import LogError
-from broadcasters.log.contract import Head, PlanLog, Watch
+from broadcasters.errors import PlancastError
+from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
-from broadcasters.snapshot import encode
 from hub.core.burst import Burst
-from hub.core.counts import HubCounts, said_at
+from hub.core.counts import HubCounts
 from hub.core.history import History
+from hub.core.patience import Patience
 from hub.core.policy import Policy
 from hub.core.ring import Ring
-from hub.core.shared_call import SharedCall
 from hub.core.subscriber import Client, Since, Standing, Subscriber
+from hub.core.tail import Tail
 from hub.wire.codes import SubscriptionCode
-from hub.wire.frames import event_frame, event_prefix, snapshot_frame
+from hub.wire.frames import event_frame, event_prefix
 
 __all__ = ["Channel"]
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-
-class _Folded(NamedTuple):
-    """A snapshot frame, and the place it was folded up to."""
-
-    place: Position
-    frame: bytes
+RETRY_AFTER_MS: Final = 2000
 
 
 class Channel:
@@ -50,143 +41,106 @@ class Channel:
         self, plan_id: str, plan_log: PlanLog, policy: Policy, counts: HubCounts, compare_soon: Callable[[], None]
     ) -> None:
         self.plan_id = plan_id
-        self.head = 0
-        self.floor = 0
-        self.lineage = Lineage()
-        self.open = False
-        self.deaf = False
-        """The tail is lost: what is appended is not heard of until it stands again."""
         self.subscribers: set[Subscriber] = set()
-        self._log = plan_log
         self._policy = policy
         self._counts = counts
-        self._compare_soon = compare_soon
+        self._patiently = Patience(plan_id, counts)
+        self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
         self._history = History(plan_id, plan_log, policy.burst_bytes * 2)
-        self._ring = Ring(0, policy.ring_bytes, policy.ring_events)
-        self._prefix = event_prefix(plan_id, "")
-        self._fresh: list[bytes] = []  # encoded, in the ring, and not handed out yet: the offsets up to head
         self._live: dict[Subscriber, Callable[[Burst], None]] = {}
-        self._last_burst = Burst((), 0, 0)
-        self._heard = 0  # the greatest offset heard of while it could not be taken
-        self._repair: asyncio.Task[None] | None = None
-        self._folds: SharedCall[None, _Folded] = SharedCall()
-        self._folded: _Folded | None = None
-        self._beginnings = 0  # counted up when the channel starts over: what was read before is void
-        self._watch: Watch | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._spawn(self._begin())
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handed = 0
+        """The last offset that live subscribers were handed."""
+        self._fresh: list[bytes] = []
+        """The frames that come next: encoded, in the ring, not handed out yet."""
+        self._stand_anew()
 
-    # -- the tail ----------------------------------------------------------------------------------------------------
+    @property
+    def open(self) -> bool:
+        """It stands in the log's tail, and subscribers can be placed."""
+        return self._tail.open
 
-    def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
-        """The log says that these were appended. What doesn't come next is found, or known already."""
-        last = first + len(payloads) - 1
-        if not self.open or self._repair is not None:
-            self._heard = max(self._heard, last)
-            return
-        if last <= self.head and epoch == self.lineage.epoch:
-            return
-        if epoch != self.lineage.epoch or first > self.head + 1:
-            self._counts.holes += epoch == self.lineage.epoch
-            self._heard = max(self._heard, last)
-            self._mend()
-            return
-        self._take(payloads[self.head + 1 - first :] if first <= self.head else payloads)
+    @property
+    def deaf(self) -> bool:
+        """The tail is lost: what is appended is not heard of until it stands again."""
+        return self._tail.deaf
 
-    def lost(self) -> None:
-        self.deaf = True
-
-    def resumed(self) -> None:
-        self.deaf = False
-        self._compare_soon()
-
-    def deleted(self) -> None:
-        self._mend()  # or it begins again, and what was known of it is void
-        for subscriber in list(self.subscribers):
-            self.leave(subscriber)
-            subscriber.client.ended(self.plan_id, SubscriptionCode.PLAN_DELETED, "the plan was deleted")
+    @property
+    def head(self) -> int:
+        """The newest offset that the channel knows of."""
+        return self._tail.head
 
     def compare(self, head: Head, known: int) -> None:
-        """The slow beat: the log was at `head`, asked for when the channel was at `known`. What was missed is read."""
-        if not self.open or self._repair is not None:
-            return
-        self.floor = max(self.floor, head.floor)
-        if head.offset > self.head or head.offset < known or head.lineage.epoch != self.lineage.epoch:
-            self._counts.holes += head.offset > self.head
-            self._mend()
+        """The slow beat: the log was at `head`, asked for when the channel was at `known`."""
+        self._tail.compare(head, known)
 
-    def _take(self, payloads: Sequence[bytes]) -> None:
-        prefix, offset = self._prefix, self.head + 1
-        frames = [event_frame(prefix, at, payload) for at, payload in enumerate(payloads, offset)]
-        self.head += len(frames)
+    # -- the tail's side -----------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        self._stand_anew()
+        self._for_each(self.subscribers, self._place)
+
+    def taken(self, payloads: Sequence[bytes]) -> None:
+        prefix, first = self._prefix, self._handed + len(self._fresh) + 1
+        frames = [event_frame(prefix, offset, payload) for offset, payload in enumerate(payloads, first)]
         self._ring.extend(frames)
         if not self._fresh:
             asyncio.get_running_loop().call_soon(self.flush)
         self._fresh += frames
 
+    def epoch_began(self) -> None:
+        self.flush()
+        self._stand_anew()  # so that no frame of the old epoch is handed out after one of the new
+
+    def broke(self, lineage: Lineage) -> None:
+        """Whoever saw what is no more is told, and gets a snapshot; whoever saw less just goes on."""
+        places = [(s, Position(lineage.epoch, self._offset_of(s))) for s in self.subscribers]
+        self._stand_anew()
+        for subscriber, place in places:
+            if subscriber.standing is Standing.JOINING or subscriber.needs_snapshot:
+                continue  # it is placed when the log has answered, or its client takes more
+            verdict = self._tail.continuity(place)
+            if verdict == "ok":
+                self._stand_behind(subscriber, place.offset)
+            else:
+                self._give_snapshot(subscriber, verdict)
+
+    def deleted(self) -> None:
+        told = list(self.subscribers)
+        for subscriber in told:
+            self.leave(subscriber)
+        self._stand_anew()
+        code, reason = SubscriptionCode.PLAN_DELETED, "the plan was deleted"
+        self._for_each(told, lambda gone: gone.client.ended(self.plan_id, code, reason))
+
+    def caught_up(self) -> None:
+        self._for_each(self.subscribers, self.pump)
+
     def flush(self) -> None:
         """Hand out what is new: once a loop turn, the same bytes to every live subscriber."""
         if not self._fresh:
             return
-        frames, self._fresh = self._fresh, []
-        if self._live:
-            burst = Burst(frames, self.head + 1 - len(frames), self.head)
-            self._counts.deliveries += len(frames) * len(self._live)
-            self._counts.delivered_bytes += burst.size * len(self._live)
-            if (at := said_at(frames[0])) is not None:
-                self._counts.latency.observe(time.time() - at)
-            for deliver in tuple(self._live.values()):
+        burst = Burst(self._fresh, self._handed + 1, self._handed + len(self._fresh))
+        self._fresh, self._handed = [], burst.last
+        self._counts.deliveries += len(burst.frames) * len(self._live)
+        for subscriber, deliver in tuple(self._live.items()):
+            try:
                 deliver(burst)
+            except Exception as error:
+                self._give_up(subscriber, error)
 
-    def _mend(self) -> None:
-        if self._repair is None:
-            self._repair = self._spawn(self._read_on())
-
-    async def _read_on(self) -> None:
-        """Read the log from the channel's head on until nothing that was heard of is missing."""
-        try:
-            while True:
-                page = await self._patiently(lambda: self._log.read(self.plan_id, self.head))
-                verdict = page.head.lineage.continuity(
-                    Position(self.lineage.epoch, self.head), page.head.offset, page.head.floor
-                )
-                if verdict != "ok":
-                    self._start_over(page.head, verdict)
-                else:
-                    self._adopt(page.head.lineage)
-                    self._take(page.payloads)
-                if self.head >= max(page.head.offset, self._heard) or not page.payloads:
-                    break
-        finally:
-            self._repair = None
-        self._heard = 0
-        self.flush()
-        for subscriber in [s for s in self.subscribers if s.standing is Standing.BEHIND]:
-            self.pump(subscriber)
-
-    def _adopt(self, lineage: Lineage) -> None:
-        if lineage != self.lineage:
-            self.lineage = lineage
-            self._prefix = event_prefix(self.plan_id, lineage.epoch)
-
-    def _start_over(self, head: Head, reason: str) -> None:
-        """The log is not what it was: the channel stands at its head, and everybody is told and gets a snapshot."""
-        self._counts.continuity_lost += 1
-        self._adopt(head.lineage)
-        self.head, self.floor, self._heard = head.offset, head.floor, 0
-        self._fresh.clear()
-        self._beginnings += 1
-        self._folded = None
+    def _stand_anew(self) -> None:
+        """Stand at the tail's head, with nothing at hand that came before."""
+        self._handed, self._fresh = self._tail.head, []
+        self._prefix = event_prefix(self.plan_id, self._tail.lineage.epoch)
+        self._ring = Ring(self._handed, self._policy.ring_bytes, self._policy.ring_events)
         self._last_burst = Burst((), 0, 0)
-        self._ring = Ring(self.head, self._policy.ring_bytes, self._policy.ring_events)
         self._history.forget()
-        for subscriber in self.subscribers:
-            self._give_snapshot(subscriber, reason)
 
-    # -- subscribers -------------------------------------------------------------------------------------------------
+    # -- subscribers ---------------------------------------------------------------------------------------------------
 
     def join(self, client: Client, since: Since | None) -> Subscriber:
-        """A new subscriber, to be started when its client is ready to be told of its place."""
+        """A new subscriber; `start` it in the same turn, when its client is ready to be told of its place."""
         subscriber = Subscriber(client, since, self._now())
         self.subscribers.add(subscriber)
         return subscriber
@@ -201,34 +155,36 @@ class Channel:
         subscriber.standing = Standing.GONE
         self.subscribers.discard(subscriber)
         self._live.pop(subscriber, None)
+        subscriber.void_work()
 
-    def place_of(self, subscriber: Subscriber) -> Position:
-        """The place after which what the subscriber gets next starts."""
-        live = subscriber.standing is Standing.LIVE
-        return Position(self.lineage.epoch, self._handed if live else subscriber.offset)
+    def place_of(self, subscriber: Subscriber) -> Position | None:
+        """The place after which what the subscriber gets next starts; None while its client is still to be told."""
+        if subscriber.standing is Standing.JOINING or subscriber.needs_snapshot:
+            return None
+        return Position(self._tail.lineage.epoch, self._offset_of(subscriber))
 
     def filled(self, subscriber: Subscriber) -> None:
         """The client can't take more: the subscriber stays behind at what it was handed last."""
-        if self._live.pop(subscriber, None) is not None:
-            subscriber.standing = Standing.BEHIND
-            subscriber.offset = self._handed
+        if subscriber.standing is Standing.LIVE:
+            self._stand_behind(subscriber, self._handed)
 
     def pump(self, subscriber: Subscriber) -> None:
         """Hand a subscriber that is behind what follows its place, as long as its client takes it."""
-        client = subscriber.client
-        while subscriber.standing is Standing.BEHIND and not subscriber.fetching and not client.full:
-            if subscriber.offset == self._handed:
+        while self._pumpable(subscriber):
+            if subscriber.needs_snapshot:
+                self._await_snapshot(subscriber)
+            elif subscriber.offset == self._handed:
                 subscriber.standing = Standing.LIVE
                 self._live[subscriber] = subscriber.deliver
-            elif subscriber.offset > self._handed:
-                self._mend()  # its snapshot was newer than what we have heard of
-                return
             elif not self._hand_from_ring(subscriber):
                 self._fetch(subscriber)
 
-    @property
-    def _handed(self) -> int:
-        return self.head - len(self._fresh)
+    def _pumpable(self, subscriber: Subscriber) -> bool:
+        behind = subscriber.standing is Standing.BEHIND and subscriber.work is None
+        return behind and self.open and not subscriber.client.full
+
+    def _offset_of(self, subscriber: Subscriber) -> int:
+        return self._handed if subscriber.standing is Standing.LIVE else subscriber.offset
 
     def _hand_from_ring(self, subscriber: Subscriber) -> bool:
         after = subscriber.offset
@@ -246,152 +202,148 @@ class Channel:
         self._counts.deliveries += len(burst.frames)
         subscriber.deliver(burst)
 
+    def _stand_behind(self, subscriber: Subscriber, offset: int) -> None:
+        self._live.pop(subscriber, None)
+        subscriber.void_work()
+        subscriber.standing = Standing.BEHIND
+        subscriber.offset = offset
+
+    def _give_snapshot(self, subscriber: Subscriber, reason: str | None) -> None:
+        """It goes on from a snapshot, as soon as its client takes one."""
+        self._stand_behind(subscriber, self._offset_of(subscriber))
+        subscriber.needs_snapshot, subscriber.reason = True, reason
+        self.pump(subscriber)
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
     def _place(self, subscriber: Subscriber) -> None:
         """Put a joining subscriber where it asked to be, or say why that can't be."""
-        self.flush()
-        since = subscriber.since
-        if since == "snapshot":
-            self._give_snapshot(subscriber, None)
-        elif since == "now":
-            self._begin_at(subscriber, Position(self.lineage.epoch, self.head))
-        else:
-            place = Position("", 0) if since == "start" else since
-            verdict = self.lineage.continuity(place, self.head, self.floor)
-            if verdict == "ok":
-                self._begin_at(subscriber, Position(self.lineage.epoch, place.offset))
-            elif verdict == "trimmed":
-                self._give_snapshot(subscriber, verdict)
-            else:  # perhaps it is we who have not heard yet
-                self._spawn(self._place_again(subscriber, place))
-
-    async def _place_again(self, subscriber: Subscriber, place: Position) -> None:
-        head = await self._patiently(lambda: self._log.head(self.plan_id))
-        if subscriber.standing is not Standing.JOINING:
+        if subscriber.standing is not Standing.JOINING or subscriber.work is not None:
             return
-        verdict = head.lineage.continuity(place, head.offset, head.floor)
+        match subscriber.since:
+            case "snapshot":
+                self._give_snapshot(subscriber, None)
+            case "now":
+                self._begin_at(subscriber, self.head)
+            case since:
+                place = Position("", 0) if since == "start" else since
+                if self._tail.continuity(place) in ("ok", "trimmed"):
+                    self._place_after(subscriber, place)
+                else:  # perhaps it is we who have not heard yet
+                    self._work(subscriber, self._place_later(subscriber, place))
+
+    async def _place_later(self, subscriber: Subscriber, place: Position) -> None:
+        await self._tail.catch_up()
+        subscriber.work = None
+        self._place_after(subscriber, place)
+
+    def _place_after(self, subscriber: Subscriber, place: Position) -> None:
+        verdict = self._tail.continuity(place)
         if verdict == "ok":
-            self._begin_at(subscriber, Position(head.lineage.epoch, place.offset))
+            self._begin_at(subscriber, place.offset)
         else:
             self._give_snapshot(subscriber, verdict)
 
     def _begin_at(
-        self, subscriber: Subscriber, place: Position, reason: str | None = None, snapshot: bytes | None = None
+        self, subscriber: Subscriber, offset: int, reason: str | None = None, snapshot: bytes | None = None
     ) -> None:
-        subscriber.standing = Standing.BEHIND
-        subscriber.offset = place.offset
-        subscriber.client.placed(self.plan_id, place, max(self.head, place.offset), reason)
-        if snapshot is not None:
+        self.flush()
+        if subscriber not in self.subscribers:
+            return
+        self._stand_behind(subscriber, offset)
+        place = Position(self._tail.lineage.epoch, offset)
+        subscriber.client.placed(self.plan_id, place, self.head, reason)
+        if snapshot is not None and subscriber in self.subscribers:
             subscriber.client.snapshot(snapshot)
         self.pump(subscriber)
 
-    # -- from the log ------------------------------------------------------------------------------------------------
+    # -- from the log: what is read is handed on if it is of the story that the tail follows ---------------------------
 
     def _fetch(self, subscriber: Subscriber) -> None:
-        behind = self.head - subscriber.offset
+        behind = self._handed - subscriber.offset
         if behind > self._policy.snapshot_after and subscriber.knows_positions:
             self._give_snapshot(subscriber, None)
         else:
-            subscriber.fetching = True
-            self._spawn(self._fetch_page(subscriber, merged=behind > self._policy.merge_after))
+            merged = behind > self._policy.merge_after and subscriber.knows_positions
+            self._work(subscriber, self._hand_page(subscriber, merged=merged))
 
-    async def _fetch_page(self, subscriber: Subscriber, *, merged: bool) -> None:
-        after, beginnings = subscriber.offset, self._beginnings
-        try:
-            burst = await self._patiently(lambda: self._history.burst(after, self._prefix, merged=merged))
-        finally:
-            subscriber.fetching = False
-        if subscriber.standing is not Standing.BEHIND or subscriber.offset != after or self._beginnings != beginnings:
-            self.pump(subscriber)
+    async def _hand_page(self, subscriber: Subscriber, *, merged: bool) -> None:
+        after = subscriber.offset
+        head, burst = await self._patiently(lambda: self._history.after(after, self._handed, merged=merged))
+        subscriber.work = None
+        if head.lineage != self._tail.lineage or (burst and not after < burst.last <= self._handed):
+            self._history.forget()
+            self._tail.mend()  # everybody is pumped when it is done
         elif burst is None:
             self._give_snapshot(subscriber, "trimmed")
-        elif burst.last > self._handed:
-            self._mend()  # the log is further than we have heard; then this is in the ring
         else:
             self._hand(subscriber, burst)
             self.pump(subscriber)
 
-    def _give_snapshot(self, subscriber: Subscriber, reason: str | None) -> None:
-        self._live.pop(subscriber, None)
+    def _await_snapshot(self, subscriber: Subscriber) -> None:
         subscriber.standing = Standing.JOINING
         subscriber.joining_since = self._now()
-        self._spawn(self._hand_snapshot(subscriber, reason))
+        self._work(subscriber, self._hand_snapshot(subscriber))
 
-    async def _hand_snapshot(self, subscriber: Subscriber, reason: str | None) -> None:
-        since = subscriber.joining_since
-        place, frame = await self._fold()
-        if subscriber.standing is Standing.JOINING and subscriber.joining_since == since:
-            self._begin_at(subscriber, place, reason, frame)
+    async def _hand_snapshot(self, subscriber: Subscriber) -> None:
+        folded = await self._patiently(lambda: self._history.snapshot(self._ring.first - 1))
+        while not self._tail.covers(folded.head):
+            self._history.forget()
+            await self._tail.catch_up()
+            folded = await self._patiently(lambda: self._history.snapshot(self._ring.first - 1))
+        subscriber.work = None
+        if subscriber.client.full:  # it was filled meanwhile; when it drains, it is asked for again
+            self._stand_behind(subscriber, subscriber.offset)
+            return
+        reason, subscriber.reason = subscriber.reason, None
+        subscriber.needs_snapshot = False
+        self._begin_at(subscriber, folded.head.offset, reason, folded.frame)
 
-    async def _fold(self) -> _Folded:
-        """The plan's snapshot, encoded, shared by all who ask while the ring still reaches back to it."""
-        if self._folded is None or self._folded.place.offset + 1 < self._ring.first:
-            self._folded = await self._folds.ask(None, self._read_snapshot)
-        return self._folded
+    def _work(self, subscriber: Subscriber, work: Coroutine[Any, Any, None]) -> None:
+        """What is read for a subscriber: one thing at a time."""
+        task = subscriber.work = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._worked(subscriber, done))
 
-    async def _read_snapshot(self) -> _Folded:
-        while True:
-            beginnings = self._beginnings
-            snapshot, head = await self._patiently(lambda: snapshot_of(self._log, self.plan_id))
-            if beginnings == self._beginnings:
-                place = Position(head.lineage.epoch, snapshot.offset)
-                return _Folded(place, snapshot_frame(self.plan_id, place, encode(snapshot)))
+    def _worked(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._give_up(subscriber, error)
 
-    # -- life --------------------------------------------------------------------------------------------------------
-
-    async def _begin(self) -> None:
-        """Stand in the log's tail first, then look where the plan is: so nothing falls between."""
-        self._watch = await self._patiently(lambda: self._log.watch(self.plan_id, self))
-        head = await self._patiently(lambda: self._log.head(self.plan_id))
-        self._adopt(head.lineage)
-        self.head, self.floor = head.offset, head.floor
-        self._ring = Ring(self.head, self._policy.ring_bytes, self._policy.ring_events)
-        self.open = True
-        if self._heard > self.head:
-            self._mend()
-        for subscriber in list(self.subscribers):
-            self._place(subscriber)
+    # -- life ----------------------------------------------------------------------------------------------------------
 
     def lose_patience(self) -> None:
         """Refuse those whom the log keeps waiting."""
-        now = self._now()
-        for subscriber in [s for s in self.subscribers if s.standing is Standing.JOINING]:
-            if now - subscriber.joining_since > self._policy.join_patience:
-                self.leave(subscriber)
-                subscriber.client.refused(self.plan_id, "the log does not answer; try again", 2000)
+        since = self._now() - self._policy.join_patience
+        waiting = [s for s in self.subscribers if s.standing is Standing.JOINING and s.joining_since < since]
+        self._for_each(waiting, lambda s: self._refuse(s, "the log does not answer; try again"))
 
     async def close(self) -> None:
         """End the tail and every task."""
-        self.open = False
-        self._history.forget()
-        self._folds.cancel()
-        for task in (tasks := list(self._tasks)):
+        await self._tail.close()
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._watch is not None:
-            await self._watch.close()
+        await self._history.close()
+
+    def _refuse(self, subscriber: Subscriber, message: str) -> None:
+        self.leave(subscriber)
+        subscriber.client.refused(self.plan_id, message, RETRY_AFTER_MS)
+
+    def _for_each(self, subscribers: Iterable[Subscriber], do: Callable[[Subscriber], None]) -> None:
+        """What fails for one of them does not fail for the others."""
+        for subscriber in list(subscribers):
+            try:
+                do(subscriber)
+            except Exception as error:
+                self._give_up(subscriber, error)
+
+    def _give_up(self, subscriber: Subscriber, error: BaseException) -> None:
+        log.error("plan %s, a subscriber: %s", self.plan_id, error, exc_info=error)
+        message = str(error) if isinstance(error, PlancastError) else "something in the hub failed; try again"
+        with suppress(Exception):
+            self._refuse(subscriber, message)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the log until it answers. Whoever is waiting is refused by `lose_patience` meanwhile."""
-        pause = 0.05
-        while True:
-            try:
-                return await ask()
-            except LogError as error:
-                self._counts.log_errors[type(error).__name__] += 1
-                log.warning("the log does not answer for plan %s: %s", self.plan_id, error)
-                await asyncio.sleep(pause * (0.5 + random.random()))
-                pause = min(pause * 2, 2.0)
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("plan %s: %s", self.plan_id, error, exc_info=error)

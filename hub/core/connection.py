@@ -30,6 +30,7 @@ class Outlet(Protocol):
     @property
     def full(self) -> bool:
         """As much waits for the client as may; the transport calls `drained` when it took some."""
+        ...
 
     def deliver(self, burst: Burst) -> None:
         """Write events."""
@@ -39,6 +40,7 @@ class Outlet(Protocol):
 
     def unread(self) -> int:
         """Bytes that wait in this process for the client."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Write what waits, then close."""
@@ -76,9 +78,11 @@ class Services(Protocol):
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token it is; or `TokenRefused`."""
+        ...
 
     async def answer(self, answer: Answer) -> Position:
         """Put a person's answer into the plan; or `RequestRefused`."""
+        ...
 
     async def signal(self, signal: Signal) -> None:
         """Signal whoever runs the plan; or `RequestRefused`."""
@@ -98,7 +102,7 @@ class Connection:
         self._counts = counts
         self._places: dict[str, tuple[Channel, Subscriber]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stuck: tuple[int, float] | None = None  # how much was unread, and since when it is no less
+        self._stuck: tuple[int, float] | None = None  # how much was unread, and since when it was no less
 
     # -- the transport's side ------------------------------------------------------------------------------------------
 
@@ -119,7 +123,11 @@ class Connection:
     def drained(self) -> None:
         """The outlet takes more: go on where each subscriber stands, as long as it does."""
         self._stuck = None
-        for channel, subscriber in list(self._places.values()):
+        for plan_id, (channel, subscriber) in list(self._places.items()):
+            if self._outlet.full:
+                return
+            if plan_id in self._places:  # whoever has its turn now is the last next time, lest one plan starve others
+                self._places[plan_id] = self._places.pop(plan_id)
             channel.pump(subscriber)
 
     def tick(self, now: float, slow_seconds: float) -> None:
@@ -130,11 +138,13 @@ class Connection:
             self._stuck = None
             return
         unread = self._outlet.unread()
-        if self._stuck is None or unread < self._stuck[0]:
-            self._stuck = (unread, now)
-        elif now - self._stuck[1] > slow_seconds:
-            self._counts.slow_consumers += 1
-            self.close(CloseCode.SLOW_CONSUMER, "nothing was read for too long; resume from the last place seen")
+        before, since = self._stuck or (unread, now)
+        self._stuck = unread, now if unread < before else since
+        if now - self._stuck[1] > slow_seconds:
+            reason = "nothing was read for too long; resume from the last place seen"
+            closing = self.session.close(CloseCode.SLOW_CONSUMER, reason)
+            self._counts.slow_consumers += bool(closing)  # it may take its time to close
+            self._do(closing)
 
     def go_away(self, reconnect_after_ms: int) -> None:
         """The hub is drained."""
@@ -146,6 +156,7 @@ class Connection:
 
     def lost(self) -> None:
         """The line is gone. Nothing is written any more."""
+        self.session.close(CloseCode.NORMAL, "the line is gone")
         self._leave_all()
         for task in self._tasks:
             task.cancel()
@@ -185,8 +196,7 @@ class Connection:
                 case Join(plan_id, since):
                     self._join(plan_id, since)
                 case Confirm(plan_id):
-                    channel, subscriber = self._places[plan_id]
-                    self.placed(plan_id, channel.place_of(subscriber), channel.head, None)
+                    self._confirm(plan_id)
                 case Leave(plan_id):
                     self._leave(plan_id)
                 case Authenticate(token):
@@ -207,6 +217,11 @@ class Connection:
             return
         self._places[plan_id] = channel, subscriber
         channel.start(subscriber)
+
+    def _confirm(self, plan_id: str) -> None:
+        channel, subscriber = self._places[plan_id]
+        if (place := channel.place_of(subscriber)) is not None:  # else it is about to be told anyway
+            self.placed(plan_id, place, channel.head, None)
 
     def _leave(self, plan_id: str) -> None:
         if (place := self._places.pop(plan_id, None)) is not None:

@@ -1,58 +1,98 @@
-"""What the ring no longer holds: pages of a plan's log, read once for all who want the same."""
+"""What the ring no longer holds: pages of a plan's log, and the folded plan, read once for all who want the same.
+
+What is read here shows the log as it was then. Whoever hands it on compares it with what the channel knows.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
-from broadcasters.log.contract import PlanLog
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.log.contract import Head, PlanLog
+from broadcasters.snapshot import encode
 from hub.core.burst import Burst
 from hub.core.merging import merge
 from hub.core.shared_call import SharedCall
-from hub.wire.frames import event_frame, merged_frame
+from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
 
-__all__ = ["History"]
+__all__ = ["Folded", "History", "Passage"]
 
 PAGES_KEPT: Final = 4
 PAGE_EVENTS: Final = 512
 
 
+class Passage(NamedTuple):
+    """Events that follow an offset, and where the log stood when they were read. None: they were trimmed."""
+
+    head: Head
+    burst: Burst | None
+
+
+class Folded(NamedTuple):
+    """A snapshot frame, and the head it was folded up to."""
+
+    head: Head
+    frame: bytes
+
+
 class History:
-    """Reads of one plan's log as bursts. Keeps the last few, because readers who lag often lag together."""
+    """Reads of one plan's log. Keeps the last few, because readers who lag often lag together."""
 
     def __init__(self, plan_id: str, log: PlanLog, page_bytes: int) -> None:
         self._plan_id = plan_id
         self._log = log
         self._page_bytes = page_bytes
-        self._reads: SharedCall[tuple[int, bool], Burst | None] = SharedCall()
-        self._kept: OrderedDict[tuple[int, bool], Burst] = OrderedDict()
+        self._reads: SharedCall[tuple[int, bool], Passage] = SharedCall()
+        self._kept: OrderedDict[tuple[int, bool], Passage] = OrderedDict()
+        self._folds: SharedCall[None, Folded] = SharedCall()
+        self._folded: Folded | None = None
 
-    async def burst(self, after: int, prefix: bytes, *, merged: bool) -> Burst | None:
-        """The events that follow `after`, at least one if there is one; None when they were trimmed."""
-        key = (after, merged)
+    async def after(self, offset: int, upto: int, *, merged: bool) -> Passage:
+        """Events that follow `offset`, none of them after `upto` (which never falls while the story goes on)."""
+        key = (offset, merged)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        return await self._reads.ask(key, lambda: self._read(after, prefix, merged=merged))
+        return await self._reads.ask(key, lambda: self._read(offset, upto, merged=merged))
+
+    async def snapshot(self, reach: int) -> Folded:
+        """The folded plan; one that was folded before does when it stands at `reach` or later."""
+        if self._folded is not None and self._folded.head.offset >= reach:
+            return self._folded
+        return await self._folds.ask(None, self._fold)
 
     def forget(self) -> None:
         """What was read is worth nothing any more."""
         self._kept.clear()
-        self._reads.cancel()
+        self._folded = None
 
-    async def _read(self, after: int, prefix: bytes, *, merged: bool) -> Burst | None:
+    async def close(self) -> None:
+        """End what is under way."""
+        self.forget()
+        await self._reads.close()
+        await self._folds.close()
+
+    async def _read(self, after: int, upto: int, *, merged: bool) -> Passage:
         limit, size = (PAGE_EVENTS * 4, self._page_bytes * 4) if merged else (PAGE_EVENTS, self._page_bytes)
-        page = await self._log.read(self._plan_id, after, limit, size)
+        page = await self._log.read(self._plan_id, after, min(limit, upto - after), size)
         if page.first != after + 1:
-            return None
-        last = after + len(page.payloads)
+            return Passage(page.head, None)
+        prefix = event_prefix(self._plan_id, page.head.lineage.epoch)
         if merged:
             frames = [merged_frame(prefix, *part) for part in merge(page.first, page.payloads)]
         else:
             frames = [event_frame(prefix, at, payload) for at, payload in enumerate(page.payloads, page.first)]
-        burst = Burst(frames, page.first, last)
+        burst = Burst(frames, page.first, after + len(page.payloads))
+        passage = Passage(page.head, burst)
         if frames and burst.size < self._page_bytes * 4:
-            self._kept[(after, merged)] = burst
+            self._kept[(after, merged)] = passage
             if len(self._kept) > PAGES_KEPT:
                 self._kept.popitem(last=False)
-        return burst
+        return passage
+
+    async def _fold(self) -> Folded:
+        snapshot, head = await snapshot_of(self._log, self._plan_id)
+        frame = snapshot_frame(self._plan_id, head.position, encode(snapshot))
+        self._folded = Folded(head, frame)
+        return self._folded

@@ -42,10 +42,13 @@ def _part(payload: bytes) -> dict[str, Any] | None:
     """The event, if it is a part of a streamed message and no more than that."""
     if b'"append":true' not in payload or not payload.startswith(b'{"type":"agent_message"'):
         return None
-    event: dict[str, Any] = json.loads(payload)
-    data = event["data"]
-    plain = data.get("append") is True and not data.get("final") and "error" not in data and "data" not in data
-    return event if plain and "message_id" in data else None
+    try:
+        event: dict[str, Any] = json.loads(payload)
+        data = event["data"]
+        plain = data.get("append") is True and not data.get("final") and "error" not in data and "data" not in data
+        return event if plain and isinstance(data["message_id"], str) and isinstance(data["content"], str) else None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None  # whoever said this, it stands in the log, and its readers get it as it is
 
 
 def _same_message(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -39,7 +39,7 @@ class Pace:
     """A channel without subscribers is kept this long: a page that reloads finds it open."""
 
 
-class NoRoom(Exception):  # noqa: N818 - named after what happened
+class NoRoom(Exception):
     """No further plan can be followed here just now."""
 
 

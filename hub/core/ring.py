@@ -35,7 +35,8 @@ class Ring:
         start = offset + 1 - self.first
         if start < 0:
             return None
-        frames, size = [], 0
+        frames: list[bytes] = []
+        size = 0
         for frame in self._frames[start : upto + 1 - self.first]:
             frames.append(frame)
             size += len(frame)

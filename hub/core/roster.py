@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -12,6 +14,8 @@ from hub.core.connection import Connection
 from hub.core.counts import HubCounts
 
 __all__ = ["Roster"]
+
+log = logging.getLogger(__name__)
 
 BEAT: Final = 1.0
 TICKS_AT_ONCE: Final = 500
@@ -55,16 +59,25 @@ class Roster:
             while some := list(islice(everyone, TICKS_AT_ONCE)):
                 now = time.time()
                 for connection in some:
-                    connection.tick(now, self._slow_seconds)
+                    self._tick(connection, now)
                 await asyncio.sleep(0)
 
     async def drain(self, window: float, patience: float) -> None:
         """Send everybody away, each to come back at a moment of its own within the window; wait until they left."""
         self.draining = True
-        for connection in list(self._connections):
-            connection.go_away(round(random.uniform(0, window) * 1000))
-        try:
-            async with asyncio.timeout(patience):
-                await self._empty.wait()
-        except TimeoutError:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while self._connections and (left := deadline - loop.time()) > 0:
+            for connection in list(self._connections):  # again on each beat: some were still coming in
+                connection.go_away(round(random.uniform(0, window) * 1000))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(BEAT, left)):
+                    await self._empty.wait()
+
+    def _tick(self, connection: Connection, now: float) -> None:
+        if connection not in self._connections:
             return
+        try:
+            connection.tick(now, self._slow_seconds)
+        except Exception as error:  # the others have their time, too
+            log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)

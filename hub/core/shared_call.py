@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SharedCall(Generic[K, T]):
-    """Owner of the calls it starts; `cancel` ends them."""
+    """Owner of the calls it starts; `cancel` or `close` ends them."""
 
     def __init__(self) -> None:
         self._under_way: dict[K, asyncio.Task[T]] = {}
@@ -27,9 +27,16 @@ class SharedCall(Generic[K, T]):
         return await asyncio.shield(task)
 
     def cancel(self) -> None:
-        """End what is under way; those who asked are cancelled with it."""
-        for task in self._under_way.values():
+        """End what is under way; those who asked are cancelled with it. Whoever asks from now on is not."""
+        ended, self._under_way = self._under_way, {}
+        for task in ended.values():
             task.cancel()
+
+    async def close(self) -> None:
+        """End what is under way, and wait until it has ended."""
+        tasks = list(self._under_way.values())
+        self.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, key: K, task: asyncio.Task[T]) -> None:
         if self._under_way.get(key) is task:

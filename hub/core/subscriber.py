@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum, auto
 from typing import Literal, Protocol
 
@@ -19,7 +20,8 @@ class Client(Protocol):
 
     @property
     def full(self) -> bool:
-        """The client can't take more just now; `Subscriber.drained` will be called when it can."""
+        """The client can't take more just now; `Channel.pump` will be called when it can."""
+        ...
 
     def deliver(self, burst: Burst) -> None:
         """Hand these events to the client. May make it full, which it then tells each of its subscribers."""
@@ -31,7 +33,7 @@ class Client(Protocol):
         """The folded plan, encoded; what follows starts after it."""
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
-        """The log could not be reached in time: there is no subscription; the client may try again."""
+        """It can't be served just now: there is no subscription (any more); the client may try again."""
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:
         """There is no subscription any more."""
@@ -40,7 +42,7 @@ class Client(Protocol):
 class Standing(Enum):
     """How a subscriber stands to its channel."""
 
-    JOINING = auto()  # not placed yet, or waiting for its snapshot
+    JOINING = auto()  # not placed yet, or waiting for the log's answer to be placed anew
     BEHIND = auto()  # at an offset of its own, pumped from ring or log
     LIVE = auto()  # at the head: gets every burst
     GONE = auto()
@@ -49,7 +51,18 @@ class Standing(Enum):
 class Subscriber:
     """Moved only by its channel."""
 
-    __slots__ = ("client", "deliver", "fetching", "joining_since", "knows_positions", "offset", "since", "standing")
+    __slots__ = (
+        "client",
+        "deliver",
+        "joining_since",
+        "knows_positions",
+        "needs_snapshot",
+        "offset",
+        "reason",
+        "since",
+        "standing",
+        "work",
+    )
 
     def __init__(self, client: Client, since: Since | None, now: float) -> None:
         self.client = client
@@ -60,5 +73,16 @@ class Subscriber:
         self.standing = Standing.JOINING
         self.offset = 0
         """The last offset handed out; kept while behind (a live subscriber stands at the channel's head)."""
-        self.fetching = False
+        self.needs_snapshot = False
+        """It can't go on from its offset: as soon as its client takes one, it gets a snapshot."""
+        self.reason: str | None = None
+        """Why it needs that snapshot, if it did not ask for it."""
+        self.work: asyncio.Task[None] | None = None
+        """What is being read for it; void when it is moved or leaves meanwhile."""
         self.joining_since = now
+
+    def void_work(self) -> None:
+        """What is being read for it is for a place where it no longer stands."""
+        if self.work is not None:
+            self.work.cancel()
+            self.work = None

@@ -99,6 +99,11 @@ class Door:
             return self._admit_later(visitor, self._authenticator.authenticate(token, now))
         return self._enter(visitor, principal)
 
+    def receive(self, visitor: Visitor, principal: Principal) -> Admission:
+        """Let in a visitor whose principal is known already, or raise `Refused`."""
+        self._check(visitor)
+        return self._enter(visitor, principal)
+
     def connect(self, outlet: Outlet, admission: Admission, transport: str) -> Connection:
         """A connection for a client that was let in; begin it when its line is open."""
         session = Session(secrets.token_urlsafe(9), self.limits.session, admission.principal, time.time())

@@ -1,77 +1,79 @@
-"""Long polls: a subscriber for as long as one answer takes."""
+"""Long polls: a subscriber for as long as one answer takes.
+
+A poll only waits; what it answers with is either the burst that woke it, when that follows right behind its place, or
+read from the log once more by whoever asked. So nothing depends on what happened to the channel meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Literal
 
+from broadcasters.errors import LogUnavailable
 from broadcasters.position import Position
 from hub.core.burst import Burst
-from hub.transports.door import Door, Visitor
+from hub.core.registry import Registry
 
-__all__ = ["Found", "wait_for_events"]
+__all__ = ["Word", "wait_for_word"]
 
-
-@dataclass(slots=True)
-class Found:
-    """What came, if anything did: frames, and the place after them; or the reason why the story can't go on."""
-
-    place: Position
-    head: int = 0
-    frames: Sequence[bytes] = field(default_factory=list[bytes])
-    reason: str | None = None
+Word = Sequence[bytes] | Literal["look", "deleted"] | None
+"""Frames that follow the place; or that the log is to be looked at; or that the plan is gone; or nothing came."""
 
 
-async def wait_for_events(door: Door, visitor: Visitor, plan_id: str, place: Position, seconds: float) -> Found:
-    """The first events after `place`, as soon as there are some; nothing when none came in time.
+async def wait_for_word(
+    registry: Registry, plan_id: str, place: Position, seconds: float, leaving: asyncio.Event
+) -> Word:
+    """The first word of something behind `place`, as soon as there is any; None when none came in time, or `leaving`.
 
-    Whoever calls has let the visitor read the plan. `Refused` when there are too many connections already.
+    Whoever calls has let the client read the plan, and counts it. `LogUnavailable` when the plan can't be followed.
     """
-    admission = door.admit(visitor)
-    if isinstance(admission, Awaitable):
-        admission = await admission
-    poll = _Poll(Found(place))
-    channel, subscriber = door.registry.join(poll, plan_id, place)
+    poll = _Poll(place.offset)
+    channel, subscriber = registry.join(poll, plan_id, place)
+    gone = asyncio.ensure_future(leaving.wait())
+    came = asyncio.ensure_future(poll.came.wait())
     try:
         channel.start(subscriber)
-        async with asyncio.timeout(seconds):
-            await poll.came.wait()
-    except TimeoutError:
-        pass
+        await asyncio.wait({gone, came}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         channel.leave(subscriber)
-        door.leave(None, admission)
-    return poll.found
+        gone.cancel()
+        came.cancel()
+    if poll.refusal is not None:
+        raise LogUnavailable(poll.refusal)
+    return poll.word
 
 
 class _Poll:
-    """A client that takes one burst."""
+    """A client that wants to be woken."""
 
-    def __init__(self, found: Found) -> None:
-        self.found = found
+    def __init__(self, offset: int) -> None:
         self.full = False
         self.came = asyncio.Event()
+        self.word: Word = None
+        self.refusal: str | None = None
+        self._offset = offset
 
     def deliver(self, burst: Burst) -> None:
-        if not self.came.is_set():
-            self.found.frames = burst.frames
-            self.found.place = Position(self.found.place.epoch, burst.last)
-            self.found.head = max(self.found.head, burst.last)
-            self.full = True
-            self.came.set()
+        plain = burst.first == self._offset + 1 and burst.last - self._offset == len(burst.frames)
+        self._wake(burst.frames if plain else "look")
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:  # noqa: ARG002
-        self.found.place, self.found.head, self.found.reason = place, head, reason
-        if reason is not None:
-            self.came.set()
+        if reason is not None or place.offset != self._offset:
+            self._wake("look")
 
-    def snapshot(self, frame: bytes) -> None:
-        """The poll is over already: it was told the reason."""
+    def snapshot(self, frame: bytes) -> None:  # noqa: ARG002
+        self._wake("look")
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:  # noqa: ARG002
-        self.came.set()
+        self.refusal = message
+        self._wake(None)
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:  # noqa: ARG002
-        self.found.reason = "epoch"
-        self.came.set()
+        self._wake("deleted")
+
+    def _wake(self, word: Word) -> None:
+        if not self.came.is_set():
+            self.word = word
+            self.full = True
+            self.came.set()

@@ -1,12 +1,16 @@
-"""Who knocks, as the server (and the proxies it trusts) saw it."""
+"""Who knocks, as the server (and the proxies it trusts) saw it; and guests, who come without a session."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlette.requests import HTTPConnection
 
-from hub.transports.door import Visitor
+from hub.core.principal import Principal
+from hub.transports.door import Admission, Door, Visitor
 
-__all__ = ["visitor_of"]
+__all__ = ["guest", "visitor_of"]
 
 
 def visitor_of(asking: HTTPConnection) -> Visitor:
@@ -20,3 +24,16 @@ def visitor_of(asking: HTTPConnection) -> Visitor:
         authorization=headers.get("authorization"),
         ticket=asking.query_params.get("ticket"),
     )
+
+
+@contextmanager
+def guest(door: Door, visitor: Visitor, principal: Principal, transport: str) -> Iterator[Admission]:
+    """Count a client that is known already, for as long as it is here. `Refused` when there is no room."""
+    admission = door.receive(visitor, principal)
+    door.counts.connections[transport] += 1
+    door.counts.connections_total[transport] += 1
+    try:
+        yield admission
+    finally:
+        door.counts.connections[transport] -= 1
+        door.leave(None, admission)

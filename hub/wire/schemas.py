@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +14,16 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from broadcasters.events import EVENTS, PlanEvent, PlanId
 from broadcasters.snapshot import Snapshot
 from hub.wire.client_frames import CLIENT_FRAMES
+from hub.wire.codes import (
+    CLOSE_CODES,
+    ERROR_CODES,
+    SUBSCRIPTION_CODES,
+    CloseCode,
+    Code,
+    ErrorCode,
+    SubscriptionCode,
+    reconnectable,
+)
 from hub.wire.server_frames import SERVER_FRAMES
 
 __all__ = ["SnapshotFrame", "documents", "event_frame", "frame_schemas", "write"]
@@ -90,7 +101,20 @@ def documents() -> Mapping[str, str]:
     from hub.wire.asyncapi import asyncapi
 
     texts = {f"schemas/wire/{name}.json": _text(schema) for name, schema in frame_schemas().items()}
-    return texts | {"asyncapi.json": _text(asyncapi())}
+    return texts | {"asyncapi.json": _text(asyncapi()), "codes.json": _text(_codes())}
+
+
+def _codes() -> dict[str, list[dict[str, Any]]]:
+    """All codes, for clients in other languages."""
+    return {
+        "close": [{**_code(c, about), "reconnect": reconnectable(c)} for c, about in CLOSE_CODES.items()],
+        "subscription": [_code(c, about) for c, about in SUBSCRIPTION_CODES.items()],
+        "error": [_code(c, about) for c, about in ERROR_CODES.items()],
+    }
+
+
+def _code(code: CloseCode | SubscriptionCode | ErrorCode, about: Code) -> dict[str, Any]:
+    return {"code": code.value, "name": code.name.lower(), **asdict(about)}
 
 
 def _text(document: object) -> str:

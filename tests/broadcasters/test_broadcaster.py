@@ -181,7 +181,7 @@ class TestVerbs:
             (lambda b: b.send_plan_update("a b"), "plan_id"),
             (lambda b: b.send_plan_update(PLAN, status="begun"), "status"),
             (lambda b: b.send_plan_update(PLAN, labels="one"), "labels"),
-            (lambda b: b.send_plan_update(PLAN, timestamp=datetime(2026, 1, 1)), "timestamp"),  # noqa: DTZ001
+            (lambda b: b.send_plan_update(PLAN, timestamp=datetime(2026, 1, 1)), "timestamp"),
             (lambda b: b.send_agent_message(PLAN, "", "c"), "agent_name"),
             (lambda b: b.send_agent_message(PLAN, "A", "\ud800"), "content"),
             (lambda b: b.send_agent_message(PLAN, "A", "x" * 300_000), "content"),

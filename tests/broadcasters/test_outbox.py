@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +22,10 @@ from broadcasters import (
     LogUnavailable,
     OutboxFull,
     Position,
+    pauses,
 )
-from broadcasters import pauses
 from broadcasters.log import log_of
-from tests.broadcasters.weather import Weather, WeatherLog
+from tests.broadcasters.weather import Weather, WeatherLog, until
 
 PLAN = "plan-1"
 
@@ -33,14 +34,8 @@ def saying(b: Broadcaster, *contents: str, plan_id: str = PLAN) -> list[asyncio.
     return [asyncio.create_task(b.send_agent_message(plan_id, "A", content)) for content in contents]
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
 async def outcome(task: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller looks at it
+    with pytest.raises(Exception) as caught:
         await task
     return caught.value
 
@@ -178,8 +173,21 @@ class TestDeadlines:
         assert (await hasty.send_agent_message(PLAN, "A", "two")).offset == 1
         assert await log.said(PLAN) == ["two"]
 
+    async def test_an_append_nobody_waits_for_any_more_holds_up_nobody(
+        self, log: WeatherLog, hasty: Broadcaster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("broadcasters.outbox.pauses", lambda _: repeat(3600.0))
+        log.forecast.extend(["refused", "refused"])
+        assert isinstance(await outcome(hasty.send_agent_message(PLAN, "A", "given up")), LogUnavailable)
+        (cancelled,) = saying(hasty, "cancelled")
+        await until(lambda: len(log.calls) == 2)
+        cancelled.cancel()
+        (task,) = saying(hasty, "next")
+        assert (await task).offset == 1
+
     async def test_one_deadline_passes_and_the_others_of_that_append_are_delivered(self, log: WeatherLog) -> None:
-        log.forecast.extend(["fine", *["refused"] * 200])
+        log.forecast.append("fine")
+        log.forecast.extend(["refused"] * 200)
         log.gate.clear()
         async with Broadcaster(log=log, deadline=1.0) as b:
             (opener,) = saying(b, "opener")

@@ -5,16 +5,31 @@ from typing import Any
 
 import pytest
 
-from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogFull, LogUnavailable
+from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogFull, LogUnavailable, Message
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.streamed import MAX_PART
-from tests.broadcasters.weather import WeatherLog
+from tests.broadcasters.weather import WeatherLog, until
 
 PLAN = "plan-1"
 
 
 async def parts(log: WeatherLog) -> list[dict[str, Any]]:
     return [event["data"] for event in await log.events(PLAN)]
+
+
+async def fail(b: Broadcaster, text: str, error: Exception) -> None:
+    """An agent that doesn't get further than this text."""
+    async with b.message(PLAN, "A") as m:
+        await m.write(text)
+        raise error
+
+
+async def babble(m: Message) -> None:
+    """Write until that fails."""
+    async with asyncio.timeout(20):
+        while True:
+            await m.write("x")
+            await asyncio.sleep(0.002)
 
 
 async def whole(log: WeatherLog) -> str:
@@ -41,10 +56,7 @@ async def test_many_pieces_become_few_events_and_one_message(log: WeatherLog, b:
 async def test_the_first_piece_does_not_wait_for_the_second(log: WeatherLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("first")
-        async with asyncio.timeout(20):
-            while not await parts(log):
-                await asyncio.sleep(0.002)
-        assert await whole(log) == "first"
+        await log.until_said(PLAN, "first")
 
 
 async def test_text_that_waits_goes_out_without_another_write(log: WeatherLog, b: Broadcaster) -> None:
@@ -53,9 +65,7 @@ async def test_text_that_waits_goes_out_without_another_write(log: WeatherLog, b
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await m.write(" second")
-        async with asyncio.timeout(20):
-            while await whole(log) != "first second":
-                await asyncio.sleep(0.002)
+        await log.until_said(PLAN, "first second")
 
 
 async def test_on_leaving_all_of_it_is_durable(log: WeatherLog, b: Broadcaster) -> None:
@@ -89,9 +99,7 @@ async def test_when_the_agent_fails_the_message_says_so_and_the_exception_goes_o
     log: WeatherLog, b: Broadcaster
 ) -> None:
     with pytest.raises(ZeroDivisionError, match="secret"):
-        async with b.message(PLAN, "A") as m:
-            await m.write("so far")
-            raise ZeroDivisionError("a secret")
+        await fail(b, "so far", ZeroDivisionError("a secret"))
     (only,) = await parts(log)
     assert (only["content"], only["final"], only["error"]) == ("so far", True, "the agent failed: ZeroDivisionError")
 
@@ -103,8 +111,7 @@ async def test_when_the_agent_is_cancelled_too(log: WeatherLog, b: Broadcaster) 
             await asyncio.Event().wait()
 
     task = asyncio.create_task(agent())
-    while not await parts(log):
-        await asyncio.sleep(0.002)
+    await log.until_said(PLAN, "so far")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -119,8 +126,7 @@ async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log:
         await message.write("all of it")
         log.gate.clear()
         closing = asyncio.create_task(message.__aexit__(None, None, None))
-        while not log.calls:
-            await asyncio.sleep(0.002)
+        await until(lambda: log.calls)
         closing.cancel()
         await asyncio.wait([closing])
         assert closing.cancelled()
@@ -136,9 +142,7 @@ async def test_an_agent_that_fails_while_the_log_is_away_is_not_kept_waiting(
     async with Broadcaster(log=log) as b:
         log.error = LogUnavailable("away")
         with pytest.raises(ZeroDivisionError):
-            async with b.message(PLAN, "A") as m:
-                await m.write("so far")
-                raise ZeroDivisionError
+            await fail(b, "so far", ZeroDivisionError())
         assert b.statistics().queued_events == 1
         log.error = None
     (only,) = await parts(log)
@@ -150,8 +154,7 @@ async def test_writing_returns_at_once_until_much_is_waiting(log: WeatherLog, b:
     async with b.message(PLAN, "A") as m:
         async with asyncio.timeout(20):
             await m.write("begun")
-            while not log.calls:
-                await asyncio.sleep(0.002)
+            await until(lambda: log.calls)
             for _ in range(7):
                 await m.write("x" * (MAX_PART // 8))
         writing = asyncio.create_task(m.write("x" * (MAX_PART // 8)))
@@ -173,43 +176,43 @@ async def test_a_long_text_is_cut_into_parts_that_fit(log: WeatherLog, b: Broadc
 
 async def test_what_failed_is_raised_by_the_next_write(log: WeatherLog, b: Broadcaster) -> None:
     log.error = LogFull("no room")
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
     with pytest.raises(LogFull):
-        async with b.message(PLAN, "A") as m:
-            async with asyncio.timeout(20):
-                while True:
-                    await m.write("x")
-                    await asyncio.sleep(0.002)
+        await babble(m)
 
 
 async def test_or_on_leaving(log: WeatherLog, b: Broadcaster) -> None:
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write("x")
+    log.error = LogFull("no room")
     with pytest.raises(LogFull):
-        async with b.message(PLAN, "A") as m:
-            await m.write("x")
-            log.error = LogFull("no room")
+        await m.__aexit__(None, None, None)
 
 
-async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log: WeatherLog) -> None:
-    async with Broadcaster(log=log) as b:
-        with pytest.raises(LogFull):
-            async with b.message(PLAN, "A") as m:
-                await m.write("lost")
-                log.error = LogFull("no room")
-                while not log.calls or log.under_way[PLAN]:
-                    await asyncio.sleep(0)
-                log.error = None
+async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log: WeatherLog, b: Broadcaster) -> None:
+    log.error = LogFull("no room")
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write("lost")
+    await until(lambda: log.calls and not b.statistics().queued_events)
+    log.error = None
+    with pytest.raises(LogFull):
+        await m.__aexit__(None, None, None)
+    (last,) = await parts(log)
+    assert last["final"]
 
 
 async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log: WeatherLog) -> None:
     b = Broadcaster(log=log)
-    with pytest.raises(ZeroDivisionError):
-        async with b.message(PLAN, "A") as m:
-            await b.close()
-            with pytest.raises(BroadcasterClosed):
-                async with asyncio.timeout(20):
-                    while True:
-                        await m.write("x")
-                        await asyncio.sleep(0)
-            raise ZeroDivisionError
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await b.close()
+    with pytest.raises(BroadcasterClosed):
+        await babble(m)
+    await m.__aexit__(ZeroDivisionError, ZeroDivisionError(), None)
+    assert await parts(log) == []
 
 
 async def test_bad_fields_are_found_before_anything_is_said(log: WeatherLog, b: Broadcaster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from broadcasters.errors import LogUnavailable
@@ -32,6 +32,13 @@ class Call(NamedTuple):
     producer: str
     seq: int
     entries: int
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until it is; fails when it takes too long."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+            await asyncio.sleep(0.002)
 
 
 class WeatherLog(PlanLog):
@@ -87,6 +94,12 @@ class WeatherLog(PlanLog):
     async def said(self, plan_id: str) -> list[str]:
         """The contents of the plan's events, in the log's order."""
         return [event["data"].get("content") for event in await self.events(plan_id)]
+
+    async def until_said(self, plan_id: str, text: str) -> None:
+        """Wait until the plan's events say this, all in all."""
+        async with asyncio.timeout(20):
+            while "".join(await self.said(plan_id)) != text:  # noqa: ASYNC110 - any process may have said it
+                await asyncio.sleep(0.002)
 
     async def events(self, plan_id: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = []

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from broadcasters import LogUnavailable
+from broadcasters.blocking import Broadcaster
 from tests.broadcasters.test_blocking import PLAN, contents
+from tests.servers import RedisServer, eventually
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture
-def log_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'plans.db'}"
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
 
 
-def run(script: str, log_url: str) -> list[str]:
+@pytest.fixture(params=["sqlite", "redis"])
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'plans.db'}"
+    server: RedisServer = request.getfixturevalue("redis")
+    server.call("FLUSHALL")
+    return server.url
+
+
+def run(script: str, log_url: str, **environment: str) -> list[str]:
     """Run it as a program of its own; what it printed. It must end by itself, well, and without a complaint."""
     program = [sys.executable, "-W", "error", "-X", "faulthandler", "-c", dedent(script)]
-    ended = subprocess.run(
-        program, env={"PLANCAST_LOG": log_url, "PLAN": PLAN}, capture_output=True, text=True, timeout=60
-    )
+    environment |= {"PLANCAST_LOG": log_url, "PLAN": PLAN}
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.splitlines()
+
+
+def until_more(count: Callable[[], int], more: int) -> None:
+    enough = count() + more
+    eventually(f"{more} more", lambda: count() >= enough)
 
 
 class TestExit:
@@ -72,26 +91,22 @@ class TestExit:
         (heard,) = run(
             """
             import os, threading
+            from contextlib import suppress
+            from broadcasters import BroadcasterClosed
             from broadcasters.blocking import send_agent_message
 
             heard = []
             enough = threading.Event()
 
             def speak():
-                while True:
-                    heard.append(send_agent_message(os.environ["PLAN"], "A", "again"))
-                    if len(heard) > 20:
-                        enough.set()
+                with suppress(BroadcasterClosed):  # at exit
+                    while True:
+                        heard.append(send_agent_message(os.environ["PLAN"], "A", "again"))
+                        if len(heard) > 20:
+                            enough.set()
 
             for _ in range(4):
-                threading.Thread(target=lambda: suppressed(speak), daemon=True).start()
-
-            def suppressed(work):
-                try:
-                    work()
-                except Exception:
-                    pass  # closed at exit
-
+                threading.Thread(target=speak, daemon=True).start()
             enough.wait()
             print(len(heard))
             """,
@@ -207,3 +222,75 @@ class TestFork:
             log_url,
         )
         assert "".join(contents(log_url)) == "one two"
+
+
+class TestRedisAway:
+    @pytest.fixture
+    def server(self) -> Iterator[RedisServer]:
+        with RedisServer(appendonly="yes", appendfsync="always") as server:
+            yield server
+
+    def test_it_is_tried_until_the_deadline_and_nothing_is_half_written(self, server: RedisServer) -> None:
+        with Broadcaster(server.url, deadline=1.0) as b:
+            b.send_agent_message(PLAN, "A", "before")
+            server.kill()
+            with pytest.raises(LogUnavailable, match="within 1 s"):
+                b.send_agent_message(PLAN, "A", "meanwhile")
+            assert b.statistics().retries > 0
+            server.start()
+            b.send_agent_message(PLAN, "A", "after")
+        said = contents(server.url)
+        assert [one for one in said if one != "meanwhile"] == ["before", "after"]
+        assert said.count("meanwhile") <= 1
+
+    def test_back_before_the_deadline_each_event_is_delivered_once_and_in_order(self, server: RedisServer) -> None:
+        with Broadcaster(server.url) as b, ThreadPoolExecutor(8) as pool:
+
+            def speak(who: int) -> None:
+                for n in range(30):
+                    b.send_agent_message(PLAN, "A", f"{who}.{n:02}")
+
+            speaking = [pool.submit(speak, who) for who in range(8)]
+            for _ in range(2):
+                until_more(lambda: b.statistics().appended, 1)
+                server.kill()
+                until_more(lambda: b.statistics().retries, 3)
+                server.start()
+            for one in speaking:
+                one.result(60)
+        said = contents(server.url)
+        assert sorted(said) == [f"{who}.{n:02}" for who in range(8) for n in range(30)]
+        for who in range(8):
+            mine = [one for one in said if one.startswith(f"{who}.")]
+            assert mine == sorted(mine)
+
+    def test_a_fork_while_redis_stands_still_loses_nothing_of_the_parents(self, server: RedisServer) -> None:
+        run(
+            """
+            import os, signal, sys, threading
+            from broadcasters.blocking import send_agent_message
+
+            plan, server = os.environ["PLAN"], int(os.environ["SERVER"])
+            send_agent_message(plan, "Parent", "before")
+            os.kill(server, signal.SIGSTOP)
+            pending = [
+                threading.Thread(target=send_agent_message, args=(plan, "Parent", f"pending {n}")) for n in range(3)
+            ]
+            for one in pending:
+                one.start()
+            child = os.fork()
+            if not child:
+                send_agent_message(plan, "Child", "child")
+                sys.exit()
+            os.kill(server, signal.SIGCONT)
+            for one in pending:
+                one.join()
+            assert os.waitpid(child, 0)[1] == 0
+            send_agent_message(plan, "Parent", "after")
+            """,
+            server.url,
+            SERVER=server.info("server")["process_id"],
+        )
+        said = contents(server.url)
+        assert sorted(said) == ["after", "before", "child", "pending 0", "pending 1", "pending 2"]
+        assert (said[0], said[-1]) == ("before", "after")

@@ -14,7 +14,9 @@ from hub.wire.server_frames import SERVER_FRAMES
 from tests.hub.protocol_tables import DOCUMENT, TABLES, with_tables
 
 TEXT = DOCUMENT.read_text()
-EXAMPLES = [line for block in re.findall(r"^```wire\n(.*?)^```$", TEXT, re.M | re.S) for line in block.splitlines()]
+EXAMPLES = [
+    line for block in re.findall(r"^```wire\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+]
 
 
 def test_the_tables_are_up_to_date() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,7 +19,6 @@ from typing import Any, Final, Protocol
 from broadcasters.checkpointing import take_checkpoint
 from broadcasters.events import EVENTS, build
 from hub.auth import mint
-from hub.core.principal import Grants
 from hub.engine_port import NotRunHere, SignalName, TemplateInfo
 from hub.node import Hub
 from hub.settings import Settings
@@ -93,60 +93,65 @@ class _Obedient:
     def templates(self) -> Sequence[TemplateInfo]:
         return ()
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+    async def start(self, template: str, given: Any, plan_id: str, owner: str | None) -> None:  # noqa: ARG002
         raise AssertionError("no vector starts a plan")
 
-    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002
         if plan_id == "nobodys":
             raise NotRunHere("no engine runs this plan")
 
 
-async def run(case: Case, runner: Runner, log: str) -> None:
-    """Carry the case out, against a fresh hub on the log of this URL. AssertionError: it went otherwise."""
-    secret = {} if case.people is None else {"auth_secret": Secret(SECRET.encode())}
-    settings = Settings(log=log, **secret, **case.settings)
-    async with Hub(settings, engine=_Obedient() if case.engine else None) as hub, runner(hub) as dial:
-        story = _Story(case, hub, dial)
-        try:
-            for number, step in enumerate(case.steps, 1):
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await story.take(step)
-                except TimeoutError:
-                    raise AssertionError(f"step {number}, {step}: nothing came") from None
-                except AssertionError as error:
-                    raise AssertionError(f"step {number}, {step}: {error}") from None
-        finally:
-            await story.over()
+async def run(case: Case, runner: Runner, folder: Path) -> None:
+    """Carry the case out, against a fresh hub on a log in this folder. AssertionError: it went otherwise."""
+    async with AsyncExitStack() as stack:
+        story = _Story(case, runner, folder)
+        stack.push_async_callback(story.shut)
+        await story.open()
+        for number, step in enumerate(case.steps, 1):
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await story.take(step)
+            except TimeoutError:
+                raise AssertionError(f"step {number}, {step}: nothing came") from None
+            except AssertionError as error:
+                raise AssertionError(f"step {number}, {step}: {error}") from None
 
 
 class _Story:
     """A case under way."""
 
-    def __init__(self, case: Case, hub: Hub, dial: Dial) -> None:
-        self._hub = hub
-        self._dial = dial
+    def __init__(self, case: Case, runner: Runner, folder: Path) -> None:
+        secret = None if case.people is None else Secret(SECRET.encode())
+        self._file = folder / "plans.db"
+        self._settings = Settings(log=f"sqlite:///{self._file}", auth_secret=secret, **case.settings)
+        self._engine = _Obedient() if case.engine else None
+        self._runner = runner
         self._clients: dict[str, Client] = {}
-        self._found: dict[str, Any] = {}
         self._draining: list[asyncio.Task[None]] = []
         self._pings = 0
-        if case.people is not None:
-            until = time.time() + 600
-            for name, person in case.people.items():
-                claims = {"sub": name, "exp": until, "plans": person["plans"]}
-                self._found[f"token:{name}"] = mint(claims, hub.settings)
-            self._people = case.people
+        self._found: dict[str, Any] = {
+            f"token:{name}": mint(self._settings, name, person["plans"], 600, time.time())
+            for name, person in (case.people or {}).items()
+        }
 
-    async def take(self, step: Mapping[str, Any]) -> None:
-        [verb] = [name for name in step if hasattr(self, f"_{name}") and name in _VERBS]
-        await getattr(self, f"_{verb}")(step[verb], step)
+    async def open(self) -> None:
+        """A hub, and a way to it."""
+        self._stack = AsyncExitStack()
+        self._hub = await self._stack.enter_async_context(Hub(self._settings, engine=self._engine))
+        self._dial = await self._stack.enter_async_context(self._runner(self._hub))
 
-    async def over(self) -> None:
+    async def shut(self) -> None:
         for client in self._clients.values():
             await client.close()
+        self._clients.clear()
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def take(self, step: Mapping[str, Any]) -> None:
+        [verb] = step.keys() & _VERBS if "connect" not in step else ["connect"]
+        await getattr(self, f"_{verb}")(step[verb], step)
 
     def _on(self, step: Mapping[str, Any]) -> Client:
         return self._clients[step.get("on", "a")]
@@ -155,7 +160,11 @@ class _Story:
 
     async def _say(self, what: Mapping[str, Any], _: Mapping[str, Any]) -> None:
         for plan_id, said in what.items():
-            events = list(said) if isinstance(said, list) else [_numbered(said["event"], n) for n in range(1, said["times"] + 1)]
+            events = (
+                list(said)
+                if isinstance(said, list)
+                else [_numbered(said["event"], n) for n in range(1, said["times"] + 1)]
+            )
             made = [build(EVENTS[one["type"]], {**one["data"], "plan_id": plan_id}) for one in events]
             for at in range(0, len(made), 200):
                 await self._hub.broadcaster.send_all(plan_id, made[at : at + 200])
@@ -168,6 +177,18 @@ class _Story:
 
     async def _drain(self, patience: float, _: Mapping[str, Any]) -> None:
         self._draining.append(asyncio.create_task(self._hub.drain(patience)))
+
+    async def _keep(self, *_: Any) -> None:
+        await self.shut()
+        shutil.copy(self._file, self._file.with_suffix(".kept"))
+        await self.open()
+
+    async def _put_back(self, *_: Any) -> None:
+        await self.shut()
+        for left in ("-wal", "-shm"):
+            self._file.with_name(self._file.name + left).unlink(missing_ok=True)
+        self._file.with_suffix(".kept").replace(self._file)
+        await self.open()
 
     # -- the client's side ---------------------------------------------------------------------------------------------
 
@@ -212,7 +233,8 @@ class _Story:
         await self._clients.pop(name).close()
 
     async def _expect(self, pattern: Any, step: Mapping[str, Any]) -> None:
-        self._compare(await self._frame(step), pattern)
+        for _ in range(step.get("times", 1)):
+            self._compare(await self._frame(step), pattern)
 
     async def _expect_close(self, code: int, step: Mapping[str, Any]) -> None:
         said = await self._on(step).receive()
@@ -256,10 +278,10 @@ class _Story:
         return [self._filled(inner) for inner in value] if isinstance(value, list) else value
 
 
-_VERBS: Final = frozenset(
-    {"say", "trim", "delete", "drain", "connect", "send", "send_text", "send_binary", "disconnect", "expect",
-     "expect_close", "quiet", "story"}
-)  # fmt: skip
+_LOG: Final = {"say", "trim", "delete", "keep", "put_back", "drain"}
+_SAID: Final = {"send", "send_text", "send_binary", "disconnect"}
+_HEARD: Final = {"expect", "expect_close", "story", "quiet"}
+_VERBS: Final = _LOG | _SAID | _HEARD
 
 
 def match(got: Any, pattern: Any, found: dict[str, Any], at: str = "frame") -> str | None:
@@ -295,6 +317,8 @@ def _placeholder(got: Any, name: str, found: dict[str, Any], at: str) -> str | N
             return None if isinstance(got, str) and _moment.match(got) else f"{at} is no moment: {got!r:.80}"
         case "text":
             return None if isinstance(got, str) and got else f"{at} is no text: {got!r:.80}"
+        case _ if name.startswith("not:"):
+            return None if got != found[name[4:]] else f"{at} is {got!r:.80}, as before"
         case _:
             known = found.setdefault(name, got)
             return None if known == got else f"{at} is {got!r:.80}, and not {known!r:.80} as before"

@@ -60,32 +60,71 @@ local function key_of(i)
   return keyed and ARGV[7 + n + i] or ''
 end
 
--- Where the entries stand already: offsets (false: nowhere yet) by place in this append.
-local function known(record)
-  local offsets, first, last = {}, 0, -1
+-- Where this producer's `at`-th entry stands, as far as is remembered: only its last append is, and what came before
+-- that is known to be there (0).
+local function remembered()
+  if not record then return function() return false end end
+  local last, first, listed = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
+  last, first = tonumber(last), tonumber(first)
   local places = {}
-  if record then
-    last, first, places = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
-    last, first = tonumber(last), tonumber(first)
-    local listed = {}
-    for place in string.gmatch(places, '%d+') do listed[#listed + 1] = tonumber(place) end
-    places = listed
+  for place in string.gmatch(listed, '%d+') do places[#places + 1] = tonumber(place) end
+  return function(at)
+    if at > last then return false end
+    if at < first then return 0 end
+    return #places == 1 and places[1] + at - first or places[at - first + 1]
   end
+end
+
+-- The entries' offsets, known ones where they were put first, new ones behind the head; the new payloads; the new keys
+-- and their offsets.
+local function place_behind(head)
+  local offsets, payloads, new_keys, place_of, here = {}, {}, {}, remembered(), {}
   for i = 1, n do
-    local at, offset = seq + i - 1, false
-    if key_of(i) ~= '' then offset = tonumber(call('HGET', keys, key_of(i))) or false end
-    if not offset and at <= last then
-      if at < first then offset = 0
-      elseif #places == 1 then offset = places[1] + at - first
-      else offset = places[at - first + 1] end
+    local key = key_of(i)
+    local offset = key ~= '' and (here[key] or tonumber(call('HGET', keys, key))) or place_of(seq + i - 1)
+    if not offset then
+      payloads[#payloads + 1] = ARGV[7 + i]
+      offset = head + #payloads
+      if key ~= '' then
+        here[key] = offset
+        new_keys[#new_keys + 1] = key
+        new_keys[#new_keys + 1] = offset
+      end
     end
     offsets[i] = offset
   end
-  return offsets
+  return offsets, payloads, new_keys
+end
+
+local function lineage_with(epoch, offset)
+  local ended = {}
+  for one in string.gmatch(call('HGET', meta, 'lineage') or '', '%S+') do ended[#ended + 1] = one end
+  ended[#ended + 1] = epoch .. ':' .. offset
+  return table.concat(ended, ' ', math.max(1, #ended - LINEAGE + 1))
+end
+
+local function keep(new_keys)
+  if #new_keys == 0 then return end
+  call('HSET', keys, unpack(new_keys))
+  if ttl > 0 and call('HLEN', keys) * 2 == #new_keys then call('EXPIRE', keys, ttl) end
+end
+
+-- Lives count from the last event, but a life is renewed only when a hundredth of it is over.
+local function keep_alive()
+  local touched = tonumber(plan[5] or 0)
+  if ttl == 0 and touched ~= 0 then
+    for i = 1, 4 do call('PERSIST', KEYS[i]) end
+    call('HSET', meta, 'touched', 0)
+  elseif ttl > 0 and seconds - touched >= ttl / 100 then
+    for i = 1, 4 do call('EXPIRE', KEYS[i], ttl) end
+    call('HSET', meta, 'touched', seconds)
+  end
 end
 
 -- Nothing stays for ever because someone came by once: producers long silent are forgotten when there are many.
 local function forget_silent_producers()
+  local count = call('HLEN', meta)
+  if record or count <= PRODUCERS or count % 64 ~= 0 then return end
   local fields, gone = call('HGETALL', meta), {}
   for i = 1, #fields, 2 do
     if string.sub(fields[i], 1, 2) == 'p:' then
@@ -96,110 +135,40 @@ local function forget_silent_producers()
   for i = 1, #gone, 500 do call('HDEL', meta, unpack(gone, i, math.min(i + 499, #gone))) end
 end
 
-local function keep_alive(touched, set)
-  if ttl == 0 and touched ~= 0 then
-    for i = 1, 4 do call('PERSIST', KEYS[i]) end
-    set[#set + 1], set[#set + 2] = 'touched', 0
-  elseif ttl > 0 and seconds - touched >= ttl / 100 then
-    set[#set + 1], set[#set + 2] = 'touched', seconds
-    return true
+if not plan[1] or call('EXISTS', log) == 0 then
+  -- Nothing, or half a plan: it begins, without what may be left of it.
+  local kind = call('TYPE', log).ok
+  if kind ~= 'none' and kind ~= 'stream' then
+    return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
   end
+  call('DEL', log, meta, keys, checkpoint)
+  plan, record = {}, false
 end
 
-local function lineage_with(epoch, offset)
-  local ended = {}
-  for one in string.gmatch(call('HGET', meta, 'lineage') or '', '%S+') do ended[#ended + 1] = one end
-  ended[#ended + 1] = epoch .. ':' .. offset
-  return table.concat(ended, ' ', math.max(1, #ended - LINEAGE + 1))
+local head, covered = tonumber(plan[1] or 0), tonumber(plan[6] or 0)
+local offsets, payloads, new_keys = place_behind(head)
+if #payloads == 0 then return {plan[2], now, head - covered, unpack(offsets)} end
+
+local epoch, set = plan[2], {}
+if plan[3] ~= IDENTITY then
+  if not is_identity() then return redis.error_reply('NOTME this server is not who the script was made for') end
+  epoch = ARGV[3]
+  local changed = plan[1] and {'lineage', lineage_with(plan[2], head)} or {'created', now, 'touched', 0}
+  set = {'epoch', epoch, 'identity', IDENTITY, unpack(changed)}
 end
 
-local function append(m)
-  local begun, head, epoch, record = m[1], tonumber(m[1] or 0), m[2], m[7]
-  local covered = tonumber(m[6] or 0)
-  local last = record and tonumber(string.match(record, '^%d+')) or -1
-  local offsets = false
-  if keyed or seq <= last then offsets = known(record) end
+local first = head + 1
+for i = 1, #payloads do call('XADD', log, (head + i) .. '-0', 'e', payloads[i]) end
+head = head + #payloads
 
-  local payloads, stored_keys, first = {}, {}, head + 1
-  if not offsets then
-    for i = 1, n do payloads[i] = ARGV[7 + i] end
-  else
-    local repeated = {}
-    for i = 1, n do
-      local key = key_of(i)
-      if not offsets[i] then
-        offsets[i] = key ~= '' and repeated[key] or false
-      end
-      if not offsets[i] then
-        payloads[#payloads + 1] = ARGV[7 + i]
-        offsets[i] = head + #payloads
-        if key ~= '' then
-          repeated[key] = offsets[i]
-          stored_keys[#stored_keys + 1] = key
-          stored_keys[#stored_keys + 1] = offsets[i]
-        end
-      end
-    end
-    if #payloads == 0 then return {epoch, now, head - covered, unpack(offsets)} end
-  end
+local last = (seq + n - 1) .. ' ' .. seq .. ' ' .. seconds .. ' ' .. table.concat(offsets, ' ')
+for _, word in ipairs({'offset', head, 'updated', now, producer, last}) do set[#set + 1] = word end
+if not plan[4] and ARGV[5] ~= '' then set[#set + 1], set[#set + 2] = 'status', ARGV[5] end
+for i = 8 + n + tonumber(ARGV[7]), #ARGV do set[#set + 1] = ARGV[i] end
+call('HSET', meta, unpack(set))
+keep(new_keys)
+keep_alive()
+forget_silent_producers()
 
-  local set = {}
-  if m[3] ~= IDENTITY then
-    if not is_identity() then return redis.error_reply('NOTME this server is not who the script was made for') end
-    if begun then
-      set = {'lineage', lineage_with(epoch, head)}
-    else
-      local kind = call('TYPE', log).ok
-      if kind ~= 'none' and kind ~= 'stream' then
-        return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
-      end
-      call('DEL', log, keys, checkpoint)
-      set = {'created', now, 'touched', 0}
-    end
-    epoch = ARGV[3]
-    set[#set + 1], set[#set + 2] = 'epoch', epoch
-    set[#set + 1], set[#set + 2] = 'identity', IDENTITY
-  end
-
-  for i = 1, #payloads do
-    local id = (head + i) .. '-0'
-    if begun then
-      if not call('XADD', log, 'NOMKSTREAM', id, 'e', payloads[i]) then
-        -- The bookkeeping outlived the events: this log was lost.
-        call('DEL', meta, keys, checkpoint)
-        return append({})
-      end
-    else
-      call('XADD', log, id, 'e', payloads[i])
-    end
-  end
-  head = head + #payloads
-
-  local places = first
-  if offsets then places = table.concat(offsets, ' ') end
-  set[#set + 1], set[#set + 2] = 'offset', head
-  set[#set + 1], set[#set + 2] = 'updated', now
-  set[#set + 1] = producer
-  set[#set + 1] = (seq + n - 1) .. ' ' .. seq .. ' ' .. seconds .. ' ' .. places
-  if not m[4] and ARGV[5] ~= '' then set[#set + 1], set[#set + 2] = 'status', ARGV[5] end
-  for i = 8 + n + tonumber(ARGV[7]), #ARGV do set[#set + 1] = ARGV[i] end
-  local expire = keep_alive(tonumber(m[5] or 0), set)
-  call('HSET', meta, unpack(set))
-  if #stored_keys > 0 then
-    call('HSET', keys, unpack(stored_keys))
-    if ttl > 0 and call('HLEN', keys) * 2 == #stored_keys then call('EXPIRE', keys, ttl) end
-  end
-  if expire then
-    for i = 1, 4 do call('EXPIRE', KEYS[i], ttl) end
-  end
-  if not record then
-    local fields = call('HLEN', meta)
-    if fields > PRODUCERS and fields % 64 == 0 then forget_silent_producers() end
-  end
-
-  call('SPUBLISH', live, epoch .. ' ' .. first .. ' ' .. #payloads .. '\n' .. table.concat(payloads, '\n'))
-  if offsets then return {epoch, now, head - covered, unpack(offsets)} end
-  return {epoch, now, head - covered, first}
-end
-
-return append(plan)
+call('SPUBLISH', live, epoch .. ' ' .. first .. ' ' .. #payloads .. '\n' .. table.concat(payloads, '\n'))
+return {epoch, now, head - covered, unpack(offsets)}

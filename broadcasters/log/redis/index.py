@@ -112,9 +112,11 @@ class Index:
             return
         try:
             await self._put(await self._places(list(stale)))
-        except LogError:
+        except BaseException as error:
             for plan_id in list(stale)[-MANY:]:
                 self._stale.setdefault(plan_id)
+            if not isinstance(error, LogError):
+                raise
 
     async def _places(self, plan_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Where these plans belong: by index, and there by plan, when it was last active."""

@@ -23,7 +23,7 @@ from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.redis.refusals import Refused, meaning
 from broadcasters.log.redis.url import Address, Tls, User
 
-__all__ = ["BEAT", "SILENT_BEATS", "Pushed", "RedisLink", "open_link", "retrieved"]
+__all__ = ["BEAT", "SILENT_BEATS", "Pushed", "RedisLink", "Word", "open_link", "retrieved"]
 
 BEAT: Final = 1.3
 SILENT_BEATS: Final = 3
@@ -170,9 +170,9 @@ class RedisLink(asyncio.Protocol):
         self._owed.clear()
         self._make_room()
 
-    async def close(self) -> None:
+    async def close(self, why: str = "the log was closed") -> None:
         """End it, and wait until the socket is closed."""
-        self.end("the log was closed")
+        self.end(why)
         if self._transport is not None:
             await asyncio.shield(self._closed)
 
@@ -264,7 +264,7 @@ def retrieved(future: asyncio.Future[Any]) -> None:
 
 
 async def _greet(link: RedisLink, user: User, db: int) -> None:
-    login = ["AUTH", user.name or "default", user.password] if user.password is not None else []
+    login = ["AUTH", user.name or "default", user.password or ""] if user != (None, None) else []
     try:
         await link.send("HELLO", 3, *login, "SETNAME", "plancast")
     except Refused as refused:
@@ -281,6 +281,8 @@ def _why_not_opened(address: Address, error: BaseException) -> BaseException:
     match error:
         case ssl.SSLCertVerificationError():
             return LogMisconfigured(f"the certificate of Redis at {address} is not trusted: {error.verify_message}")
+        case ssl.SSLError():
+            return LogUnavailable(f"TLS with Redis at {address} failed: {error.reason or error}")
         case Refused():
             return meaning(error, f"logging in at {address}")
         case TimeoutError():

@@ -40,9 +40,9 @@ class Masters:
         addresses = await self._topology.masters()
         met = await asyncio.gather(*(self._at(address) for address in addresses), return_exceptions=True)
         problems = [one for one in met if isinstance(one, BaseException)]
-        for problem in problems:
-            if not isinstance(problem, LogUnavailable) or len(problems) == len(met):
-                raise problem
+        final = [problem for problem in problems if not isinstance(problem, LogUnavailable)]
+        if final or len(problems) == len(met):
+            raise (*final, *problems, LogUnavailable("no node of the Redis cluster serves anything yet"))[0]
 
     async def close(self) -> None:
         self._opened = False
@@ -98,7 +98,7 @@ class Masters:
     async def keep_only(self, addresses: Iterable[Address]) -> None:
         """Let go of those that are masters no more."""
         for address in self._masters.keys() - set(addresses):
-            await self._masters.pop(address).link.close()
+            await self._masters.pop(address).link.close(f"Redis at {address} is not the master any more")
 
     # ---- which, and how it is opened
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from broadcasters.log.redis.refusals import Refused, meaning
 __all__ = ["Server", "identity_in", "meet"]
 
 OLDEST_VERSION: Final = 7
+PATIENCE: Final = 4.0
 _FSYNC: Final[Mapping[str, Durability]] = {"always": "disk", "everysec": "second"}
 _QUESTION: Final = ("INFO", "replication")
 
@@ -32,12 +34,15 @@ async def meet(link: RedisLink) -> Server:
     `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this one, or not now.
     """
     try:
-        answer = await link.call("INFO", "server", "replication", "memory", "persistence")
-        info = _facts(answer)
-        _check(link, info)
-        server = Server(identity_in(answer), await _durability(link, info))
+        async with asyncio.timeout(PATIENCE):
+            answer = await link.call("INFO", "server", "replication", "memory", "persistence")
+            info = _facts(answer)
+            _check(link, info)
+            server = Server(identity_in(answer), await _durability(link, info))
     except Refused as refused:
         raise meaning(refused, f"asking the server at {link.address} who it is") from None
+    except TimeoutError:
+        raise LogUnavailable(f"Redis at {link.address} did not say who it is within {PATIENCE:g} s") from None
     replid = info["master_replid"]
     link.beat(_QUESTION, lambda answer: _verdict(_facts(answer), replid))
     return server

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final
 
 from broadcasters.errors import LogError, LogUnavailable
@@ -65,8 +66,9 @@ class Tail:
 
     async def follow_moves(self) -> None:
         """Look whether plans are held elsewhere by now, and go there."""
-        for link in list(self._links.values()):
-            for plan in list(link.plans):
+        watched = [(link, plan) for link in self._links.values() for plan in link.plans]
+        for link, plan in watched:
+            with suppress(LogUnavailable):  # nobody holds it; then it may as well stay
                 if await self._topology.locate(plan.key) != link.address:
                     link.remove(plan)
                     self._fell([plan], LogUnavailable(f"{plan.key} has moved"))
@@ -99,14 +101,14 @@ class Tail:
     async def _place_all(self) -> None:
         while self._unplaced:
             plans, self._unplaced = self._unplaced, []
-            try:
-                places = [(plan, await self._topology.locate(plan.key)) for plan in plans]
-            except LogError as error:
-                self._fell(plans, error)
-                continue
-            for plan, address in places:
-                if self._plans.get(plan.key) is plan:
-                    self._link(address).add(plan)
+            for plan in plans:
+                try:
+                    address = await self._topology.locate(plan.key)
+                except LogError as error:
+                    self._fell([plan], error)
+                else:
+                    if self._plans.get(plan.key) is plan:
+                        self._link(address).add(plan)
 
     def _link(self, address: Address) -> TailLink:
         if address not in self._links:

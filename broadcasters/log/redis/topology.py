@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from broadcasters.errors import LogMisconfigured, LogUnavailable
+from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.redis.link import RedisLink, Word, open_link, retrieved
 from broadcasters.log.redis.refusals import Refused, meaning
 from broadcasters.log.redis.url import Address, RedisUrl, Tls, User
@@ -19,6 +20,7 @@ __all__ = ["Cluster", "Sentinels", "Single", "Topology", "slot_of", "topology_of
 
 SLOTS: Final = 16_384
 ANSWER_PATIENCE: Final = 2.0
+PAUSE: Final = 0.05
 VIEWS: Final = 3
 """How many nodes of a Cluster are asked for its shape at a time: one alone may be cut off and not know it."""
 
@@ -42,7 +44,8 @@ def topology_of(url: RedisUrl) -> Topology:
 
 
 class Topology(ABC):
-    """Asks when it knows nothing, or has reason to doubt what it knows; once, however many want to know."""
+    """Asks when it knows nothing, or has reason to doubt what it knows; once, however many want to know, and not again
+    within PAUSE, however much they doubt."""
 
     fixed = False
     """True: there is nothing to ask; masters never change."""
@@ -50,16 +53,16 @@ class Topology(ABC):
     def __init__(self) -> None:
         self._doubted = True
         self._asking: asyncio.Task[None] | None = None
+        self._asked_at = -math.inf
+        self._problem: LogError | None = None
 
     async def locate(self, key: str) -> Address:
         """The master that holds this key, as far as is known."""
-        if self._doubted:
-            await self.refresh()
+        await self._be_sure()
         return self._holder(key)
 
     async def masters(self) -> Collection[Address]:
-        if self._doubted:
-            await self.refresh()
+        await self._be_sure()
         return self._masters()
 
     def doubt(self) -> None:
@@ -81,9 +84,23 @@ class Topology(ABC):
             self._asking.cancel()
             await asyncio.wait([self._asking])
 
+    async def _be_sure(self) -> None:
+        if not self._doubted:
+            return
+        if asyncio.get_running_loop().time() - self._asked_at >= PAUSE:
+            await self.refresh()
+        elif self._problem is not None:
+            raise self._problem
+
     async def _ask_and_believe(self) -> None:
-        await self._ask()
-        self._doubted = False
+        try:
+            await self._ask()
+            self._doubted, self._problem = False, None
+        except LogError as problem:
+            self._problem = problem
+            raise
+        finally:
+            self._asked_at = asyncio.get_running_loop().time()
 
     @abstractmethod
     async def _ask(self) -> None: ...

@@ -313,11 +313,12 @@ async def test_a_log_that_can_not_be_read_is_asked_again(plans: Capricious, monk
     monkeypatch.setattr(followed, "AGAIN_S", 0.01)
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
-    async with Following(plans, beat_s=SOON_S) as following:
+    async with Following(plans) as following:
         await following.until_text("a")
         plans.refuse = LogUnavailable("out of reach")
         plans.untold = {"b"}
         await producer.batch("b").to(plans)
+        plans.watchers[0].resumed()
         await following.until(lambda: bool(following.of(Interrupted)))
         await plans.until_read(plans.reads + 3)
         plans.refuse = None

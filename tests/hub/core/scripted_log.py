@@ -273,18 +273,23 @@ class ScriptedLog(PlanLog):
             raise
         return watch
 
-    async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
+    async def append(
+        self,
+        plan_id: str,
+        producer: str,  # noqa: ARG002
+        seq: int,  # noqa: ARG002
+        entries: Sequence[Entry],
+        facts: Facts,  # noqa: ARG002
+    ) -> Appended:
         self.say(*[entry.payload for entry in entries], plan_id=plan_id)
         head = self.story(plan_id).head
         return Appended(head.lineage.epoch, range(head.offset - len(entries) + 1, head.offset + 1))
 
-    async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:
+    async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:  # noqa: ARG002
         self.story(plan_id).trim(window)
         return True
 
-    async def plans(
-        self, *, owner: str | None = None, label: str | None = None, cursor: str | None = None, limit: int = 50
-    ) -> PlanPage:
+    async def plans(self, **_: Any) -> PlanPage:
         return PlanPage([], None)
 
     async def delete(self, plan_id: str) -> bool:

@@ -9,9 +9,11 @@ import asyncio
 import functools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 __all__ = ["VirtualLoop", "in_virtual_time", "turns"]
+
+HURRY: Final = 20_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,10 +40,14 @@ class _NoWaiting(selectors.SelectSelector):
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._hurried = 0
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             raise RuntimeError("nothing is left that could ever happen")
+        self._hurried = 0 if timeout > 0 else self._hurried + 1
+        if self._hurried > HURRY:
+            raise RuntimeError(f"{HURRY} turns, and still something to do at once: it goes round in a circle")
         self._loop.now += max(timeout, 0.0)
         return []
 

@@ -54,7 +54,7 @@ class Witness:
         self.channel, self.subscriber = channel, subscriber
         self.here = True
         self.judge()
-        if isinstance(self.since, Position) and channel.lineage.continuity(self.since, channel.head, channel.floor) == "trimmed":
+        if self.since is not None and channel._tail.continuity(self._wanted) == "trimmed":
             self.verdicts.add("trimmed")  # a channel that has not heard yet may well say what was true before
         channel.start(subscriber)
 
@@ -76,9 +76,12 @@ class Witness:
     def judge(self) -> None:
         """The story changed, or is about to: what may be said of `since` now?"""
         if self.place is None and self.since is not None:
-            place = self.since if isinstance(self.since, Position) else Position("", 0)
             head = self.story.head
-            self.verdicts.add(head.lineage.continuity(place, head.offset, head.floor))
+            self.verdicts.add(head.lineage.continuity(self._wanted, head.offset, head.floor))
+
+    @property
+    def _wanted(self) -> Position:
+        return self.since if isinstance(self.since, Position) else Position("", 0)
 
     @property
     def frames(self) -> list[tuple[int, int]]:
@@ -137,6 +140,7 @@ class Witness:
         self._gone(plan_id, ("refused",))
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:
+        assert reason
         self._gone(plan_id, ("ended", code))
 
     # -- what a client checks ------------------------------------------------------------------------------------------
@@ -159,6 +163,8 @@ class Witness:
         assert first <= offset
         lineage = self.story.lineages[epoch]
         assert lineage.continuity(self.place, ENDLESS, 0) == "ok", (epoch, offset, self.place)
+        epochs = list(self.story.told)
+        assert epochs.index(epoch) >= epochs.index(self.place.epoch), "back to an epoch that is over"
         assert frame.pop("plan_id") == self.story.plan_id
         originals = self.story.told[epoch][first - 1 : offset]
         assert len(originals) == offset - first + 1, "events that never were"

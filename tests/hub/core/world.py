@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from broadcasters.position import Position
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
+from hub.core.history import PAGES_KEPT
 from hub.core.policy import Policy
 from hub.core.registry import Pace, Registry
 from hub.core.subscriber import Since, Standing
@@ -22,10 +24,22 @@ T = TypeVar("T")
 
 PLANS: Final = ("p", "q")
 POLICY: Final = Policy(
-    ring_bytes=4_000, ring_events=4, burst_bytes=100, merge_after=3, snapshot_after=12, join_patience=5.0
+    ring_bytes=700, ring_events=4, burst_bytes=100, merge_after=3, snapshot_after=12, join_patience=5.0
 )
 PACE: Final = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)
 MOST_HERE: Final = 6
+HUB_LOG: Final = logging.getLogger("hub.core")
+
+
+class _Listener(logging.Handler):
+    """Hears of what the hub survived, and should not have had to: a client that raised, a task that failed."""
+
+    def __init__(self, errors: list[Any]) -> None:
+        super().__init__(logging.ERROR)
+        self._errors = errors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._errors.append(record.exc_info[1] if record.exc_info else record.getMessage())
 
 
 class World:
@@ -41,6 +55,8 @@ class World:
         self._running = self.loop.create_task(self.registry.run())
         self._errors: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
+        self._listener = _Listener(self._errors)
+        HUB_LOG.addHandler(self._listener)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         done = self.loop.run_until_complete(work)
@@ -231,17 +247,23 @@ class World:
         assert verdict == "ok", (verdict, witness.place, story.lineage, witness.told)
 
     def _check(self) -> None:
-        assert not self._errors, self._errors
-        for plan_id, channel in self.registry.channels.items():
-            self._check_bounds(plan_id, channel)
+        for error in self._errors:
+            if isinstance(error, BaseException):
+                raise error
+            raise AssertionError(error)
+        for channel in self.registry.channels.values():
+            self._check_bounds(channel)
 
-    def _check_bounds(self, plan_id: str, channel: Channel) -> None:
+    def _check_bounds(self, channel: Channel) -> None:
         ring = channel._ring
         assert len(ring._frames) <= POLICY.ring_events
         assert ring.size <= POLICY.ring_bytes
         assert ring.size == sum(map(len, ring._frames))
-        assert channel.head == ring.last
-        assert len(channel._tasks) <= 2 + len(channel.subscribers)
+        assert channel.head == ring.last == channel._handed + len(channel._fresh)
+        at_work = [task for task in channel._tasks if not task.done() and not task.cancelling()]
+        assert len(at_work) <= len(channel.subscribers)
+        assert len(channel._history._kept) <= PAGES_KEPT
+        assert channel._tail._early.size <= POLICY.ring_bytes or len(channel._tail._early) == 1
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
         assert channel.subscribers == here, "left, or here: nothing between"
         assert set(channel._live) <= channel.subscribers
@@ -258,6 +280,7 @@ class World:
         left = asyncio.all_tasks(self.loop)
         watches = list(self.log.watches)
         self.loop.close()
+        HUB_LOG.removeHandler(self._listener)
         assert not left, left
         assert not watches
         assert not self.registry.channels

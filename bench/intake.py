@@ -1,0 +1,58 @@
+"""P4: how many events a second one core of a hub takes in from Redis, with one subscriber."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from bench.rig import Hub, Sink, record, redis, table
+from broadcasters.events import AgentMessage, build
+from broadcasters.log import log_of
+from broadcasters.log.contract import Entry, Facts
+
+__all__ = ["main"]
+
+
+async def _append(url: str, plan_id: str, events: int, batch: int, lanes: int) -> None:
+    """Straight into the log: `lanes` producers, each with one append of `batch` events under way."""
+    log = log_of(url)
+    await log.open()
+    said = build(AgentMessage, {"plan_id": plan_id, "agent_name": "Agent", "content": "x" * 62})
+
+    async def lane(number: int) -> None:
+        for seq in range(1, events // lanes + 1, batch):
+            entries = [Entry(said.payload(f"bench-{number}.{seq + i}")) for i in range(batch)]
+            await log.append(plan_id, f"bench-{number}", seq, entries, Facts())
+
+    await asyncio.gather(*(lane(number) for number in range(lanes)))
+    await log.close()
+
+
+def _intake(url: str, plan_id: str, events: int, batch: int) -> dict[str, Any]:
+    with Hub(url) as hub:
+        sink = Sink(hub.port, 1, events, [f'{{"type":"subscribe_plan","plan_id":"{plan_id}"}}'])
+        sink.ready()
+        before = hub.cpu
+        asyncio.run(_append(url, plan_id, events, batch, 64))
+        sink.result()
+        used = hub.cpu - before
+        return {
+            "": f"P4 {batch} event{'s' if batch > 1 else ''} an append",
+            "µs CPU per event": used / events * 1e6,
+            "events/s a core": events / used,
+            "target": 100_000.0,
+        }
+
+
+def main(*, full: bool = False) -> None:
+    """Measure, print and record."""
+    events = 64 * (3200 if full else 1600)
+    with redis() as server:
+        url = f"redis://127.0.0.1:{server.port}"
+        rows = [_intake(url, "single", events, 1), _intake(url, "batched", events, 16)]
+    table("Intake from Redis, one subscriber", rows)
+    record("intake", rows)
+
+
+if __name__ == "__main__":
+    main()

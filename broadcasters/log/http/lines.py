@@ -1,0 +1,170 @@
+"""How a log travels over HTTP: a line of JSON that says what comes, then events as they are stored, one a line.
+
+Payloads are neither quoted nor parsed on the way, so they arrive byte for byte and cost next to nothing. Hub and agent
+both use these functions; what one writes the other reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from broadcasters.log.contract import Checkpoint, Entry, Head, Page
+from broadcasters.position import Lineage, Position
+
+__all__ = [
+    "MEDIA_TYPE",
+    "TAIL_BEAT_S",
+    "AppendAsked",
+    "Unreadable",
+    "read_append",
+    "read_checkpoint",
+    "read_head",
+    "read_line",
+    "read_page",
+    "write_append",
+    "write_arrived",
+    "write_checkpoint",
+    "write_head",
+    "write_page",
+    "write_said",
+    "write_standing",
+]
+
+MEDIA_TYPE: Final = "application/x-ndjson"
+TAIL_BEAT_S: Final = 10.0
+"""An empty line at least this often shows that a tail still stands."""
+
+
+class Unreadable(ValueError):
+    """Not what stands here; the message says what does."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAsked:
+    """An append as it came over HTTP."""
+
+    producer: str
+    seq: int
+    entries: Sequence[Entry]
+
+
+def read_line(line: bytes) -> dict[str, Any]:
+    """The object that a first line is."""
+    try:
+        said: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise Unreadable("the first line is not a JSON object")
+    return cast("dict[str, Any]", said)
+
+
+# appends
+
+
+def write_append(producer: str, seq: int, entries: Sequence[Entry]) -> bytes:
+    said: dict[str, Any] = {"producer": producer, "seq": seq, "count": len(entries)}
+    if any(entry.key is not None for entry in entries):
+        said["keys"] = [entry.key for entry in entries]
+    return _with_lines(said, [entry.payload for entry in entries])
+
+
+def read_append(body: bytes) -> AppendAsked:
+    """Strict, for it comes from anywhere; of the payloads only their number is known to be right."""
+    said, payloads = _parts(body)
+    producer, seq, keys = said.get("producer"), said.get("seq"), said.get("keys", [None] * len(payloads))
+    if not isinstance(producer, str) or not 0 < len(producer) <= 128 or not producer.isprintable():
+        raise Unreadable("producer: a name of 1 to 128 printable characters is needed")
+    if not _whole(seq, least=1):
+        raise Unreadable("seq: a whole number from 1 on is needed")
+    if not isinstance(keys, list) or len(cast("list[Any]", keys)) != len(payloads):
+        raise Unreadable("keys: one for each event is needed, or none at all")
+    for key in cast("list[Any]", keys):
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
+            raise Unreadable("keys: each is null or has 1 to 256 printable characters")
+    return AppendAsked(producer, seq, [Entry(*one) for one in zip(payloads, cast("list[Any]", keys), strict=True)])
+
+
+# pages and heads
+
+
+def write_head(head: Head) -> dict[str, Any]:
+    """Where a plan's log stands, to be put into JSON."""
+    lineage = head.lineage
+    return {"epoch": lineage.epoch, "ended": lineage.ended, "offset": head.offset, "floor": head.floor}
+
+
+def read_head(said: Mapping[str, Any]) -> Head:
+    try:
+        ended = tuple((str(epoch), int(offset)) for epoch, offset in said["ended"])
+        return Head(Lineage(str(said["epoch"]), ended), int(said["offset"]), int(said["floor"]))
+    except (LookupError, TypeError, ValueError):
+        raise Unreadable("not the head of a log") from None
+
+
+def write_page(page: Page) -> bytes:
+    said = {**write_head(page.head), "first": page.first, "count": len(page.payloads)}
+    return _with_lines(said, page.payloads)
+
+
+def read_page(body: bytes) -> Page:
+    said, payloads = _parts(body)
+    if not _whole(said.get("first"), least=1):
+        raise Unreadable("not a page of a log")
+    return Page(read_head(said), said["first"], payloads)
+
+
+# checkpoints
+
+
+def write_checkpoint(checkpoint: Checkpoint, window: int = 0) -> bytes:
+    epoch, offset = checkpoint.position
+    return _with_lines({"epoch": epoch, "offset": offset, "window": window, "count": 1}, [checkpoint.snapshot])
+
+
+def read_checkpoint(body: bytes) -> tuple[Checkpoint, int]:
+    """A checkpoint, and the window it is to be kept with."""
+    said, payloads = _parts(body)
+    epoch, offset, window = said.get("epoch"), said.get("offset"), said.get("window", 0)
+    if not isinstance(epoch, str) or len(epoch) > 64 or not epoch.isalnum() or not epoch.isascii():
+        raise Unreadable("epoch: that of the checkpoint's place is needed")
+    if not _whole(offset, least=1) or not _whole(window, least=0) or len(payloads) != 1:
+        raise Unreadable("an offset from 1 on, a window from 0 on, and one line with the snapshot are needed")
+    return Checkpoint(Position(epoch, offset), payloads[0]), window
+
+
+# tails
+
+
+def write_standing(heads: Mapping[str, Head]) -> bytes:
+    """The first line of a tail: it stands, and where its plans stood just after it did."""
+    return _with_lines({"standing": {plan_id: write_head(head) for plan_id, head in heads.items()}}, ())
+
+
+def write_arrived(plan_id: str, epoch: str, first: int, payloads: Sequence[bytes]) -> bytes:
+    return _with_lines({"plan_id": plan_id, "epoch": epoch, "first": first, "count": len(payloads)}, payloads)
+
+
+def write_said(plan_id: str, word: str) -> bytes:
+    """`lost`, `resumed` or `deleted`, as watchers are told."""
+    return _with_lines({"plan_id": plan_id, "said": word}, ())
+
+
+def _with_lines(said: Mapping[str, Any], payloads: Sequence[bytes]) -> bytes:
+    return b"\n".join([json.dumps(said, separators=(",", ":")).encode(), *payloads, b""])
+
+
+def _parts(body: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    line, _, rest = body.partition(b"\n")
+    said = read_line(line)
+    payloads = rest.removesuffix(b"\n").split(b"\n") if rest else []
+    if said.get("count") != len(payloads):
+        raise Unreadable(f"count: {said.get('count')!r:.20} lines are announced, {len(payloads)} came")
+    return said, payloads
+
+
+def _whole(value: object, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**53

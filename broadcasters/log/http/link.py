@@ -1,0 +1,132 @@
+"""Requests to a hub: one small pool of connections, bounded in time, and errors that say whose fault it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+
+from broadcasters.errors import LogUnavailable
+from broadcasters.log.http.lines import MEDIA_TYPE
+from broadcasters.log.http.refusals import Refusal
+from broadcasters.log.http.url import HubUrl
+
+__all__ = ["ANSWER_S", "Link", "Refused"]
+
+CONNECTIONS: Final = 16
+KEEP_ALIVE_S: Final = 3.0
+"""Less than servers keep an idle connection, so that they don't close it just when it is used."""
+CONNECT_S: Final = 5.0
+ANSWER_S: Final = 15.0
+"""A hub answers, if only that it can't, in less."""
+DEADLINE_S: Final = 30.0
+"""However slowly bytes trickle."""
+
+
+class Refused(Exception):
+    """The hub answered, but not as wished."""
+
+    def __init__(self, refusal: Refusal, about: str) -> None:
+        super().__init__(about)
+        self.refusal = refusal
+        self.about = about
+
+
+class Link:
+    """Open from `open` to `close`. Belongs to one event loop. Nothing is ever sent twice here: the caller knows
+    whether that is right."""
+
+    def __init__(self, url: HubUrl) -> None:
+        self._url = url
+        self._token: str | None = None
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def address(self) -> str:
+        return self._url.base
+
+    def open(self) -> None:
+        """No connection is made yet."""
+        self._token = self._url.token()
+        limits = httpx.Limits(
+            max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S
+        )
+        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=ANSWER_S)
+        self._client = httpx.AsyncClient(base_url=self._url.base, limits=limits, timeout=timeout)
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        about: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        lines: bytes | None = None,
+        json: Any = None,
+    ) -> bytes:
+        """The body of a good answer; `Refused` with any other; `LogUnavailable` when there was none."""
+        headers = {"Content-Type": MEDIA_TYPE} if lines is not None else {}
+        request = {"params": params, "content": lines, "json": json, "headers": headers}
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                response = await self._send(method, path, request)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
+            raise self._unreachable(error, about) from error
+        if response.is_success:
+            return response.content
+        raise Refused(Refusal(response.status_code, response.content), about)
+
+    @asynccontextmanager
+    async def stream(self, path: str, json: Any, about: str, silence_s: float) -> AsyncGenerator[httpx.Response]:
+        """An answer that goes on; silence for longer than `silence_s` breaks it. Errors as with `ask`."""
+        client = self._open_client()
+        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=ANSWER_S, read=silence_s)
+        try:
+            request = client.build_request("POST", path, json=json, headers=self._headers(), timeout=timeout)
+            response = await client.send(request, stream=True)
+            if response.status_code == 401 and self._renewed():
+                await response.aclose()
+                request.headers.update(self._headers())
+                response = await client.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    raise Refused(Refusal(response.status_code, await response.aread()), about)
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise self._unreachable(error, about) from error
+
+    async def _send(self, method: str, path: str, request: Mapping[str, Any]) -> httpx.Response:
+        client = self._open_client()
+        headers = {**request["headers"], **self._headers()}
+        response = await client.request(method, path, **{**request, "headers": headers})
+        if response.status_code == 401 and self._renewed():
+            headers |= self._headers()
+            response = await client.request(method, path, **{**request, "headers": headers})
+        return response
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def _renewed(self) -> bool:
+        """Whether there is another token by now."""
+        before, self._token = self._token, self._url.token()
+        return self._token != before
+
+    def _open_client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise LogUnavailable(f"the log at {self.address} is not open")
+        return self._client
+
+    def _unreachable(self, error: Exception, about: str) -> LogUnavailable:
+        why = str(error) or type(error).__name__
+        return LogUnavailable(f"no answer from the hub at {self.address} to {about}: {why}")

@@ -1,0 +1,203 @@
+"""The tail: one line from the hub for all the plans that are watched here.
+
+When a plan more is watched, a line with all of them is opened beside the old one, and takes over once it stands: what
+the old one had still to tell is read from the log, so nobody notices. A line that breaks is opened anew, with pauses;
+meanwhile its plans are lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
+from broadcasters.log.contract import Head, Page, Watch, Watcher
+from broadcasters.log.http.lines import Unreadable
+from broadcasters.log.http.link import Link, Refused
+from broadcasters.log.http.tail_line import Arrived, Said, TailLine
+from broadcasters.log.http.watched import Hold, WatchedPlan
+from broadcasters.pauses import pauses
+
+__all__ = ["Tail"]
+
+_logger = logging.getLogger("plancast.log")
+
+MOST_PLANS: Final = 1_000
+"""As many as a hub tells of on one line."""
+CATCH_UP: Final = 500
+"""More events than this between two lines are not read here; watchers are told to compare heads."""
+CALM_S: Final = 10.0
+"""After a line that stood for so long, pauses begin short again."""
+
+Read = Callable[[str, int], Awaitable[Page]]
+
+
+class Tail:
+    """`open` it, `watch` plans, `close` it. `read` reads a page behind an offset of a plan."""
+
+    def __init__(self, link: Link, read: Read) -> None:
+        self._link = link
+        self._read = read
+        self._plans: dict[str, WatchedPlan] = {}
+        self._changed = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._line: TailLine | None = None
+
+    def open(self) -> None:
+        """A line is opened when the first plan is watched."""
+        self._keeping = asyncio.create_task(self._keep(), name="tail of a hub")
+
+    async def close(self) -> None:
+        """Nobody is told anything any more."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        plans, self._plans = self._plans, {}
+        for plan in plans.values():
+            plan.holds.clear()
+            plan.fail(LogUnavailable("the log was closed"))
+        await self._leave_line()
+
+    async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
+        if self._keeping is None:
+            raise LogUnavailable(f"the log at {self._link.address} is not open")
+        if plan_id not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                raise LogMisconfigured(f"through a hub, at most {MOST_PLANS} plans are watched at once")
+            self._plans[plan_id] = WatchedPlan(plan_id)
+        hold = Hold(self._plans[plan_id], watcher, self._release)
+        hold.plan.take(hold)
+        self._changed.set()
+        try:
+            await hold.stands
+        except BaseException:
+            self._release(hold)
+            raise
+        return hold
+
+    def _release(self, hold: Hold) -> None:
+        if hold.plan.release(hold) and self._plans.get(hold.plan.plan_id) is hold.plan:
+            del self._plans[hold.plan.plan_id]
+            self._changed.set()
+
+    # ---- keeping a line
+
+    async def _keep(self) -> None:
+        tries, began = pauses(), 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            wanted = [plan.plan_id for plan in self._plans.values() if not plan.refused]
+            if not wanted:
+                await self._leave_line()
+            elif not self._serves(wanted):
+                if self._line is None and loop.time() - began > CALM_S:
+                    tries = pauses()
+                began = loop.time()
+                if not await self._renew(wanted):
+                    await asyncio.sleep(next(tries))
+                    self._changed.set()
+
+    def _serves(self, wanted: list[str]) -> bool:
+        """The line tells of all of them, and not mostly of others."""
+        line = self._line
+        return line is not None and line.heads.keys() >= set(wanted) and len(line.heads) <= 2 * len(wanted) + 8
+
+    async def _renew(self, wanted: list[str]) -> bool:
+        try:
+            fresh = await TailLine.open(self._link, wanted)
+        except Refused as refused:
+            self._refused(refused)
+            return False
+        except LogError as error:
+            self._failed(error)
+            return False
+        await self._leave_line()
+        self._line = fresh
+        try:
+            for plan_id, head in fresh.heads.items():
+                if (plan := self._plans.get(plan_id)) is not None:
+                    await self._place(plan, head)
+        except (LogError, Refused) as error:
+            _logger.warning("the tail of %s can't go on: %s", self._link.address, error)
+            await self._leave_line()
+            self._fall()
+            return False
+        self._listening = asyncio.create_task(self._listen(fresh), name="listening to a hub")
+        return True
+
+    def _refused(self, refused: Refused) -> None:
+        """A plan that may not be watched must not keep the others from it."""
+        error = refused.refusal.error(refused.about)
+        plan = self._plans.get(refused.refusal.plan_id)
+        if plan is None:
+            self._failed(error)
+            return
+        plan.refused = True
+        plan.fail(error)
+        if plan.holds:
+            _logger.warning("plan %s is not told of any more: %s", plan.plan_id, error)
+
+    def _failed(self, error: Exception) -> None:
+        for plan in list(self._plans.values()):
+            plan.fail(type(error)(*error.args))
+
+    async def _place(self, plan: WatchedPlan, head: Head) -> None:
+        """The plan goes on by the new line, which tells what follows `head`."""
+        if not plan.standing:
+            plan.stand(head.position)
+            return
+        verdict = head.lineage.continuity(plan.told, head.offset, head.floor)
+        if verdict == "epoch":
+            plan.deleted()
+        elif verdict == "ok" and head.offset == plan.told.offset:
+            return
+        elif verdict == "ok" and head.offset - plan.told.offset <= CATCH_UP:
+            page = await self._read(plan.plan_id, plan.told.offset)
+            if page.first == plan.told.offset + 1:
+                plan.arrived(Arrived(plan.plan_id, page.head.lineage.epoch, page.first, page.payloads))
+            if plan.told.offset >= head.offset:
+                return
+        plan.told = head.position
+        plan.missed()
+
+    # ---- listening to it
+
+    async def _listen(self, line: TailLine) -> None:
+        try:
+            async for said in line.listen():
+                if (plan := self._plans.get(said.plan_id)) is None:
+                    continue
+                if isinstance(said, Said):
+                    plan.say(said.word)
+                else:
+                    plan.arrived(said)
+        except LogError as error:
+            _logger.info("a tail of %s broke: %s", self._link.address, error)
+        except (Unreadable, LookupError, TypeError, ValueError) as error:
+            _logger.warning("the tail of %s can't be understood: %s", self._link.address, error)
+        self._line = None
+        self._fall()
+        self._changed.set()
+        with suppress(LogError):
+            await line.close()
+
+    async def _leave_line(self) -> None:
+        listening, self._listening = self._listening, None
+        line, self._line = self._line, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        if line is not None:
+            with suppress(LogError):
+                await line.close()
+
+    def _fall(self) -> None:
+        for plan in list(self._plans.values()):
+            plan.fall()

@@ -1,0 +1,260 @@
+"""A plan's log over HTTP, as `broadcasters.log.http` uses it: for agents that can't reach the log itself.
+
+Events go through as they are stored. What a publisher says they are is not believed: each is looked at, and what lists
+show of the plan is taken from them, not from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, ClassVar, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+from pydantic_core import from_json
+
+from broadcasters.errors import InvalidEvent
+from broadcasters.events import PlanId, check_plan_id
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, facts_of
+from broadcasters.log.http.lines import (
+    MEDIA_TYPE,
+    Unreadable,
+    read_append,
+    read_checkpoint,
+    write_checkpoint,
+    write_head,
+    write_page,
+)
+from hub.api.callers import PlanIdPath, caller_of, require
+from hub.api.payloads import event_of
+from hub.api.problems import Problem, problems
+from hub.api.route import ApiRoute, operation_id
+from hub.core.principal import Principal
+from hub.node import Hub
+from hub.transports.outflow import Outflow
+from hub.transports.tailing import HEADERS, Tailing
+from hub.transports.visitors import guest, visitor_of
+from hub.wire.codes import ErrorCode
+
+__all__ = ["router"]
+
+HEADS_AT_ONCE: Final = 500
+PLANS_OF_A_TAIL: Final = 1_000
+PAGE_BYTES: Final = 4 * 1024 * 1024
+
+
+class LogAbout(BaseModel):
+    """What log this hub keeps."""
+
+    protocol: int = 1
+    durability: str
+    """What an append's answer means: memory, second, disk or replicated."""
+
+
+class AppendTaken(BaseModel):
+    """Where the entries stand, in their order; an entry known before stands where it stood."""
+
+    epoch: str
+    offsets: list[int]
+    checkpoint_due: bool
+    """A checkpoint is now the caller's to take."""
+
+
+class PlansAsked(BaseModel):
+    plans: Annotated[list[PlanId], Field(min_length=1, max_length=PLANS_OF_A_TAIL, examples=[["plan-1", "plan-2"]])]
+
+
+class LogHead(BaseModel):
+    """A plan's log holds the events floor + 1 … offset; `ended` are its older epochs and where each ended."""
+
+    epoch: str
+    ended: list[tuple[str, int]]
+    offset: int
+    floor: int
+
+
+class LogHeads(BaseModel):
+    heads: dict[str, LogHead]
+
+
+class CheckpointKept(BaseModel):
+    kept: bool
+    """False: a newer one is kept, or its place is none of this log's."""
+
+
+class _LogRoute(ApiRoute):
+    """An append's events weigh as much as a body may elsewhere; their keys come on top."""
+
+    body_bytes: ClassVar[int] = MAX_APPEND_BYTES + MAX_APPEND_EVENTS * 1024
+
+
+class _CheckpointRoute(ApiRoute):
+    body_bytes: ClassVar[int] = 4 * 1024 * 1024
+
+
+def _lines(description: str, **more: Any) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+    return {"description": description, "content": content, **more}
+
+
+_PAGE: Final = _lines("A line of JSON (a head, `first`, `count`), then `count` events, one a line, as they are stored.")
+_TAIL: Final = _lines("A line `standing` with all heads, then lines as watchers are told; an empty one every 10 s.")
+_CHECKPOINT: Final = _lines("A line of JSON (`epoch`, `offset`, `window`, `count`: 1), then the snapshot in one line.")
+_APPEND: Final = _lines("A line of JSON (`producer`, `seq`, `count`, `keys`?), then `count` events, one a line.", required=True)
+
+
+def router(hub: Hub) -> APIRouter:
+    """The log's routes, for this hub."""
+    routes = APIRouter(tags=["log"], generate_unique_id_function=operation_id)
+    routes.include_router(_reading(hub))
+    routes.include_router(_appending(hub))
+    routes.include_router(_checkpoints(hub))
+    return routes
+
+
+def _reading(hub: Hub) -> APIRouter:
+    routes = APIRouter(prefix="/api", route_class=ApiRoute, generate_unique_id_function=operation_id)
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.get("/log", responses=problems(401, 403, 422, 503))
+    async def about_log(_: Principal = caller) -> LogAbout:
+        """What log this hub keeps."""
+        return LogAbout(durability=hub.log.durability)
+
+    @routes.post("/heads", responses=problems(400, 401, 403, 413, 415, 422, 503))
+    async def read_heads(asked: PlansAsked, principal: Principal = caller) -> LogHeads:
+        """Where these plans' logs stand (at most 500)."""
+        require(principal, "read", *asked.plans)
+        if len(asked.plans) > HEADS_AT_ONCE:
+            raise Problem(ErrorCode.INVALID_FIELD, f"plans: at most {HEADS_AT_ONCE} at once", field="plans")
+        heads = await hub.log.heads(asked.plans)
+        return LogHeads(heads={plan_id: LogHead(**write_head(head)) for plan_id, head in heads.items()})
+
+    @routes.get("/plans/{plan_id}/log", response_class=Response, responses={200: _PAGE, **problems(401, 403, 422, 503)})
+    async def read_log(
+        plan_id: PlanIdPath,
+        after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+        max_bytes: Annotated[int, Query(ge=1, le=PAGE_BYTES)] = 1024 * 1024,
+        principal: Principal = caller,
+    ) -> Response:
+        """The events behind an offset (or behind the floor, if that is higher) as they are stored."""
+        require(principal, "read", plan_id)
+        page = await hub.log.read(plan_id, after, limit, max_bytes)
+        return Response(write_page(page), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+    @routes.post(
+        "/tail",
+        response_class=Response,
+        responses={200: _TAIL, **problems(400, 401, 403, 413, 415, 422, 429, 503)},
+    )
+    async def tail_logs(asked: PlansAsked, request: Request, principal: Principal = caller) -> Response:
+        """Be told of every append to these plans, until one of the two hangs up."""
+        require(principal, "read", *asked.plans)
+        told = _told(hub, request, principal, asked.plans)
+        first = await anext(told)
+        return Outflow(_continued(first, told), HEADERS, hub.leaving)
+
+    return routes
+
+
+async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list[str]) -> AsyncGenerator[bytes]:
+    plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan_ids))
+    with guest(hub.door, visitor_of(request), principal, "tail"):
+        tailing = Tailing(hub.log, plan_ids)
+        try:
+            heads = await tailing.stand()
+            async for lines in tailing.told(heads, hub.leaving):
+                yield lines
+        finally:
+            await tailing.close()
+
+
+async def _continued(first: bytes, told: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Its first step is taken before the answer's status is said."""
+    try:
+        yield first
+        async for lines in told:
+            yield lines
+    finally:
+        await told.aclose()
+
+
+def _appending(hub: Hub) -> APIRouter:
+    routes = APIRouter(prefix="/api/plans", route_class=_LogRoute, generate_unique_id_function=operation_id)
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.post(
+        "/{plan_id}/log",
+        status_code=201,
+        responses=problems(401, 403, 413, 422, 503, 507),
+        openapi_extra={"requestBody": _APPEND},
+    )
+    async def append_log(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> AppendTaken:
+        """Append events as they are to be stored; repeating it (same producer and seq) changes nothing.
+
+        A caller that may read takes the checkpoint when it is told that one is due; for any other the hub does."""
+        require(principal, "publish", plan_id)
+        taken = await _append(hub, principal, plan_id, await request.body())
+        due = taken.checkpoint_due
+        if due and not principal.may("read", plan_id):
+            hub.broadcaster.checkpoint_soon(plan_id)
+            due = False
+        return AppendTaken(epoch=taken.epoch, offsets=list(taken.offsets), checkpoint_due=due)
+
+    return routes
+
+
+async def _append(hub: Hub, principal: Principal, plan_id: str, body: bytes) -> Appended:
+    try:
+        asked = read_append(body)
+    except Unreadable as error:
+        raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
+    entries = asked.entries
+    if not 0 < len(entries) <= MAX_APPEND_EVENTS:
+        raise InvalidEvent("count", f"an append has 1 to {MAX_APPEND_EVENTS} events, not {len(entries)}")
+    if len(entries) > 1 and sum(len(entry.payload) for entry in entries) > MAX_APPEND_BYTES:
+        raise InvalidEvent("body", f"the events of an append weigh at most {MAX_APPEND_BYTES:,} bytes")
+    facts = facts_of([event_of(plan_id, entry.payload) for entry in entries])
+    return await hub.log.append(plan_id, _producer(principal, asked.producer), asked.seq, entries, facts)
+
+
+def _producer(principal: Principal, name: str) -> str:
+    """Of a space of the caller's own: nobody can speak under a producer's name that belongs to somebody else."""
+    return hashlib.blake2b(f"{principal.subject}\n{name}".encode(), digest_size=12).hexdigest()
+
+
+def _checkpoints(hub: Hub) -> APIRouter:
+    routes = APIRouter(prefix="/api/plans", route_class=_CheckpointRoute, generate_unique_id_function=operation_id)
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.get(
+        "/{plan_id}/checkpoint",
+        response_class=Response,
+        responses={200: _CHECKPOINT, **problems(401, 403, 404, 422, 503)},
+    )
+    async def read_checkpoint_of(plan_id: PlanIdPath, principal: Principal = caller) -> Response:
+        """The newest snapshot kept with the log, to fold on from."""
+        require(principal, "read", plan_id)
+        kept = await hub.log.checkpoint(plan_id)
+        if kept is None:
+            raise Problem("no_checkpoint", "no checkpoint is kept of this plan", status=404)
+        return Response(write_checkpoint(kept), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+    @routes.put(
+        "/{plan_id}/checkpoint",
+        responses=problems(401, 403, 413, 422, 503, 507),
+        openapi_extra={"requestBody": {**_CHECKPOINT, "required": True}},
+    )
+    async def keep_checkpoint(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> CheckpointKept:
+        """Keep a snapshot, and let the log forget what is more than `window` events before it."""
+        require(principal, "publish", plan_id)
+        try:
+            checkpoint, window = read_checkpoint(await request.body())
+            from_json(checkpoint.snapshot, allow_inf_nan=False)
+        except ValueError as error:
+            raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
+        return CheckpointKept(kept=await hub.log.keep_checkpoint(plan_id, checkpoint, window))
+
+    return routes

@@ -1,0 +1,99 @@
+"""The tail: one subscription a plan however many watch, and none when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broadcasters.errors import LogUnavailable
+from broadcasters.log.redis import RedisLog
+from tests.contract.saying import Heard, Producer
+from tests.servers import RedisServer
+
+
+def subscribed(server: RedisServer, prefix: str) -> dict[str, int]:
+    channels = server.call("PUBSUB", "SHARDCHANNELS", f"{prefix}:*")
+    counts = server.call("PUBSUB", "SHARDNUMSUB", *channels)
+    return dict(zip(counts[::2], counts[1::2], strict=True))
+
+
+async def settled(log: RedisLog) -> None:
+    """All that was sent on the tail's links before has happened."""
+    for link in log._tail._links.values():
+        assert link._link is not None
+        await link._link.call("PING")
+
+
+async def test_watchers_of_a_plan_share_a_subscription(log: RedisLog, server: RedisServer, prefix: str) -> None:
+    watches = await asyncio.gather(*(log.watch("plan", Heard()) for _ in range(20)))
+    assert subscribed(server, prefix) == {f"{prefix}:{{plan}}:live": 1}
+    for watch in watches[1:]:
+        await watch.close()
+    await settled(log)
+    assert subscribed(server, prefix) == {f"{prefix}:{{plan}}:live": 1}
+    await watches[0].close()
+    await watches[0].close()
+    await settled(log)
+    assert subscribed(server, prefix) == {}
+
+
+async def test_thousands_of_plans_are_watched_over_one_connection(
+    log: RedisLog, server: RedisServer, prefix: str
+) -> None:
+    before = int(server.info("stats")["total_connections_received"])
+    heard = [Heard() for _ in range(3000)]
+    await asyncio.gather(*(log.watch(f"plan-{i}", watcher) for i, watcher in enumerate(heard)))
+    assert int(server.info("stats")["total_connections_received"]) - before == 2  # the tail's, and this question's
+    assert len(subscribed(server, prefix)) == 3000
+    for i in (0, 1234, 2999):
+        await Producer(f"plan-{i}").batch("x").to(log)
+        await heard[i].until_offset(1)
+    assert sum(len(watcher.calls) for watcher in heard) == 3
+
+
+async def test_watch_given_up_before_it_stands_leaves_nothing(log: RedisLog, server: RedisServer, prefix: str) -> None:
+    await log.watch("another", Heard())
+    tasks = [asyncio.create_task(log.watch("plan", Heard())) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await settled(log)
+    await Producer("plan").batch("x").to(log)
+    await settled(log)
+    assert subscribed(server, prefix) == {f"{prefix}:{{another}}:live": 1}
+
+
+async def test_closed_and_watched_again_at_once(log: RedisLog) -> None:
+    for round_ in range(1, 20):
+        heard = Heard()
+        watch = await log.watch("plan", heard)
+        await Producer("plan", f"producer-{round_}").batch("x").to(log)
+        await heard.until_offset(round_)
+        await watch.close()
+
+
+async def test_a_watcher_that_raises_does_not_keep_others_from_hearing(
+    log: RedisLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Clumsy(Heard):
+        def arrived(self, *_: object) -> None:
+            raise RuntimeError("clumsy")
+
+    heard = Heard()
+    await log.watch("plan", Clumsy())
+    await log.watch("plan", heard)
+    await Producer("plan").batch("x").to(log)
+    await heard.until_offset(1)
+    assert "a watcher raised" in caplog.text
+
+
+async def test_closing_the_log_fails_those_who_wait(server: RedisServer, prefix: str) -> None:
+    log = RedisLog(f"{server.url}?prefix={prefix}")
+    await log.open()
+    waiting = asyncio.create_task(log.watch("plan", Heard()))
+    await asyncio.sleep(0)
+    await log.close()
+    with pytest.raises(LogUnavailable, match="closed"):
+        await waiting

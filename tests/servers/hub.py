@@ -1,0 +1,240 @@
+"""`plancast serve`, as a process of its own.
+
+with HubServer(redis.url, slow_seconds=2) as hub:          # settings as in hub.settings, by their names
+    hub.ws, hub.port, hub.pid, hub.memory, hub.metric("plancast_connections"), hub.get("/readyz")
+with HubServer(log, mounted=True) as hub:                  # in somebody else's FastAPI app, under stock uvicorn
+with HubServer(log, constants={"hub.transports.native.HEARTBEAT_SECONDS": 1.0}) as hub:   # a hurried one
+
+Several of them on one log are several nodes of one hub.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers.process import eventually, free_port
+
+__all__ = ["HubServer"]
+
+ROOT = Path(__file__).parents[2]
+PAGE = os.sysconf("SC_PAGE_SIZE")
+_worker = re.compile(rb"multiprocessing.*spawn_main")
+
+
+class HubServer:
+    """Not started yet; `start` it, or enter it. `close` ends it and everything it started."""
+
+    def __init__(
+        self, log: str, *, mounted: bool = False, constants: Mapping[str, float] | None = None, **settings: object
+    ) -> None:
+        self.port = 0
+        self.directory = Path(tempfile.mkdtemp(prefix="plancast-hub-"))
+        self._log = log
+        self._mounted = mounted
+        self._constants = constants or {}
+        self._settings = {"max_connections_per_address": 20_000, "logs": "json", **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # ---- life
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Begin, or begin again on the same port. Returns when it is ready (or at once, if nobody wants to wait)."""
+        self.port = self.port or free_port()
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command(), cwd=ROOT, env=self._environment(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+        if wait:
+            self.wait_until_ready()
+        return self
+
+    def wait_until_ready(self) -> None:
+        def settled() -> bool:
+            return not self.alive or self.ready
+
+        eventually("the hub is ready", settled)
+        assert self.alive, f"the hub did not start:\n{self.output[-4000:]}"
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """As `kill -9`; its workers go with it."""
+        workers = self.workers
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for worker in workers:
+            _kill(worker)
+
+    def wait(self, deadline_s: float = 60.0) -> int:
+        """Its exit code, once it has ended; fails when it has not by the deadline."""
+        assert self._process is not None
+        try:
+            return self._process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the hub has not ended within {deadline_s:g} s:\n{self.output[-4000:]}") from None
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- use
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/streaming"
+
+    def get(self, path: str, deadline_s: float = 15.0) -> tuple[int, str]:
+        """Status and body; (0, why) when nobody answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=deadline_s)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, repr(error)
+        finally:
+            connection.close()
+
+    @property
+    def ready(self) -> bool:
+        return self.get("/readyz")[0] == 200
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of its samples that have these labels."""
+        status, body = self.get("/metrics")
+        assert status == 200, body
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    # ---- the process
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that serve, when it was started with several."""
+        return [child for child in _children(self.pid) if _worker.search(_cmdline(child))] if self.alive else []
+
+    @property
+    def memory(self) -> int:
+        """Bytes resident at the moment, its workers' too."""
+        return sum(_resident(pid) for pid in [self.pid, *self.workers])
+
+    @property
+    def processor_seconds(self) -> float:
+        """Spent so far, its workers' too."""
+        return sum(_processor_seconds(pid) for pid in [self.pid, *self.workers])
+
+    @property
+    def output(self) -> str:
+        """What it printed and logged."""
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+    def logged(self, level: str) -> list[dict[str, Any]]:
+        """The log's lines of this level ("error", "critical" …)."""
+        lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
+        return [line for line in lines if str(line.get("level", "")).lower() == level]
+
+    # ---- how
+
+    @property
+    def _output(self) -> Path:
+        return self.directory / "output"
+
+    def _command(self) -> list[str]:
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        if self._mounted:
+            return [*leash, sys.executable, "-m", "tests.servers.guest_house", str(self.port)]
+        if self._constants:
+            return [*leash, sys.executable, "-m", "tests.servers.hurried_hub", json.dumps(dict(self._constants))]
+        return [*leash, sys.executable, "-m", "hub", "serve"]
+
+    def _environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
+        settings = {"host": "127.0.0.1", "port": self.port, "log": self._log, **self._settings}
+        return clean | {f"PLANCAST_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    until = time.monotonic() + 10
+    while _cmdline(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _cmdline(pid: int) -> bytes:
+    return _read(pid, "cmdline").replace(b"\0", b" ")
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of its stat file behind the name, which may contain anything."""
+    return _read(pid, "stat").rpartition(b")")[2].split()
+
+
+def _children(parent: int) -> list[int]:
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if (stat := _stat(pid)) and int(stat[1]) == parent]
+
+
+def _resident(pid: int) -> int:
+    fields = _read(pid, "statm").split()
+    return int(fields[1]) * PAGE if fields else 0
+
+
+def _processor_seconds(pid: int) -> float:
+    stat = _stat(pid)
+    ticks = sum(map(int, stat[11:13])) if stat else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
