@@ -7,13 +7,13 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults lock clean venv redis
+.PHONY: help run test check bench faults fuzz lock clean venv redis
 
 help: ## what can be said here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-run: venv ## see a plan at work, live in this terminal
-	@$(BIN)/python examples/first_plan.py
+run: venv ## a hub with its page, and a plan at work on it
+	@$(BIN)/python examples/live_page.py
 
 test: venv redis ## every test but the long proofs
 	@$(BIN)/python -m pytest -m "not slow"
@@ -25,11 +25,14 @@ check: venv ## style, types and import direction
 	$(BIN)/python -m pyright
 	$(BIN)/lint-imports --no-cache
 
-bench: venv redis ## how fast it is, in a table (about three minutes)
-	@$(BIN)/python -m bench
+bench: venv redis ## how fast it is, in tables; also written to bench/results
+	@for each in publish fan_out intake idle; do $(BIN)/python -m bench.$$each || exit; done
 
 faults: venv redis ## the long proofs: kills, cuts, starvation
 	@$(BIN)/python -m pytest -m "slow or faults"
+
+fuzz: venv ## a minute of random frames at the codec and the session (needs: pip install atheris)
+	@$(BIN)/python -m tests.fuzz.fuzz_wire -max_total_time=60
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \

@@ -72,7 +72,7 @@ async def _publish(url: str, plans: int, each: int, rounds: int, log_cpu: Callab
 
 def main(*, full: bool = False) -> None:
     """Measure, print and record."""
-    each, rounds = (1000, 5) if full else (300, 3)
+    each, rounds = (1000, 5) if full else (200, 3)
     rows = []
     for plans in (1, 8, SENDERS):
         with redis() as server:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
@@ -40,8 +39,7 @@ class Station:
         """True in a forked child: its thread exists in the parent only."""
         self._stopped = False
         self._holding: futures.Future[None] | None = None
-        self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="plancast broadcaster", daemon=True)
         with no_fork:
             self._thread.start()
@@ -112,10 +110,6 @@ class Station:
         with suppress(RuntimeError):  # it was stopped
             self._loop.call_soon_threadsafe(self.broadcaster.resume)
 
-    def leave_behind(self) -> None:
-        self.left_behind = True
-        self._selector.close()  # the kernel's side of it is the parent's too
-
 
 async def _cancel_the_rest() -> None:
     rest = asyncio.all_tasks() - {asyncio.current_task()}
@@ -143,7 +137,7 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     for station in _stations:
-        station.leave_behind()
+        station.left_behind = True
     _left_behind.extend(_stations)
     _stations.clear()
     no_fork.release()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.errors import InvalidEvent, LogError
+from broadcasters.errors import InvalidEvent, LogError, SnapshotUnreadable
 from broadcasters.events import InputResponse, build
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
 from broadcasters.snapshot_model import InputState
+from hub.answer_schema import misfit, same
 from hub.core.connection import RequestRefused
 from hub.wire.codes import ErrorCode
 
@@ -31,50 +33,68 @@ class Answers:
     async def give(self, plan_id: str, request_id: str, answer: Any, by: str) -> Position:
         """Answer a request; where the answer stands. `RequestRefused` says why it is not taken.
 
-        Giving the answer that was taken once more is answered as the first time was.
+        Giving the answer that was taken once more is answered as the first time was: its key leads to its place.
         """
         try:
-            snapshot, _ = await snapshot_of(self._log, plan_id)
-            request = _request(snapshot, request_id)
-            if request.answered_at is None:
-                _check(request, answer)
-            fields = {"plan_id": plan_id, "request_id": request_id, "answer": answer, "by": by}
-            event = build(InputResponse, fields)
-            place = await self._broadcaster.send(event, key=f"answer:{request_id}")
-            taken = await self._taken(plan_id, place)
+            return await self._give(plan_id, request_id, answer, by)
         except InvalidEvent as error:
             raise RequestRefused(ErrorCode.INVALID_ANSWER, str(error)) from None
-        except LogError as error:
+        except (LogError, SnapshotUnreadable) as error:
             raise RequestRefused(ErrorCode.UNAVAILABLE, str(error), retry_after_ms=2000) from None
-        if taken is not None and (taken.get("by"), taken.get("answer")) != (by, event.answer):
-            who = taken.get("by") or "somebody"
-            message = f"{who} answered first"
-            raise RequestRefused(ErrorCode.ALREADY_ANSWERED, message, by=taken.get("by"), at=taken.get("at"))
+
+    async def _give(self, plan_id: str, request_id: str, answer: Any, by: str) -> Position:
+        event = build(InputResponse, {"plan_id": plan_id, "request_id": request_id, "answer": answer, "by": by})
+        snapshot, _ = await snapshot_of(self._log, plan_id)
+        request = _asked(snapshot, request_id)
+        if request.answered_at is None:
+            _check(request, event.answer)
+        else:
+            _check_taken(request, event)
+        place = await self._broadcaster.send(event, key=_key(request_id))
+        if request.answered_at is None:  # two at once: the log has ordered them, and the fold says whose counts
+            snapshot, _ = await snapshot_of(self._log, plan_id)
+            for taken in _called(snapshot, request_id):
+                _check_taken(taken, event)
         return place
 
-    async def _taken(self, plan_id: str, place: Position) -> dict[str, Any] | None:
-        """The answer that stands in the log; None when it was trimmed since."""
-        page = await self._log.read(plan_id, place.offset - 1, limit=1)
-        if page.first != place.offset or not page.payloads:
-            return None
-        data: dict[str, Any] = json.loads(page.payloads[0])["data"]
-        return data
+
+def _key(request_id: str) -> str:
+    """One answer for ever, on all hubs. A request's id may be longer than a key, and hold anything."""
+    return f"answer.{hashlib.blake2b(request_id.encode(), digest_size=20).hexdigest()}"
 
 
-def _request(snapshot: Snapshot, request_id: str) -> InputState:
-    request = next((asked for asked in snapshot.inputs if asked.request_id == request_id), None)
+def _asked(snapshot: Snapshot, request_id: str) -> InputState:
+    request = next(_called(snapshot, request_id), None)
     if request is None:
-        raise RequestRefused(ErrorCode.NO_SUCH_REQUEST, f"the plan asks nothing called {request_id!r}")
+        raise RequestRefused(ErrorCode.NO_SUCH_REQUEST, f"the plan asks nothing called {request_id!r:.80}")
     if request.answered_at is None and snapshot.ended_at is not None:
         raise RequestRefused(ErrorCode.PLAN_ENDED, "the plan has ended; nothing waits for this answer")
     return request
 
 
+def _called(snapshot: Snapshot, request_id: str) -> Iterator[InputState]:
+    """The request of this id. (One that was answered may be left out of a snapshot that would be too large.)"""
+    return (asked for asked in snapshot.inputs if asked.request_id == request_id)
+
+
 def _check(request: InputState, answer: Any) -> None:
-    if request.expires_at is not None and datetime.fromisoformat(request.expires_at).timestamp() < time.time():
+    """May the request still be answered, and so?"""
+    if request.expires_at is not None and datetime.fromisoformat(request.expires_at).timestamp() <= time.time():
         raise RequestRefused(ErrorCode.REQUEST_EXPIRED, f"this could be answered until {request.expires_at}")
-    if request.kind == "choice" and request.options and answer not in [_value(option) for option in request.options]:
-        raise RequestRefused(ErrorCode.INVALID_ANSWER, "one of the options is wanted")
+    if request.kind == "choice" and request.options:
+        options = [_value(option) for option in request.options]
+        if not any(same(option, answer) for option in options):
+            shown = ", ".join(map(repr, options))
+            raise RequestRefused(ErrorCode.INVALID_ANSWER, f"answer: one of {shown:.200} is wanted")
+    if request.json_schema is not None and (fault := misfit(request.json_schema, answer)) is not None:
+        raise RequestRefused(ErrorCode.INVALID_ANSWER, fault)
+
+
+def _check_taken(request: InputState, given: InputResponse) -> None:
+    """Is the answer that was taken this one?"""
+    if request.by != given.by or not same(request.answer, given.answer):
+        message = f"{request.by or 'somebody'} answered first"
+        raise RequestRefused(ErrorCode.ALREADY_ANSWERED, message, by=request.by, at=request.answered_at)
 
 
 def _value(option: Any) -> Any:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.websockets import WebSocket
 
-from hub.api import events, health, log, plans, sample_traffic, streams
+from hub.api import events, health, log, plans, sample_traffic, steering, streams, tickets
 from hub.api.manners import teach
 from hub.api.openapi import describe
 from hub.node import Hub
@@ -38,7 +38,7 @@ def create_app(hub: Hub) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(streaming_router(hub))
-    for part in (plans, events, streams, log):
+    for part in (plans, steering, events, streams, tickets, log):
         app.include_router(part.router(hub))
     if hub.settings.offers_test_endpoint:
         app.include_router(sample_traffic.router(hub))

@@ -36,7 +36,9 @@ _TICKET = APIKeyQuery(
 def caller_of(hub: Hub) -> Caller:
     """A dependency: the principal that makes the request, from its bearer token or (once) its ticket."""
 
-    async def caller(request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)) -> Principal:
+    async def caller(
+        request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)
+    ) -> Principal:
         headers = request.headers
         authorization, ticket = headers.get("authorization"), request.query_params.get("ticket")
         origin = headers.get("origin")

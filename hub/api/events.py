@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, PlanEvent, build
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS
+from broadcasters.log.contract import MAX_APPEND_EVENTS
 from broadcasters.position import Position
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
@@ -27,8 +27,16 @@ from hub.wire.frames import event_frame, event_prefix
 __all__ = ["router"]
 
 PAGE_BYTES: Final = 1024 * 1024
-_HELLO: Final = {"type": "agent_message", "data": {"agent_name": "Data Analyst", "content": "Looking at the orders…"}}
-_DONE: Final = {"type": "plan_update", "data": {"status": "completed", "content": "There is a recommendation."}}
+LOOK_AGAIN_S: Final = 0.05
+"""Before a poll that was woken and found nothing waits again."""
+_HELLO: Final[JsonValue] = {
+    "type": "agent_message",
+    "data": {"agent_name": "Data Analyst", "content": "Looking at the orders…"},
+}
+_DONE: Final[JsonValue] = {
+    "type": "plan_update",
+    "data": {"status": "completed", "content": "There is a recommendation."},
+}
 
 
 class SaidEvent(BaseModel):
@@ -59,7 +67,13 @@ Said = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=200, pattern=r"^[ -~]+$", description="Unique in the plan, for ever.", examples=["order-17"]),
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[ -~]+$",
+        description="Unique in the plan, for ever.",
+        examples=["order-17"],
+    ),
 ]
 
 
@@ -104,7 +118,11 @@ def _publishing(hub: Hub) -> APIRouter:
     ) -> Appended:
         """Say something about a plan. With an Idempotency-Key, saying it again changes nothing."""
         require(principal, "publish", plan_id)
-        events = [_event(plan_id, at, one) for at, one in enumerate(said.events)] if isinstance(said, SaidEvents) else [_event(plan_id, None, said)]
+        events = (
+            [_event(plan_id, at, one) for at, one in enumerate(said.events)]
+            if isinstance(said, SaidEvents)
+            else [_event(plan_id, None, said)]
+        )
         places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key)
         return Appended(epoch=places[-1].epoch, offsets=[place.offset for place in places])
 
@@ -176,6 +194,7 @@ class _Reading:
                 return self._answer(json.loads(word[-1])["epoch"], word[: self._limit])
             if (response := await self.page(self._place, empty=False)) is not None:
                 return response
+            await asyncio.sleep(LOOK_AGAIN_S)
         return self._answer(self._place.epoch, ())
 
     def _answer(self, epoch: str, frames: Sequence[bytes | str]) -> Response:

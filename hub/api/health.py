@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from hub.api.route import operation_id
 from hub.node import Hub
 
 __all__ = ["router"]
@@ -12,7 +13,7 @@ __all__ = ["router"]
 
 def router(hub: Hub) -> APIRouter:
     """`/healthz`, `/readyz` and `/metrics`."""
-    routes = APIRouter(tags=["operations"])
+    routes = APIRouter(tags=["operations"], generate_unique_id_function=operation_id)
 
     @routes.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -6,6 +6,7 @@ show of the plan is taken from them, not from it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, ClassVar, Final
@@ -16,11 +17,12 @@ from pydantic_core import from_json
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import PlanId, check_plan_id
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, facts_of
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, facts_of
 from broadcasters.log.http.lines import (
     MEDIA_TYPE,
+    AppendAsked,
     Unreadable,
-    read_append,
+    read_appends,
     read_checkpoint,
     write_checkpoint,
     write_head,
@@ -28,7 +30,7 @@ from broadcasters.log.http.lines import (
 )
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.payloads import event_of
-from hub.api.problems import Problem, problems
+from hub.api.problems import Problem, ProblemBody, problem_of, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.node import Hub
@@ -40,6 +42,9 @@ from hub.wire.codes import ErrorCode
 __all__ = ["router"]
 
 HEADS_AT_ONCE: Final = 500
+APPENDS_AT_ONCE: Final = 256
+APPEND_S: Final = 5.0
+"""An append that the log keeps waiting for so long must not keep waiting those that came with it."""
 PLANS_OF_A_TAIL: Final = 1_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
 
@@ -59,6 +64,18 @@ class AppendTaken(BaseModel):
     offsets: list[int]
     checkpoint_due: bool
     """A checkpoint is now the caller's to take."""
+
+
+class AppendRefused(BaseModel):
+    """Why this append was not taken, as far as is known."""
+
+    problem: ProblemBody
+
+
+class AppendsTaken(BaseModel):
+    """One answer for each append, in their order."""
+
+    appends: list[AppendTaken | AppendRefused]
 
 
 class PlansAsked(BaseModel):
@@ -84,9 +101,9 @@ class CheckpointKept(BaseModel):
 
 
 class _LogRoute(ApiRoute):
-    """An append's events weigh as much as a body may elsewhere; their keys come on top."""
+    """Appends weigh as much as a body may elsewhere; what says what they are comes on top."""
 
-    body_bytes: ClassVar[int] = MAX_APPEND_BYTES + MAX_APPEND_EVENTS * 1024
+    body_bytes: ClassVar[int] = MAX_APPEND_BYTES + MAX_APPEND_EVENTS * 2048
 
 
 class _CheckpointRoute(ApiRoute):
@@ -101,7 +118,10 @@ def _lines(description: str, **more: Any) -> dict[str, Any]:
 _PAGE: Final = _lines("A line of JSON (a head, `first`, `count`), then `count` events, one a line, as they are stored.")
 _TAIL: Final = _lines("A line `standing` with all heads, then lines as watchers are told; an empty one every 10 s.")
 _CHECKPOINT: Final = _lines("A line of JSON (`epoch`, `offset`, `window`, `count`: 1), then the snapshot in one line.")
-_APPEND: Final = _lines("A line of JSON (`producer`, `seq`, `count`, `keys`?), then `count` events, one a line.", required=True)
+_APPENDS: Final = _lines(
+    "For each append a line of JSON (`plan_id`, `producer`, `seq`, `count`, `keys`?) and `count` events, one a line.",
+    required=True,
+)
 
 
 def router(hub: Hub) -> APIRouter:
@@ -182,42 +202,50 @@ async def _continued(first: bytes, told: AsyncGenerator[bytes]) -> AsyncGenerato
 
 
 def _appending(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api/plans", route_class=_LogRoute, generate_unique_id_function=operation_id)
+    routes = APIRouter(prefix="/api", route_class=_LogRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
 
-    @routes.post(
-        "/{plan_id}/log",
-        status_code=201,
-        responses=problems(401, 403, 413, 422, 503, 507),
-        openapi_extra={"requestBody": _APPEND},
-    )
-    async def append_log(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> AppendTaken:
-        """Append events as they are to be stored; repeating it (same producer and seq) changes nothing.
+    @routes.post("/log", responses=problems(401, 403, 413, 422, 503), openapi_extra={"requestBody": _APPENDS})
+    async def append_log(request: Request, principal: Principal = caller) -> AppendsTaken:
+        """Append events as they are to be stored. Each append has its own answer, and is made whole or not at all;
+        repeating one (same plan, producer and seq) changes nothing.
 
         A caller that may read takes the checkpoint when it is told that one is due; for any other the hub does."""
-        require(principal, "publish", plan_id)
-        taken = await _append(hub, principal, plan_id, await request.body())
-        due = taken.checkpoint_due
-        if due and not principal.may("read", plan_id):
-            hub.broadcaster.checkpoint_soon(plan_id)
-            due = False
-        return AppendTaken(epoch=taken.epoch, offsets=list(taken.offsets), checkpoint_due=due)
+        try:
+            asked = read_appends(await request.body())
+        except Unreadable as error:
+            raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
+        if len(asked) > APPENDS_AT_ONCE:
+            raise Problem(ErrorCode.INVALID_FIELD, f"at most {APPENDS_AT_ONCE} appends at once", field="body")
+        answers = await asyncio.gather(*[_answer(hub, principal, one) for one in asked])
+        return AppendsTaken(appends=answers)
 
     return routes
 
 
-async def _append(hub: Hub, principal: Principal, plan_id: str, body: bytes) -> Appended:
+async def _answer(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendTaken | AppendRefused:
     try:
-        asked = read_append(body)
-    except Unreadable as error:
-        raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
-    entries = asked.entries
-    if not 0 < len(entries) <= MAX_APPEND_EVENTS:
-        raise InvalidEvent("count", f"an append has 1 to {MAX_APPEND_EVENTS} events, not {len(entries)}")
-    if len(entries) > 1 and sum(len(entry.payload) for entry in entries) > MAX_APPEND_BYTES:
-        raise InvalidEvent("body", f"the events of an append weigh at most {MAX_APPEND_BYTES:,} bytes")
+        async with asyncio.timeout(APPEND_S):
+            return await _append(hub, principal, asked)
+    except Exception as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        return AppendRefused(problem=ProblemBody(**problem.body))
+
+
+async def _append(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendTaken:
+    plan_id, entries = check_plan_id(asked.plan_id), asked.entries
+    require(principal, "publish", plan_id)
+    if len(entries) > MAX_APPEND_EVENTS:
+        raise InvalidEvent("count", f"an append has at most {MAX_APPEND_EVENTS} events, not {len(entries)}")
     facts = facts_of([event_of(plan_id, entry.payload) for entry in entries])
-    return await hub.log.append(plan_id, _producer(principal, asked.producer), asked.seq, entries, facts)
+    taken = await hub.log.append(plan_id, _producer(principal, asked.producer), asked.seq, entries, facts)
+    due = taken.checkpoint_due
+    if due and not principal.may("read", plan_id):
+        hub.broadcaster.checkpoint_soon(plan_id)
+        due = False
+    return AppendTaken(epoch=taken.epoch, offsets=list(taken.offsets), checkpoint_due=due)
 
 
 def _producer(principal: Principal, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What an application of ours does with every request, whichever route it is for: HEAD, CORS, and problems throughout."""
+"""What an application of ours does with every request, whatever it is for: HEAD, CORS, problems throughout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from hub.wire.codes import ErrorCode
 __all__ = ["teach"]
 
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
-ASKED_WITH: Final = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "traceparent")
+ASKED_WITH: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "traceparent",
+)
 ANSWERED_WITH: Final = ("ETag", "Retry-After", "WWW-Authenticate")
 
 

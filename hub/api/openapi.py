@@ -12,15 +12,17 @@ from hub.api.problems import ProblemBody
 __all__ = ["describe"]
 
 ABOUT: Final = """\
-Plans that agents work on, and everything that is said about them. The protocol's document (docs/PROTOCOL.md, section 11)
-says what may be relied on; its clauses H-… are what these operations do. For watching plans, prefer the socket
-`/ws/streaming`.
+Plans that agents work on, and everything that is said about them. Section 11 of the protocol's document
+(docs/PROTOCOL.md) says what may be relied on. For watching plans, prefer the socket `/ws/streaming`.
 """
 TAGS: Final = [
     {"name": "plans", "description": "Lists, snapshots, starting, signals, answers, tickets."},
     {"name": "events", "description": "Say something about a plan; read what was said, or wait for it."},
     {"name": "streams", "description": "Server-sent events."},
-    {"name": "log", "description": "The log itself, for programs that use this hub as theirs (`PLANCAST_LOG=http://…`)."},
+    {
+        "name": "log",
+        "description": "The log itself, for programs that use this hub as theirs (`PLANCAST_LOG=http://…`).",
+    },
     {"name": "operations", "description": "For operators."},
     {"name": "test", "description": "Sample traffic; exists only where it is enabled."},
 ]

@@ -230,9 +230,9 @@ def _as_written(loc: tuple[int | str, ...], body: Any) -> list[str]:
         last = at == len(loc) - 1
         if isinstance(body, dict) and (part in body or last):
             path.append(str(part))
-            body = cast("dict[Any, Any]", body).get(part)
+            body = cast("dict[object, object]", body).get(part)
         elif isinstance(body, list) and isinstance(part, int):
             path.append(str(part))
-            items = cast("list[Any]", body)
+            items = cast("list[object]", body)
             body = items[part] if part < len(items) else None
     return path or [str(loc[-1])]

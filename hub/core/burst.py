@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from hub.wire.event_stream import EventStream
 from hub.wire.framing import text_frames
 
 __all__ = ["Burst"]
@@ -27,6 +28,11 @@ class Burst:
     def texts(self) -> Sequence[str]:
         """The frames as strings, for servers that want them so."""
         return [frame.decode() for frame in self.frames]
+
+    @cached_property
+    def event_stream(self) -> EventStream:
+        """The frames as messages of an event stream."""
+        return EventStream(self.frames)
 
     @cached_property
     def size(self) -> int:

@@ -276,7 +276,7 @@ class Channel:
             self._tail.mend()  # everybody is pumped when it is done
         elif burst is None:
             self._give_snapshot(subscriber, "trimmed")
-        else:
+        elif not subscriber.client.full:  # if it was filled meanwhile, it asks again when it drains: the page is kept
             self._hand(subscriber, burst)
             self.pump(subscriber)
 
@@ -340,8 +340,12 @@ class Channel:
                 self._give_up(subscriber, error)
 
     def _give_up(self, subscriber: Subscriber, error: BaseException) -> None:
-        log.error("plan %s, a subscriber: %s", self.plan_id, error, exc_info=error)
-        message = str(error) if isinstance(error, PlancastError) else "something in the hub failed; try again"
+        if isinstance(error, PlancastError):
+            log.warning("plan %s: a subscriber can't be served: %s", self.plan_id, error)
+            message = str(error)
+        else:
+            log.error("plan %s: a subscriber can't be served: %s", self.plan_id, error, exc_info=error)
+            message = "something in the hub failed; try again"
         with suppress(Exception):
             self._refuse(subscriber, message)
 

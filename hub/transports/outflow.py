@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -18,13 +18,21 @@ CLOSING_S: Final = 5.0
 
 class Outflow(Response):
     """Sends what `told` yields, and closes it in any case: when it ends, when the client has gone, and when the client
-    takes nothing any more although `ended` says that it is over."""
+    takes nothing any more although `ended` says that it is over. Then `left` is called, even if nothing was ever sent.
+    """
 
-    def __init__(self, told: AsyncGenerator[bytes], headers: Mapping[str, str], ended: asyncio.Event) -> None:
+    def __init__(
+        self,
+        told: AsyncGenerator[bytes],
+        headers: Mapping[str, str],
+        ended: asyncio.Event,
+        left: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._told = told
         self._ended = ended
+        self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         sending = asyncio.ensure_future(self._send(send))
@@ -38,6 +46,7 @@ class Outflow(Response):
                 task.cancel()
             results = await asyncio.gather(sending, *leaving, return_exceptions=True)
             await self._told.aclose()
+            self._left()
         if isinstance(results[0], Exception):
             raise results[0]
 

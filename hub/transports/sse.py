@@ -1,116 +1,223 @@
 """Server-sent events: plans watched where WebSockets don't get through. The same connection, with another line.
 
 The `id:` of an event is the place after it: `epoch:offset` for one plan; for several, the places of all of them in the
-order in which the address names them, by comma. A browser that lost the line sends it back as Last-Event-ID.
+order in which the address names them, by comma; one without a place yet is left empty, and begins as the address says.
+A browser that lost the line sends it back as Last-Event-ID.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from broadcasters.events import PLAN_ENDED
 from hub.core.burst import Burst
-from hub.transports.door import Door, Visitor
+from hub.transports.door import Admission, Door
+from hub.transports.endings import Endings
 from hub.transports.line import Line
+from hub.wire.codes import CloseCode, SubscriptionCode
+from hub.wire.event_stream import data_field, message, place_of, snapshot_is_over
 
-__all__ = ["HEADERS", "BadCursor", "places_of", "stream"]
+__all__ = ["HEADERS", "BadCursor", "Since", "Stream", "places_of"]
 
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Type": "text/event-stream"}
+HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
 KEEP_ALIVE_SECONDS: Final = 15.0
 RETRY_MS: Final = 2000
 
-Since = str | dict[str, Any]
+Since = str | dict[str, Any] | None
 
 
 class BadCursor(ValueError):
     """A cursor that no stream of these plans ever gave."""
 
 
-def places_of(plan_ids: Sequence[str], cursor: str) -> dict[str, Since]:
-    """Where each plan goes on, from a cursor; a plan that had no event yet starts as the stream did."""
+def places_of(plan_ids: Sequence[str], cursor: str, otherwise: Since) -> dict[str, Since]:
+    """Where each plan goes on, from a cursor; one that has no place in it begins as it would without."""
     parts = cursor.split(",")
     if len(parts) != len(plan_ids):
         raise BadCursor(f"a cursor of {len(parts)} places, for {len(plan_ids)} plans")
-    places: dict[str, Since] = {}
-    for plan_id, part in zip(plan_ids, parts, strict=True):
-        epoch, colon, offset = part.partition(":")
-        if not colon or not offset.isascii() or not offset.isdigit() or len(offset) > 16:
-            raise BadCursor(f"{part!r:.60} is not epoch:offset")
-        places[plan_id] = {"epoch": epoch, "offset": int(offset)}
-    return places
+    return {
+        plan_id: _place(part) if part or len(parts) == 1 else otherwise
+        for plan_id, part in zip(plan_ids, parts, strict=True)
+    }
 
 
-async def stream(
-    door: Door, visitor: Visitor, plans: dict[str, Since | None], ended: frozenset[str]
-) -> AsyncGenerator[bytes]:
-    """The stream of these plans, from where each is to start. `ended`: those that are over and have no more to tell.
+def _place(part: str) -> Since:
+    epoch, colon, offset = part.partition(":")
+    plain = len(epoch) <= 64 and (not epoch or (epoch.isascii() and epoch.isalnum()))
+    if not colon or not plain or not offset.isascii() or not offset.isdigit() or len(offset) > 15:
+        raise BadCursor(f"{part!r:.60} is not epoch:offset")
+    return {"epoch": epoch, "offset": int(offset)}
 
-    Raises `Refused` at the first step when the visitor can't come in. Closing the generator ends everything."""
-    admission = door.admit(visitor)
-    if isinstance(admission, Awaitable):
-        admission = await admission
-    line = Line(door.waters)
-    connection = line.connection = door.connect(line, admission, "sse")
-    try:
-        door.begin(connection)
-        for plan_id, since in plans.items():
-            connection.receive(json.dumps({"type": "subscribe_plan", "plan_id": plan_id, "since": since}))
-        async for chunk in _Story(list(plans), ended).told(line):
-            yield chunk
-    finally:
-        door.leave(connection, admission)
+
+class Stream:
+    """One client's stream. `told` begins it; its line ends it."""
+
+    def __init__(self, door: Door, admission: Admission, plans: Mapping[str, Since], endings: Endings) -> None:
+        self.line = Line(door.waters)
+        self._door = door
+        self._admission = admission
+        self._story = _Story(plans)
+        self._endings = endings
+        self._connection = self.line.connection = door.connect(self.line, admission, "sse")
+        self._here = True
+
+    async def told(self) -> AsyncGenerator[bytes]:
+        """Everything the client is to get. Close it in any case."""
+        try:
+            self._door.begin(self._connection)
+            for plan in self._story.plans:
+                asked = {"type": "subscribe_plan", "plan_id": plan.plan_id, "since": plan.since}
+                self._connection.receive(json.dumps(asked))
+            yield b"retry: %d\n\n" % RETRY_MS
+            async for said in self._tell():
+                yield said
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """The client has gone."""
+        if self._here:
+            self._here = False
+            self._door.leave(self._connection, self._admission)
+
+    async def _tell(self) -> AsyncGenerator[bytes]:
+        story = self._story
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    waiting = await self.line.take()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if not waiting:
+                code, reason = self.line.ending or (CloseCode.NORMAL, "")
+                yield message("close", {"code": int(code), "reason": reason})
+                return
+            yield b"".join(map(story.tell, waiting))
+            for plan in story.unsettled():
+                plan.over = await self._endings.over(plan.plan_id, plan.offset)
+            if said := b"".join(story.endings()):
+                yield said
+            if story.finished:
+                return
+
+
+class _Plan:
+    """What the client was told of one plan."""
+
+    def __init__(self, plan_id: str, since: Since) -> None:
+        self.plan_id = plan_id
+        self.since = since
+        self.place = f"{since['epoch']}:{since['offset']}".encode() if isinstance(since, dict) else b""
+        self.offset = -1  # not confirmed yet
+        self.head = 0
+        self.over: bool | None = None
+        """Whether the plan has ended; None: nothing was said of that yet."""
+        self.told_end = False
+        self.gone: int | None = None
+        """Why it is told of no more, if so."""
+
+    @property
+    def at_head(self) -> bool:
+        return self.offset >= self.head
+
+    @property
+    def done(self) -> bool:
+        return self.told_end or self.gone is not None
+
+    def confirmed(self, said: Mapping[str, Any]) -> None:
+        """A confirmation moves no place, but for one who has none and asked for events: what follows starts there."""
+        if self.offset < 0 and said["recovered"] and self.since in (None, "now", "start"):
+            self.place = f"{said['epoch']}:{said['offset']}".encode()
+        self.offset, self.head = said["offset"], said["head"]
+
+    def went_on(self, place: bytes, offset: int, over: bool | None) -> None:
+        self.place, self.offset = place, offset
+        if over is not None:
+            self.over = over
+            self.told_end = self.told_end and over
 
 
 class _Story:
     """What one client was told, so that every event can carry the places of all plans."""
 
-    def __init__(self, plan_ids: Sequence[str], ended: frozenset[str]) -> None:
-        self._places = dict.fromkeys(plan_ids, ":0")
-        self._running = set(plan_ids) - ended
-        self._to_end = list(ended)
+    def __init__(self, plans: Mapping[str, Since]) -> None:
+        self._plans = {plan_id: _Plan(plan_id, since) for plan_id, since in plans.items()}
 
-    async def told(self, line: Line) -> AsyncGenerator[bytes]:
-        yield b"retry: %d\n\n" % RETRY_MS
-        while True:
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                    waiting = await line.take()
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
-            if not waiting:
-                break
-            yield b"".join(self._event(frame) for item in waiting for frame in _frames(item))
-            for plan_id in self._to_end:
-                yield b'event: end\ndata: {"plan_id":"%b"}\n\n' % plan_id.encode()
-            self._to_end.clear()
-            if not self._running:
-                return
-        code, reason = line.ending or (1000, "")
-        yield b"event: close\ndata: %b\n\n" % json.dumps({"code": code, "reason": reason}).encode()
+    @property
+    def plans(self) -> Sequence[_Plan]:
+        return list(self._plans.values())
 
-    def _event(self, frame: bytes) -> bytes:
+    @property
+    def finished(self) -> bool:
+        return all(plan.done for plan in self._plans.values())
+
+    def tell(self, item: Burst | bytes) -> bytes:
+        return self._events(item) if isinstance(item, Burst) else self._frame(item)
+
+    def unsettled(self) -> Iterator[_Plan]:
+        """Plans of which all was told, and not whether they have ended."""
+        return (plan for plan in self._plans.values() if plan.over is None and plan.at_head and plan.offset > 0)
+
+    def endings(self) -> Iterator[bytes]:
+        """What is to be said of plans that are over now, and of those that are told of no more."""
+        for plan in self._plans.values():
+            if plan.over and plan.at_head and not plan.done:
+                plan.told_end = True
+                yield message("end", {"plan_id": plan.plan_id})
+        gone = [plan.gone for plan in self._plans.values() if plan.gone is not None]
+        if gone and self.finished:
+            yield message(
+                "close", {"code": int(_CLOSES.get(gone[0], CloseCode.INTERNAL)), "reason": "nothing more comes"}
+            )
+
+    def _events(self, burst: Burst) -> bytes:
+        stream = burst.event_stream
+        plan = self._plans[stream.plan_id]
+        if len(self._plans) == 1:
+            plan.went_on(stream.place, stream.offset, stream.over)
+            return stream.messages
+        said: list[bytes] = []
+        for place, data in stream.parts:
+            plan.place = place
+            said.append(self._id() + data)
+        plan.went_on(stream.place, stream.offset, stream.over)
+        return b"".join(said)
+
+    def _frame(self, frame: bytes) -> bytes:
+        if frame.startswith(b'{"type":"snapshot"'):
+            plan_id, place, offset = place_of(frame)
+            self._plans[plan_id].went_on(place, offset, snapshot_is_over(frame))
+            return self._id() + data_field(frame)
         said = json.loads(frame)
-        plan_id = said.get("plan_id")
-        if "epoch" in said and plan_id in self._places and said["type"] != "input_accepted":
-            self._places[plan_id] = f"{said['epoch']}:{said['offset']}"
-            if _ends(said) and plan_id in self._running:
-                self._running.discard(plan_id)
-                self._to_end.append(plan_id)
-            return b"id: %b\ndata: %b\n\n" % (",".join(self._places.values()).encode(), frame)
-        return b"data: %b\n\n" % frame
+        plan = self._plans.get(said.get("plan_id"))
+        if plan is None:
+            return data_field(frame)
+        match said["type"]:
+            case "subscription_confirmed":
+                before = plan.place
+                plan.confirmed(said)
+                return (self._id() if plan.place != before else b"") + data_field(frame)
+            case "subscription_ended":
+                plan.gone = said["code"]
+            case "error":
+                plan.gone = 0
+            case _:
+                pass
+        return data_field(frame)
+
+    def _id(self) -> bytes:
+        return b"id: %b\n" % b",".join(plan.place for plan in self._plans.values())
 
 
-def _frames(item: Burst | bytes) -> Sequence[bytes]:
-    return item.frames if isinstance(item, Burst) else (item,)
-
-
-def _ends(said: dict[str, Any]) -> bool:
-    """Is this the plan's end, or a snapshot of a plan that has ended?"""
-    data = said.get("data", {})
-    if said["type"] == "snapshot":
-        return data.get("ended_at") is not None
-    return said["type"] == "plan_update" and "step_id" not in data and data.get("status") in PLAN_ENDED
+_CLOSES: Final[Mapping[int, CloseCode]] = {
+    SubscriptionCode.FORBIDDEN: CloseCode.FORBIDDEN,
+    SubscriptionCode.PLAN_DELETED: CloseCode.NORMAL,
+    SubscriptionCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
+}

@@ -248,3 +248,11 @@ class TestOpeningAndClosing:
         assert stations() == []
         assert blocking.send_agent_message(PLAN, "A", "two").offset == 2
         assert contents(log_url) == ["one", "two"]
+
+    def test_begun_again_it_has_another_name(self, log_url: str) -> None:
+        """By name and count the log knows what it has: under the old name, the new count would say nothing new."""
+        with Broadcaster(log_url, producer="mine") as b:
+            b.send_agent_message(PLAN, "A", "one")
+            b.reset()
+            b.send_agent_message(PLAN, "A", "two")
+        assert contents(log_url) == ["one", "two"]

@@ -55,6 +55,16 @@ class TestBatches:
         await asyncio.gather(*(sender() for _ in range(8)))
         assert [call.entries for call in log.calls] == [8] * 5
 
+    async def test_who_was_answered_just_now_goes_out_with_those_who_waited(
+        self, log: WeatherLog, b: Broadcaster
+    ) -> None:
+        async def sender() -> None:
+            for _ in range(2):
+                await b.send_agent_message(PLAN, "A", "again")
+
+        await asyncio.gather(*(sender() for _ in range(300)))
+        assert [call.entries for call in log.calls] == [256, 256, 88]
+
     async def test_an_append_is_bounded_in_events(self, log: WeatherLog, b: Broadcaster) -> None:
         await asyncio.gather(*saying(b, *(str(n) for n in range(600))))
         assert [call.entries for call in log.calls] == [256, 256, 88]
@@ -299,6 +309,26 @@ class TestRoom:
         assert "was not sent" in str(error)
         for task in tasks[:4]:
             assert not isinstance(await outcome(task), OutboxFull)
+
+    async def test_nobody_overtakes_those_who_wait(self, log: WeatherLog) -> None:
+        async with Broadcaster(log=log, max_bytes=300_000) as b:
+            log.gate.clear()
+            tasks = saying(b, "a" * 200_000, "b" * 200_000, "c")
+            await until(lambda: b.statistics().waiting_senders == 2)
+            log.gate.set()
+            await asyncio.gather(*tasks)
+        assert [said[0] for said in await log.said(PLAN)] == ["a", "b", "c"]
+
+    async def test_what_was_given_up_gives_its_room_back(self, log: WeatherLog, hasty: Broadcaster) -> None:
+        log.gate.clear()
+        tasks = saying(hasty, "sent")
+        await until(lambda: log.calls)
+        tasks += saying(hasty, "queued", "queued too")
+        for task in tasks:
+            assert isinstance(await outcome(task), LogUnavailable)
+        assert hasty.statistics().queued_events == 1  # the log has it, and has not answered yet
+        log.gate.set()
+        await until(lambda: hasty.statistics().queued_bytes == 0)
 
     async def test_a_cancelled_sender_leaves_the_line_and_gives_its_room_back(
         self, log: WeatherLog, b: Broadcaster

@@ -119,6 +119,23 @@ async def test_when_the_agent_is_cancelled_too(log: WeatherLog, b: Broadcaster) 
     assert await whole(log) == "so far"
 
 
+async def test_cancelled_in_a_long_write_it_keeps_what_was_written(log: WeatherLog, b: Broadcaster) -> None:
+    log.gate.clear()
+    text = "".join(f"{n:07} " for n in range(MAX_PART // 2))
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write("begun ")
+    await until(lambda: log.calls)
+    writing = asyncio.create_task(m.write(text))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait([writing])
+    log.gate.set()
+    await m.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
+    assert await whole(log) == "begun " + text
+    assert [part.get("error") for part in await parts(log)] == [None] * 4 + ["cancelled"]
+
+
 async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log: WeatherLog) -> None:
     async with Broadcaster(log=log) as b:
         message = b.message(PLAN, "A")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.log.contract import Appended, Entry, Facts, PlanLog, facts_of
@@ -20,7 +21,7 @@ DEADLINE_S = 20.0
 def entry_of(plan_id: str, text: str, key: str | None = None) -> Entry:
     """An agent's message as a log takes it."""
     event = build(AgentMessage, {"plan_id": plan_id, "agent_name": "Tester", "content": text})
-    return Entry(event.payload(f"id-{text}"[:64]), key)
+    return Entry(event.payload(f"id-{crc32(text.encode()):08x}"), key)
 
 
 def texts_of(payloads: Sequence[bytes]) -> list[str]:

@@ -60,9 +60,8 @@ class Reader:
         self.hints: list[int] = []
         self.reasons: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.lost_patience: set[str] = set()
-        """Plans whose subscription was refused for the moment ("unavailable"), and may be asked for again."""
-        self.tolerates: set[str] = {"unavailable"}
+        self.interrupted: dict[str, Since] = {}
+        """Plans whose subscription the hub refused or ended for the moment, and what to ask for when asking again."""
         self.on_told: Callable[[Told], None] | None = None
         self._receive_buffer = receive_buffer
         self._numbers = itertools.count(1)
@@ -109,13 +108,14 @@ class Reader:
             stand = self.stands[plan_id] = Stand(since)
         request_id = f"s{next(self._numbers)}"
         stand.requests[request_id] = since
-        self.lost_patience.discard(plan_id)
+        self.interrupted.pop(plan_id, None)
         place = {"epoch": since.epoch, "offset": since.offset} if isinstance(since, Position) else since
         self._say("subscribe_plan", plan_id, request_id, {} if since is None else {"since": place})
 
     def resume(self, plan_id: str) -> None:
         """Subscribe at the place where it stands, or to everything if it never heard of the plan."""
-        self.subscribe(plan_id, self.places.get(plan_id, "start"))
+        place = self.places.get(plan_id, "start")
+        self.subscribe(plan_id, self.interrupted.get(plan_id, place))
 
     def unsubscribe(self, plan_id: str) -> None:
         request_id = f"u{next(self._numbers)}"
@@ -201,9 +201,7 @@ class Reader:
             case "unsubscription_confirmed":
                 self._unsubscribed(said)
             case "subscription_ended":
-                if self.stands.pop(said["plan_id"], None) is None:
-                    self._wrong("the end of what was not subscribed")
-                self.errors[str(said["code"])] += 1
+                self._over(said)
             case "going_away":
                 self.hints.append(said["reconnect_after_ms"])
             case "error":
@@ -276,9 +274,18 @@ class Reader:
             del stand.requests[request_id]
             if not stand.requests and not stand.joined:
                 del self.stands[str(plan_id)]
-                self.lost_patience.add(str(plan_id))
-        if said["code"] not in self.tolerates:
+                self.interrupted[str(plan_id)] = stand.since
+        if said["code"] not in ("unavailable", "continuity_lost"):
             self._wrong(f"the error {said['code']}: {said['message']}")
+
+    def _over(self, said: dict[str, Any]) -> None:
+        """`subscription_ended`: by its code, this can be taken up again or not."""
+        plan_id, code = said["plan_id"], said["code"]
+        self.errors[str(code)] += 1
+        if self.stands.pop(plan_id, None) is None:
+            self._wrong("the end of what was not subscribed")
+        if code == 2500:
+            self.interrupted[plan_id] = "snapshot"
 
     def _wrong(self, problem: str) -> None:
         recent = b"\n    ".join(frame[:160] for frame in self._recent).decode(errors="replace")

@@ -19,7 +19,7 @@ __all__ = [
     "TAIL_BEAT_S",
     "AppendAsked",
     "Unreadable",
-    "read_append",
+    "read_appends",
     "read_checkpoint",
     "read_head",
     "read_line",
@@ -46,6 +46,7 @@ class Unreadable(ValueError):
 class AppendAsked:
     """An append as it came over HTTP."""
 
+    plan_id: str
     producer: str
     seq: int
     entries: Sequence[Entry]
@@ -65,27 +66,53 @@ def read_line(line: bytes) -> dict[str, Any]:
 # appends
 
 
-def write_append(producer: str, seq: int, entries: Sequence[Entry]) -> bytes:
-    said: dict[str, Any] = {"producer": producer, "seq": seq, "count": len(entries)}
+def write_append(plan_id: str, producer: str, seq: int, entries: Sequence[Entry]) -> bytes:
+    """One append. Several, one behind the other, make a body."""
+    said: dict[str, Any] = {"plan_id": plan_id, "producer": producer, "seq": seq, "count": len(entries)}
     if any(entry.key is not None for entry in entries):
         said["keys"] = [entry.key for entry in entries]
     return _with_lines(said, [entry.payload for entry in entries])
 
 
-def read_append(body: bytes) -> AppendAsked:
-    """Strict, for it comes from anywhere; of the payloads only their number is known to be right."""
-    said, payloads = _parts(body)
-    producer, seq, keys = said.get("producer"), said.get("seq"), said.get("keys", [None] * len(payloads))
+def read_appends(body: bytes) -> list[AppendAsked]:
+    """Strict, for it comes from anywhere; but what the payloads are is for the caller to see."""
+    lines = body.split(b"\n")
+    if lines.pop() or not lines:
+        raise Unreadable("a body is lines, each with a line feed at its end")
+    asked: list[AppendAsked] = []
+    at = 0
+    while at < len(lines):
+        said = read_line(lines[at])
+        payloads = lines[at + 1 : at + 1 + _whole(said, "count", least=1)]
+        at += 1 + said["count"]
+        if at > len(lines):
+            raise Unreadable("count: so many lines don't follow")
+        asked.append(_append(said, payloads))
+    return asked
+
+
+def _append(said: Mapping[str, Any], payloads: Sequence[bytes]) -> AppendAsked:
+    plan_id, producer, keys = said.get("plan_id"), said.get("producer"), _keys(said.get("keys"), len(payloads))
+    if not isinstance(plan_id, str):
+        raise Unreadable("plan_id: which plan it is for is needed")
     if not isinstance(producer, str) or not 0 < len(producer) <= 128 or not producer.isprintable():
         raise Unreadable("producer: a name of 1 to 128 printable characters is needed")
-    if not _whole(seq, least=1):
-        raise Unreadable("seq: a whole number from 1 on is needed")
-    if not isinstance(keys, list) or len(cast("list[Any]", keys)) != len(payloads):
+    entries = [Entry(*one) for one in zip(payloads, keys, strict=True)]
+    return AppendAsked(plan_id, producer, _whole(said, "seq", least=1), entries)
+
+
+def _keys(said: Any, count: int) -> Sequence[str | None]:
+    if said is None:
+        return [None] * count
+    if not isinstance(said, list) or len(keys := cast("list[object]", said)) != count:
         raise Unreadable("keys: one for each event is needed, or none at all")
-    for key in cast("list[Any]", keys):
-        if key is not None and not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
-            raise Unreadable("keys: each is null or has 1 to 256 printable characters")
-    return AppendAsked(producer, seq, [Entry(*one) for one in zip(payloads, cast("list[Any]", keys), strict=True)])
+    return [_key(key) for key in keys]
+
+
+def _key(said: object) -> str | None:
+    if said is None or (isinstance(said, str) and 0 < len(said) <= 256 and said.isprintable()):
+        return said
+    raise Unreadable("keys: each is null or has 1 to 256 printable characters")
 
 
 # pages and heads
@@ -112,9 +139,7 @@ def write_page(page: Page) -> bytes:
 
 def read_page(body: bytes) -> Page:
     said, payloads = _parts(body)
-    if not _whole(said.get("first"), least=1):
-        raise Unreadable("not a page of a log")
-    return Page(read_head(said), said["first"], payloads)
+    return Page(read_head(said), _whole(said, "first", least=1), payloads)
 
 
 # checkpoints
@@ -128,12 +153,13 @@ def write_checkpoint(checkpoint: Checkpoint, window: int = 0) -> bytes:
 def read_checkpoint(body: bytes) -> tuple[Checkpoint, int]:
     """A checkpoint, and the window it is to be kept with."""
     said, payloads = _parts(body)
-    epoch, offset, window = said.get("epoch"), said.get("offset"), said.get("window", 0)
+    epoch = said.get("epoch")
     if not isinstance(epoch, str) or len(epoch) > 64 or not epoch.isalnum() or not epoch.isascii():
         raise Unreadable("epoch: that of the checkpoint's place is needed")
-    if not _whole(offset, least=1) or not _whole(window, least=0) or len(payloads) != 1:
-        raise Unreadable("an offset from 1 on, a window from 0 on, and one line with the snapshot are needed")
-    return Checkpoint(Position(epoch, offset), payloads[0]), window
+    if len(payloads) != 1:
+        raise Unreadable("count: one line is needed, with the snapshot")
+    place = Position(epoch, _whole(said, "offset", least=1))
+    return Checkpoint(place, payloads[0]), _whole(said, "window", least=0)
 
 
 # tails
@@ -166,5 +192,8 @@ def _parts(body: bytes) -> tuple[dict[str, Any], list[bytes]]:
     return said, payloads
 
 
-def _whole(value: object, *, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**53
+def _whole(said: Mapping[str, Any], name: str, *, least: int) -> int:
+    value = said.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**53:
+        raise Unreadable(f"{name}: a whole number from {least} on is needed")
+    return value

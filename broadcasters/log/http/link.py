@@ -16,7 +16,10 @@ from broadcasters.log.http.url import HubUrl
 
 __all__ = ["ANSWER_S", "Link", "Refused"]
 
-CONNECTIONS: Final = 16
+AT_ONCE: Final = 8
+"""Requests under way. The others wait here in line, which costs less than a crowd before the pool."""
+CONNECTIONS: Final = AT_ONCE + 4
+"""Tails have theirs."""
 KEEP_ALIVE_S: Final = 3.0
 """Less than servers keep an idle connection, so that they don't close it just when it is used."""
 CONNECT_S: Final = 5.0
@@ -43,6 +46,7 @@ class Link:
         self._url = url
         self._token: str | None = None
         self._client: httpx.AsyncClient | None = None
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
     def address(self) -> str:
@@ -76,7 +80,7 @@ class Link:
         headers = {"Content-Type": MEDIA_TYPE} if lines is not None else {}
         request = {"params": params, "content": lines, "json": json, "headers": headers}
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(DEADLINE_S), self._turns:
                 response = await self._send(method, path, request)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
             raise self._unreachable(error, about) from error
@@ -121,6 +125,10 @@ class Link:
         """Whether there is another token by now."""
         before, self._token = self._token, self._url.token()
         return self._token != before
+
+    def check_open(self) -> None:
+        """`LogUnavailable` when it isn't."""
+        self._open_client()
 
     def _open_client(self) -> httpx.AsyncClient:
         if self._client is None:

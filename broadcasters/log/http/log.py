@@ -30,12 +30,12 @@ from broadcasters.log.contract import (
     Watch,
     Watcher,
 )
+from broadcasters.log.http.courier import Courier
 from broadcasters.log.http.lines import (
     Unreadable,
     read_checkpoint,
     read_head,
     read_page,
-    write_append,
     write_checkpoint,
 )
 from broadcasters.log.http.link import Link, Refused
@@ -56,6 +56,7 @@ class HttpLog(PlanLog):
 
     def __init__(self, url: str) -> None:
         self._link = Link(HubUrl.parse(url))
+        self._courier = Courier(self._link)
         self._tail = Tail(self._link, self._page)
         self._durability: Durability = "memory"
 
@@ -75,20 +76,16 @@ class HttpLog(PlanLog):
 
     async def close(self) -> None:
         await self._tail.close()
+        await self._courier.close()
         await self._link.close()
 
     async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:  # noqa: ARG002 - the hub finds them in the events
-        path = _path(plan_id, "/log")
+        check_plan_id(plan_id)
         if not 0 < len(entries) <= MAX_APPEND_EVENTS:
             raise ValueError(f"an append has 1 to {MAX_APPEND_EVENTS} entries, not {len(entries)}")
         if any(b"\n" in entry.payload for entry in entries):
             raise InvalidEvent("event", "a payload is one line")
-        body = write_append(producer, seq, entries)
-        answer = await self._ask_json("POST", path, f"an append to {plan_id}", lines=body)
-        try:
-            return Appended(str(answer["epoch"]), [int(one) for one in answer["offsets"]], answer["checkpoint_due"])
-        except (LookupError, TypeError, ValueError) as error:
-            raise self._strange("an append", error) from None
+        return await self._courier.bring(plan_id, producer, seq, entries)
 
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
         params = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 from broadcasters.errors import InvalidEvent, LogFull, LogMisconfigured, LogUnavailable, PlancastError
@@ -16,9 +17,9 @@ LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 class Refusal:
     """An answer that is no success: its status, and the problem it tells of, if it does."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes | Mapping[str, Any]) -> None:
         self.status = status
-        self._problem = _problem(body)
+        self._problem = _problem(body) if isinstance(body, bytes) else body
         self.code = self._text("code")
         """The hub's word for it; empty when it was not a hub of ours that answered."""
         self.plan_id = self._text("plan_id")

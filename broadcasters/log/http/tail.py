@@ -29,6 +29,7 @@ MOST_PLANS: Final = 1_000
 """As many as a hub tells of on one line."""
 CATCH_UP: Final = 500
 """More events than this between two lines are not read here; watchers are told to compare heads."""
+LONGEST_PAUSE_S: Final = 2.0
 CALM_S: Final = 10.0
 """After a line that stood for so long, pauses begin short again."""
 
@@ -46,6 +47,7 @@ class Tail:
         self._keeping: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._line: TailLine | None = None
+        self._placed: set[WatchedPlan] = set()  # on that line
 
     def open(self) -> None:
         """A line is opened when the first plan is watched."""
@@ -88,30 +90,30 @@ class Tail:
     # ---- keeping a line
 
     async def _keep(self) -> None:
-        tries, began = pauses(), 0.0
+        tries, began = pauses(LONGEST_PAUSE_S), 0.0
         loop = asyncio.get_running_loop()
         while True:
             await self._changed.wait()
             self._changed.clear()
-            wanted = [plan.plan_id for plan in self._plans.values() if not plan.refused]
+            wanted = [plan for plan in self._plans.values() if not plan.refused]
             if not wanted:
                 await self._leave_line()
             elif not self._serves(wanted):
                 if self._line is None and loop.time() - began > CALM_S:
-                    tries = pauses()
+                    tries = pauses(LONGEST_PAUSE_S)
                 began = loop.time()
                 if not await self._renew(wanted):
                     await asyncio.sleep(next(tries))
                     self._changed.set()
 
-    def _serves(self, wanted: list[str]) -> bool:
+    def _serves(self, wanted: list[WatchedPlan]) -> bool:
         """The line tells of all of them, and not mostly of others."""
         line = self._line
-        return line is not None and line.heads.keys() >= set(wanted) and len(line.heads) <= 2 * len(wanted) + 8
+        return line is not None and self._placed.issuperset(wanted) and len(line.heads) <= 2 * len(wanted) + 8
 
-    async def _renew(self, wanted: list[str]) -> bool:
+    async def _renew(self, wanted: list[WatchedPlan]) -> bool:
         try:
-            fresh = await TailLine.open(self._link, wanted)
+            fresh = await TailLine.open(self._link, [plan.plan_id for plan in wanted])
         except Refused as refused:
             self._refused(refused)
             return False
@@ -119,11 +121,12 @@ class Tail:
             self._failed(error)
             return False
         await self._leave_line()
-        self._line = fresh
+        self._line, self._placed = fresh, set()
         try:
-            for plan_id, head in fresh.heads.items():
-                if (plan := self._plans.get(plan_id)) is not None:
-                    await self._place(plan, head)
+            for plan in wanted:
+                if self._plans.get(plan.plan_id) is plan:  # it may have been left meanwhile
+                    await self._place(plan, fresh.heads[plan.plan_id])
+                    self._placed.add(plan)
         except (LogError, Refused) as error:
             _logger.warning("the tail of %s can't go on: %s", self._link.address, error)
             await self._leave_line()

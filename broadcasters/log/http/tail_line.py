@@ -55,7 +55,7 @@ class TailLine:
                     asked = link.stream("/api/tail", {"plans": list(plan_ids)}, "a tail", SILENCE_S)
                     response = await stack.enter_async_context(asked)
                     lines = _Lines(response.aiter_raw())
-                    heads = _standing(await lines.next())
+                    heads = _standing(await lines.next(), plan_ids)
             except TimeoutError:
                 raise LogUnavailable(f"the hub at {link.address} is slow to open a tail") from None
             except Unreadable as error:
@@ -99,8 +99,9 @@ class _Lines:
         return self._lines.popleft()
 
 
-def _standing(line: bytes) -> Mapping[str, Head]:
+def _standing(line: bytes, plan_ids: Collection[str]) -> Mapping[str, Head]:
     heads: Any = read_line(line).get("standing")
-    if not isinstance(heads, dict):
-        raise Unreadable("its first line doesn't say that it stands")
-    return {str(plan_id): read_head(head) for plan_id, head in heads.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    try:
+        return {plan_id: read_head(heads[plan_id]) for plan_id in plan_ids}
+    except (LookupError, TypeError):
+        raise Unreadable("its first line doesn't say that all of them stand") from None

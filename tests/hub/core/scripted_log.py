@@ -64,6 +64,7 @@ class Story:
         """What was true in each epoch there ever was, from the first offset on."""
         self.lineages: dict[str, Lineage] = {"": Lineage()}
         self._replaced = False  # the server was: the next append begins an epoch
+        self._heads: list[Head] = []  # at each trim, and as each epoch began
         self._folds: dict[tuple[str, int], Snapshot] = {}
 
     @property
@@ -79,6 +80,7 @@ class Story:
             self.lineages[self.lineage.epoch] = self.lineage
             self.told[self.lineage.epoch] = list(self.payloads)
             self._replaced = False
+            self._heads.append(self.head)
         first = len(self.payloads) + 1
         self.payloads += payloads
         self.told[self.lineage.epoch] += payloads
@@ -106,6 +108,11 @@ class Story:
         """A checkpoint is kept at the head, and no more than `window` events before it."""
         self.checkpoint = Checkpoint(self.head.position, encode(self.folded(self.head.position)))
         self.floor = max(self.floor, len(self.payloads) - window)
+        self._heads.append(self.head)
+
+    def was_trimmed(self, place: Position) -> bool:
+        """Whether there was a time, perhaps in another life, when that could be said of the place."""
+        return any(head.lineage.continuity(place, head.offset, head.floor) == "trimmed" for head in self._heads)
 
     def read(self, after: int, limit: int, max_bytes: int) -> Page:
         start = max(after, self.floor)

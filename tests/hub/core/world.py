@@ -60,7 +60,7 @@ class World:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         done = self.loop.run_until_complete(work)
-        self._check()
+        self.check()
         return done
 
     # -- the plan ------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ class World:
         verdict = story.lineage.continuity(witness.place, len(story.payloads), 0)
         assert verdict == "ok", (verdict, witness.place, story.lineage, witness.told)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         for error in self._errors:
             if isinstance(error, BaseException):
                 raise error

@@ -1,0 +1,73 @@
+"""A hub with its page, and two agents at work on a plan: what `make run` starts.
+
+    python examples/live_page.py [--port 8000] [--speed 1] [--once]
+
+Open the address it prints, in as many tabs as you like; reload them, close them: nothing is lost. Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from broadcasters.log import default_url
+
+if __package__ in (None, ""):  # run as a file: its neighbours are found as in `python -m examples.live_page`
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+from examples.first_plan import work
+
+PATIENCE = 30.0
+
+
+def until_ready(hub: subprocess.Popen[bytes], address: str) -> bool:
+    """Wait for the hub; False when it ended instead (it said why)."""
+    deadline = time.monotonic() + PATIENCE
+    while hub.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=5):
+                return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="A hub, its page, and a plan at work on it.")
+    parser.add_argument("--port", type=int, default=8000, help="where the page is served")
+    parser.add_argument("--speed", type=float, default=1.0, help="1 is human pace, 0 is at once")
+    parser.add_argument("--once", action="store_true", help="end when the plan has ended")
+    args = parser.parse_args(argv)
+
+    address, plan_id = f"http://127.0.0.1:{args.port}", f"first-plan-{time.time():.0f}"
+    command = [sys.executable, "-m", "hub", "serve", "--port", str(args.port), "--logs-level", "warning"]
+    hub = subprocess.Popen(command)
+    try:
+        if not until_ready(hub, address):
+            return hub.wait() or 1
+        print(f"\nWatch two agents at work:  {address}/plan/{plan_id}\n(Ctrl-C ends it)\n", flush=True)
+        if os.environ.get("DISPLAY") or sys.platform == "darwin":
+            webbrowser.open(f"{address}/plan/{plan_id}")
+        asyncio.run(work(default_url(), plan_id, args.speed))
+        print("The plan has ended; it is kept, and its page stays.", flush=True)
+        if not args.once:
+            hub.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if hub.poll() is None:
+            hub.send_signal(signal.SIGTERM)
+        hub.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

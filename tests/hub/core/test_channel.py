@@ -1,0 +1,636 @@
+"""A channel and its subscribers: placing, handing out, lagging, coming back; and every way in which that went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broadcasters.log.contract import Checkpoint, Head
+from broadcasters.position import Position
+from hub.core.burst import Burst
+from hub.core.channel import Channel
+from hub.core.counts import HubCounts
+from hub.core.policy import Policy
+from hub.core.subscriber import Since, Standing
+from tests.hub.core.scripted_log import ScriptedLog, part, step
+from tests.hub.core.virtual_time import in_virtual_time, turns
+from tests.hub.core.witness import Witness
+
+SMALL = Policy(ring_bytes=10_000, ring_events=4, burst_bytes=1_000, merge_after=6, snapshot_after=12)
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A witness that raises inside the channel does not go unheard."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+
+
+async def opened(log: ScriptedLog, said: int = 0, policy: Policy = SMALL) -> Channel:
+    """A channel that stands at the head of a plan in which so much was said."""
+    if said:
+        log.story().append([part(number) for number in range(1, said + 1)])
+    channel = Channel("p", log, policy, HubCounts(), lambda: None)
+    await turns()
+    assert channel.open
+    log.asked.clear()
+    return channel
+
+
+async def joined(channel: Channel, log: ScriptedLog, since: Since | None = None, room: int = 1_000) -> Witness:
+    witness = Witness(log.story(), since, room)
+    witness.join(channel)
+    await turns()
+    return witness
+
+
+def standing(witness: Witness) -> tuple[Standing, int]:
+    assert witness.place is not None
+    return witness.subscriber.standing, witness.place.offset
+
+
+# --- placing
+
+
+@in_virtual_time
+async def test_each_kind_of_since_has_its_place() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    now, told_now, start = [await joined(channel, log, since) for since in (None, "now", "start")]
+    after = await joined(channel, log, Position("e1", 2))
+    snapshot = await joined(channel, log, "snapshot")
+    assert now.told == told_now.told == [("placed", Position("e1", 3), 3, None)]
+    assert start.told[0] == ("placed", Position("e1", 0), 3, None)
+    assert start.frames == [(1, 1), (2, 2), (3, 3)]
+    assert after.told[0] == ("placed", Position("e1", 2), 3, None)
+    assert after.frames == [(3, 3)]
+    assert snapshot.told == [("placed", Position("e1", 3), 3, None), ("snapshot", Position("e1", 3))]
+    for witness in (now, told_now, start, after, snapshot):
+        assert standing(witness) == (Standing.LIVE, 3)
+    await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (Position("e1", 3), None),
+        (Position("e1", 5), "forked"),
+        (Position("e2", 6), "ahead"),
+        (Position("foreign", 1), "epoch"),
+        (Position("e1", 1), "trimmed"),
+        (Position("", 0), "trimmed"),
+    ],
+)
+def test_a_place_that_can_not_be_gone_on_from_is_told_and_gets_a_snapshot(place: Position, reason: str | None) -> None:
+    @in_virtual_time
+    async def story() -> None:
+        log = ScriptedLog()
+        log.story().append([part(number) for number in range(1, 6)])
+        log.story().trim(window=3)
+        log.story().checkpoint = None
+        log.story().floor = 2
+        log.story().fork(4)
+        log.story().append([part(50)])
+        log.story().trim(window=3)
+        channel = await opened(log)
+        witness = await joined(channel, log, place)
+        assert witness.told[0] == ("placed", Position("e2", place.offset if reason is None else 5), 5, reason)
+        assert ("snapshot", Position("e2", 5)) in witness.told or reason is None
+        assert standing(witness) == (Standing.LIVE, 5)
+        await channel.close()
+
+    story()
+
+
+@in_virtual_time
+async def test_who_joins_before_the_channel_stands_is_placed_when_it_does() -> None:
+    log = ScriptedLog()
+    log.slowness = 5
+    channel = Channel("p", log, SMALL, HubCounts(), lambda: None)
+    witness = Witness(log.story(), "start")
+    witness.join(channel)
+    log.tell(part(1))
+    assert witness.told == []
+    await turns(60)
+    assert standing(witness) == (Standing.LIVE, 1)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_place_that_the_channel_has_not_heard_of_yet_is_good() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    live = await joined(channel, log)
+    log.say(part(4), part(5))
+    log.drop_all()
+    witness = await joined(channel, log, Position("e1", 5))
+    assert witness.told == [("placed", Position("e1", 5), 5, None)]
+    assert standing(live) == standing(witness) == (Standing.LIVE, 5)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_place_in_a_life_that_the_channel_has_not_heard_of_is_not_served_from_the_old_one() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=10)
+    live = await joined(channel, log)
+    log.story().fork(7)
+    log.say(part(80), part(90))
+    log.drop_all()
+    witness = await joined(channel, log, Position("e2", 8))
+    assert witness.told == [("placed", Position("e2", 8), 9, None), ("events", 9, 9)]
+    assert live.told[-2:] == [("placed", Position("e2", 9), 9, "forked"), ("snapshot", Position("e2", 9))]
+    await channel.close()
+
+
+# --- handing out
+
+
+@in_virtual_time
+async def test_all_live_subscribers_get_the_same_bytes_once_a_turn() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    got: list[Burst] = []
+    witnesses = [await joined(channel, log) for _ in range(3)]
+    for witness in witnesses:
+        channel._live[witness.subscriber] = got.append
+    log.tell(part(1))
+    await turns()
+    got.clear()
+    log.tell(part(2), part(3))
+    log.tell(part(4))
+    assert got == []
+    await turns()
+    assert [(burst.first, burst.last) for burst in got] == [(2, 4)] * 3
+    assert len({id(burst.websocket) for burst in got}) == 1
+    assert channel._counts.deliveries == 3 * 4
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_client_that_fills_up_stays_where_it_is_and_goes_on_from_there() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    slow, quick = await joined(channel, log, room=1), await joined(channel, log)
+    for number in range(1, 4):
+        log.tell(part(number))
+        await turns()
+    assert standing(slow) == (Standing.BEHIND, 1)
+    assert standing(quick) == (Standing.LIVE, 3)
+    log.asked.clear()
+    slow.drain()
+    assert standing(slow) == (Standing.LIVE, 3)
+    assert log.asked == [], "the ring has it all"
+    await channel.close()
+
+
+@in_virtual_time
+async def test_what_fell_out_of_the_ring_is_read_once_for_all_who_lag_together() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    slow = [await joined(channel, log, "now", room=1) for _ in range(5)]
+    for number in range(1, 8):
+        log.tell(step(number))
+        await turns()
+    log.asked.clear()
+    for witness in slow:
+        witness.drain()
+    await turns(60)
+    for witness in slow:
+        assert standing(witness) == (Standing.LIVE, 7)
+        assert witness.frames == [(number, number) for number in range(1, 8)]
+    reads = log.asked
+    assert len(reads) == len(set(reads)), "each page once"
+    await channel.close()
+
+
+@in_virtual_time
+async def test_far_behind_text_is_merged_and_further_there_is_a_snapshot() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=10)
+    far = await joined(channel, log, Position("e1", 1))
+    further = await joined(channel, log, Position("e1", 0))
+    log.say(*[part(number) for number in range(11, 20)])
+    log.tell_all()
+    furthest = await joined(channel, log, "start")
+    assert far.frames[0] == (2, 10)
+    assert further.frames[0][0] == 1
+    assert ("snapshot", Position("e1", 19)) in furthest.told
+    assert furthest.told[0] == ("placed", Position("e1", 0), 19, None)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_front_end_that_knows_no_positions_gets_every_single_event_however_far_behind() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    witness = await joined(channel, log, None, room=1)
+    for number in range(1, 31):
+        log.tell(part(number))
+        await turns()
+    assert standing(witness) == (Standing.BEHIND, 1)
+    witness.drain()
+    await turns(200)
+    assert witness.frames == [(number, number) for number in range(1, 31)]
+    assert [told[0] for told in witness.told].count("snapshot") == 0
+    await channel.close()
+
+
+@in_virtual_time
+async def test_trimmed_while_it_lagged_it_is_told_and_gets_a_snapshot() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    witness = await joined(channel, log, "now", room=1)
+    for number in range(1, 10):
+        log.tell(part(number))
+        await turns()
+    log.story().trim(window=2)
+    witness.drain()
+    await turns(60)
+    assert witness.told[-2:] == [("placed", Position("e1", 9), 9, "trimmed"), ("snapshot", Position("e1", 9))]
+    assert standing(witness) == (Standing.LIVE, 9)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_what_is_read_for_a_client_that_fills_up_meanwhile_waits() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=10)
+    witness = Witness(log.story(), Position("e1", 2))
+    witness.join(channel)
+    witness.fill()
+    await turns()
+    assert witness.frames == [], "nothing for a client that is full"
+    log.asked.clear()
+    witness.drain()
+    await turns()
+    assert standing(witness) == (Standing.LIVE, 10)
+    assert log.count("read", "p", 2) == 0, "it was kept"
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_full_client_gets_its_snapshot_when_it_drains() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    before, meanwhile = Witness(log.story(), "snapshot"), Witness(log.story(), "snapshot")
+    before.full = True
+    before.join(channel)
+    meanwhile.join(channel)
+    meanwhile.fill()
+    await asyncio.sleep(60)
+    channel.lose_patience()
+    assert before.told == meanwhile.told == [], "a snapshot is large: it waits, and that is not the log's fault"
+    before.drain()
+    meanwhile.drain()
+    await turns()
+    assert standing(before) == standing(meanwhile) == (Standing.LIVE, 3)
+    await channel.close()
+
+
+# --- leaving
+
+
+@in_virtual_time
+async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=20)
+    log.hanging = True
+    sinces: list[Since | None] = [None, "start", "snapshot", Position("e1", 3), Position("e1", 30), Position("x", 1)]
+    witnesses = [await joined(channel, log, since) for since in sinces]
+    log.say(part(21))
+    log.tell_all()
+    for witness in witnesses:
+        witness.leave()
+    told = [list(witness.told) for witness in witnesses]
+    log.release()
+    log.hanging = False
+    await turns(60)
+    assert [witness.told for witness in witnesses] == told
+    assert channel.subscribers == set()
+    assert channel._tasks == set()
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_leaves_when_placed_gets_no_snapshot() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = Witness(log.story(), "snapshot")
+    witness.on_placed = witness.leave
+    witness.join(channel)
+    await turns()
+    assert [told[0] for told in witness.told] == ["placed"]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=5)
+    witness = await joined(channel, log)
+    assert channel.place_of(witness.subscriber) == Position("e1", 5)
+    log.hanging = True
+    log.story().fork(3)
+    log.say(part(40), part(50))
+    log.tell_all()
+    await turns()
+    log.release(1)
+    await turns()
+    assert channel.place_of(witness.subscriber) is None, "never a place of the old story in the new epoch"
+    witness.fill()
+    log.hanging = False
+    log.release()
+    await turns()
+    assert channel.place_of(witness.subscriber) is None
+    witness.drain()
+    await turns()
+    assert channel.place_of(witness.subscriber) == Position("e2", 5)
+    await channel.close()
+
+
+# --- the story breaks
+
+
+@in_virtual_time
+async def test_after_a_fork_who_saw_too_much_is_told_and_who_saw_less_goes_on() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    less, more = await joined(channel, log, "now", room=1), await joined(channel, log)
+    for number in range(1, 6):
+        log.tell(step(number))
+        await turns()
+    log.story().fork(3)
+    log.tell(step(40))
+    await turns()
+    less.drain()
+    await turns()
+    assert less.frames == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert [told[0] for told in less.told].count("placed") == 1
+    assert more.told[-2:] == [("placed", Position("e2", 4), 4, "forked"), ("snapshot", Position("e2", 4))]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_page_of_a_life_that_the_channel_has_not_heard_of_is_not_handed_out_as_the_old_one() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    witness = await joined(channel, log, "now", room=1)
+    for number in range(1, 11):
+        log.tell(step(number))
+        await turns()
+    log.story().fork(7)
+    log.say(step(80), step(90))
+    log.drop_all()
+    witness.drain()
+    await turns(60)
+    assert standing(witness) == (Standing.LIVE, 9)
+    assert witness.place == Position("e2", 9)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_snapshot_of_a_life_that_the_channel_has_not_heard_of_is_not_followed_by_the_old_one() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=10)
+    log.story().fork(7)
+    log.say(part(80))
+    log.drop_all()
+    witness = await joined(channel, log, "snapshot")
+    await turns(60)
+    assert witness.told == [("placed", Position("e2", 8), 8, None), ("snapshot", Position("e2", 8))]
+    log.tell(part(90))
+    await turns()
+    assert standing(witness) == (Standing.LIVE, 9)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_an_empty_page_where_events_should_be_ends_in_a_word_not_in_a_circle() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    witness = await joined(channel, log, "now", room=1)
+    for number in range(1, 11):
+        log.tell(step(number))
+        await turns()
+    log.story().fork(1)
+    log.asked.clear()
+    witness.drain()
+    await turns(100)
+    assert log.count("read") <= 3
+    assert standing(witness) == (Standing.LIVE, 1)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_read_under_way_as_the_story_breaks_leaves_nobody_behind_for_ever() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    reading, other = await joined(channel, log, "now", room=1), await joined(channel, log)
+    for number in range(1, 11):
+        log.tell(step(number))
+        await turns()
+    log.hanging = True
+    reading.drain()
+    await turns()
+    log.hanging = False
+    log.story().fork(8)
+    log.tell(step(90))
+    await turns(60)
+    assert standing(other) == (Standing.LIVE, 9)
+    log.release()
+    log.tell(step(100))
+    await turns()
+    assert standing(reading) == (Standing.LIVE, 10)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_new_epoch_of_the_same_story_disturbs_nobody_and_no_frame_goes_back_to_the_old_one() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    live, slow = await joined(channel, log), await joined(channel, log, room=1)
+    for number in range(1, 4):
+        log.tell(part(number))
+        await turns()
+    log.story().restart()
+    log.tell(part(4))
+    await turns()
+    later = await joined(channel, log, Position("e1", 1))
+    slow.drain()
+    await turns()
+    for witness in (live, slow, later):
+        assert standing(witness) == (Standing.LIVE, 4)
+        assert [told[0] for told in witness.told].count("placed") == 1
+    assert later.told[0] == ("placed", Position("e2", 1), 4, None)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_plan_that_is_deleted_ends_for_everybody_and_may_begin_again() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = await joined(channel, log)
+    again = Witness(log.story(), "start")
+    witness.on_gone = lambda: again.join(channel) and None
+    log.forget()
+    log.tell_all()
+    assert witness.told[-1] == ("ended", 2404)
+    assert again.told == [("placed", Position("", 0), 0, None)]
+    log.tell(part(1))
+    await turns()
+    assert again.place == Position("e2", 1)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_plan_that_vanished_without_a_word_is_noticed_on_the_slow_beat() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = await joined(channel, log)
+    log.story().vanish()
+    channel.compare(log.story().head, known=3)
+    await turns()
+    assert witness.told[-2:] == [("placed", Position("", 0), 0, "epoch"), ("snapshot", Position("", 0))]
+    await channel.close()
+
+
+# --- what fails
+
+
+@in_virtual_time
+async def test_who_waits_too_long_for_the_log_is_refused_and_others_are_not() -> None:
+    log = ScriptedLog()
+    log.down = True
+    channel = Channel("p", log, SMALL, HubCounts(), lambda: None)
+    early = Witness(log.story(), "start")
+    early.join(channel)
+    await asyncio.sleep(4)
+    late = Witness(log.story(), "start")
+    late.join(channel)
+    channel.lose_patience()
+    assert early.here
+    await asyncio.sleep(2)
+    channel.lose_patience()
+    assert (early.told, late.told) == ([("refused",)], [])
+    log.down = False
+    await asyncio.sleep(3)
+    assert late.told == [("placed", Position("", 0), 0, None)]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_live_subscriber_whose_story_breaks_while_the_log_is_away_is_told_so() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = await joined(channel, log)
+    log.story().vanish()
+    log.hanging = True
+    channel.compare(Head(), known=3)
+    await turns()
+    log.release(1)
+    await turns()
+    await asyncio.sleep(6)
+    channel.lose_patience()
+    assert witness.told[-1] == ("refused",)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_snapshot_that_can_not_be_read_is_a_refusal_that_says_why() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    log.story().floor = 2
+    log.story().checkpoint = Checkpoint(Position("e1", 2), b'{"version":99}')
+    said: list[str] = []
+    witness = Witness(log.story(), "snapshot")
+    witness.refused = lambda plan_id, message, retry: said.append(message)  # type: ignore[method-assign]
+    witness.join(channel)
+    await turns(100)
+    assert len(said) == 1
+    assert "update this program" in said[0]
+    assert channel.subscribers == set()
+    await channel.close()
+
+
+@in_virtual_time
+async def test_a_client_that_breaks_its_promise_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    def raises(_: Any) -> None:
+        raise RuntimeError("the handler is closed")
+
+    log = ScriptedLog()
+    channel = await opened(log)
+    before, broken, after = [Witness(log.story(), "now") for _ in range(3)]
+    broken.deliver = raises  # type: ignore[method-assign]
+    for witness in (before, broken, after):
+        witness.join(channel)
+    log.tell(part(1))
+    await turns()
+    assert before.frames == after.frames == [(1, 1)]
+    assert broken.told[-1] == ("refused",)
+    assert "the handler is closed" in caplog.text
+    waiting, breaking = Witness(log.story(), "start"), Witness(log.story(), "start")
+    breaking.deliver = raises  # type: ignore[method-assign]
+    breaking.full = waiting.full = True
+    breaking.join(channel)
+    waiting.join(channel)
+    breaking.full = waiting.full = False
+    channel.caught_up()
+    assert standing(waiting) == (Standing.LIVE, 1)
+    caplog.clear()
+    await channel.close()
+
+
+@in_virtual_time
+async def test_an_event_that_makes_no_sense_stops_nobody() -> None:
+    log = ScriptedLog()
+    log.story().append([b'{"type":"agent_message","id":"x","append":true}', *[part(n) for n in range(2, 11)]])
+    channel = await opened(log)
+    got: list[Any] = []
+    witness = Witness(log.story(), "start")
+    witness.deliver = lambda burst: got.extend(json.loads(frame) for frame in burst.frames)  # type: ignore[method-assign]
+    witness.join(channel)
+    await turns()
+    assert [(frame.get("first"), frame["offset"]) for frame in got] == [(None, 1), (2, 10)]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_closed_it_has_no_task_no_watch_and_begins_nothing_new() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=20)
+    log.hanging = True
+    behind, joining = await joined(channel, log, Position("e1", 3)), await joined(channel, log, "snapshot")
+    await channel.close()
+    behind.drain()
+    channel.start(joining.subscriber)
+    assert log.watches == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_virtual_time
+async def test_started_twice_it_is_placed_once() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = Witness(log.story(), "start")
+    witness.join(channel)
+    channel.start(witness.subscriber)
+    snapshot = Witness(log.story(), "snapshot")
+    snapshot.join(channel)
+    channel.start(snapshot.subscriber)
+    await turns()
+    assert [told[0] for told in witness.told] == ["placed", "events", "events", "events"]
+    assert [told[0] for told in snapshot.told] == ["placed", "snapshot"]
+    await channel.close()
+
+
+def test_the_policy_of_the_house_lets_a_snapshot_be_reached_by_the_ring() -> None:
+    policy = Policy()
+    assert policy.merge_after < policy.ring_events < policy.snapshot_after
+    assert replace(policy, ring_events=1) != policy

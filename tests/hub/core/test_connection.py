@@ -1,0 +1,398 @@
+"""One client: what its session asks is carried out, in order; what is done for it has an owner; slowness has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from broadcasters.errors import LogUnavailable
+from broadcasters.position import Position
+from hub.core.burst import Burst
+from hub.core.connection import Connection, RequestRefused, TokenRefused
+from hub.core.counts import HubCounts
+from hub.core.effects import Answer, Signal
+from hub.core.policy import Policy
+from hub.core.principal import Principal
+from hub.core.registry import Pace, Registry
+from hub.core.session import Session
+from hub.core.session_states import Phase
+from hub.core.subscriber import Standing
+from hub.limits import SessionLimits
+from hub.wire.codes import CloseCode, ErrorCode
+from tests.hub.core.scripted_log import ScriptedLog, part, step
+from tests.hub.core.session_kit import frame, person
+from tests.hub.core.virtual_time import in_virtual_time, turns
+
+NOW = 1_000_000.0
+SLOW = 30.0
+
+
+class Line:
+    """An outlet that remembers, and is as full as the test says."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.closed: list[int] = []
+        self.full = False
+        self.waiting = 0
+        self.room = 1_000
+        self.connection: Connection | None = None
+
+    def deliver(self, burst: Burst) -> None:
+        assert not self.full
+        self.frames += [json.loads(one) for one in burst.frames]
+        self.room -= 1
+        if self.room <= 0:
+            self.full = True
+            assert self.connection is not None
+            self.connection.filled()
+
+    def write(self, frame: bytes) -> None:
+        assert not self.closed
+        self.frames.append(json.loads(frame))
+
+    def unread(self) -> int:
+        return self.waiting
+
+    def close(self, code: int, reason: str) -> None:
+        assert reason
+        self.closed.append(code)
+
+    def take(self) -> list[dict[str, Any]]:
+        frames, self.frames = self.frames, []
+        return frames
+
+    def told(self) -> list[tuple[Any, ...]]:
+        """What came since it was last asked: type, and plan and offset or the like."""
+        return [
+            tuple(one[key] for key in ("type", "plan_id", "offset", "code", "request_id") if key in one)
+            for one in self.take()
+        ]
+
+
+class Desk:
+    """Services that answer when the test says so."""
+
+    def __init__(self) -> None:
+        self.answers: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def authenticate(self, token: str) -> Principal:
+        return await self._answer()
+
+    async def answer(self, answer: Answer) -> Position:
+        return await self._answer()
+
+    async def signal(self, signal: Signal) -> None:
+        await self._answer()
+
+    async def _answer(self) -> Any:
+        return await asyncio.shield(self.answers)
+
+
+class Hub:
+    """A registry, a desk, and one client's connection."""
+
+    def __init__(self, log: ScriptedLog, registry: Registry) -> None:
+        self.log, self.registry = log, registry
+        self.line, self.desk, self.counts = Line(), Desk(), HubCounts()
+        session = Session("c-1", SessionLimits(), person(), NOW)
+        self.connection = Connection(session, self.line, registry, self.desk, self.counts)
+        self.line.connection = self.connection
+
+    def say(self, kind: str, plan_id: str | None = None, **fields: Any) -> None:
+        self.connection.receive(frame(kind, plan_id, **fields))
+
+    def drain(self, room: int = 1_000) -> None:
+        self.line.full, self.line.room = False, room
+        self.connection.drained()
+
+
+@asynccontextmanager
+async def hub(said: int = 0, policy: Policy | None = None) -> AsyncIterator[Hub]:
+    log = ScriptedLog()
+    if said:
+        log.story().append([part(number) for number in range(1, said + 1)])
+    registry = Registry(log, HubCounts(), policy or Policy(), Pace())
+    beats = asyncio.create_task(registry.run())
+    here = Hub(log, registry)
+    yield here
+    here.connection.lost()
+    beats.cancel()
+    await asyncio.gather(beats, return_exceptions=True)
+    await turns()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_virtual_time
+async def test_effects_are_carried_out_in_their_order() -> None:
+    async with hub(said=2) as here:
+        here.connection.begin(25.0, "2026-01-01T00:00:00.000Z")
+        here.say("subscribe_plan", "p", since="start", request_id="r1")
+        await turns()
+        here.say("ping")
+        here.say("unsubscribe_plan", "p", request_id="r2")
+        here.log.tell(part(3))
+        await turns()
+        assert here.line.told() == [
+            ("connected",),
+            ("subscription_confirmed", "p", 0, "r1"),
+            ("agent_message", "p", 1),
+            ("agent_message", "p", 2),
+            ("pong",),
+            ("unsubscription_confirmed", "p", "r2"),
+        ]
+        assert list(here.connection.places) == []
+
+
+@in_virtual_time
+async def test_subscribing_again_confirms_the_place_and_changes_nothing() -> None:
+    async with hub(said=2) as here:
+        here.say("subscribe_plan", "p", since="now")
+        await turns()
+        here.log.tell(part(3))
+        await turns()
+        here.line.take()
+        here.say("subscribe_plan", "p", since="start", request_id="again")
+        await turns()
+        assert here.line.told() == [("subscription_confirmed", "p", 3, "again")]
+        assert len(list(here.connection.places)) == 1
+
+
+@in_virtual_time
+async def test_subscribing_again_while_a_snapshot_is_owed_is_confirmed_with_that() -> None:
+    async with hub(said=5) as here:
+        here.say("subscribe_plan", "p")
+        await turns()
+        here.log.story().fork(3)
+        here.log.hanging = True
+        here.log.tell(part(40), part(50))
+        await turns()
+        here.log.release(1)
+        await turns()
+        here.line.take()
+        here.say("subscribe_plan", "p", request_id="again")
+        assert here.line.frames == [], "a place of the story before would be a lie in the epoch of now"
+        here.log.hanging = False
+        here.log.release()
+        await turns()
+        confirmed, snapshot = here.line.take()
+        assert confirmed["request_id"] == "again"
+        assert (confirmed["recovered"], confirmed["reason"], confirmed["epoch"]) == (False, "forked", "e2")
+        assert (snapshot["type"], snapshot["offset"]) == ("snapshot", 5)
+
+
+@in_virtual_time
+async def test_what_the_channel_says_of_its_own_ends_the_subscription() -> None:
+    async with hub(said=2) as here:
+        here.say("subscribe_plan", "p")
+        await turns()
+        here.log.forget()
+        here.log.tell_all()
+        assert here.line.told()[-1] == ("subscription_ended", "p", 2404)
+        here.say("subscribe_plan", "p")
+        assert here.line.told() == [("subscription_confirmed", "p", 0)]
+
+
+@in_virtual_time
+async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays() -> None:
+    async with hub() as here:
+        here.log.down = True
+        here.say("subscribe_plan", "p", request_id="r")
+        await asyncio.sleep(Policy().join_patience + 2)
+        (error,) = here.line.take()
+        assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
+        assert error["retry_after_ms"] > 0
+        assert list(here.connection.places) == []
+        assert here.line.closed == []
+
+
+@in_virtual_time
+async def test_no_room_for_another_plan_is_an_error() -> None:
+    log = ScriptedLog()
+    registry = Registry(log, HubCounts(), Policy(), Pace(), max_channels=0)
+    here = Hub(log, registry)
+    here.say("subscribe_plan", "p", request_id="r")
+    (error,) = here.line.take()
+    assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
+    assert list(here.connection.places) == []
+
+
+@in_virtual_time
+async def test_when_the_line_fills_every_plan_waits_where_it_is() -> None:
+    async with hub() as here:
+        for plan_id in ("p", "q"):
+            here.say("subscribe_plan", plan_id)
+        await turns()
+        here.line.room = 1
+        here.log.tell(part(1))
+        here.log.tell(part(1, plan_id="q"), plan_id="q")
+        await turns()
+        assert {place.standing for place in here.connection.places} == {Standing.BEHIND}
+        here.line.take()
+        here.drain()
+        assert [told[1:] for told in here.line.told()] == [("q", 1)]
+        assert {place.standing for place in here.connection.places} == {Standing.LIVE}
+
+
+@in_virtual_time
+async def test_a_plan_that_always_has_more_does_not_starve_the_others() -> None:
+    async with hub(policy=Policy(burst_bytes=100)) as here:
+        for plan_id in ("hot", "calm"):
+            here.say("subscribe_plan", plan_id)
+        await turns()
+        here.line.full = True
+        here.connection.filled()
+        here.line.take()
+        for number in range(1, 20):
+            here.log.tell(step(number, "hot"), plan_id="hot")
+        here.log.tell(step(1, "calm"), plan_id="calm")
+        await turns()
+        here.drain(room=1)
+        here.drain(room=1)
+        assert {one["plan_id"] for one in here.line.take()} == {"hot", "calm"}
+
+
+@in_virtual_time
+async def test_a_client_that_takes_nothing_is_closed_and_counted_once() -> None:
+    async with hub() as here:
+        here.line.full, here.line.waiting = True, 500
+        for second in range(0, 30, 5):
+            here.connection.tick(NOW + second, SLOW)
+        assert here.line.closed == []
+        for second in (31, 32, 33):
+            here.connection.tick(NOW + second, SLOW)
+        assert here.line.closed == [CloseCode.SLOW_CONSUMER]
+        assert here.counts.slow_consumers == 1
+
+
+@in_virtual_time
+async def test_a_client_that_takes_a_little_is_not_closed_however_long_it_lasts() -> None:
+    async with hub() as here:
+        here.line.full, here.line.waiting = True, 10_000
+        for second in range(0, 500, 20):
+            here.line.waiting -= 1
+            here.connection.tick(NOW + second, SLOW)
+        assert here.line.closed == []
+
+
+@in_virtual_time
+async def test_what_is_written_meanwhile_does_not_hide_what_is_taken() -> None:
+    async with hub() as here:
+        here.line.full, here.line.waiting = True, 100
+        for second in range(0, 200, 20):
+            here.line.waiting += 50 if second % 40 else -10
+            here.connection.tick(NOW + second, SLOW)
+        assert here.line.closed == []
+
+
+@in_virtual_time
+async def test_a_client_that_drains_has_its_time_anew() -> None:
+    async with hub() as here:
+        here.line.full, here.line.waiting = True, 500
+        here.connection.tick(NOW, SLOW)
+        here.drain()
+        here.line.full = True
+        here.connection.tick(NOW + 29, SLOW)
+        here.connection.tick(NOW + 50, SLOW)
+        assert here.line.closed == []
+        here.line.full = False
+        here.connection.tick(NOW + 80, SLOW)
+        here.line.full = True
+        here.connection.tick(NOW + 100, SLOW)
+        assert here.line.closed == []
+
+
+@in_virtual_time
+async def test_the_hub_that_is_drained_says_when_to_come_back_and_leaves_all_plans() -> None:
+    async with hub(said=1) as here:
+        here.say("subscribe_plan", "p")
+        await turns()
+        channel = here.registry.channels["p"]
+        here.line.take()
+        here.connection.go_away(700)
+        here.connection.go_away(900)
+        assert here.line.take() == [{"type": "going_away", "reconnect_after_ms": 700}]
+        assert here.line.closed == [CloseCode.RESTART]
+        assert channel.subscribers == set()
+        here.say("ping")
+        assert here.line.frames == []
+
+
+@in_virtual_time
+async def test_what_waits_for_a_service_is_answered_or_refused() -> None:
+    async with hub() as here:
+        here.say("plan_input", "p", request_id="q1", answer="yes")
+        here.say("plan_signal", "p", signal="cancel", request_id="s1")
+        here.say("authenticate", token="t" * 20, request_id="a1")
+        await turns()
+        refusal = RequestRefused(ErrorCode.ALREADY_ANSWERED, "too late", by="bob", at="2026-01-01T00:00:00.000Z")
+        here.desk.answers.set_exception(refusal)
+        await turns()
+        errors = {one["request_id"]: one for one in here.line.take() if one["type"] == "error"}
+        assert (errors["q1"]["code"], errors["q1"]["by"]) == ("already_answered", "bob")
+        assert errors["s1"]["code"] == "already_answered"
+        assert here.line.closed == [CloseCode.INTERNAL], "no service refuses a token like that"
+
+
+@in_virtual_time
+async def test_what_a_service_takes_is_told() -> None:
+    async with hub() as here:
+        here.desk.answers.set_result(Position("e1", 7))
+        here.say("plan_input", "p", request_id="q1", answer="yes")
+        here.say("plan_signal", "p", signal="cancel", request_id="s1")
+        await turns()
+        assert here.line.told() == [("input_accepted", "p", 7, "q1"), ("signal_accepted", "p", "s1")]
+
+
+@in_virtual_time
+async def test_tokens_are_taken_or_refused() -> None:
+    async with hub() as here:
+        here.desk.answers.set_result(person())
+        here.say("authenticate", token="t" * 20)
+        await turns()
+        assert here.line.told() == [("authenticated",)]
+        here.desk.answers = asyncio.get_running_loop().create_future()
+        here.desk.answers.set_exception(TokenRefused(ErrorCode.INVALID_TOKEN, "forged"))
+        here.say("authenticate", token="t" * 20)
+        await turns()
+        assert here.line.told()[0][0] == "error"
+        assert here.counts.auth_failures == {"invalid_token": 1}
+
+
+@in_virtual_time
+async def test_a_fault_of_the_hub_closes_this_connection_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async with hub(said=1) as here:
+        here.say("subscribe_plan", "p")
+        here.say("plan_input", "p", request_id="q1", answer="yes")
+        await turns()
+        here.desk.answers.set_exception(LogUnavailable("a service must not raise this"))
+        await turns()
+        assert here.line.closed == [CloseCode.INTERNAL]
+        assert list(here.connection.places) == []
+        assert "a service must not raise this" in caplog.text
+
+
+@in_virtual_time
+async def test_once_the_line_is_gone_nothing_is_written_and_nothing_goes_on() -> None:
+    async with hub(said=1) as here:
+        here.say("subscribe_plan", "p")
+        here.say("plan_input", "p", request_id="q1", answer="yes")
+        await turns()
+        here.line.take()
+        here.connection.lost()
+        here.desk.answers.set_result(Position("e1", 7))
+        here.log.tell(part(2))
+        here.connection.tick(NOW + 10_000, SLOW)
+        here.connection.go_away(5)
+        here.say("ping")
+        await turns()
+        assert here.line.frames == []
+        assert here.line.closed == []
+        assert here.connection.session.phase is Phase.CLOSED
+        assert here.registry.channels["p"].subscribers == set()
+        assert here.connection._tasks == set()

@@ -1,0 +1,146 @@
+"""What the ring no longer holds: read once for all who want the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from broadcasters.errors import LogUnavailable
+from hub.core.history import PAGE_EVENTS, PAGES_KEPT, History
+from tests.hub.core.scripted_log import ScriptedLog, part, step
+from tests.hub.core.virtual_time import in_virtual_time, turns
+
+
+def story(count: int, page_bytes: int = 100_000) -> tuple[ScriptedLog, History]:
+    log = ScriptedLog()
+    log.story().append([part(number) for number in range(1, count + 1)])
+    return log, History("p", log, page_bytes)
+
+
+async def frames(history: History, offset: int, upto: int, *, merged: bool = False) -> list[tuple[int, int]]:
+    """First and last offset of each frame."""
+    _, burst = await history.after(offset, upto, merged=merged)
+    assert burst is not None
+    told = [json.loads(frame) for frame in burst.frames]
+    return [(one.get("first", one["offset"]), one["offset"]) for one in told]
+
+
+@in_virtual_time
+async def test_what_follows_a_place_and_nothing_that_is_not_wanted_yet() -> None:
+    _, history = story(9)
+    assert await frames(history, 3, 7) == [(4, 4), (5, 5), (6, 6), (7, 7)]
+    assert await frames(history, 3, 7, merged=True) == [(4, 7)]
+
+
+@in_virtual_time
+async def test_frames_carry_the_epoch_that_the_log_has_now() -> None:
+    log, history = story(2)
+    log.story().restart()
+    log.story().append([step(3)])
+    head, burst = await history.after(0, 3, merged=False)
+    assert head == log.story().head
+    assert burst is not None
+    assert [json.loads(frame)["epoch"] for frame in burst.frames] == ["e2", "e2", "e2"]
+
+
+@in_virtual_time
+async def test_what_was_trimmed_is_not_there() -> None:
+    log, history = story(9)
+    log.story().trim(window=2)
+    head, burst = await history.after(3, 9, merged=False)
+    assert (head.floor, burst) == (7, None)
+
+
+@in_virtual_time
+async def test_many_who_want_the_same_cost_one_read() -> None:
+    log, history = story(9)
+    told = await asyncio.gather(*(history.after(2, 9, merged=False) for _ in range(50)))
+    assert all(one.burst is told[0].burst for one in told)
+    await history.after(2, 9, merged=False)
+    assert log.count("read") == 1
+    await history.after(2, 9, merged=True)
+    assert log.count("read") == 2
+
+
+@in_virtual_time
+async def test_it_keeps_a_few_pages_those_used_last() -> None:
+    log, history = story(20)
+    for offset in range(PAGES_KEPT):
+        await history.after(offset, 20, merged=False)
+    await history.after(0, 20, merged=False)
+    await history.after(PAGES_KEPT, 20, merged=False)  # now the page after 1 goes
+    assert len(history._kept) == PAGES_KEPT
+    log.asked.clear()
+    await history.after(0, 20, merged=False)
+    assert log.count("read") == 0
+    await history.after(1, 20, merged=False)
+    assert log.count("read") == 1
+
+
+@in_virtual_time
+async def test_pages_are_bounded_in_bytes_and_in_number() -> None:
+    log, history = story(PAGE_EVENTS * 5, page_bytes=100_000_000)
+    assert len(await frames(history, 0, PAGE_EVENTS * 5)) == PAGE_EVENTS
+    assert await frames(history, 0, PAGE_EVENTS * 5, merged=True) == [(1, PAGE_EVENTS * 4)]
+    small = History("p", log, page_bytes=500)
+    assert 1 <= len(await frames(small, 0, PAGE_EVENTS)) <= 4
+
+
+@in_virtual_time
+async def test_a_page_too_large_to_be_kept_is_given_all_the_same() -> None:
+    log = ScriptedLog()
+    log.story().append([part(1, content="x" * 5_000)])
+    history = History("p", log, page_bytes=1_000)
+    assert await frames(history, 0, 1) == [(1, 1)]
+    assert not history._kept
+
+
+@in_virtual_time
+async def test_what_is_forgotten_is_read_again() -> None:
+    log, history = story(5)
+    await history.after(0, 5, merged=False)
+    await history.snapshot(0)
+    history.forget()
+    log.asked.clear()
+    await history.after(0, 5, merged=False)
+    await history.snapshot(0)
+    assert log.count("read", "p", 0, 5) == 1
+    assert log.count("checkpoint") == 1
+
+
+@in_virtual_time
+async def test_a_snapshot_is_folded_once_for_all_and_again_when_it_is_too_old() -> None:
+    log, history = story(5)
+    told = await asyncio.gather(*(history.snapshot(0) for _ in range(20)))
+    assert {one.head for one in told} == {log.story().head}
+    assert log.count("checkpoint") == 1
+    log.story().append([step(6)])
+    assert (await history.snapshot(5)).head.offset == 5, "it still does"
+    assert (await history.snapshot(6)).head.offset == 6
+    assert log.count("checkpoint") == 2
+
+
+@in_virtual_time
+async def test_a_read_that_fails_fails_for_all_who_asked_and_not_for_the_next() -> None:
+    log, history = story(5)
+    log.down = True
+    told = await asyncio.gather(*(history.after(0, 5, merged=False) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [LogUnavailable] * 3
+    assert log.count("read") == 1
+    log.down = False
+    assert len(await frames(history, 0, 5)) == 5
+
+
+@in_virtual_time
+async def test_closed_it_has_no_task_left() -> None:
+    log, history = story(5)
+    log.hanging = True
+    asking = [asyncio.create_task(history.after(0, 5, merged=False)), asyncio.create_task(history.snapshot(0))]
+    await turns()
+    await history.close()
+    for one in asking:
+        with pytest.raises(asyncio.CancelledError):
+            await one
+    assert asyncio.all_tasks() == {asyncio.current_task()}

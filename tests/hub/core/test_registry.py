@@ -1,0 +1,265 @@
+"""Which plans a node follows, and the slow beat that finds what nobody told."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hub.core.channel import Channel
+from hub.core.counts import HubCounts
+from hub.core.policy import Policy
+from hub.core.registry import HEADS_AT_ONCE, NoRoom, Pace, Registry
+from hub.core.subscriber import Since, Standing
+from tests.hub.core.scripted_log import ScriptedLog, part
+from tests.hub.core.virtual_time import in_virtual_time, turns
+from tests.hub.core.witness import Witness
+
+PACE = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)
+
+
+@asynccontextmanager
+async def running(log: ScriptedLog, max_channels: int = 4096) -> AsyncIterator[Registry]:
+    registry = Registry(log, HubCounts(), Policy(), PACE, max_channels)
+    beats = asyncio.create_task(registry.run())
+    yield registry
+    beats.cancel()
+    await asyncio.gather(beats, return_exceptions=True)
+    assert registry.channels == {}
+    assert log.watches == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def join(registry: Registry, log: ScriptedLog, plan_id: str = "p", since: Since | None = None) -> Witness:
+    witness = Witness(log.story(plan_id), since)
+    witness.join_through(registry)
+    return witness
+
+
+def heads_asked(log: ScriptedLog) -> list[tuple[str, ...]]:
+    return [asked[1:] for asked in log.asked if asked[0] == "heads"]
+
+
+@in_virtual_time
+async def test_many_first_subscribers_open_a_plan_once() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witnesses = [join(registry, log) for _ in range(50)]
+        await turns()
+        assert log.asked == [("watch", "p"), ("heads", "p")]
+        assert {witness.subscriber.standing for witness in witnesses} == {Standing.LIVE}
+        assert len({id(witness.channel) for witness in witnesses}) == 1
+
+
+@in_virtual_time
+async def test_a_page_that_reloads_finds_its_plan_open() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        first = join(registry, log)
+        await turns()
+        first.leave()
+        await asyncio.sleep(PACE.linger)
+        second = join(registry, log)
+        assert second.channel is first.channel
+        await asyncio.sleep(10 * PACE.linger)
+        assert second.subscriber.standing is Standing.LIVE
+        assert log.count("watch") == 1
+
+
+@in_virtual_time
+async def test_a_plan_that_nobody_watches_is_closed_after_a_while() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        first = join(registry, log)
+        await turns()
+        first.leave()
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        assert registry.channels == {}
+        assert registry._left == {}
+        assert log.watches == []
+        second = join(registry, log)
+        await turns()
+        assert second.channel is not first.channel
+        assert second.subscriber.standing is Standing.LIVE
+
+
+@in_virtual_time
+async def test_a_plan_that_never_opened_is_closed_as_well() -> None:
+    log = ScriptedLog()
+    log.down = True
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await asyncio.sleep(Policy().join_patience + 2 * PACE.sweep)
+        assert witness.told == [("refused",)]
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        assert registry.channels == {}
+
+
+@in_virtual_time
+async def test_what_nobody_told_is_found_on_the_slow_beat_and_only_there() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await turns()
+        log.say(part(1))
+        log.drop_all()
+        await asyncio.sleep(PACE.compare - 0.1)
+        assert witness.frames == []
+        await asyncio.sleep(PACE.in_flight + 0.2)
+        assert witness.frames == [(1, 1)]
+        assert registry._counts.holes == 1
+
+
+@in_virtual_time
+async def test_what_is_on_its_way_is_not_taken_for_lost() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        log.story().append([part(1)])
+        witness = join(registry, log)
+        await turns()
+        await asyncio.sleep(PACE.compare - 0.1)
+        log.say(part(2))
+        await asyncio.sleep(0.2)
+        log.tell_all()
+        await asyncio.sleep(1)
+        assert witness.frames == [(2, 2)]
+        assert log.count("read") == 0
+        assert registry._counts.holes == 0
+
+
+@in_virtual_time
+async def test_a_tail_that_stands_again_is_compared_at_once() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness, other = join(registry, log), join(registry, log, "q")
+        await turns()
+        log.watches[0].lose()
+        assert registry.deaf
+        log.say(part(1))
+        await turns()
+        log.asked.clear()
+        log.watches[0].resume()
+        assert not registry.deaf
+        await turns()
+        assert witness.frames == [(1, 1)]
+        assert heads_asked(log) == [("p", "q")], "one trip for all"
+        assert other.frames == []
+
+
+@in_virtual_time
+async def test_a_tail_that_stays_lost_still_moves_on_each_slow_beat() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await turns()
+        log.watches[0].lose()
+        for number in range(1, 4):
+            log.say(part(number))
+            await asyncio.sleep(PACE.compare + PACE.in_flight + 0.1)
+            assert witness.frames[-1] == (number, number)
+
+
+@in_virtual_time
+async def test_a_log_that_is_away_ends_no_beat() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await turns()
+        log.down = True
+        log.say(part(1))
+        log.drop_all()
+        await asyncio.sleep(4 * PACE.compare)
+        assert registry._counts.log_errors["LogUnavailable"] >= 3
+        log.down = False
+        await asyncio.sleep(2 * PACE.compare)
+        assert witness.frames == [(1, 1)]
+
+
+@in_virtual_time
+async def test_heads_are_asked_in_trips_of_a_bounded_size_and_of_open_plans_only() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        for number in range(HEADS_AT_ONCE + 7):
+            join(registry, log, f"p{number}")
+        await turns()
+        log.hanging = True
+        join(registry, log, "not-open-yet")
+        await turns()
+        log.hanging = False
+        log.asked.clear()
+        await asyncio.sleep(PACE.compare + 0.1)
+        trips = [len(asked) for asked in heads_asked(log)]
+        assert trips[:2] == [HEADS_AT_ONCE, 7]
+
+
+@in_virtual_time
+async def test_a_channel_that_closes_while_heads_are_asked_is_no_matter() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await turns()
+        log.say(part(1))
+        log.drop_all()
+        comparing = asyncio.create_task(registry.compare(in_flight=10))
+        await turns()
+        witness.leave()
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        again = join(registry, log)
+        await comparing
+        assert again.subscriber.standing is Standing.LIVE
+
+
+@in_virtual_time
+async def test_beyond_its_bound_it_follows_no_more_plans() -> None:
+    log = ScriptedLog()
+    async with running(log, max_channels=2) as registry:
+        join(registry, log, "p")
+        leaving = join(registry, log, "q")
+        with pytest.raises(NoRoom):
+            join(registry, log, "r")
+        join(registry, log, "p")
+        leaving.leave()
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        join(registry, log, "r")
+
+
+@in_virtual_time
+async def test_it_counts_who_stands_where() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        join(registry, log)
+        behind = join(registry, log)
+        await turns()
+        behind.fill()
+        log.tell(part(1), part(2))
+        await asyncio.sleep(PACE.sweep)
+        counts = registry._counts
+        assert (counts.channels, counts.subscribers_live, counts.subscribers_behind, counts.lag_events) == (1, 1, 1, 2)
+
+
+def test_churn_leaves_nothing_behind() -> None:
+    """Subscribers and channels that went are free to be collected: nothing holds on to them."""
+    seen: weakref.WeakSet[Witness | Channel] = weakref.WeakSet()
+
+    @in_virtual_time
+    async def churn() -> None:
+        log = ScriptedLog()
+        sinces: list[Since | None] = [None, "start", "snapshot"]
+        async with running(log) as registry:
+            for number in range(200):
+                witness = join(registry, log, f"p{number % 7}", sinces[number % 3])
+                seen.update((witness.channel, witness))  # whoever holds a subscriber holds its client
+                log.tell(part(number), plan_id=f"p{number % 7}")
+                await turns(number % 9)
+                witness.leave()
+                assert witness in seen
+                if number % 40 == 39:
+                    await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+
+    churn()
+    gc.collect()
+    assert list(seen) == []

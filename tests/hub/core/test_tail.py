@@ -1,0 +1,360 @@
+"""What a tail makes of what the log says, for one follower."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from broadcasters.log.contract import Head
+from broadcasters.position import Lineage, Position
+from hub.core.counts import HubCounts
+from hub.core.patience import Patience
+from hub.core.tail import Tail
+from tests.hub.core.scripted_log import ScriptedLog, part
+from tests.hub.core.virtual_time import in_virtual_time, turns
+
+
+class Diary:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.payloads: list[bytes] = []
+
+    def opened(self) -> None:
+        self.told.append("opened")
+
+    def taken(self, payloads: Sequence[bytes]) -> None:
+        self.payloads += payloads
+        self.told.append(len(payloads))
+
+    def epoch_began(self) -> None:
+        self.told.append("epoch")
+
+    def broke(self, lineage: Lineage) -> None:
+        self.told.append(("broke", lineage.epoch))
+
+    def deleted(self) -> None:
+        self.told.append("deleted")
+
+    def caught_up(self) -> None:
+        self.told.append("caught up")
+
+
+def following(log: ScriptedLog, early_bytes: int = 10_000) -> tuple[Tail, Diary]:
+    diary, counts = Diary(), HubCounts()
+    return Tail("p", log, diary, counts, Patience("p", counts), lambda: diary.told.append("compare"), early_bytes), diary
+
+
+async def opened(log: ScriptedLog, said: int = 0) -> tuple[Tail, Diary]:
+    if said:
+        log.story().append([part(number) for number in range(1, said + 1)])
+    tail, diary = following(log)
+    await turns()
+    assert diary.told == ["opened"]
+    diary.told.clear()
+    log.asked.clear()
+    return tail, diary
+
+
+def known(tail: Tail) -> Head:
+    return Head(tail.lineage, tail.head, tail.floor)
+
+
+@in_virtual_time
+async def test_it_stands_in_the_tail_before_it_looks_where_the_plan_is() -> None:
+    log = ScriptedLog()
+    log.story().append([part(1), part(2)])
+    tail, diary = following(log)
+    await turns()
+    assert log.asked == [("watch", "p"), ("heads", "p")]
+    assert (tail.open, diary.told, known(tail)) == (True, ["opened"], log.story().head)
+    await tail.close()
+
+
+@in_virtual_time
+async def test_what_is_said_while_it_opens_is_taken_without_another_read() -> None:
+    log = ScriptedLog()
+    log.story().append([part(1)])
+    log.slowness = 5
+    tail, diary = following(log)
+    await turns(8)
+    assert log.count("heads") == 1
+    log.tell(part(2))
+    log.tell(part(3))
+    assert diary.told == []
+    await turns()
+    assert diary.told == ["opened", 1, 1]
+    assert log.count("read") == 0
+    await tail.close()
+
+
+@in_virtual_time
+async def test_what_comes_next_is_taken_and_what_is_known_is_not() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=2)
+    log.say(part(3), part(4))
+    log.watches[0].tell(again=True)
+    log.watches[0].tell()
+    tail.arrived("e1", 4, [part(4), part(5)])
+    assert diary.payloads == [part(3), part(4), part(5)]
+    assert log.asked == []
+    await tail.close()
+
+
+@in_virtual_time
+async def test_a_hole_is_read_once_and_what_came_meanwhile_is_kept() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=2)
+    log.say(part(3))
+    log.drop_all()
+    log.slowness = 5
+    log.tell(part(4))
+    await turns(2)
+    for number in range(5, 10):
+        log.tell(part(number))
+    await turns()
+    assert diary.payloads == [part(number) for number in range(3, 10)]
+    assert log.count("read") == 1
+    assert tail.head == 9
+    await tail.close()
+
+
+@in_virtual_time
+async def test_what_came_meanwhile_is_bounded_and_what_was_let_go_is_read() -> None:
+    log = ScriptedLog()
+    tail, diary = following(log, early_bytes=400)
+    await turns()
+    log.slowness = 10
+    tail.mend()
+    await turns(5)
+    for number in range(1, 30):
+        log.tell(part(number))
+        assert tail._early.size <= 400
+    assert len(tail._early) < 29
+    await turns(60)
+    assert diary.payloads == [part(number) for number in range(1, 30)]
+    assert log.count("read") == 2
+    await tail.close()
+
+
+@in_virtual_time
+async def test_a_long_absence_is_read_page_by_page() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log)
+    log.say(*[part(number) for number in range(1, 1_201)])
+    log.drop_all()
+    tail.mend()
+    await turns()
+    assert [told for told in diary.told if isinstance(told, int)] == [500, 500, 200]
+    assert log.count("read") == 3
+    assert diary.told[-1] == "caught up"
+    await tail.close()
+
+
+@in_virtual_time
+async def test_an_epoch_heard_of_while_it_mends_is_not_missed() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=10)
+    log.hanging = True
+    tail.mend()  # and what it reads shows the log before it was replaced
+    await turns()
+    log.story().fork(7)
+    log.tell(part(80))
+    log.hanging = False
+    log.release()
+    await turns()
+    assert known(tail) == log.story().head
+    assert ("broke", "e1") in diary.told
+    await tail.close()
+
+
+@in_virtual_time
+async def test_a_new_epoch_of_the_same_story_is_no_break() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=2)
+    log.story().restart()
+    log.tell(part(3))
+    await turns()
+    assert diary.told == ["epoch", 1, "caught up"]
+    assert tail.continuity(Position("e1", 2)) == "ok"
+    assert known(tail) == log.story().head
+    await tail.close()
+
+
+@in_virtual_time
+async def test_late_news_of_an_epoch_that_is_over_is_no_news() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=2)
+    log.story().restart()
+    log.tell(part(3))
+    await turns()
+    diary.told.clear()
+    log.asked.clear()
+    tail.arrived("e1", 3, [part(99)])
+    await turns()
+    assert (diary.told, log.asked) == ([], [])
+    await tail.close()
+
+
+@in_virtual_time
+async def test_a_log_that_lost_its_end_is_noticed_before_it_goes_on() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=5)
+    log.story().fork(3)
+    tail.compare(log.story().head, known=5)
+    await turns()
+    assert diary.told == [("broke", "e1"), "caught up"]
+    assert known(tail) == log.story().head
+    await tail.close()
+
+
+@in_virtual_time
+async def test_deleted_it_stands_before_the_first_event() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=5)
+    log.forget()
+    log.tell_all()
+    assert (diary.told, known(tail)) == (["deleted"], Head())
+    log.tell(part(1))
+    await turns()
+    assert diary.payloads == [part(1)]
+    assert known(tail) == log.story().head
+    await tail.close()
+
+
+@in_virtual_time
+async def test_a_read_of_the_life_before_is_void_when_the_plan_is_deleted() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=5)
+    log.say(part(6), part(7))
+    log.drop_all()
+    log.hanging = True
+    tail.mend()
+    await turns()
+    log.forget()
+    log.tell_all()
+    log.hanging = False
+    log.release()
+    await turns()
+    assert diary.payloads == []
+    assert known(tail) == Head()
+    await tail.close()
+
+
+@in_virtual_time
+async def test_deleted_while_it_opens_it_looks_again() -> None:
+    log = ScriptedLog()
+    log.story().append([part(1), part(2)])
+    log.slowness = 5
+    tail, diary = following(log)
+    await turns(8)
+    assert log.count("heads") == 1
+    log.forget()
+    log.tell_all()
+    await turns(40)
+    assert known(tail) == Head()
+    assert diary.told[0] == "deleted"
+    await tail.close()
+
+
+@in_virtual_time
+async def test_not_heard_for_a_while_as_it_opens_it_looks_again() -> None:
+    log = ScriptedLog()
+    log.slowness = 5
+    tail, diary = following(log)
+    await turns(8)
+    assert log.count("heads") == 1
+    log.watches[0].lose()
+    assert tail.deaf
+    log.say(part(1))
+    log.watches[0].resume()
+    await turns(40)
+    assert not tail.deaf
+    assert diary.payloads == [part(1)]
+    await tail.close()
+
+
+@in_virtual_time
+async def test_catching_up_reads_what_was_said_before_even_when_a_read_is_under_way() -> None:
+    log = ScriptedLog()
+    tail, _ = await opened(log, said=1)
+    log.hanging = True
+    tail.mend()
+    await turns()
+    log.say(part(2))
+    log.drop_all()
+    catching_up = asyncio.create_task(tail.catch_up())
+    await turns()
+    log.hanging = False
+    log.release()
+    await catching_up
+    assert tail.head == 2
+    await tail.close()
+
+
+@in_virtual_time
+async def test_the_slow_beat_reads_what_nobody_told() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=3)
+    log.say(part(4))
+    log.drop_all()
+    tail.compare(log.story().head, known=3)
+    await turns()
+    assert diary.payloads == [part(4)]
+    assert tail._counts.holes == 1
+    await tail.close()
+
+
+@in_virtual_time
+async def test_the_slow_beat_does_not_mind_an_answer_that_took_its_time() -> None:
+    log = ScriptedLog()
+    tail, _ = await opened(log, said=3)
+    before = log.story().head
+    log.tell(part(4))
+    tail.compare(before, known=3)
+    await turns()
+    assert log.asked == []
+    await tail.close()
+
+
+@in_virtual_time
+async def test_the_slow_beat_learns_what_was_trimmed_but_not_of_another_life() -> None:
+    log = ScriptedLog()
+    tail, _ = await opened(log, said=9)
+    log.story().trim(window=2)
+    old = log.story().head
+    tail.compare(old, known=9)
+    assert tail.floor == 7
+    log.forget()
+    log.tell_all()
+    tail.compare(old, known=9)
+    assert tail.floor == 0
+    await tail.close()
+
+
+@in_virtual_time
+async def test_closed_it_has_no_task_and_no_watch_left_and_starts_none() -> None:
+    log = ScriptedLog()
+    tail, _ = await opened(log, said=3)
+    log.hanging = True
+    tail.mend()
+    await turns()
+    await tail.close()
+    tail.deleted()
+    tail.mend()
+    tail.arrived("e1", 9, [part(9)])
+    assert log.watches == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_virtual_time
+async def test_closed_while_it_opens_it_leaves_no_watch() -> None:
+    log = ScriptedLog()
+    log.hanging = True
+    tail, diary = following(log)
+    await turns()
+    await tail.close()
+    assert (log.watches, diary.told) == ([], [])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
