@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -72,7 +72,7 @@ def check_plan_id(plan_id: object) -> str:
     raise InvalidPlanId(plan_id)
 
 
-def timestamp(value: datetime | str | None = None) -> str:
+def timestamp(value: object = None) -> str:
     """A moment as events carry it: RFC 3339, UTC, milliseconds. Without a value: now."""
     if value is None:
         value = datetime.now(UTC)
@@ -108,15 +108,16 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
     if depth == MAX_DEPTH:
         raise ValueError(f"{path}: nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):
-        plain = {}
-        for key, item in value.items():
+        plain: dict[str, Any] = {}
+        for key, item in cast("Mapping[Any, Any]", value).items():
             if not isinstance(key, str):
                 raise ValueError(f"{path or 'value'}: the key {key!r} is not a string")
             _encodable(key, path)
             plain[key] = _json_value(item, f"{path}.{key}" if path else key, depth + 1)
         return plain
     if isinstance(value, list | tuple):
-        return [_json_value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+        items = cast("list[Any] | tuple[Any, ...]", value)
+        return [_json_value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(items)]
     if isinstance(value, datetime):
         try:
             return timestamp(value)

@@ -5,7 +5,15 @@ export default defineConfig({
     projects: [
       { test: { name: "client", include: ["tests/{wire,client,package}/**/*.test.ts"], environment: "node" } },
       { test: { name: "react", include: ["tests/react/**/*.test.tsx"], environment: "happy-dom" } },
-      { test: { name: "hub", include: ["tests/hub/**/*.test.ts"], environment: "node", testTimeout: 60_000, hookTimeout: 60_000 } },
+      {
+        test: {
+          name: "hub",
+          include: ["tests/hub/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
     ],
     testTimeout: 20_000,
   },

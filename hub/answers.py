@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
@@ -99,4 +99,6 @@ def _check_taken(request: InputState, given: InputResponse) -> None:
 
 def _value(option: Any) -> Any:
     """Options are values, or objects with a value and a label for people."""
-    return option["value"] if isinstance(option, dict) and "value" in option else option
+    if isinstance(option, dict) and "value" in (fields := cast("dict[str, Any]", option)):
+        return fields["value"]
+    return option

@@ -40,6 +40,7 @@ class EnginePort(Protocol):
 
     def templates(self) -> Sequence[TemplateInfo]:
         """What can be started."""
+        ...
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
         """Start a plan of this template. Starting the same plan_id again changes nothing.

@@ -13,6 +13,8 @@ from broadcasters.errors import PlancastError
 from hub.core.policy import Policy
 
 __all__ = [
+    "KIB",
+    "MIB",
     "BatchLimits",
     "ConnectionCounts",
     "ConnectionLimits",

@@ -30,6 +30,7 @@ from hub.siblings import Siblings
 from hub.tickets import Tickets, ticket_key
 from hub.transports.door import Door
 from hub.transports.native import NativeSockets
+from hub.transports.visitors import Proxies
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Hub"]
@@ -61,7 +62,7 @@ class Hub:
         self.door = Door(
             self.registry, self.roster, self, self.authenticator, self.tickets, origins, limits, self.counts
         )
-        self.native = NativeSockets(self.door)
+        self.native = NativeSockets(self.door, Proxies(settings.proxies))
         self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
         self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings)
         self.leaving = asyncio.Event()

@@ -18,6 +18,7 @@ from hub.app import create_app
 from hub.limits import OutletLimits
 from hub.node import Hub
 from hub.settings import Settings
+from hub.transports.doorstep import Doorstep
 
 __all__ = ["listener", "serve"]
 
@@ -49,7 +50,7 @@ def serve(settings: Settings, bound: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(hub),
         ws=hub.native.protocol,  # type: ignore[arg-type]
-        http="httptools",
+        http=Doorstep,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         ws_ping_interval=25.0,
         ws_ping_timeout=10.0,

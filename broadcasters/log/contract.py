@@ -23,8 +23,8 @@ L9  Index. Plans are found by owner, by label, and all of them, the last active 
     first append returns.
 L10 Nothing is created by reading, and a plan nobody appended to has the head `(Lineage(), 0, 0)`.
 L11 Errors. `LogUnavailable`: may be tried again, and it is unknown whether it was stored (L3 makes the repetition
-    safe). `LogFull`, `LogMisconfigured`: was not stored. Plan ids are checked before anything is sent. No log retries an
-    append by itself: its caller does, under L3.
+    safe). `LogFull`, `LogMisconfigured`: was not stored. Plan ids are checked before anything is sent. No log retries
+    an append by itself: its caller does, under L3.
 """
 
 from __future__ import annotations

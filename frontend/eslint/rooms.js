@@ -26,7 +26,11 @@ export const noRestrictedPaths = {
       if (name.startsWith(".")) {
         const other = roomOf(resolve(dirname(context.filename), name));
         if (other === room || allowed.from.includes(other)) return;
-        context.report({ node: source, messageId: "room", data: { room, other, direction: Object.keys(rooms).join(" → ") } });
+        context.report({
+          node: source,
+          messageId: "room",
+          data: { room, other, direction: Object.keys(rooms).join(" → ") },
+        });
       } else if (allowed.packages && !allowed.packages.some((one) => name === one || name.startsWith(`${one}/`))) {
         context.report({ node: source, messageId: "package", data: { room, name } });
       }

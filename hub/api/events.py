@@ -24,7 +24,7 @@ from hub.transports.visitors import guest, visitor_of
 from hub.wire.codes import ErrorCode
 from hub.wire.frames import event_frame, event_prefix
 
-__all__ = ["router"]
+__all__ = ["Appended", "EventsPage", "SaidEvent", "SaidEvents", "router"]
 
 PAGE_BYTES: Final = 1024 * 1024
 LOOK_AGAIN_S: Final = 0.05
@@ -200,7 +200,7 @@ class _Reading:
     def _answer(self, epoch: str, frames: Sequence[bytes | str]) -> Response:
         offset = self._place.offset + len(frames)
         said = {"plan_id": self._plan_id, "epoch": epoch, "offset": offset, "head": max(self._head, offset)}
-        body = b'%b,"events":[%b]}' % (json.dumps(said)[:-1].encode(), b",".join(frames))  # type: ignore[arg-type]
+        body = b'%b,"events":[%b]}' % (json.dumps(said, separators=(",", ":"))[:-1].encode(), b",".join(frames))  # type: ignore[arg-type]
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _gone(self, reason: str) -> Problem:

@@ -39,7 +39,17 @@ from hub.transports.tailing import HEADERS, Tailing
 from hub.transports.visitors import guest, visitor_of
 from hub.wire.codes import ErrorCode
 
-__all__ = ["router"]
+__all__ = [
+    "AppendRefused",
+    "AppendTaken",
+    "AppendsTaken",
+    "CheckpointKept",
+    "LogAbout",
+    "LogHead",
+    "LogHeads",
+    "PlansAsked",
+    "router",
+]
 
 HEADS_AT_ONCE: Final = 500
 APPENDS_AT_ONCE: Final = 256
@@ -231,7 +241,7 @@ async def _answer(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendT
         problem = problem_of(error)
         if problem is None:
             raise
-        return AppendRefused(problem=ProblemBody(**problem.body))
+        return AppendRefused(problem=ProblemBody.model_validate(problem.body))
 
 
 async def _append(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendTaken:

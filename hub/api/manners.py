@@ -14,7 +14,7 @@ from hub.api.problems import Problem, problem_of
 from hub.settings import Settings
 from hub.wire.codes import ErrorCode
 
-__all__ = ["teach"]
+__all__ = ["HeadAsGet", "teach"]
 
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
 ASKED_WITH: Final = (

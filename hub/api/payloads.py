@@ -29,7 +29,7 @@ def event_of(plan_id: str, payload: bytes) -> PlanEvent:
     if len(payload) > MAX_EVENT_BYTES:
         raise InvalidEvent("event", f"{len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} fit")
     head = _head.match(payload)
-    if head is None or _control.search(payload):
+    if head is None or not payload.endswith(b"}") or _control.search(payload):
         raise InvalidEvent("event", 'compact JSON that begins with {"type":…,"id":…,"data":{ is needed')
     said = _parsed(payload)
     kind, event_id = head[1].decode(), head[2].decode()

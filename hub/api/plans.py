@@ -20,7 +20,7 @@ from hub.core.principal import Principal
 from hub.node import Hub
 from hub.tickets import ticket_key
 
-__all__ = ["etag", "router"]
+__all__ = ["PlanList", "PlanSummary", "etag", "router"]
 
 PAGES_AT_MOST: Final = 20
 """A list reads this many pages of the index for one answer; those that may be seen can be few among many."""

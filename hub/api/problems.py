@@ -174,13 +174,18 @@ def problem_of(error: Exception) -> Problem | None:
         case RequestValidationError():
             return _unfit(error)
         case HTTPException():
-            return Problem(
-                f"http_{error.status_code}", str(error.detail), status=error.status_code, headers=error.headers
-            )
+            return _of_the_framework(error)
         case TimeoutError():
             return Problem(ErrorCode.UNAVAILABLE, "the log did not answer in time; whether it took effect is unknown")
         case _:
             return _of_the_log(error)
+
+
+def _of_the_framework(error: HTTPException) -> Problem:
+    said = {404: "nothing is at this address", 405: "this can't be done at this address; `Allow` says what can"}
+    detail = said.get(error.status_code, str(error.detail))
+    code, title = f"http_{error.status_code}", str(error.detail)
+    return Problem(code, detail, status=error.status_code, title=title, headers=error.headers)
 
 
 def _of_the_log(error: Exception) -> Problem | None:
@@ -235,4 +240,4 @@ def _as_written(loc: tuple[int | str, ...], body: Any) -> list[str]:
             path.append(str(part))
             items = cast("list[object]", body)
             body = items[part] if part < len(items) else None
-    return path or [str(loc[-1])]
+    return path or ["body"]

@@ -16,7 +16,7 @@ from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.node import Hub
 
-__all__ = ["router"]
+__all__ = ["Sent", "router"]
 
 ANALYST: Final = "Data Analyst"
 ADVISOR: Final = "Business Advisor"

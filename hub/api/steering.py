@@ -17,7 +17,7 @@ from hub.engine_port import EnginePort, UnfitInput, UnknownTemplate
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 
-__all__ = ["router"]
+__all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]
 
 
 class StartPlan(BaseModel):

@@ -15,7 +15,7 @@ from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.node import Hub
 
-__all__ = ["router"]
+__all__ = ["TicketIssued", "router"]
 
 
 class TicketIssued(BaseModel):

@@ -191,7 +191,9 @@ class Connection:
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(frame):
+                case Send(frame, refuses):
+                    if refuses is not None:
+                        self._counts.frames_refused[refuses] += 1
                     self._outlet.write(frame)
                 case Join(plan_id, since):
                     self._join(plan_id, since)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hub.core.subscriber import Since
@@ -16,6 +16,8 @@ class Send:
     """Put this frame on the line."""
 
     frame: bytes
+    refuses: str | None = field(default=None, compare=False)
+    """The error code with which it refuses a frame of the client, if it does: to be counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ class Ring:
             self._shrink()
 
     def after(self, offset: int, upto: int, max_bytes: int) -> Sequence[bytes] | None:
-        """What follows `offset` up to `upto`, about `max_bytes` of it and at least one; None when it fell out."""
+        """What follows `offset` up to `upto`, about `max_bytes` of it and at least one; None when it fell out.
+
+        `upto` is neither before `offset` nor after `last`."""
         start = offset + 1 - self.first
         if start < 0:
             return None

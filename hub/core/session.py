@@ -379,7 +379,7 @@ def _error(about: object, code: ErrorCode, message: str, **more: Any) -> Send:
     """An error about a frame or a request: it names the plan and the request that these name."""
     plan_id: str | None = getattr(about, "plan_id", None)
     request_id: str | None = getattr(about, "request_id", None)
-    return Send(Error.about(code, message, plan_id, request_id, **more).encode())
+    return Send(Error.about(code, message, plan_id, request_id, **more).encode(), refuses=code)
 
 
 def _size(text: str) -> int:

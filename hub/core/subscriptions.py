@@ -149,4 +149,5 @@ def _confirmed(plan_id: str, place: Position, head: int, reason: str | None, req
 def _error(
     code: ErrorCode, message: str, plan_id: str, request_id: str | None, retry_after_ms: int | None = None
 ) -> Send:
-    return Send(Error.about(code, message, plan_id, request_id, retry_after_ms=retry_after_ms).encode())
+    error = Error.about(code, message, plan_id, request_id, retry_after_ms=retry_after_ms)
+    return Send(error.encode(), refuses=code)

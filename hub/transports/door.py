@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from broadcasters.events import timestamp
-from hub.auth import AuthenticationFailed, Authenticator
+from hub.auth import AuthenticationFailed, AuthenticationUnavailable, Authenticator
 from hub.core.connection import Connection, Outlet, Services, TokenRefused
 from hub.core.counts import HubCounts
 from hub.core.principal import Principal
@@ -20,9 +22,13 @@ from hub.origins import Origins
 from hub.tickets import Tickets
 from hub.wire.codes import CloseCode, ErrorCode
 
-__all__ = ["HEARTBEAT_SECONDS", "Admission", "Door", "Refused", "Visitor"]
+__all__ = ["HEARTBEAT_SECONDS", "Admission", "Door", "Refused", "Visitor", "bearer"]
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 25.0
+ADMISSION_SECONDS = 10.0
+"""How long it may take to check a token or a ticket: its issuer, or the log, may not answer."""
 
 
 class Refused(Exception):
@@ -146,9 +152,16 @@ class Door:
 
     async def _admit_later(self, visitor: Visitor, principal: Awaitable[Principal]) -> Admission:
         try:
-            return self._enter(visitor, await principal)
+            async with asyncio.timeout(ADMISSION_SECONDS):
+                known = await principal
         except AuthenticationFailed as failure:
             raise self._no_good(failure) from None
+        except TimeoutError:
+            raise self._no_good(AuthenticationUnavailable("it can't be checked just now; try again")) from None
+        except Exception as error:
+            log.error("a visitor's token: %s", error, exc_info=error)
+            raise Refused(CloseCode.INTERNAL, "something in the hub failed") from None
+        return self._enter(visitor, known)
 
     def _enter(self, visitor: Visitor, principal: Principal | None) -> Admission:
         try:

@@ -30,10 +30,6 @@ class Line:
 
     def deliver(self, burst: Burst) -> None:
         self._put(burst, burst.size)
-        if not self.full and self._size > self._waters.high:
-            self.full = True
-            if self.connection is not None:
-                self.connection.filled()
 
     def write(self, frame: bytes) -> None:
         self._put(frame, len(frame))
@@ -64,7 +60,12 @@ class Line:
         return waiting
 
     def _put(self, item: Burst | bytes, size: int) -> None:
-        if self.ending is None:
-            self._waiting.append(item)
-            self._size += size
-            self._something.set()
+        if self.ending is not None:
+            return
+        self._waiting.append(item)
+        self._size += size
+        self._something.set()
+        if not self.full and self._size > self._waters.high:
+            self.full = True
+            if self.connection is not None:
+                self.connection.filled()

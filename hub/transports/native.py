@@ -11,39 +11,46 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from hub.core.burst import Burst
 from hub.core.connection import Connection
+from hub.limits import TokenBucket
 from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
+from hub.transports.others import OtherSocket
+from hub.transports.visitors import Proxies
 from hub.wire.codes import CloseCode
 from hub.wire.framing import text_frames
 
 __all__ = ["NativeSockets"]
 
+log = logging.getLogger(__name__)
 protocol_log = logging.getLogger(f"{__name__}.protocol")
 protocol_log.setLevel(logging.WARNING)  # it tells of each connection that opens
 
-REQUEST_LINES: Final = (b"GET /ws/streaming ", b"GET /ws/streaming?")
+PATH: Final = "/ws/streaming"
 CLOSING_SECONDS: Final = 5.0
 """How long a client may take to read what is left and to answer a close."""
 SILENCE_SECONDS: Final = 10.0
 """A client that says nothing for this long after a heartbeat is dead."""
+PIECE: Final = 4096
+"""What is looked at before anybody may say that it is enough: a few hundred of the smallest frames."""
 
 
 class NativeSockets:
     """All native connections of a process, and their heartbeat. Hand `protocol` to uvicorn as `ws=`."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, proxies: Proxies) -> None:
         self.door = door
+        self.proxies = proxies
         self.open: set[_Socket] = set()
         self.admitting: set[asyncio.Task[None]] = set()
 
@@ -63,6 +70,13 @@ class NativeSockets:
                 socket.beat(now)
 
 
+def _is_ours(request: bytes) -> bool:
+    """However the path is spelled: what an ASGI application would take for it must not get round this transport."""
+    method, _, rest = request.partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return method == b"GET" and unquote(path.decode("latin-1")) == PATH
+
+
 class _Switch(asyncio.Protocol):
     """Stands in until the request line is known: the hub's own socket, or somebody else's."""
 
@@ -78,8 +92,7 @@ class _Switch(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._real is None:
-            own = data.startswith(REQUEST_LINES)
-            real = _Socket(self._sockets) if own else WebSocketsSansIOProtocol(*self._uvicorn)
+            real = _Socket(self._sockets) if _is_ours(data) else OtherSocket(*self._uvicorn)
             real.connection_made(self._transport)
             self._real = real
             # uvicorn makes this object the transport's protocol when we return; the real one takes over right after.
@@ -110,6 +123,7 @@ class _Socket(asyncio.Protocol):
         "_admission",
         "_closing",
         "_connection",
+        "_controls",
         "_fragments",
         "_heard",
         "_pinged",
@@ -120,14 +134,15 @@ class _Socket(asyncio.Protocol):
     )
 
     def __init__(self, sockets: NativeSockets) -> None:
-        limits = sockets.door.limits
+        limits = sockets.door.limits.session
         self._sockets = sockets
-        self._websocket = ServerProtocol(max_size=limits.session.frame_bytes, logger=protocol_log)
+        self._websocket = ServerProtocol(max_size=limits.frame_bytes, logger=protocol_log)
         self._connection: Connection | None = None
         self._admission: Admission | None = None
         self._fragments: list[bytes] = []
         self._closing: asyncio.TimerHandle | None = None
         self._heard = self._pinged = asyncio.get_running_loop().time()
+        self._controls = TokenBucket(limits.frames_per_second, limits.frames_burst, self._heard)
         self.full = False
 
     # -- asyncio's side ------------------------------------------------------------------------------------------------
@@ -138,20 +153,17 @@ class _Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
-        self._websocket.receive_data(data)
-        for event in self._websocket.events_received():
-            if isinstance(event, Frame):
-                self._frame(event)
-            elif isinstance(event, Request):
-                self._knock(event)
-        self._send_out()
-        if self._websocket.state > OPEN and self._closing is None:
-            self._end()  # the client closed, or broke the rules of WebSocket
+        try:
+            for at in range(0, len(data), PIECE):
+                if self._transport.is_reading():
+                    self._take(data[at : at + PIECE])
+        except Exception as error:
+            self._fail(error)
 
     def eof_received(self) -> None:
         self._websocket.receive_eof()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._sockets.open.discard(self)
         if self._closing is not None:
             self._closing.cancel()
@@ -167,7 +179,10 @@ class _Socket(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.full = False
         if self._connection is not None and self._closing is None:
-            self._connection.drained()
+            try:
+                self._connection.drained()
+            except Exception as error:
+                self._fail(error)
 
     # -- the connection's side -----------------------------------------------------------------------------------------
 
@@ -185,8 +200,8 @@ class _Socket(asyncio.Protocol):
         if self._closing is None:
             if self._websocket.state is OPEN:
                 self._websocket.send_close(code, reason)
-            self._send_out()
             self._end()
+            self._send_out()
 
     # -- the opening handshake -----------------------------------------------------------------------------------------
 
@@ -194,41 +209,38 @@ class _Socket(asyncio.Protocol):
         response = self._websocket.accept(request)
         if response.status_code != 101:
             self._websocket.send_response(response)
-            self._end()
             return
-        visitor = self._visitor(request)
         try:
-            admission = self._sockets.door.admit(visitor)
+            admission = self._sockets.door.admit(self._visitor(request))
         except Refused as refusal:
-            self._websocket.send_response(response)
-            self._refuse(refusal)
+            self._refuse(refusal, response)
             return
         if isinstance(admission, Admission):
-            self._websocket.send_response(response)
-            self._open(admission)
+            self._open(admission, response)
         else:
             self._open_later(admission, response)
 
-    def _open_later(self, admission: Awaitable[Admission], response: Any) -> None:
+    def _open_later(self, admission: Awaitable[Admission], response: Response) -> None:
         async def open_when_admitted() -> None:
             try:
                 admitted = await admission
             except Refused as refusal:
-                self._websocket.send_response(response)
-                self._refuse(refusal)
-                return
-            if self._transport.is_closing():
-                self._sockets.door.leave(None, admitted)
-                return
-            self._websocket.send_response(response)
-            self._open(admitted)
-            self._send_out()
+                self._refuse(refusal, response)
+            else:
+                if self._transport.is_closing():
+                    self._sockets.door.leave(None, admitted)
+                    return
+                self._open(admitted, response)
+            self._transport.resume_reading()
 
+        # Whatever the client sends before it was let in waits where it is, in its order.
+        self._transport.pause_reading()
         task = asyncio.get_running_loop().create_task(open_when_admitted())
         self._sockets.admitting.add(task)
         task.add_done_callback(self._sockets.admitting.discard)
 
-    def _open(self, admission: Admission) -> None:
+    def _open(self, admission: Admission, response: Response) -> None:
+        self._websocket.send_response(response)
         self._send_out()
         door = self._sockets.door
         self._admission = admission
@@ -236,36 +248,58 @@ class _Socket(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=door.waters.high, low=door.waters.low)
         door.begin(self._connection)
 
-    def _refuse(self, refusal: Refused) -> None:
+    def _refuse(self, refusal: Refused, response: Response) -> None:
         # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
-        self._send_out()
-        self.close(refusal.code, refusal.reason)
+        if not self._transport.is_closing():
+            self._websocket.send_response(response)
+            self.close(refusal.code, refusal.reason)
 
     def _visitor(self, request: Request) -> Visitor:
         headers = request.headers
-        peer = self._transport.get_extra_info("peername")
+        peer = get_remote_addr(self._transport)
+        address, scheme = self._sockets.proxies.seen(
+            peer[0] if peer else None,
+            "wss" if is_ssl(self._transport) else "ws",
+            headers.get_all("X-Forwarded-For"),
+            headers.get_all("X-Forwarded-Proto"),
+        )
         return Visitor(
-            address=peer[0] if isinstance(peer, tuple) else None,
-            scheme="wss" if self._transport.get_extra_info("sslcontext") else "ws",
-            host=headers.get("Host"),
-            origin=headers.get("Origin"),
-            authorization=headers.get("Authorization"),
-            ticket=next(iter(parse_qs(urlsplit(request.path).query).get("ticket", ())), None),
+            address=address,
+            scheme=scheme,
+            host=next(iter(headers.get_all("Host")), None),
+            origin=next(iter(headers.get_all("Origin")), None),
+            authorization=next(iter(headers.get_all("Authorization")), None),
+            ticket=next(iter(parse_qs(request.path.partition("?")[2]).get("ticket", ())), None),
         )
 
     # -- frames --------------------------------------------------------------------------------------------------------
 
+    def _take(self, data: bytes) -> None:
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            elif isinstance(event, Request):
+                self._knock(event)
+        if self._websocket.close_expected() and self._closing is None:
+            self._end()  # the client closed, or broke the rules of WebSocket
+        self._send_out()
+
     def _frame(self, frame: Frame) -> None:
-        if self._connection is None or self._closing is not None:
-            return
-        if frame.opcode is Opcode.BINARY:
-            self._connection.receive(b"")
+        connection = self._connection
+        if self._closing is not None or connection is None:
+            if not self._controls.take(1, self._heard):
+                self._transport.pause_reading()  # it was told to stop; what else it says is not even looked at
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self._fragments.append(bytes(frame.data))
             if frame.fin:
-                self._message(self._connection)
+                self._message(connection)
             elif len(self._fragments) > self._sockets.door.limits.session.frame_fragments:
-                self._connection.close(CloseCode.TOO_LARGE, "a message in so many fragments")
+                connection.close(CloseCode.TOO_LARGE, "a message in so many fragments")
+        elif frame.opcode is Opcode.BINARY:
+            connection.receive(b"")
+        elif not self._controls.take(1, self._heard):
+            connection.close(CloseCode.TOO_MANY_REQUESTS, "too many pings a second")
 
     def _message(self, connection: Connection) -> None:
         whole = self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments)
@@ -281,9 +315,7 @@ class _Socket(asyncio.Protocol):
 
     def beat(self, now: float) -> None:
         """Time passes: ask whether the client lives, or give it up."""
-        if self._closing is not None:
-            return
-        if now - self._heard < HEARTBEAT_SECONDS:
+        if self._closing is not None or self._websocket.state is not OPEN or now - self._heard < HEARTBEAT_SECONDS:
             return
         if self._pinged <= self._heard:
             self._pinged = now
@@ -297,13 +329,29 @@ class _Socket(asyncio.Protocol):
         for data in self._websocket.data_to_send():
             if data:
                 self._transport.write(data)
-            else:  # websockets' sign that it is our turn to close the line
-                self._transport.close()
+            else:
+                self._write_no_more()
         if self._transport.get_write_buffer_size() > self._sockets.door.limits.outlet.high_water * 4:
             self._transport.abort()  # it keeps asking and reads none of the answers
 
+    def _write_no_more(self) -> None:
+        """That was all. A line that is closed on what still comes in is reset, and the client never sees why."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
     def _end(self) -> None:
         """Nothing more from us: the client gets a moment to read the rest and to answer."""
+        self._closing = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._transport.abort)
         if self._connection is not None:
             self._connection.lost()
-        self._closing = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._transport.abort)
+
+    def _fail(self, error: Exception) -> None:
+        """A mistake of ours costs this client its line, and nobody else anything."""
+        if self._connection is None:
+            log.error("a handshake: %s", error, exc_info=error)
+            self._transport.abort()
+            return
+        log.error("connection %s: %s", self._connection.session.connection_id, error, exc_info=error)
+        self.close(CloseCode.INTERNAL, "something in the hub failed")

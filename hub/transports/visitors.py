@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import Any, Final, cast
 
 from starlette.requests import HTTPConnection
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from hub.core.principal import Principal
 from hub.transports.door import Admission, Door, Visitor
 
-__all__ = ["guest", "visitor_of"]
+__all__ = ["Proxies", "guest", "visitor_of"]
+
+SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
+
+
+class Proxies:
+    """The reverse proxies that are believed (PLANCAST_PROXIES), for whoever gets no request from uvicorn, which reads
+    the same headers in the same way."""
+
+    def __init__(self, trusted: str) -> None:
+        self._trusted = ProxyHeadersMiddleware(cast("Any", None), trusted).trusted_hosts
+
+    def seen(
+        self, address: str | None, scheme: str, forwarded_for: Sequence[str], forwarded_proto: Sequence[str]
+    ) -> tuple[str | None, str]:
+        """Address and scheme (ws or wss) of the client, as the proxy in front of us saw them if it is one."""
+        if address not in self._trusted:
+            return address, scheme
+        if forwarded_proto and (proto := forwarded_proto[-1].strip()) in SCHEMES:
+            scheme = proto.replace("http", "ws")
+        if forwarded_for:
+            address = self._trusted.get_trusted_client_address(", ".join(forwarded_for))[0] or address
+        return address, scheme
 
 
 def visitor_of(asking: HTTPConnection) -> Visitor:
@@ -27,7 +51,7 @@ def visitor_of(asking: HTTPConnection) -> Visitor:
 
 
 @contextmanager
-def guest(door: Door, visitor: Visitor, principal: Principal, transport: str) -> Iterator[Admission]:
+def guest(door: Door, visitor: Visitor, principal: Principal, transport: str) -> Generator[Admission]:
     """Count a client that is known already, for as long as it is here. `Refused` when there is no room."""
     admission = door.receive(visitor, principal)
     door.counts.connections[transport] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
@@ -10,12 +11,15 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.burst import Burst
+from hub.core.connection import Connection
 from hub.transports.door import Admission, Door, Refused
 from hub.transports.line import Line
 from hub.transports.visitors import visitor_of
 from hub.wire.codes import CloseCode
 
 __all__ = ["serve_websocket"]
+
+log = logging.getLogger(__name__)
 
 CLOSING_SECONDS: Final = 5.0
 """How long a client may take to read what is left."""
@@ -29,20 +33,24 @@ async def serve_websocket(door: Door, websocket: WebSocket) -> None:
             admission = await admission
     except Refused as refusal:
         # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
-        await websocket.accept()
-        await websocket.close(refusal.code, refusal.reason)
-        return
-    await _serve(door, websocket, admission)
+        with suppress(WebSocketDisconnect, OSError):
+            await websocket.accept()
+            await websocket.close(refusal.code, refusal.reason)
+    else:
+        await _serve(door, websocket, admission)
 
 
 async def _serve(door: Door, websocket: WebSocket, admission: Admission) -> None:
     line = Line(door.waters)
     connection = line.connection = door.connect(line, admission, "asgi")
     try:
-        await websocket.accept()
+        try:
+            await websocket.accept()
+        except (WebSocketDisconnect, OSError):
+            return  # it has gone already
         door.begin(connection)
-        sending = asyncio.create_task(_send(line, websocket))
-        receiving = asyncio.create_task(_receive(line, websocket))
+        sending = asyncio.create_task(_unless_it_fails(connection, line, _send(line, websocket)))
+        receiving = asyncio.create_task(_unless_it_fails(connection, line, _receive(connection, line, websocket)))
         try:
             await line.ended.wait()
             await asyncio.wait({sending}, timeout=CLOSING_SECONDS)
@@ -52,6 +60,16 @@ async def _serve(door: Door, websocket: WebSocket, admission: Admission) -> None
             await asyncio.gather(sending, receiving, return_exceptions=True)
     finally:
         door.leave(connection, admission)
+
+
+async def _unless_it_fails(connection: Connection, line: Line, work: Awaitable[None]) -> None:
+    """A mistake of ours costs this client its line, and nobody else anything."""
+    try:
+        await work
+    except Exception as error:
+        log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)
+        connection.lost()
+        line.close(CloseCode.INTERNAL, "something in the hub failed")
 
 
 async def _send(line: Line, websocket: WebSocket) -> None:
@@ -64,10 +82,7 @@ async def _send(line: Line, websocket: WebSocket) -> None:
             await websocket.close(*line.ending)
 
 
-async def _receive(line: Line, websocket: WebSocket) -> None:
-    connection = line.connection
-    if connection is None:
-        raise RuntimeError("a line without a connection")
+async def _receive(connection: Connection, line: Line, websocket: WebSocket) -> None:
     while line.ending is None:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":

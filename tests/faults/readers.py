@@ -28,13 +28,14 @@ REASONS = frozenset({"trimmed", "forked", "ahead", "epoch"})
 class Stand:
     """How one subscription stands on this connection."""
 
-    __slots__ = ("awaits_snapshot", "joined", "place", "requests", "since")
+    __slots__ = ("awaits_snapshot", "joined", "just_confirmed", "place", "requests", "since")
 
     def __init__(self, since: Since) -> None:
         self.since = since
         self.joined = False
         self.place = Position("", 0)
         self.awaits_snapshot = False
+        self.just_confirmed = False
         self.requests: dict[str, Since] = {}
         """Subscriptions asked for and not answered yet, and what each asked for."""
 
@@ -62,7 +63,7 @@ class Reader:
         self.errors: Counter[str] = Counter()
         self.interrupted: dict[str, Since] = {}
         """Plans whose subscription the hub refused or ended for the moment, and what to ask for when asking again."""
-        self.on_told: Callable[[Told], None] | None = None
+        self.on_told: Callable[[Told, bytes], None] | None = None
         self._receive_buffer = receive_buffer
         self._numbers = itertools.count(1)
         self._greeted = False
@@ -167,12 +168,12 @@ class Reader:
         self._recent.append(frame)
         told = told_of(frame)
         if told is not None:
-            self._event(told)
+            self._event(told, frame)
         else:
             self._other(json.loads(frame), frame)
         self._changed.set()
 
-    def _event(self, told: Told) -> None:
+    def _event(self, told: Told, frame: bytes) -> None:
         stand = self.stands.get(told.plan_id)
         if stand is None or not stand.joined:
             self._wrong(f"an event of {told.plan_id}, which is not subscribed")
@@ -184,9 +185,10 @@ class Reader:
         if told.first != told.offset and not stand.knows_positions:
             self._wrong(f"merged events for a client that knows no positions: {told.first} to {told.offset}")
         stand.place = self.places[told.plan_id] = Position(told.epoch, told.offset)
+        stand.just_confirmed = False
         self.chronicle.heard(told)
         if self.on_told is not None:
-            self.on_told(told)
+            self.on_told(told, frame)
 
     def _other(self, said: dict[str, Any], frame: bytes) -> None:
         if self._greeted == (said["type"] == "connected"):
@@ -226,11 +228,9 @@ class Reader:
             stand.awaits_snapshot = True
         elif not stand.joined:
             self._begins(stand, place)
-        elif request_id is None:
-            stand.awaits_snapshot = True
-        elif place.offset != stand.place.offset:
-            self._wrong(f"asked again at {stand.place}, and confirmed at {place}")
-        stand.joined = True
+        elif request_id is None or place.offset != stand.place.offset:
+            stand.awaits_snapshot = True  # only a snapshot moves a subscription that stands
+        stand.joined = stand.just_confirmed = True
         stand.place = place
         if not stand.awaits_snapshot:
             self.places[plan_id] = place
@@ -247,10 +247,10 @@ class Reader:
     def _snapshot(self, said: dict[str, Any], frame: bytes) -> None:
         plan_id, place = said["plan_id"], Position(said["epoch"], said["offset"])
         stand = self.stands.get(plan_id)
-        if stand is None or not stand.awaits_snapshot or stand.place != place:
+        if stand is None or not stand.just_confirmed or stand.place != place:
             self._wrong(f"a snapshot at {place} without a word")
             return
-        stand.awaits_snapshot = False
+        stand.awaits_snapshot = stand.just_confirmed = False
         self.places[plan_id] = place
         self.chronicle.snapshot(plan_id, place, frame[frame.index(b'"data":') + 7 : -1])
 
@@ -262,9 +262,13 @@ class Reader:
         stand = self.stands.pop(plan_id, None)
         number = int(said["request_id"][1:])
         later = {one: since for one, since in stand.requests.items() if int(one[1:]) > number} if stand else {}
-        if later:  # asked for again meanwhile; what was asked before is answered herewith
-            self.stands[plan_id] = again = Stand(next(iter(later.values())))
-            again.requests = later
+        self._begin_again(plan_id, later)  # what was asked before is answered herewith
+
+    def _begin_again(self, plan_id: str, requests: dict[str, Since]) -> None:
+        """The subscription is over, and these requests, which the hub had not seen by then, are for a new one."""
+        if requests:
+            self.stands[plan_id] = again = Stand(next(iter(requests.values())))
+            again.requests = requests
 
     def _error(self, said: dict[str, Any]) -> None:
         plan_id, request_id = said.get("plan_id"), said.get("request_id")
@@ -272,9 +276,10 @@ class Reader:
         stand = self.stands.get(plan_id) if plan_id else None
         if stand is not None and request_id in stand.requests:
             del stand.requests[request_id]
-            if not stand.requests and not stand.joined:
+            if not stand.joined:
                 del self.stands[str(plan_id)]
                 self.interrupted[str(plan_id)] = stand.since
+                self._begin_again(str(plan_id), stand.requests)
         if said["code"] not in ("unavailable", "continuity_lost"):
             self._wrong(f"the error {said['code']}: {said['message']}")
 
@@ -282,10 +287,12 @@ class Reader:
         """`subscription_ended`: by its code, this can be taken up again or not."""
         plan_id, code = said["plan_id"], said["code"]
         self.errors[str(code)] += 1
-        if self.stands.pop(plan_id, None) is None:
+        if (stand := self.stands.pop(plan_id, None)) is None:
             self._wrong("the end of what was not subscribed")
+            return
         if code == 2500:
             self.interrupted[plan_id] = "snapshot"
+        self._begin_again(plan_id, stand.requests)
 
     def _wrong(self, problem: str) -> None:
         recent = b"\n    ".join(frame[:160] for frame in self._recent).decode(errors="replace")

@@ -43,7 +43,7 @@ class HubServer:
     ) -> None:
         self.port = 0
         self.directory = Path(tempfile.mkdtemp(prefix="plancast-hub-"))
-        self._log = log
+        self.log = log
         self._mounted = mounted
         self._constants = constants or {}
         self._settings = {"max_connections_per_address": 20_000, "logs": "json", **settings}
@@ -194,7 +194,7 @@ class HubServer:
 
     def _environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
-        settings = {"host": "127.0.0.1", "port": self.port, "log": self._log, **self._settings}
+        settings = {"host": "127.0.0.1", "port": self.port, "log": self.log, **self._settings}
         return clean | {f"PLANCAST_{name.upper()}": str(value) for name, value in settings.items()}
 
 

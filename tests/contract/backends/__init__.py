@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import ClassVar
 
 import pytest
@@ -43,6 +44,7 @@ class Backend(ABC):
 
 
 def all_backends() -> list[Backend]:
-    """Every backend of every module here, in the order of their names."""
+    """Every backend of every module here, in the order of their names; the caller's own, so each may be started."""
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    return sorted((backend for module in modules for backend in module.BACKENDS), key=lambda backend: backend.name)
+    found = sorted((backend for module in modules for backend in module.BACKENDS), key=lambda backend: backend.name)
+    return [copy(backend) for backend in found]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.contract.backends import Backend
 from tests.servers import RedisServer
@@ -54,6 +55,7 @@ class OverSqlite(ThroughHub):
 
 class OverRedis(ThroughHub):
     name = "http-redis"
+    marks = (pytest.mark.slow,)
 
     def log_of_hub(self) -> str:
         self._server = RedisServer().start()

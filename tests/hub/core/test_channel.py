@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -48,6 +47,21 @@ async def joined(channel: Channel, log: ScriptedLog, since: Since | None = None,
     witness.join(channel)
     await turns()
     return witness
+
+
+class Broken(Witness):
+    """Breaks a client's promise."""
+
+    def deliver(self, burst: Burst) -> None:
+        raise RuntimeError(f"the handler is closed: {burst.first}")
+
+
+class Trusting(Witness):
+    """Looks at no more than first and offset."""
+
+    def deliver(self, burst: Burst) -> None:
+        told = [json.loads(frame) for frame in burst.frames]
+        self.got = [*getattr(self, "got", []), *((one.get("first"), one["offset"]) for one in told)]
 
 
 def standing(witness: Witness) -> tuple[Standing, int]:
@@ -478,7 +492,7 @@ async def test_a_plan_that_is_deleted_ends_for_everybody_and_may_begin_again() -
     channel = await opened(log, said=3)
     witness = await joined(channel, log)
     again = Witness(log.story(), "start")
-    witness.on_gone = lambda: again.join(channel) and None
+    witness.on_gone = lambda: again.join(channel)
     log.forget()
     log.tell_all()
     assert witness.told[-1] == ("ended", 2404)
@@ -548,26 +562,20 @@ async def test_a_snapshot_that_can_not_be_read_is_a_refusal_that_says_why() -> N
     channel = await opened(log, said=3)
     log.story().floor = 2
     log.story().checkpoint = Checkpoint(Position("e1", 2), b'{"version":99}')
-    said: list[str] = []
     witness = Witness(log.story(), "snapshot")
-    witness.refused = lambda plan_id, message, retry: said.append(message)  # type: ignore[method-assign]
     witness.join(channel)
     await turns(100)
-    assert len(said) == 1
-    assert "update this program" in said[0]
+    assert witness.told == [("refused",)]
+    assert "update this program" in witness.refusal
     assert channel.subscribers == set()
     await channel.close()
 
 
 @in_virtual_time
 async def test_a_client_that_breaks_its_promise_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    def raises(_: Any) -> None:
-        raise RuntimeError("the handler is closed")
-
     log = ScriptedLog()
     channel = await opened(log)
-    before, broken, after = [Witness(log.story(), "now") for _ in range(3)]
-    broken.deliver = raises  # type: ignore[method-assign]
+    before, broken, after = Witness(log.story(), "now"), Broken(log.story(), "now"), Witness(log.story(), "now")
     for witness in (before, broken, after):
         witness.join(channel)
     log.tell(part(1))
@@ -575,8 +583,7 @@ async def test_a_client_that_breaks_its_promise_harms_nobody_else(caplog: pytest
     assert before.frames == after.frames == [(1, 1)]
     assert broken.told[-1] == ("refused",)
     assert "the handler is closed" in caplog.text
-    waiting, breaking = Witness(log.story(), "start"), Witness(log.story(), "start")
-    breaking.deliver = raises  # type: ignore[method-assign]
+    waiting, breaking = Witness(log.story(), "start"), Broken(log.story(), "start")
     breaking.full = waiting.full = True
     breaking.join(channel)
     waiting.join(channel)
@@ -592,12 +599,10 @@ async def test_an_event_that_makes_no_sense_stops_nobody() -> None:
     log = ScriptedLog()
     log.story().append([b'{"type":"agent_message","id":"x","append":true}', *[part(n) for n in range(2, 11)]])
     channel = await opened(log)
-    got: list[Any] = []
-    witness = Witness(log.story(), "start")
-    witness.deliver = lambda burst: got.extend(json.loads(frame) for frame in burst.frames)  # type: ignore[method-assign]
+    witness = Trusting(log.story(), "start")
     witness.join(channel)
     await turns()
-    assert [(frame.get("first"), frame["offset"]) for frame in got] == [(None, 1), (2, 10)]
+    assert witness.got == [(None, 1), (2, 10)]
     await channel.close()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -82,12 +82,15 @@ class Desk:
         self.answers: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def authenticate(self, token: str) -> Principal:
-        return await self._answer()
+        assert token
+        return cast("Principal", await self._answer())
 
     async def answer(self, answer: Answer) -> Position:
-        return await self._answer()
+        assert answer.answer == "yes"
+        return cast("Position", await self._answer())
 
     async def signal(self, signal: Signal) -> None:
+        assert signal.signal == "cancel"
         await self._answer()
 
     async def _answer(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.hub.core.scripted_log import part, step
 
 def said(kinds: list[int]) -> list[bytes]:
     """Parts of two messages, ends of them, parts that carry more, and steps."""
-    makers = [
+    makers: list[Callable[[int], bytes]] = [
         lambda n: part(n, "a"),
         lambda n: part(n, "a"),
         lambda n: part(n, "b"),

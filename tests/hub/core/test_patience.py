@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -25,7 +26,7 @@ async def test_it_asks_again_after_ever_longer_pauses() -> None:
         return "here"
 
     assert await Patience("p", counts)(ask) == "here"
-    pauses = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(asked)]
     assert FIRST_PAUSE / 2 <= pauses[0] <= FIRST_PAUSE * 1.5
     assert max(pauses) <= LONGEST_PAUSE * 1.5
     assert min(pauses[-3:]) >= LONGEST_PAUSE / 2

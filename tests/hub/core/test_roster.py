@@ -40,6 +40,7 @@ class Line:
         return 0
 
     def close(self, code: int, reason: str) -> None:
+        assert reason
         self.closed.append(code)
 
 

@@ -1,8 +1,9 @@
-"""Whatever happens, and in whatever order: every subscriber sees a gapless, ordered story without duplicates, or is told.
+"""Whatever happens, and in whatever order: every subscriber sees a whole story, in order and without duplicates, or is
+told that it does not.
 
-A machine makes everything happen that may (see world.py): arrivals late, twice, out of order or never; tails lost; a log
-that is slow, silent or away, that restarts, forks, vanishes, is trimmed; plans deleted; clients that join at every kind
-of place, fill up, drain, leave in the midst of it, come back. Each client checks what it gets as it gets it
+A machine makes everything happen that may (see world.py): arrivals late, twice, out of order or never; tails lost; a
+log that is slow, silent or away, that restarts, forks, vanishes, is trimmed; plans deleted; clients that join at every
+kind of place, fill up, drain, leave in the midst of it, come back. Each client checks what it gets as it gets it
 (witness.py); `settle` lets everything arrive, or be given up, and then everybody must stand at the head.
 
 The everyday run is the same every time. PLANCAST_STORIES=1000 tells so many stories that were never told before.
@@ -79,6 +80,14 @@ class Story(RuleBasedStateMachine):
     def hear(self, which: int, at: int, how: str) -> None:
         self.world.hear(which, at, how)
 
+    @rule(which=anyone, plan=plans, kind=st.integers(0, 4), count=st.sampled_from((5, 7, 9, 14)))
+    def leave_behind(self, which: int, plan: int, kind: int, count: int) -> None:
+        """Somebody takes no more while much is said."""
+        self.world.fill(which)
+        self.world.say(plan, kind, count)
+        for watch in range(2):
+            self.world.hear(watch, 0, "all")
+
     @rule(which=anyone, resumes=st.booleans())
     def tail(self, which: int, resumes: bool) -> None:
         (self.world.resume_tail if resumes else self.world.lose_tail)(which)
@@ -119,15 +128,23 @@ class Story(RuleBasedStateMachine):
     def release(self, count: int, broken: bool) -> None:
         self.world.release(count, broken)
 
-    @rule(plan=plans, what=st.sampled_from(("restart", "fork", "trim", "delete", "vanish")), much=st.integers(0, 6))
-    def upset(self, plan: int, what: str, much: int) -> None:
+    @rule(plan=plans, window=st.integers(0, 7))
+    def trim(self, plan: int, window: int) -> None:
+        self.world.trim(plan, window)
+
+    @rule(plan=plans, lost=st.integers(0, 6))
+    def fork(self, plan: int, lost: int) -> None:
+        self.world.fork(plan, lost)
+
+    @rule(plan=plans, what=st.sampled_from(("restart", "delete", "vanish")))
+    def upset(self, plan: int, what: str) -> None:
         match what:
-            case "fork":
-                self.world.fork(plan, much)
-            case "trim":
-                self.world.trim(plan, much)
+            case "restart":
+                self.world.restart(plan)
+            case "delete":
+                self.world.delete(plan)
             case _:
-                getattr(self.world, what)(plan)
+                self.world.vanish(plan)
 
     # -- time
 

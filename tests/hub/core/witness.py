@@ -35,9 +35,9 @@ class Witness:
         (refused,), (ended, code)."""
         self.verdicts: set[str] = set()
         """What could rightly be said of its `since` at some time since it joined."""
-        self.on_event: Callable[[], None] | None = None
-        self.on_placed: Callable[[], None] | None = None
-        self.on_gone: Callable[[], None] | None = None
+        self.on_event: Callable[[], object] | None = None
+        self.on_placed: Callable[[], object] | None = None
+        self.on_gone: Callable[[], object] | None = None
         self._awaits_snapshot = False
 
     # -- what the test does --------------------------------------------------------------------------------------------
@@ -135,6 +135,7 @@ class Witness:
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
         assert retry_after_ms > 0
         assert message
+        self.refusal = message
         self._gone(plan_id, ("refused",))
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:

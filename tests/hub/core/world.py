@@ -253,6 +253,10 @@ class World:
             raise AssertionError(error)
         for channel in self.registry.channels.values():
             self._check_bounds(channel)
+        for witness in self.here:
+            if witness.here and (place := witness.channel.place_of(witness.subscriber)) is not None:
+                assert witness.place is not None
+                assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
 
     def _check_bounds(self, channel: Channel) -> None:
         ring = channel._ring

@@ -1,0 +1,202 @@
+/**
+ * The fold: what a person sees of a plan, made from its events, one after the other. The same as broadcasters/snapshot.py, whose
+ * rules these are (tests/vectors/fold holds both to them).
+ *
+ * Pure and total, and where a sequence is cut makes no difference. What an event doesn't touch keeps its identity.
+ */
+import type {
+  AgentMessage,
+  Artifact,
+  InputRequest,
+  InputResponse,
+  MessageState,
+  PlanEvent,
+  PlanUpdate,
+  Snapshot,
+  ToolCall,
+  ToolCallState,
+} from "../../wire/index.js";
+import { Draft, isPlanEnded, WEIGHT_LIMIT, type Mutable } from "./draft.js";
+import { tellStep } from "./steps.js";
+
+/** The plan before its first event. */
+export function emptySnapshot(planId: string): Snapshot {
+  const omitted = { messages: 0, tool_calls: 0, artifacts: 0, inputs: 0, attempts: 0 };
+  const none = { labels: [], steps: [], messages: [], tool_calls: [], inputs: [], artifacts: [] };
+  return { version: 1, plan_id: planId, offset: 0, status: "pending", ...none, omitted, weight: 0 };
+}
+
+/**
+ * The snapshot after these events of its plan, of which the i-th stands at offset `first + i`. A null only moves the offset:
+ * merged tokens that stand for 5 to 7 are `fold(snapshot, 5, [tokens, null, null])`. Offsets the snapshot has already are
+ * passed over; a hole before `first` is the caller's mistake.
+ */
+export function fold(
+  snapshot: Snapshot,
+  first: number,
+  events: Iterable<PlanEvent | null>,
+  limit = WEIGHT_LIMIT,
+): Snapshot {
+  if (first > snapshot.offset + 1) {
+    throw new RangeError(`after offset ${snapshot.offset} comes ${snapshot.offset + 1}; first is ${first}, a hole`);
+  }
+  const draft = new Draft(snapshot, limit);
+  let offset = first;
+  for (const event of events) {
+    if (offset > draft.plan.offset) {
+      draft.plan.offset = offset;
+      if (event) tell(draft, event);
+    }
+    offset++;
+  }
+  return draft.plan.offset === snapshot.offset ? snapshot : draft.finish();
+}
+
+type Teller = (draft: Draft, said: never) => void;
+
+const TELLERS = new Map<string, Teller>(
+  Object.entries({
+    agent_message: agentMessage,
+    step_update: (draft: Draft, said: Parameters<typeof tellStep>[2] & { step_id: string }) =>
+      tellStep(draft, said.step_id, said),
+    plan_update: planUpdate,
+    tool_call: toolCall,
+    input_request: inputRequest,
+    input_response: inputResponse,
+    artifact: artifact,
+  }),
+);
+
+function tell(draft: Draft, event: PlanEvent): void {
+  const teller = TELLERS.get(event.type);
+  if (!teller) return; // said by newer code
+  const { plan } = draft;
+  const said = withPlainMoments(event.data);
+  plan.updated_at = said.timestamp;
+  if (plan.created_at == null) {
+    plan.created_at = said.timestamp;
+    plan.status = "in_progress";
+  }
+  teller(draft, said as never);
+  draft.lighten();
+}
+
+const MOMENTS = ["timestamp", "at", "expires_at"] as const;
+
+/** Moments in UTC with milliseconds. They are so already, unless the log was written past the broadcasters. */
+function withPlainMoments<Data extends PlanEvent["data"]>(data: Data): Data {
+  let plain: Data & { [Name in (typeof MOMENTS)[number]]?: string } = data;
+  for (const name of MOMENTS) {
+    const moment = plain[name];
+    if (moment == null || (moment.length === 24 && moment.endsWith("Z"))) continue;
+    const parsed = Date.parse(moment.toUpperCase());
+    if (!Number.isNaN(parsed)) plain = { ...plain, [name]: new Date(parsed).toISOString() };
+  }
+  return plain;
+}
+
+function planUpdate(draft: Draft, said: PlanUpdate): void {
+  const { plan } = draft;
+  if (said.owner != null) plan.owner = said.owner;
+  if (said.labels != null) plan.labels = said.labels;
+  if (said.step_id == null) ofPlan(draft, said);
+  else tellStep(draft, said.step_id, said);
+  if (said.agent_name != null && said.content) {
+    const { timestamp: at, agent_name, content, message_type = "action", step_id } = said;
+    const message_id = draft.freeMessageId();
+    const offset = plan.offset;
+    const line = { message_id, offset, at, agent_name, content, message_type, step_id, streaming: false };
+    draft.put(draft.messages, message_id, line);
+  }
+}
+
+function ofPlan(draft: Draft, said: PlanUpdate): void {
+  const { plan } = draft;
+  if (said.title != null) plan.title = said.title;
+  if (said.content != null) plan.content = said.content;
+  if (said.progress != null) plan.progress = said.progress;
+  else if (said.status === "completed") plan.progress = 100;
+  if (isPlanEnded(said.status)) {
+    if (plan.ended_at == null) {
+      plan.ended_at = said.timestamp;
+      draft.closeMessages();
+    }
+    if (said.data != null) plan.result = said.data;
+  } else {
+    plan.ended_at = plan.result = undefined;
+    if (said.data != null) plan.data = said.data;
+  }
+  plan.status = said.status;
+}
+
+function agentMessage(draft: Draft, said: AgentMessage): void {
+  const id = said.message_id ?? draft.freeMessageId();
+  const known = draft.messages.get(id);
+  if (known && said.append) append(draft, known, said);
+  else draft.put(draft.messages, id, begunMessage(draft, known, said, id));
+}
+
+function begunMessage(draft: Draft, known: MessageState | undefined, said: AgentMessage, id: string): MessageState {
+  const moreComes = said.message_id != null && (said.append === true || said.final === false);
+  return {
+    message_id: id,
+    offset: known?.offset ?? draft.plan.offset,
+    at: known?.at ?? said.timestamp,
+    agent_name: said.agent_name,
+    content: said.content,
+    message_type: said.message_type,
+    step_id: said.step_id,
+    streaming: moreComes && !closes(draft, said),
+    error: said.error,
+    data: said.data,
+  };
+}
+
+function append(draft: Draft, known: MessageState, said: AgentMessage): void {
+  draft.addText(known, said.content);
+  const changes: Partial<Mutable<MessageState>> = {};
+  if (said.data != null) changes.data = said.data;
+  if (said.error != null) changes.error = said.error;
+  if (known.streaming && closes(draft, said)) changes.streaming = false;
+  draft.change(draft.messages, known.message_id, changes);
+}
+
+function closes(draft: Draft, said: AgentMessage): boolean {
+  return said.final === true || said.error != null || draft.ended;
+}
+
+function toolCall(draft: Draft, said: ToolCall): void {
+  const { call_id, phase, tool_name, agent_name, arguments: given, result, step_id, timestamp } = said;
+  const ended_at = phase === "started" ? undefined : timestamp;
+  if (draft.toolCalls.get(call_id)) {
+    const changes: Partial<Mutable<ToolCallState>> = { phase, ended_at };
+    if (given != null) changes.arguments = given;
+    if (result != null) changes.result = result;
+    if (step_id != null) changes.step_id = step_id;
+    draft.change(draft.toolCalls, call_id, changes);
+    return;
+  }
+  const named = { call_id, offset: draft.plan.offset, tool_name, agent_name, phase };
+  const call = { ...named, arguments: given, result, step_id, started_at: timestamp, ended_at };
+  draft.put(draft.toolCalls, call_id, call);
+}
+
+function inputRequest(draft: Draft, said: InputRequest): void {
+  const known = draft.inputs.get(said.request_id);
+  if (known?.answered_at != null) return;
+  const { request_id, timestamp: at, kind, prompt, options, schema, step_id, agent_name, expires_at } = said;
+  const asked = { kind, prompt, options, schema, step_id, agent_name, expires_at };
+  draft.inputs.set(request_id, { request_id, offset: known?.offset ?? draft.plan.offset, at, ...asked });
+}
+
+function inputResponse(draft: Draft, said: InputResponse): void {
+  const request = draft.inputs.get(said.request_id);
+  if (!request || request.answered_at != null) return;
+  draft.answer({ ...request, answer: said.answer, by: said.by, answered_at: said.at });
+}
+
+function artifact(draft: Draft, said: Artifact): void {
+  const { artifact_id, timestamp: at, name, mime_type, url, data, step_id } = said;
+  const offset = draft.artifacts.get(artifact_id)?.offset ?? draft.plan.offset;
+  draft.put(draft.artifacts, artifact_id, { artifact_id, offset, at, name, mime_type, url, data, step_id });
+}

@@ -1,0 +1,3 @@
+export { emptySnapshot, fold } from "./fold/fold.js";
+export { isPlanEnded } from "./fold/draft.js";
+export type * from "../wire/index.js";

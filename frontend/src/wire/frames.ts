@@ -1,0 +1,521 @@
+// Generated from docs/schemas/wire by `npm run generate`. Don't edit: change the models, then generate anew.
+
+/** What an agent says. With `append`, content is added to the message of that id; `final` closes it. */
+export interface AgentMessage {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly agent_name: string;
+  readonly content: string;
+  readonly message_type: "thinking" | "action" | "result" | "clarification_needed";
+  readonly step_id?: string;
+  readonly message_id?: string;
+  readonly append?: boolean;
+  readonly final?: boolean;
+  readonly error?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** What an agent says. With `append`, content is added to the message of that id; `final` closes it. */
+export interface AgentMessageFrame {
+  readonly type: "agent_message";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: AgentMessage;
+}
+
+/** Something made: by url, or small enough to be carried as data. */
+export interface Artifact {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly artifact_id: string;
+  readonly name: string;
+  readonly mime_type: string;
+  readonly url?: string;
+  readonly data?: unknown;
+  readonly step_id?: string;
+}
+
+/** Something made: by url, or small enough to be carried as data. */
+export interface ArtifactFrame {
+  readonly type: "artifact";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: Artifact;
+}
+
+/** Something made, in its newest version. */
+export interface ArtifactState {
+  readonly artifact_id: string;
+  readonly offset: number;
+  readonly at: string;
+  readonly name: string;
+  readonly mime_type: string;
+  readonly url?: string;
+  readonly data?: unknown;
+  readonly step_id?: string;
+}
+
+/** An earlier attempt at a step, which is over. */
+export interface AttemptState {
+  readonly attempt: number;
+  readonly status:
+    "pending" | "in_progress" | "waiting" | "retrying" | "completed" | "error" | "skipped" | "cancelled" | "stalled";
+  readonly content?: string;
+  readonly started_at?: string;
+  readonly ended_at: string;
+  readonly duration_ms?: number;
+}
+
+/** Who is there: the first frame of a client that could send no header, and later a fresher token. */
+export interface AuthenticateFrame {
+  readonly type: "authenticate";
+  readonly token: string;
+  readonly request_id?: string;
+}
+
+/** The token is good. */
+export interface AuthenticatedFrame {
+  readonly type: "authenticated";
+  readonly expires_at?: string;
+  readonly request_id?: string;
+}
+
+/** The first frame of every connection. */
+export interface ConnectedFrame {
+  readonly type: "connected";
+  readonly connection_id: string;
+  readonly protocol: number;
+  readonly heartbeat_s: number;
+  readonly server_time: string;
+  readonly expires_at?: string;
+}
+
+/** What an `error` frame is about. */
+export type ErrorCode =
+  | "bad_frame"
+  | "unknown_type"
+  | "invalid_field"
+  | "invalid_plan_id"
+  | "unauthenticated"
+  | "invalid_token"
+  | "token_expired"
+  | "forbidden"
+  | "too_many_subscriptions"
+  | "too_many_requests"
+  | "unavailable"
+  | "continuity_lost"
+  | "plan_deleted"
+  | "already_answered"
+  | "no_such_request"
+  | "request_expired"
+  | "invalid_answer"
+  | "plan_ended"
+  | "not_supported"
+  | "internal";
+
+/** The message again: older front ends look for it here. */
+export interface ErrorData {
+  readonly plan_id?: string;
+  readonly error: string;
+}
+
+/** Something asked for can't be had; the connection stays open unless a close follows. */
+export interface ErrorFrame {
+  readonly type: "error";
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly plan_id?: string;
+  readonly request_id?: string;
+  readonly retry_after_ms?: number;
+  readonly by?: string;
+  readonly at?: string;
+  readonly data: ErrorData;
+}
+
+/** The hub leaves; come back after this time. */
+export interface GoingAwayFrame {
+  readonly type: "going_away";
+  readonly reconnect_after_ms: number;
+}
+
+/** The answer is in the plan's log, at this place. */
+export interface InputAcceptedFrame {
+  readonly type: "input_accepted";
+  readonly plan_id: string;
+  readonly request_id: string;
+  readonly epoch?: string;
+  readonly offset?: number;
+}
+
+/** The plan asks a person. */
+export interface InputRequest {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly request_id: string;
+  readonly kind: "approval" | "clarification" | "choice";
+  readonly prompt: string;
+  readonly options?: readonly unknown[];
+  readonly schema?: Readonly<Record<string, unknown>>;
+  readonly step_id?: string;
+  readonly agent_name?: string;
+  readonly expires_at?: string;
+}
+
+/** The plan asks a person. */
+export interface InputRequestFrame {
+  readonly type: "input_request";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: InputRequest;
+}
+
+/** What a person answered. `answer` may be anything, null too (it is then left out). */
+export interface InputResponse {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly request_id: string;
+  readonly answer?: unknown;
+  readonly by?: string;
+  readonly at: string;
+}
+
+/** What a person answered. `answer` may be anything, null too (it is then left out). */
+export interface InputResponseFrame {
+  readonly type: "input_response";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: InputResponse;
+}
+
+/** What the plan asks a person; pending until `answered_at` is there (the answer itself may be null). */
+export interface InputState {
+  readonly request_id: string;
+  readonly offset: number;
+  readonly at: string;
+  readonly kind: "approval" | "clarification" | "choice";
+  readonly prompt: string;
+  readonly options?: readonly unknown[];
+  readonly schema?: Readonly<Record<string, unknown>>;
+  readonly step_id?: string;
+  readonly agent_name?: string;
+  readonly expires_at?: string;
+  readonly answer?: unknown;
+  readonly by?: string;
+  readonly answered_at?: string;
+}
+
+/** A line of the conversation. While `streaming`, more of it may come. */
+export interface MessageState {
+  readonly message_id: string;
+  readonly offset: number;
+  readonly at: string;
+  readonly agent_name: string;
+  readonly content: string;
+  readonly message_type: "thinking" | "action" | "result" | "clarification_needed";
+  readonly step_id?: string;
+  readonly streaming: boolean;
+  readonly error?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** How much the snapshot leaves out to stay small. The log may still have it. */
+export interface Omitted {
+  readonly messages: number;
+  readonly tool_calls: number;
+  readonly artifacts: number;
+  readonly inputs: number;
+  readonly attempts: number;
+}
+
+/** Is anybody there? For clients that can't see protocol pings. */
+export interface PingFrame {
+  readonly type: "ping";
+  readonly nonce?: string | number;
+}
+
+/** A place in a plan's log: everything up to `offset` has been seen. */
+export interface Place {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** A person's answer to an `input_request` of a plan; `request_id` is that request's. */
+export interface PlanInputFrame {
+  readonly type: "plan_input";
+  readonly plan_id: string;
+  readonly request_id: string;
+  readonly answer: unknown;
+  readonly idempotency_key?: string;
+}
+
+/** Ask a plan to stop, to pause or to go on. */
+export interface PlanSignalFrame {
+  readonly type: "plan_signal";
+  readonly plan_id: string;
+  readonly signal: "cancel" | "pause" | "resume";
+  readonly request_id?: string;
+}
+
+/** How the plan goes. Without a step_id, a completed, error or cancelled status ends it. */
+export interface PlanUpdate {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly status: "pending" | "in_progress" | "waiting" | "completed" | "error" | "cancelled";
+  readonly content?: string;
+  readonly step_id?: string;
+  readonly agent_name?: string;
+  readonly message_type?: "thinking" | "action" | "result" | "clarification_needed";
+  readonly title?: string;
+  readonly progress?: number;
+  readonly owner?: string;
+  readonly labels?: readonly string[];
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** How the plan goes. Without a step_id, a completed, error or cancelled status ends it. */
+export interface PlanUpdateFrame {
+  readonly type: "plan_update";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: PlanUpdate;
+}
+
+/** Here I am. */
+export interface PongFrame {
+  readonly type: "pong";
+  readonly nonce?: string | number;
+}
+
+/** The signal reached whoever runs the plan; the plan itself says when it obeyed. */
+export interface SignalAcceptedFrame {
+  readonly type: "signal_accepted";
+  readonly plan_id: string;
+  readonly signal: "cancel" | "pause" | "resume";
+  readonly request_id?: string;
+}
+
+/** A plan, folded from its events up to `offset`. Steps, messages and so on are in order of first mention, and the `offset` of each is that of its first mention. */
+export interface Snapshot {
+  readonly version: 1;
+  readonly plan_id: string;
+  readonly offset: number;
+  readonly status: "pending" | "in_progress" | "waiting" | "completed" | "error" | "cancelled";
+  readonly title?: string;
+  readonly content?: string;
+  readonly progress?: number;
+  readonly owner?: string;
+  readonly labels: readonly string[];
+  readonly created_at?: string;
+  readonly updated_at?: string;
+  readonly ended_at?: string;
+  readonly result?: Readonly<Record<string, unknown>>;
+  readonly data?: Readonly<Record<string, unknown>>;
+  readonly steps: readonly StepState[];
+  readonly messages: readonly MessageState[];
+  readonly tool_calls: readonly ToolCallState[];
+  readonly inputs: readonly InputState[];
+  readonly artifacts: readonly ArtifactState[];
+  readonly omitted: Omitted;
+  readonly weight: number;
+}
+
+/** The folded plan up to a place. It replaces whatever the client had of that plan. */
+export interface SnapshotFrame {
+  readonly type: "snapshot";
+  readonly plan_id: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly data: Snapshot;
+}
+
+/** A step. Status, content, progress, times and data are those of the current attempt. */
+export interface StepState {
+  readonly step_id: string;
+  readonly offset: number;
+  readonly title?: string;
+  readonly status:
+    "pending" | "in_progress" | "waiting" | "retrying" | "completed" | "error" | "skipped" | "cancelled" | "stalled";
+  readonly content?: string;
+  readonly progress?: number;
+  readonly agent_name?: string;
+  readonly needs?: readonly string[];
+  readonly attempt: number;
+  readonly max_attempts?: number;
+  readonly attempts: readonly AttemptState[];
+  readonly started_at?: string;
+  readonly ended_at?: string;
+  readonly duration_ms?: number;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** How one step of the plan goes. */
+export interface StepUpdate {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly step_id: string;
+  readonly status:
+    "pending" | "in_progress" | "waiting" | "retrying" | "completed" | "error" | "skipped" | "cancelled" | "stalled";
+  readonly content?: string;
+  readonly agent_name?: string;
+  readonly title?: string;
+  readonly progress?: number;
+  readonly attempt?: number;
+  readonly max_attempts?: number;
+  readonly needs?: readonly string[];
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** How one step of the plan goes. */
+export interface StepUpdateFrame {
+  readonly type: "step_update";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: StepUpdate;
+}
+
+/** Watch a plan: from now on (no `since`), from its start, from its snapshot, or from a place. */
+export interface SubscribePlanFrame {
+  readonly type: "subscribe_plan";
+  readonly plan_id: string;
+  readonly since?: "now" | "start" | "snapshot" | Place;
+  readonly request_id?: string;
+}
+
+/** What follows of this plan starts after (epoch, offset). */
+export interface SubscriptionConfirmedFrame {
+  readonly type: "subscription_confirmed";
+  readonly plan_id: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly head: number;
+  readonly recovered: boolean;
+  readonly reason?: "trimmed" | "forked" | "ahead" | "epoch";
+  readonly request_id?: string;
+}
+
+/** The hub ends a subscription; the code says whether to ask again. */
+export interface SubscriptionEndedFrame {
+  readonly type: "subscription_ended";
+  readonly plan_id: string;
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** An agent uses a tool. */
+export interface ToolCall {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly agent_name: string;
+  readonly call_id: string;
+  readonly tool_name: string;
+  readonly phase: "started" | "completed" | "error";
+  readonly arguments?: unknown;
+  readonly result?: unknown;
+  readonly step_id?: string;
+}
+
+/** An agent uses a tool. */
+export interface ToolCallFrame {
+  readonly type: "tool_call";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its place: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from here to offset. */
+  readonly first?: number;
+  /** The same wherever and however often the event is seen. */
+  readonly id: string;
+  readonly data: ToolCall;
+}
+
+/** A tool in use (phase `started`), or used. */
+export interface ToolCallState {
+  readonly call_id: string;
+  readonly offset: number;
+  readonly tool_name: string;
+  readonly agent_name: string;
+  readonly phase: "started" | "completed" | "error";
+  readonly arguments?: unknown;
+  readonly result?: unknown;
+  readonly step_id?: string;
+  readonly started_at: string;
+  readonly ended_at?: string;
+}
+
+/** Watch a plan no longer. */
+export interface UnsubscribePlanFrame {
+  readonly type: "unsubscribe_plan";
+  readonly plan_id: string;
+  readonly request_id?: string;
+}
+
+/** No event of this plan follows. */
+export interface UnsubscriptionConfirmedFrame {
+  readonly type: "unsubscription_confirmed";
+  readonly plan_id: string;
+  readonly request_id?: string;
+}
+
+/** What a client may say on the socket. */
+export type ClientFrame =
+  AuthenticateFrame | PingFrame | PlanInputFrame | PlanSignalFrame | SubscribePlanFrame | UnsubscribePlanFrame;
+
+/** One thing said about a plan, at its place in the plan's log. */
+export type EventFrame =
+  | AgentMessageFrame
+  | ArtifactFrame
+  | InputRequestFrame
+  | InputResponseFrame
+  | PlanUpdateFrame
+  | StepUpdateFrame
+  | ToolCallFrame;
+
+/** What a hub says besides events. */
+export type ControlFrame =
+  | AuthenticatedFrame
+  | ConnectedFrame
+  | ErrorFrame
+  | GoingAwayFrame
+  | InputAcceptedFrame
+  | PongFrame
+  | SignalAcceptedFrame
+  | SnapshotFrame
+  | SubscriptionConfirmedFrame
+  | SubscriptionEndedFrame
+  | UnsubscriptionConfirmedFrame;

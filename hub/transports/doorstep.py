@@ -1,0 +1,124 @@
+"""What comes before a request is whole: uvicorn's HTTP protocol, with the bounds of time and size that it lacks.
+
+Without them, a client that sends half a request, or headers without end, is kept for as long as it likes and costs as
+much as it likes, before anybody asks who it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+__all__ = ["Doorstep"]
+
+HEAD_SECONDS: Final = 10.0
+"""A request line and headers take no longer, even over a bad line. Nor does a connection that says nothing at all."""
+HEAD_BYTES: Final = 64 * 1024
+MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""Far more than any body that a route takes; here only so that there is a bound."""
+REST_SECONDS: Final = 5.0
+"""So long may the rest of a body take that was answered already, and a client that was refused to read why."""
+
+
+class Doorstep(HttpToolsProtocol):
+    """One HTTP connection. Hand the class to uvicorn as `http=`."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._patience: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._came = 0  # bytes of the message that is coming
+        self._answering = False
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._came += len(data)
+        super().data_received(data)
+        if self._patience is None and not self._answering:
+            self._wait(HEAD_SECONDS)  # it says something, and not even a request has begun
+        if self._came > (HEAD_BYTES if self._in_head else MESSAGE_BYTES):
+            self._refuse(b"431 Request Header Fields Too Large" if self._in_head else b"413 Content Too Large")
+
+    def handle_websocket_upgrade(self) -> None:
+        self._answering = True
+        self._wait_no_more()
+        super().handle_websocket_upgrade()
+
+    # -- the parser's side ---------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._came = True, 0
+        self._wait(HEAD_SECONDS)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # what comes behind a body is no header, whatever it says
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        before = self.cycle
+        self._in_head = False
+        super().on_headers_complete()
+        if self.cycle is not before:  # somebody works on it; else it is an upgrade, and has to become one soon
+            self._answering = True
+            self._wait_no_more()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._wait_no_more()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._answering = not self.cycle.response_complete
+        if self.cycle.more_body and not self._answering:
+            self._wait(REST_SECONDS)
+
+    # -- patience ------------------------------------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        self._wait_no_more()
+        self._patience = self.loop.call_later(seconds, self._lose_patience)
+
+    def _wait_no_more(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self._in_head and self._came and not self._refused:
+            self._refuse(b"408 Request Timeout")
+        else:
+            self.transport.abort()
+
+    def _refuse(self, why: bytes) -> None:
+        """Say why, and let the client read it: to close on what it still sends would take the answer from it."""
+        self._refused = True
+        self._unset_keepalive_if_required()
+        if self._answering:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % why)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self._wait(REST_SECONDS)

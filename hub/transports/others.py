@@ -1,0 +1,21 @@
+"""WebSockets on other paths than the hub's own: uvicorn's ordinary protocol, with two bounds that it lacks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+__all__ = ["OtherSocket"]
+
+UNREAD_BYTES: Final = 1024 * 1024
+FRAGMENTS: Final = 1024
+
+
+class OtherSocket(WebSocketsSansIOProtocol):
+    """Cuts the line of a client that asks for pongs and reads none, or whose message never ends."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > UNREAD_BYTES or len(self.frames) > FRAGMENTS:
+            self.transport.abort()

@@ -1,0 +1,281 @@
+"""The engine: what starts plans, signals to them, and, unless told otherwise, works on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, Self
+
+from dbos import DBOS, DBOSClient
+from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSNonExistentWorkflowError
+from sqlalchemy.exc import SQLAlchemyError
+
+from broadcasters.broadcaster import Broadcaster
+from broadcasters.events import AgentMessage, PlanUpdate, StepUpdate, build, check_plan_id
+from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
+from plan_engine.assignment import Assignment, opening
+from plan_engine.attempt import plain
+from plan_engine.definition import Template, by_name, named
+from plan_engine.errors import EngineMisconfigured, NotRunHere
+from plan_engine.lease import Lease
+from plan_engine.store import SCHEMA, Store, default_url, opened
+from plan_engine.takeover import Takeover
+from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
+
+__all__ = ["Ended", "Engine"]
+
+logger: Final = logging.getLogger(__name__)
+SignalName = Literal["cancel", "pause", "resume"]
+WEEK_S: Final = 7 * 86_400.0
+PATIENCE_S: Final = 3.0
+_ASKED: Final[Mapping[str, str]] = {
+    "cancel": "Please stop this plan",
+    "pause": "Please pause this plan",
+    "resume": "Please go on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a plan came to."""
+
+    status: Literal["completed", "error", "cancelled"]
+    result: Any = None
+    message: str | None = None
+
+
+class Engine:
+    """`async with Engine(db, log, templates) as engine:`. It belongs to one event loop.
+
+    `db` names the engine's database (PLANCAST_ENGINE_DB, or a file of this user's), `log` where plans are told: a URL
+    (PLANCAST_LOG, or the embedded default), or a log that its owner opens and closes. Programs that share both share
+    the work: plans started in one are run by any that `work` and know the template. With `work=False` an engine only
+    starts plans, signals to them, and tells when their workers are gone. Of those that work there is one in a process.
+
+    `lease`: after so many seconds without a sign of life a worker is taken for dead, and its plans go on elsewhere.
+    `poll`: how often, in seconds, queues and signals are looked at.
+    """
+
+    def __init__(
+        self,
+        db: str | None = None,
+        log: str | PlanLog | None = None,
+        templates: Iterable[Template] = (),
+        *,
+        work: bool = True,
+        lease: float = 10.0,
+        poll: float = 0.25,
+    ) -> None:
+        if not (lease > 0 and poll > 0):
+            raise ValueError("lease and poll are seconds, more than 0")
+        self._url = db or os.environ.get("PLANCAST_ENGINE_DB") or default_url()
+        self._log = log if isinstance(log, PlanLog) else log_of(log)
+        self._log_is_ours = not isinstance(log, PlanLog)
+        self._templates = by_name(templates)
+        self._work, self._lease_s, self._poll_s = work, lease, poll
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
+        self._open = AsyncExitStack()
+        self._worker: Worker | None = None
+        self._store: Store
+        self._client: DBOSClient
+
+    # ---- life
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._enter(stack)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop. What this engine was working on is told to stand still, and is for others to take. Harmless twice."""
+        await self._open.aclose()
+
+    async def _enter(self, stack: AsyncExitStack) -> None:
+        if self._log_is_ours:
+            stack.push_async_callback(self._log.close)
+            await self._log.open()
+        stack.push_async_callback(self._close_broadcaster)
+        self._store = Store(opened(self._url))
+        stack.callback(self._store.close)
+        self._client = await self._store.call(self._make_ready)
+        stack.callback(self._client.destroy)
+        takeover = Takeover(self._store, self._client, self._log, self._broadcaster, self.name)
+        if self._work:
+            await self._enter_worker(stack, takeover)
+        self._keep_doing(stack, takeover.watch(self._lease_s), "takeover")
+
+    async def _enter_worker(self, stack: AsyncExitStack, takeover: Takeover) -> None:
+        lease = Lease(self._store, self.name, self._lease_s, self._lost)
+        await lease.open()
+        stack.push_async_callback(lease.close)
+        stack.push_async_callback(partial(takeover.hand_over, self.name, tell=False))
+        self._worker = Worker(self._store, self._client, lease, self._log, self._broadcaster, self._templates)
+        stack.push_async_callback(self._worker.close)
+        self._worker.open(self._url)
+        self._keep_doing(stack, self._hear(self._worker), "signals")
+
+    def _make_ready(self) -> DBOSClient:
+        """Tables, queues, and a client of DBOS that needs no worker."""
+        quiet = logging.getLogger("dbos")
+        if not quiet.handlers:
+            quiet.addHandler(logging.NullHandler())  # else DBOS puts up one of its own, and writes to the console
+        quiet.setLevel(logging.ERROR)
+        try:
+            DBOS.migrate(self._url, schema=SCHEMA)
+            self._store.create()
+        except SQLAlchemyError as error:
+            why = str(getattr(error, "orig", None) or error).strip()
+            raise EngineMisconfigured(f"the engine's database can't be used: {why}") from error
+        client = DBOSClient(
+            system_database_engine=self._store.engine,
+            dbos_system_schema=SCHEMA,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+        )
+        client.register_queue(QUEUE, polling_interval_sec=self._poll_s)
+        for template in self._templates.values():
+            if (queue := queue_of(template)) == QUEUE:
+                continue
+            rate = template.rate
+            client.register_queue(
+                queue,
+                global_concurrency=template.concurrency,
+                limiter={"limit": rate.plans, "period": rate.seconds} if rate else None,
+                polling_interval_sec=self._poll_s,
+            )
+        return client
+
+    async def _close_broadcaster(self) -> None:
+        """What is on its way is given a moment; a log that is away must not keep a worker from ending."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._broadcaster.close()
+
+    def _keep_doing(self, stack: AsyncExitStack, what: Any, name: str) -> None:
+        task = asyncio.create_task(what, name=f"plancast engine: {name}")
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        stack.push_async_callback(end)
+
+    def _lost(self) -> None:
+        if self._worker is not None:
+            self._worker.lost()
+
+    async def _hear(self, worker: Worker) -> None:
+        """Pass on signals to the plans that are run here. (A run that begins looks for earlier ones itself.)"""
+        last, seen = 0, set[int]()
+        while True:
+            await asyncio.sleep(self._poll_s)
+            if not worker.busy:
+                continue
+            try:
+                for plan_id, signal in await self._store.signals_since(last):
+                    if signal.number not in seen:
+                        seen.add(signal.number)
+                        worker.signal(plan_id, signal)
+                    last = max(last, signal.number)
+            except SQLAlchemyError as error:
+                logger.warning("signals could not be read (%s); trying again", error)
+
+    # ---- what can be asked of it
+
+    def templates(self) -> Sequence[Template]:
+        """What can be started."""
+        return [*self._templates.values()]
+
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None = None) -> None:
+        """Start a plan. Starting the same plan_id again changes nothing.
+
+        When this returns, the plan is queued for good, and told to be pending."""
+        check_plan_id(plan_id)
+        chosen = named(self._templates, template)
+        fit = plain(chosen.fit(given))
+        plan = chosen.plan(fit)
+        options: Any = {"workflow_name": WORKFLOW, "queue_name": queue_of(chosen), "workflow_id": plan_id}
+        await self._store.call(self._client.enqueue, options, template, fit, owner)
+        known = await self._status(plan_id)
+        if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
+            work = Assignment(plan_id, template, fit, owner, plan)
+            said = opening(work)
+            await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in said))
+
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+        """Ask a plan to stop, to pause or to go on. It is told at once that this was asked, and by the plan itself when
+        it obeyed. Raises `NotRunHere`."""
+        check_plan_id(plan_id)
+        if signal not in _ASKED:
+            raise ValueError(f"a signal is cancel, pause or resume, not {signal!r}")
+        known = await self._status(plan_id)
+        if known is None:
+            raise NotRunHere(f"no engine here runs a plan called {plan_id!r}")
+        if known.status not in ("ENQUEUED", "DELAYED", "PENDING"):
+            raise NotRunHere(f"plan {plan_id!r} has ended")
+        await self._tell_asked(plan_id, signal, by)
+        await self._store.add_signal(plan_id, signal, by)
+        if signal == "cancel" and known.status == "ENQUEUED" and known.executor_id is None:
+            await self._cancel_queued(plan_id, by)
+
+    async def outcome(self, plan_id: str) -> Ended:
+        """Wait until the plan has ended; what it came to."""
+        retrieve: Any = self._client.retrieve_workflow_async
+        try:
+            handle = await retrieve(plan_id)
+            record = await handle.get_result(polling_interval_sec=self._poll_s)
+        except DBOSAwaitedWorkflowCancelledError:
+            return Ended("cancelled")
+        except DBOSNonExistentWorkflowError:
+            raise NotRunHere(f"no engine here runs a plan called {plan_id!r}") from None
+        return Ended(record["status"], record.get("result"), record.get("message"))
+
+    async def _status(self, plan_id: str) -> Any:
+        found = await self._store.call(partial(self._client.list_workflows, workflow_ids=[plan_id], load_output=False))
+        return found[0] if found else None
+
+    async def _tell_asked(self, plan_id: str, signal: SignalName, by: str) -> None:
+        """As a line of the conversation, which leaves the plan's status to those who know it."""
+        fields = {
+            "plan_id": plan_id,
+            "agent_name": by,
+            "content": _ASKED[signal],
+            "message_type": "action",
+            "data": {"signal": signal, "state": "requested", "by": by},
+        }
+        with suppress(TimeoutError):  # a plan can be stopped even while nothing can be told
+            async with asyncio.timeout(PATIENCE_S):
+                await self._broadcaster.send(build(AgentMessage, fields))
+
+    async def _cancel_queued(self, plan_id: str, by: str) -> None:
+        """No worker has it yet, so none would stop it before its turn came."""
+        await self._store.call(self._client.cancel_workflow, plan_id)
+        known = await self._status(plan_id)
+        if known.executor_id is not None:  # one was quicker. Then it is for a worker to tell; the signal waits for it.
+            await self._store.call(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
+            return
+        template, given, owner = _input_of(known)
+        work = Assignment(plan_id, template, given, owner, named(self._templates, template).plan(given))
+        said = {"content": f"Stopped by {by}, before it began", "status": "cancelled", "plan_id": plan_id}
+        events = [(build(StepUpdate, {**said, "step_id": step.id}), f"{step.id}:end") for step in work.plan.steps]
+        data = {"signal": "cancel", "state": "stopped", "by": by}
+        end = (build(PlanUpdate, {**said, "data": data}), "plan:end")
+        everything = [*opening(work), *events, end]
+        await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in everything))
+
+
+def _input_of(known: Any) -> list[Any]:
+    return [*known.input["args"]]

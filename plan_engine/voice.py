@@ -1,0 +1,177 @@
+"""What one attempt of a step says. Once the attempt is over its voice is closed, and nothing more is told by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from broadcasters.events import MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
+from broadcasters.position import Position
+from broadcasters.streamed import Message
+from plan_engine.course import Course
+from plan_engine.errors import Cancelled
+from plan_engine.model import Step
+from plan_engine.stopwatch import Stopwatch
+from plan_engine.teller import Keyed, Teller
+
+__all__ = ["BROKEN_OFF", "Voice"]
+
+BROKEN_OFF: Final = "broken off"
+"""What is told of a tool that nobody waits for any more."""
+
+
+class Voice:
+    """Every word gets a key of step, attempt and a number in the attempt, so that no word of it is told twice."""
+
+    def __init__(
+        self,
+        teller: Teller,
+        course: Course,
+        step: Step,
+        *,
+        attempt: int,
+        max_attempts: int,
+        restarts: int = 0,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        self.step = step
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.course = course
+        self.watch = watch or Stopwatch(None)
+        self.closed = False
+        self._teller = teller
+        self._restarts = restarts
+        self._said = 0
+        self._messages: dict[str, Message] = {}
+        self._tools: dict[str, dict[str, Any]] = {}
+        self._on_close: set[Callable[[], object]] = set()
+
+    @property
+    def plan_id(self) -> str:
+        return self._teller.plan_id
+
+    def next_id(self, kind: str) -> str:
+        """A name for something this attempt does: a message, a tool call."""
+        self._said += 1
+        return f"{self.step.id}:{self.attempt}:{kind}{self._said}"
+
+    # ---- the gate that every word passes
+
+    async def gate(self) -> None:
+        """Wait while the plan is paused; `Cancelled` once the attempt is over."""
+        if not self.course.going.is_set() and not self.closed:
+            with self.watch.stopped():
+                await self.course.going.wait()
+        if self.closed:
+            raise Cancelled(f"this attempt of step {self.step.id!r} is over; nothing it says is told")
+
+    def on_close(self, call: Callable[[], object]) -> Callable[[], None]:
+        """Call it when the voice is closed, unless what is returned here is called before."""
+        self._on_close.add(call)
+        return lambda: self._on_close.discard(call)
+
+    # ---- words
+
+    async def say(self, cls: type[PlanEvent], **fields: Any) -> Position:
+        """Say something of the plan, as of this step."""
+        await self.gate()
+        event = build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
+        return await self._teller.tell(event, self._key())
+
+    async def tell_asked(self, event: PlanEvent, key: str) -> Position:
+        """Say something that is the same in every attempt, under a key of its own."""
+        await self.gate()
+        return await self._teller.tell(event, key)
+
+    async def status(
+        self, status: StepStatus, content: str | None = None, *more: Keyed, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say how the step goes, and with it, in the same append, what else there is to say."""
+        await self.gate()
+        await self._teller.tell_all([self.update(status, content, data=data), *more])
+
+    async def progress(self, percent: float, text: str | None, data: Mapping[str, Any] | None) -> None:
+        await self.gate()
+        said = self.update("in_progress", text, progress=percent, data=data)
+        await self._teller.tell_all([said, *self.course.progress(self.step.id, percent)])
+
+    def update(
+        self,
+        status: StepStatus,
+        content: str | None = None,
+        *,
+        key: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Keyed:
+        """How the step goes, to be told."""
+        if self._restarts:
+            data = {**(data or {}), "restarts": self._restarts}
+        known = {"plan_id": self.plan_id, "step_id": self.step.id, "status": status, "content": content, "data": data}
+        attempt = {"attempt": self.attempt, "max_attempts": self.max_attempts}
+        return build(StepUpdate, {**known, **attempt, **fields}), key or self._key()
+
+    async def tell(self, said: Iterable[Keyed]) -> None:
+        """Tell it even though the voice may be closed: the last words on a step are not the agent's."""
+        await self._teller.tell_all(said)
+
+    def _key(self) -> str:
+        self._said += 1
+        return f"{self.step.id}:{self.attempt}:{self._said}"
+
+    # ---- messages in pieces
+
+    async def open_message(self, agent_name: str, kind: MessageType) -> str:
+        await self.gate()
+        message = await self._teller.message(agent_name, kind, self.step.id, self.next_id("message"))
+        await message.__aenter__()
+        self._messages[message.message_id] = message
+        return message.message_id
+
+    async def write(self, message_id: str, text: str) -> None:
+        await self.gate()
+        await self._messages[message_id].write(text)
+
+    async def close_message(self, message_id: str, error: BaseException | None = None) -> None:
+        """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
+        if message := self._messages.pop(message_id, None):
+            await message.__aexit__(type(error) if error else None, error, None)
+
+    # ---- tools
+
+    async def open_tool(self, agent_name: str, tool_name: str, arguments: Any) -> str:
+        await self.gate()
+        call_id = self.next_id("tool")
+        call = {"call_id": call_id, "agent_name": agent_name, "tool_name": tool_name}
+        await self.say(ToolCall, **call, phase="started", arguments=arguments)
+        self._tools[call_id] = call
+        return call_id
+
+    async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:
+        """Say how it went. (When the voice was closed first, that was said already.)"""
+        await self.gate()
+        if call := self._tools.pop(call_id, None):
+            await self._teller.tell_all([self._tool_ended(call, phase, result)])
+
+    def _tool_ended(self, call: Mapping[str, Any], phase: ToolPhase, result: Any) -> Keyed:
+        known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}
+        return build(ToolCall, {**known, "phase": phase, "result": result}), f"{call['call_id']}:end"
+
+    # ---- the end
+
+    async def close(self, why: BaseException | None = None) -> None:
+        """Nothing the agent says from here on is told. Messages and tools it left open are closed, as broken off."""
+        self.closed = True
+        for call in [*self._on_close]:
+            call()
+        self._on_close.clear()
+        tools, self._tools = self._tools, {}
+        if self._teller.silenced:
+            return
+        broken = why or asyncio.CancelledError()
+        if self._messages:
+            await asyncio.gather(*(self.close_message(message_id, broken) for message_id in [*self._messages]))
+        if tools:
+            await self._teller.tell_all(self._tool_ended(call, "error", BROKEN_OFF) for call in tools.values())

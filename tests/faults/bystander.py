@@ -1,0 +1,87 @@
+"""Somebody who only watches a plan while others misbehave: nothing of it may reach them, nor the hub's memory.
+
+async with unharmed(hub, "a frame of 1 MB", token=token) as attack:      # the bystander's plan goes on all the while
+    …
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from broadcasters.broadcaster import Broadcaster
+from hub.limits import Limits, per_connection, per_plan
+from tests.faults.raw_socket import RawSocket, dialled
+from tests.servers.hub import HubServer
+
+__all__ = ["unharmed"]
+
+MIB: Final = 1024 * 1024
+NOISE: Final = 8 * MIB
+"""What the interpreter and its allocator may keep of anything done for the first time."""
+PAUSE_S: Final = 0.02
+_numbers = itertools.count(1)
+
+
+@asynccontextmanager
+async def unharmed(
+    hub: HubServer, what: str, *, token: str | None = None, connections: int = 1, plans: int = 1
+) -> AsyncGenerator[None]:
+    """Within, anything may be done to the hub, by at most so many connections that watch at most so many plans."""
+    limits = Limits()
+    bound = connections * per_connection(limits) + plans * per_plan(limits) + NOISE
+    plan_id = f"bystander.{next(_numbers)}"
+    async with Broadcaster(hub.log) as broadcaster, dialled(hub.ws, token=token) as bystander:
+        await bystander.hear_of("connected")
+        await bystander.ask("subscribe_plan", plan_id=plan_id)
+        talking = asyncio.create_task(_talk(broadcaster, plan_id))
+        watching = asyncio.create_task(_watch(bystander))
+        before = _memory(hub.pid)
+        _forget_the_peak(hub.pid)
+        try:
+            yield
+        finally:
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+        last = await broadcaster.send_plan_update(plan_id, status="completed")
+        assert await watching == last.offset, "the bystander missed something"
+        assert await asyncio.to_thread(lambda: hub.ready), "the hub is not ready any more"
+    peak, after = _memory(hub.pid, "VmHWM"), _memory(hub.pid)
+    grown = peak - before
+    print(
+        f"\n{what}: memory {before / MIB:.1f} MiB before, {peak / MIB:.1f} at most, {after / MIB:.1f} after"
+        f" (+{grown / MIB:.1f}, allowed +{bound / MIB:.0f}); a bystander heard {last.offset} events, all in order"
+    )
+    assert grown <= bound
+
+
+async def _talk(broadcaster: Broadcaster, plan_id: str) -> None:
+    while True:
+        await broadcaster.send_agent_message(plan_id, "Ana", "Still here.")
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _watch(bystander: RawSocket) -> int:
+    """Up to the end of the plan; its offset."""
+    at = 0
+    while True:
+        said = await bystander.hear()
+        assert said.get("offset") == at + 1, said
+        at += 1
+        if said["type"] == "plan_update":
+            return at
+
+
+def _memory(pid: int, name: str = "VmRSS") -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [kib] = [line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")]
+    return int(kib) * 1024
+
+
+def _forget_the_peak(pid: int) -> None:
+    """The most that it ever used counts from now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,0 +1,169 @@
+"""H-PUB and H-POL: events said and read over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.hub.hubs import Said, say
+
+JSON = {"Content-Type": "application/json"}
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    said: dict[str, Any] = response.json()
+    assert (said["code"], said["status"], said["type"]) == (code, status, f"urn:plancast:problem:{code}")
+    return said
+
+
+async def test_one_event_and_several_stand_where_the_answer_says(client: httpx.AsyncClient, plan_id: str) -> None:
+    one = await client.post(f"/api/plans/{plan_id}/events", json=Said.message("first"))
+    assert one.status_code == 201
+    several = await say(client, plan_id, Said.message("second"), Said.update(status="completed"))
+    assert one.json() == {"epoch": several["epoch"], "offsets": [1]}
+    assert several["offsets"] == [2, 3]
+    page = (await client.get(f"/api/plans/{plan_id}/events")).json()
+    assert [event["type"] for event in page["events"]] == ["agent_message", "agent_message", "plan_update"]
+    assert [event["offset"] for event in page["events"]] == [1, 2, 3]
+    assert {event["data"]["plan_id"] for event in page["events"]} == {plan_id}
+    assert (page["epoch"], page["offset"], page["head"]) == (several["epoch"], 3, 3)
+
+
+async def test_said_again_with_its_key_an_event_is_there_once(client: httpx.AsyncClient, plan_id: str) -> None:
+    url, body = f"/api/plans/{plan_id}/events", {"events": [Said.message("a"), Said.message("b")]}
+    answers = [await client.post(url, json=body, headers={"Idempotency-Key": "order-17"}) for _ in range(3)]
+    assert [answer.json()["offsets"] for answer in answers] == [[1, 2]] * 3
+    assert (await client.get(url)).json()["head"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "about"),
+    [
+        ({"type": "agent_message"}, "data", "Field required"),
+        ({"type": "agent_message", "data": {"agent_name": "A"}}, "data.content", "Field required"),
+        ({"type": "agent_message", "data": {"agent_name": "A", "content": 1}}, "data.content", "valid string"),
+        ({"type": "gossip", "data": {}}, "type", "'gossip' is none of plan_update"),
+        ({"type": "plan_update", "data": {"plan_id": "another"}}, "data.plan_id", "another plan"),
+        ({"type": "plan_update", "data": []}, "data", "valid dictionary"),
+        ({"events": []}, "events", "at least 1"),
+        ({"events": {"type": "plan_update"}}, "events", "valid list"),
+        ({"events": [Said.update(), {"type": "plan_update"}]}, "events.1.data", "Field required"),
+        ({"events": [Said.update(), Said.update(status="gone")]}, "events.1.data.status", "Input should be"),
+        ({"events": [Said.update()] * 257}, "events", "at most 256"),
+        ([Said.update()], "body", "valid dictionary"),
+        ("hello", "body", "valid dictionary"),
+    ],
+)
+async def test_what_is_unfit_is_named_as_it_was_written(
+    client: httpx.AsyncClient, plan_id: str, body: Any, field: str, about: str
+) -> None:
+    said = problem(await client.post(f"/api/plans/{plan_id}/events", json=body), 422, "invalid_field")
+    assert said["field"] == field
+    assert said["detail"].startswith(f"{field}: ")
+    assert about in said["detail"]
+    assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"nonsense",
+        b'{"type": "plan_update", "data": {"progress": NaN}}',
+        b'{"type": "plan_update", "data": {"progress": 1e999}}',
+        b'{"type": "agent_message", "data": {"agent_name": "\\ud800", "content": ""}}',
+        b'{"type": "agent_message", "data": {"agent_name": "\xff", "content": ""}}',
+        b'{"type": "plan_update", "data": ' + b'{"data":' * 5000 + b"1" + b"}" * 5001,
+        b'{"type": "plan_update", "data": {"progress": ' + b"9" * 5000 + b"}}",
+        b'\xef\xbb\xbf{"type": "plan_update", "data": {}}',
+        b"",
+    ],
+)
+async def test_what_is_not_json_is_told_so(client: httpx.AsyncClient, plan_id: str, body: bytes) -> None:
+    response = await client.post(f"/api/plans/{plan_id}/events", content=body, headers=JSON)
+    assert "JSON" in problem(response, 400, "bad_frame")["detail"]
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonish"])
+async def test_json_must_be_called_json(client: httpx.AsyncClient, plan_id: str, kind: str | None) -> None:
+    response = await client.post(
+        f"/api/plans/{plan_id}/events", content=b"{}", headers={"Content-Type": kind} if kind else {}
+    )
+    said = problem(response, 415, "not_json")
+    assert "Content-Type: application/json is needed" in said["detail"]
+    assert (kind or "no Content-Type") in said["detail"]
+
+
+async def chunks(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b" " * 65536
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_is_too_large_is_not_read(client: httpx.AsyncClient, plan_id: str, announced: bool) -> None:
+    body: Any = b" " * (2 * 1024 * 1024) if announced else chunks(32)
+    try:
+        response = await client.post(f"/api/plans/{plan_id}/events", content=body, headers=JSON)
+    except (httpx.WriteError, httpx.RemoteProtocolError):  # the hub hung up on the rest
+        response = await client.post(f"/api/plans/{plan_id}/events", content=b" " * 1_048_577, headers=JSON)
+    assert "1,048,576" in problem(response, 413, "too_large")["detail"]
+
+
+async def test_an_event_that_is_too_large_is_refused_alone(client: httpx.AsyncClient, plan_id: str) -> None:
+    response = await client.post(f"/api/plans/{plan_id}/events", json=Said.message("x" * 262_144))
+    assert "262,144" in problem(response, 422, "invalid_field")["detail"]
+    assert (await say(client, plan_id, Said.message("x" * 250_000)))["offsets"] == [1]
+
+
+async def test_pages_of_any_size_tell_the_story(client: httpx.AsyncClient, plan_id: str) -> None:
+    await say(client, plan_id, *[Said.message(str(i)) for i in range(7)])
+    for limit in (1, 3, 7, 1000):
+        told: list[str] = []
+        place: dict[str, Any] = {"after": 0}
+        while True:
+            page = (await client.get(f"/api/plans/{plan_id}/events", params={**place, "limit": limit})).json()
+            assert len(page["events"]) <= limit
+            told += [event["data"]["content"] for event in page["events"]]
+            place = {"after": page["offset"], "epoch": page["epoch"]}
+            if page["offset"] == page["head"]:
+                break
+        assert told == [str(i) for i in range(7)]
+
+
+@pytest.mark.parametrize(("place", "reason"), [({"after": 9}, "ahead"), ({"after": 1, "epoch": "ffffffff"}, "epoch")])
+async def test_a_place_the_log_does_not_have_is_gone_and_the_snapshot_is_there(
+    client: httpx.AsyncClient, plan_id: str, place: dict[str, Any], reason: str
+) -> None:
+    await say(client, plan_id, Said.message("a"))
+    for wait in (0, 5):
+        response = await client.get(f"/api/plans/{plan_id}/events", params={**place, "wait": wait})
+        said = problem(response, 410, "continuity_lost")
+        assert said["reason"] == reason
+        snapshot = await client.get(said["snapshot"])
+        assert (snapshot.status_code, snapshot.json()["offset"]) == (200, 1)
+
+
+async def test_a_plan_begun_again_is_another_story(client: httpx.AsyncClient, plan_id: str) -> None:
+    before = await say(client, plan_id, Said.message("a"), Said.message("b"))
+    assert (await client.delete(f"/api/plans/{plan_id}")).status_code == 204
+    await say(client, plan_id, Said.message("c"), Said.message("d"))
+    place = {"after": 2, "epoch": before["epoch"]}
+    response = await client.get(f"/api/plans/{plan_id}/events", params=place)
+    assert problem(response, 410, "continuity_lost")["reason"] == "epoch"
+
+
+@pytest.mark.parametrize("params", [{"after": -1}, {"after": "x"}, {"limit": 0}, {"limit": 1001}, {"wait": 31}])
+async def test_unfit_parameters_are_named(client: httpx.AsyncClient, plan_id: str, params: dict[str, Any]) -> None:
+    said = problem(await client.get(f"/api/plans/{plan_id}/events", params=params), 422, "invalid_field")
+    assert [said["field"]] == list(params)
+
+
+async def test_many_publishers_at_once_tell_one_story(client: httpx.AsyncClient, plan_id: str) -> None:
+    placed = await asyncio.gather(*[say(client, plan_id, *[Said.message(f"{i}")] * 5) for i in range(8)])
+    assert sorted(offset for one in placed for offset in one["offsets"]) == list(range(1, 41))

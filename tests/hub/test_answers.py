@@ -1,0 +1,178 @@
+"""C-INP: the first answer wins, across hubs, tabs and repetitions, and everybody else is told whose it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from broadcasters.events import timestamp
+from tests.hub.api.test_events import problem
+from tests.hub.hubs import Said, say
+from tests.hub.tokens import SECRET, token
+from tests.servers import RedisServer
+from tests.servers.hub import HubServer
+
+PEOPLE = [f"person-{i}" for i in range(12)]
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.slow)])
+def two_hubs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HubServer]]:
+    """Two nodes of one hub, which ask who is there."""
+    directory: Path = tmp_path_factory.mktemp("answers")
+    redis = RedisServer().start() if request.param == "redis" else None
+    log = redis.url if redis else f"sqlite:///{directory / 'plans.db'}"
+    with HubServer(log, auth_secret=SECRET) as one, HubServer(log, auth_secret=SECRET) as two:
+        yield [one, two]
+    if redis:
+        redis.close()
+
+
+@pytest_asyncio.fixture
+async def people(two_hubs: list[HubServer]) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """Everybody with a token of their own, at one node or the other."""
+    clients: dict[str, httpx.AsyncClient] = {}
+    for at, name in enumerate(PEOPLE):
+        verbs = ["read", "input", "publish", "signal"]
+        claims = {"sub": name, "exp": 4_000_000_000, "plans": {"plan-*": verbs}}
+        headers = {"Authorization": f"Bearer {token(claims)}"}
+        clients[name] = httpx.AsyncClient(base_url=two_hubs[at % 2].url, headers=headers, timeout=60)
+    yield clients
+    for client in clients.values():
+        await client.aclose()
+
+
+async def answer(client: httpx.AsyncClient, plan_id: str, value: Any, request_id: str = "budget") -> httpx.Response:
+    return await client.post(f"/api/plans/{plan_id}/inputs/{request_id}", json={"answer": value})
+
+
+async def responses_in(client: httpx.AsyncClient, plan_id: str) -> list[dict[str, Any]]:
+    events = (await client.get(f"/api/plans/{plan_id}/events")).json()["events"]
+    return [event["data"] for event in events if event["type"] == "input_response"]
+
+
+async def test_of_many_answers_at_once_one_wins(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    for round_ in range(4):
+        plan = f"{plan_id}-{round_}"
+        await say(people["person-0"], plan, Said.request("budget"))
+        answers = await asyncio.gather(*[answer(client, plan, {"by": name}) for name, client in people.items()])
+        by_status: dict[int, list[str]] = {200: [], 409: []}
+        for name, response in zip(people, answers, strict=True):
+            by_status[response.status_code].append(name)
+        [winner] = by_status[200]
+        for name, response in zip(people, answers, strict=True):
+            if name != winner:
+                said = problem(response, 409, "already_answered")
+                assert said["by"] == winner
+                assert said["at"]
+                assert winner in said["detail"]
+        [taken] = await responses_in(people["person-1"], plan)
+        assert (taken["by"], taken["answer"]) == (winner, {"by": winner})
+        for client in people.values():
+            snapshot = (await client.get(f"/api/plans/{plan}")).json()
+            assert snapshot["inputs"][0]["by"] == winner
+
+
+async def test_the_same_answer_again_is_answered_as_the_first_time(
+    people: dict[str, httpx.AsyncClient], plan_id: str
+) -> None:
+    ada = people["person-0"]
+    await say(ada, plan_id, Said.request("budget"))
+    answers = await asyncio.gather(*[answer(ada, plan_id, {"approved": True}) for _ in range(8)])
+    assert {response.status_code for response in answers} == {200}
+    assert {response.json()["offset"] for response in answers} == {2}
+    await say(ada, plan_id, Said.update(status="completed"))
+    assert (await answer(ada, plan_id, {"approved": True})).json()["offset"] == 2
+    assert len(await responses_in(ada, plan_id)) == 1
+    for other, value in ((ada, {"approved": 1}), (ada, None), (people["person-1"], {"approved": True})):
+        assert problem(await answer(other, plan_id, value), 409, "already_answered")["by"] == "person-0"
+
+
+async def test_an_answer_that_agents_gave_themselves_counts(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    ada = people["person-0"]
+    given = {"type": "input_response", "data": {"request_id": "budget", "answer": "no", "by": "the clock"}}
+    await say(ada, plan_id, Said.request("budget"), given)
+    said = problem(await answer(ada, plan_id, "yes"), 409, "already_answered")
+    assert said["by"] == "the clock"
+    assert len(await responses_in(ada, plan_id)) == 1
+
+
+async def test_what_nobody_asks_can_not_be_answered(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    ada = people["person-0"]
+    problem(await answer(ada, plan_id, 1), 404, "no_such_request")
+    await say(ada, plan_id, Said.request("budget"))
+    problem(await answer(ada, plan_id, 1, "another"), 404, "no_such_request")
+    assert await responses_in(ada, plan_id) == []
+
+
+async def test_a_plan_that_has_ended_takes_no_answer(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    ada = people["person-0"]
+    await say(ada, plan_id, Said.request("budget"), Said.update(status="cancelled"))
+    problem(await answer(ada, plan_id, 1), 409, "plan_ended")
+    await say(ada, plan_id, Said.update(status="in_progress"))
+    assert (await answer(ada, plan_id, 1)).status_code == 200
+
+
+async def test_a_request_whose_time_is_over_takes_no_answer(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    ada = people["person-0"]
+    past, future = (timestamp(datetime.now(UTC) + timedelta(hours=hours)) for hours in (-1, 1))
+    await say(ada, plan_id, Said.request("budget", expires_at=past), Said.request("later", expires_at=future))
+    assert past in problem(await answer(ada, plan_id, 1), 410, "request_expired")["detail"]
+    assert (await answer(ada, plan_id, 1, "later")).status_code == 200
+
+
+@pytest.mark.parametrize("request_id", ["x" * 256, "späť?/#% {}", "a\nb", "🚂", "answer:budget"])
+async def test_a_request_may_be_called_anything(
+    people: dict[str, httpx.AsyncClient], plan_id: str, request_id: str
+) -> None:
+    ada = people["person-0"]
+    await say(ada, plan_id, Said.request(request_id))
+    url = httpx.URL(f"/api/plans/{plan_id}/inputs/")
+    if "/" in request_id:  # an address can't carry it; the socket can
+        return
+    path = url.raw_path + "".join(f"%{byte:02X}" for byte in request_id.encode()).encode()
+    request = ada.build_request("POST", "/", json={"answer": 1})
+    request.url = request.url.copy_with(raw_path=path)
+    response = await ada.send(request)
+    assert response.status_code == 200, response.text
+
+
+CHOICE = {"kind": "choice", "options": ["red", {"value": 2, "label": "Two"}, None]}
+SCHEMA = {"schema": {"type": "object", "required": ["approved"], "properties": {"approved": {"type": "boolean"}}}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "good", "bad", "about"),
+    [
+        (CHOICE, "red", "blue", "one of 'red', 2"),
+        (CHOICE, 2, True, "one of"),
+        (CHOICE, None, 0, "one of"),
+        (SCHEMA, {"approved": False}, {"approved": "no"}, "answer.approved: boolean is wanted"),
+        (SCHEMA, {"approved": True}, {}, "answer.approved: is missing"),
+        ({}, "x" * 1000, "x" * 262_144, "262,144"),
+        ({}, {"a": [1, None, "ü"]}, 2**70, "64 bits"),
+    ],
+)
+async def test_an_answer_must_be_what_was_asked_for(
+    people: dict[str, httpx.AsyncClient], plan_id: str, asked: dict[str, Any], good: Any, bad: Any, about: str
+) -> None:
+    ada = people["person-0"]
+    await say(ada, plan_id, Said.request("budget", **asked))
+    assert about in problem(await answer(ada, plan_id, bad), 422, "invalid_answer")["detail"]
+    assert (await answer(ada, plan_id, good)).status_code == 200
+    [taken] = await responses_in(ada, plan_id)
+    assert taken.get("answer") == good
+
+
+async def test_a_plan_that_nobody_runs_obeys_no_signal(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+    ada = people["person-0"]
+    response = await ada.post(f"/api/plans/{plan_id}/signals", json={"signal": "cancel"})
+    problem(response, 409, "not_supported")
+    said = problem(await ada.post(f"/api/plans/{plan_id}/signals", json={"signal": "dance"}), 422, "invalid_field")
+    assert said["field"] == "signal"
