@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -108,15 +108,16 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
     if depth == MAX_DEPTH:
         raise ValueError(f"{path}: nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):
+        fields: Mapping[Any, Any] = value
         plain: dict[str, Any] = {}
-        for key, item in cast("Mapping[Any, Any]", value).items():
+        for key, item in fields.items():
             if not isinstance(key, str):
                 raise ValueError(f"{path or 'value'}: the key {key!r} is not a string")
             _encodable(key, path)
             plain[key] = _json_value(item, f"{path}.{key}" if path else key, depth + 1)
         return plain
     if isinstance(value, list | tuple):
-        items = cast("list[Any] | tuple[Any, ...]", value)
+        items: list[Any] | tuple[Any, ...] = value
         return [_json_value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(items)]
     if isinstance(value, datetime):
         try:

@@ -186,7 +186,7 @@ class BlockingContext:
             raise over
         future = asyncio.run_coroutine_threadsafe(said, self._loop)
         let_go = self._voice.on_close(future.cancel)
-        if self._voice.closed:  # it was closed between the two, and nobody else would
+        if self.cancelled:  # since the last look; then nobody else would
             future.cancel()
         try:
             return future.result()

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 from plan_engine.errors import BadPlan
@@ -67,9 +68,9 @@ class Step:
 
 
 def _name_of(agent: Agent) -> str:
-    while hasattr(agent, "func"):  # functools.partial
-        agent = agent.func  # pyright: ignore[reportFunctionMemberAccess]
-    name = getattr(agent, "__name__", type(agent).__name__)
+    while isinstance(agent, partial):
+        agent = agent.func
+    name = str(getattr(agent, "__name__", type(agent).__name__))
     return name.strip("_<>").replace("_", " ").capitalize() or "Agent"
 
 

@@ -182,9 +182,7 @@ class Worker:
         return {"status": "error", "message": text}
 
 
-def _durably(
-    step_ids: list[str],
-) -> Callable[[str, Callable[[], Awaitable[dict[str, Any]]]], Awaitable[dict[str, Any]]]:
+def _durably(step_ids: list[str]) -> Durably:
     """DBOS knows a step by its number. Side by side, steps begin in any order, so the numbers are drawn beforehand."""
     drawn = {step_id: DBOS.reserve_step() for step_id in step_ids}
 

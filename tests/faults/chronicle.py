@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 from broadcasters.events import parse
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
 from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
 
-__all__ = ["Acknowledged", "Chronicle", "Tally", "Told", "acknowledged_in", "told_of"]
+__all__ = ["Acknowledged", "Chronicle", "Tally", "Told", "Witness", "acknowledged_in", "told_of"]
 
 _event = re.compile(
     rb'\{"type":"(\w+)","plan_id":"([^"]+)","epoch":"([^"]*)","offset":(\d+),(?:"first":(\d+),)?"id":"([^"]*)","data":'
@@ -91,13 +91,28 @@ class _Plan:
     snapshots: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
 
+class Witness(Protocol):
+    """Whoever tells a chronicle what it heard."""
+
+    async def vanish(self) -> None:
+        """Let go of everything. Harmless when that was done before."""
+
+
 class Chronicle:
-    """Shared by the readers of one test. `problems` are sentences; there should be none."""
+    """Shared by the readers of one test, and left when they are done. `problems` are sentences; there should be none."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.deliveries = 0
+        self.witnesses: list[Witness] = []
         self._plans: defaultdict[str, _Plan] = defaultdict(_Plan)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for witness in self.witnesses:
+            await witness.vanish()
 
     def heard(self, told: Told) -> None:
         self.deliveries += 1

@@ -1,4 +1,4 @@
-"""Logs that a test opens by their URLs, closed again with it."""
+"""Logs that a test opens by their URLs, and readers; all let go of at its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
+from tests.faults.chronicle import Chronicle
 
 OpenLog = Callable[[str], Awaitable[PlanLog]]
 
@@ -25,3 +26,10 @@ async def open_log() -> AsyncIterator[OpenLog]:
     yield open_one
     for log in opened:
         await log.close()
+
+
+@pytest_asyncio.fixture
+async def chronicle() -> AsyncIterator[Chronicle]:
+    """What the readers of this test are told; they are let go of at its end."""
+    async with Chronicle() as one:
+        yield one

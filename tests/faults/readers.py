@@ -48,6 +48,7 @@ class Reader:
     """`await connect()`, `subscribe`, `await until(…)`. Any number of connections, one after the other."""
 
     def __init__(self, chronicle: Chronicle, url: str, name: str = "reader", *, receive_buffer: int | None = None) -> None:
+        chronicle.witnesses.append(self)
         self.chronicle = chronicle
         self.url = url
         self.name = name
@@ -127,6 +128,12 @@ class Reader:
         """Close as one should."""
         if self.line is not None and self.connected:
             await self.line.close()
+
+    async def vanish(self) -> None:
+        """The connection is reset, if there is one."""
+        if self.line is not None:
+            self.line.vanish()
+            await asyncio.shield(self.line.ended)
 
     async def until(self, true: Callable[[Reader], Any], what: str = "") -> None:
         try:
