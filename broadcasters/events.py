@@ -108,7 +108,7 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
     if depth == MAX_DEPTH:
         raise ValueError(f"{path}: nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):
-        fields: Mapping[Any, Any] = value
+        fields: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
         plain: dict[str, Any] = {}
         for key, item in fields.items():
             if not isinstance(key, str):
@@ -117,7 +117,7 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
             plain[key] = _json_value(item, f"{path}.{key}" if path else key, depth + 1)
         return plain
     if isinstance(value, list | tuple):
-        items: list[Any] | tuple[Any, ...] = value
+        items: list[Any] | tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
         return [_json_value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(items)]
     if isinstance(value, datetime):
         try:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from plan_engine.errors import BadPlan
 
@@ -68,9 +68,10 @@ class Step:
 
 
 def _name_of(agent: Agent) -> str:
-    while isinstance(agent, partial):
-        agent = agent.func
-    name = str(getattr(agent, "__name__", type(agent).__name__))
+    inner: Any = agent
+    while isinstance(inner, partial):
+        inner = cast("Any", inner).func
+    name = str(getattr(inner, "__name__", type(inner).__name__))
     return name.strip("_<>").replace("_", " ").capitalize() or "Agent"
 
 

@@ -25,7 +25,7 @@ from plan_engine.assignment import Assignment, Signal, Tools
 from plan_engine.definition import Template, named
 from plan_engine.errors import EngineMisconfigured
 from plan_engine.lease import Hold, Lease
-from plan_engine.run import GivenUp, Run
+from plan_engine.run import Durably, GivenUp, Run
 from plan_engine.store import SCHEMA, Store
 
 __all__ = ["APPLICATION", "QUEUE", "VERSION", "WORKFLOW", "JsonSerializer", "Worker", "queue_of"]

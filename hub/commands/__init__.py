@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "tail": "watch a plan, live",
     "plans": "list plans, the last active first",
     "serve": "run a hub that pages and programs subscribe to",
+    "worker": "run plans that a hub, or a program, has started",
     "version": "say which version this is",
 }
 

@@ -68,7 +68,7 @@ class Doorstep(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._came = True, 0
+        self._in_head, self._came = True, 1  # the piece it began in is not looked into
         self._wait(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:

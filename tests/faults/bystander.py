@@ -23,7 +23,9 @@ __all__ = ["unharmed"]
 MIB: Final = 1024 * 1024
 NOISE: Final = 8 * MIB
 """What the interpreter and its allocator may keep of anything done for the first time."""
-PAUSE_S: Final = 0.02
+PAUSE_S: Final = 0.01
+LEAST: Final = 20
+"""So many events at least, some of them after all is over."""
 _numbers = itertools.count(1)
 
 
@@ -38,31 +40,37 @@ async def unharmed(
     async with Broadcaster(hub.log) as broadcaster, dialled(hub.ws, token=token) as bystander:
         await bystander.hear_of("connected")
         await bystander.ask("subscribe_plan", plan_id=plan_id)
-        talking = asyncio.create_task(_talk(broadcaster, plan_id))
-        watching = asyncio.create_task(_watch(bystander))
         before = _memory(hub.pid)
         _forget_the_peak(hub.pid)
+        over = asyncio.Event()
+        talking = asyncio.create_task(_talk(broadcaster, plan_id, over))
+        watching = asyncio.create_task(_watch(bystander))
         try:
             yield
+            over.set()
+            said = await talking
+            assert await watching == said, "the bystander missed something"
         finally:
             talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-        last = await broadcaster.send_plan_update(plan_id, status="completed")
-        assert await watching == last.offset, "the bystander missed something"
+            watching.cancel()
+            await asyncio.gather(talking, watching, return_exceptions=True)
         assert await asyncio.to_thread(lambda: hub.ready), "the hub is not ready any more"
     peak, after = _memory(hub.pid, "VmHWM"), _memory(hub.pid)
     grown = peak - before
     print(
         f"\n{what}: memory {before / MIB:.1f} MiB before, {peak / MIB:.1f} at most, {after / MIB:.1f} after"
-        f" (+{grown / MIB:.1f}, allowed +{bound / MIB:.0f}); a bystander heard {last.offset} events, all in order"
+        f" (+{grown / MIB:.1f}, allowed +{bound / MIB:.0f}); a bystander heard {said} events, all in order"
     )
     assert grown <= bound
 
 
-async def _talk(broadcaster: Broadcaster, plan_id: str) -> None:
-    while True:
-        await broadcaster.send_agent_message(plan_id, "Ana", "Still here.")
+async def _talk(broadcaster: Broadcaster, plan_id: str, over: asyncio.Event) -> int:
+    """Until it is over, and a little longer; how many events that were."""
+    said = 0
+    while not over.is_set() or said < LEAST:
+        said = (await broadcaster.send_agent_message(plan_id, "Ana", "Still here.")).offset
         await asyncio.sleep(PAUSE_S)
+    return (await broadcaster.send_plan_update(plan_id, status="completed")).offset
 
 
 async def _watch(bystander: RawSocket) -> int:

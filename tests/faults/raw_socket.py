@@ -136,7 +136,7 @@ class RawSocket:
             opcode, payload = await self.raw()
             if opcode == CLOSE:
                 self.code = int.from_bytes(payload[:2], "big") if payload else 1006
-                await self.send(frame(payload[:2], CLOSE))
+                self._writer.write(frame(payload[:2], CLOSE))  # and no wait: the other side may not take it any more
                 return opcode, payload
             if opcode == TEXT:
                 return opcode, payload

@@ -44,7 +44,9 @@ export class Http {
       if (!response.ok) throw await problemOf(response);
       return response;
     } catch (error) {
-      throw error instanceof PlancastError ? error : new PlancastError("network", `the hub can't be reached: ${said(error)}`);
+      throw error instanceof PlancastError
+        ? error
+        : new PlancastError("network", `the hub can't be reached: ${said(error)}`);
     } finally {
       disarm?.();
       // A stream goes on, and is ended by the signal.
@@ -65,6 +67,11 @@ export class Http {
 /** A plan in an address. */
 export function planPath(planId: string): string {
   return `/api/plans/${encodeURIComponent(planId)}`;
+}
+
+/** The epoch of a snapshot: its entity tag is its place, which what lies between may have called weak. */
+export function epochOf(response: Response): string {
+  return /"([^:"]*):\d+"/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "";
 }
 
 export function said(error: unknown): string {

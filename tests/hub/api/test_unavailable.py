@@ -45,7 +45,7 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest_asyncio.fixture
 async def asking(redis: RedisServer) -> AsyncIterator[httpx.AsyncClient]:
-    with HubServer(redis.url) as hub:
+    with HubServer(redis.url, constants={"hub.node.DEADLINE": 1.0}) as hub:
         async with httpx.AsyncClient(base_url=hub.url, timeout=60) as client:
             yield client
 

@@ -14,8 +14,11 @@ export type Standing = "apart" | "joining" | "joined" | "resting" | "expired" | 
 export class Follower {
   readonly planId: string;
   standing: Standing = "apart";
+  /** Of the newest event that came: what follows is asked for from here. */
   place: Place | null = null;
   snapshot: Snapshot | null = null;
+  /** Of the newest event in the snapshot. */
+  shown: Place | null = null;
   error: PlancastError | null = null;
   /** When to try again, of one that rests. */
   retryAt = Infinity;
@@ -74,7 +77,7 @@ export class Follower {
     if (this.standing !== "joined") return;
     this.#queue = [];
     this.snapshot = frame.data;
-    this.place = { epoch: frame.epoch, offset: frame.offset };
+    this.place = this.shown = { epoch: frame.epoch, offset: frame.offset };
     this.#afresh = false;
     this.failures = 0;
   }
@@ -95,11 +98,12 @@ export class Follower {
   /** Folds up to so many of the events that wait; gives those that were folded. */
   fold(most: number): readonly EventFrame[] {
     const frames = this.#queue.slice(0, most);
-    const first = frames[0];
-    if (!first) return frames;
+    const [first, last] = [frames[0], frames.at(-1)];
+    if (!first || !last) return frames;
     this.#queue = this.#queue.slice(most);
     const snapshot = this.snapshot ?? emptySnapshot(this.planId);
     this.snapshot = fold(snapshot, first.first ?? first.offset, told(frames));
+    this.shown = { epoch: last.epoch, offset: last.offset };
     return frames;
   }
 }

@@ -38,3 +38,10 @@ export function asFrame(
   const about = { plan_id, request_id, retry_after_ms, by, at, data: { plan_id, error: message } };
   return { type: "error", code: code as ErrorCode, message, ...about };
 }
+
+/** Says that a plan isn't to be had: to the subscription under way, or of the one there was. */
+export function refusal(error: PlancastError, plan_id: string, request_id: string | undefined): ControlFrame {
+  if (request_id !== undefined) return asFrame(error, plan_id, request_id);
+  const code = error.code === "plan_deleted" ? 2404 : 2403;
+  return { type: "subscription_ended", plan_id, code, reason: error.message };
+}

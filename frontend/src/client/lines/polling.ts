@@ -5,8 +5,8 @@
 import type { ClientFrame, EventFrame, Place, Snapshot, SubscribePlanFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
 import { emptySnapshot } from "../fold/fold.js";
-import { planPath, said } from "../http.js";
-import { ask, asFrame } from "./asking.js";
+import { epochOf, planPath, said } from "../http.js";
+import { ask, refusal } from "./asking.js";
 import { closeCodeOf, type Line, type LineOptions, type ServerFrame } from "./line.js";
 import { BROKEN } from "../core/codes.js";
 
@@ -15,6 +15,8 @@ const AT_ONCE = 4;
 const PATIENT_S = 25;
 /** How long one waits when others wait for their turn. */
 const BRISK_S = 1;
+/** The least time between two questions that have nothing for an answer: a hub in a hurry holds none back. */
+const LEAST_MS = 250;
 
 interface Entry {
   readonly planId: string;
@@ -129,13 +131,19 @@ class PollingLine implements Line {
     this.#brisk &&= this.#turns.length > 0;
     const timeoutMs = (PATIENT_S + 10) * 1000;
     const options = { query, token: this.#token, signal, timeoutMs };
+    const { now } = this.#options.environment;
+    const earliest = now() + LEAST_MS;
     try {
       const page = await this.#options.http.json<EventsPage>(`${planPath(entry.planId)}/events`, options);
-      if (this.#knows(entry)) this.#takePage(entry, entry.place, page);
+      XX;
     } catch (error) {
       if (!(error instanceof PlancastError) || error.code !== "continuity_lost") throw error;
       await this.#takeSnapshot(entry, signal, error.reason);
     }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (ms > 0) await new Promise<void>((resolve) => this.#options.environment.after(ms, resolve));
   }
 
   #takePage(entry: Entry, place: Place, { epoch, offset, head, events }: EventsPage): void {
@@ -158,8 +166,7 @@ class PollingLine implements Line {
     try {
       const response = await this.#options.http.request(planPath(planId), { token: this.#token, signal });
       const snapshot = (await response.json()) as Snapshot;
-      const epoch = /"([^:"]*):\d+"/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "";
-      return [snapshot, { epoch, offset: snapshot.offset }];
+      return [snapshot, { epoch: epochOf(response), offset: snapshot.offset }];
     } catch (error) {
       if (error instanceof PlancastError && error.code === "no_such_plan") {
         return [emptySnapshot(planId), { epoch: "", offset: 0 }];
@@ -178,16 +185,18 @@ class PollingLine implements Line {
   }
 
   #failed(entry: Entry, error: unknown): void {
-    const { planId, requestId, confirmed } = entry;
+    const { planId, requestId } = entry;
     const failure = error instanceof PlancastError ? error : new PlancastError("network", said(error));
     if (failure.status === 403 || failure.code === "plan_deleted") {
       this.#drop(planId);
-      const code = failure.status === 403 ? 2403 : 2404;
-      if (confirmed) this.#tell({ type: "subscription_ended", plan_id: planId, code, reason: failure.message });
-      else this.#tell(asFrame(failure, planId, requestId));
+      this.#tell(refusal(failure, planId, requestId));
     } else if (!this.#closed) {
       this.close();
-      this.#options.listener.closed(failure.status ? closeCodeOf(failure) : BROKEN, failure.message, failure.retryAfterMs);
+      this.#options.listener.closed(
+        failure.status ? closeCodeOf(failure) : BROKEN,
+        failure.message,
+        failure.retryAfterMs,
+      );
     }
   }
 

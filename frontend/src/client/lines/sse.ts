@@ -8,7 +8,7 @@ import type { ClientFrame, Place, SubscribePlanFrame } from "../../wire/index.js
 import { BROKEN, CLOSED_NORMALLY } from "../core/codes.js";
 import { PlancastError } from "../errors.js";
 import { said } from "../http.js";
-import { ask, asFrame } from "./asking.js";
+import { ask, asFrame, refusal } from "./asking.js";
 import { EventStreamReader, type Message } from "./event_stream.js";
 import { closeCodeOf, type Line, type LineOptions, type ServerFrame } from "./line.js";
 
@@ -171,7 +171,7 @@ class SseLine implements Line {
     const entry = this.#plans.get(planId);
     if (error.status === 403 && entry) {
       this.#plans.delete(planId);
-      this.#tell(asFrame(error, planId, entry.requestId));
+      this.#tell(refusal(error, planId, entry.requestId));
       this.#openSoon();
     } else {
       this.#end(closeCodeOf(error), error.message, error.retryAfterMs);
