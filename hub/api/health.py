@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -9,6 +11,12 @@ from hub.api.route import operation_id
 from hub.node import Hub
 
 __all__ = ["router"]
+
+
+_METRICS: Final[dict[str, Any]] = {
+    "description": "In Prometheus's text format, or OpenMetrics.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 
 
 def router(hub: Hub) -> APIRouter:
@@ -28,7 +36,7 @@ def router(hub: Hub) -> APIRouter:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "problem": problem}, status_code=503)
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, responses={200: _METRICS})
     async def metrics(request: Request) -> Response:
         """Prometheus metrics of this process, or of all workers of this hub."""
         body, content_type = hub.metrics.render(request.headers.get("accept", ""))

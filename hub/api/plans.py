@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.events import PlanStatus
-from broadcasters.log.contract import PlanEntry
+from broadcasters.log.contract import PlanEntry, PlanLog
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, encode
 from hub.api.callers import PlanIdPath, caller_of, require
@@ -108,19 +109,12 @@ def router(hub: Hub) -> APIRouter:
         principal: Principal = caller,
     ) -> PlanList:
         """The plans that the caller may read, the last active first."""
-        found: list[PlanSummary] = []
-        place = cursors.unseal(cursor)
-        for _ in range(PAGES_AT_MOST):
-            page = await hub.log.plans(owner=owner, label=label, cursor=place, limit=limit - len(found))
-            found += [
-                PlanSummary.of(plan)
-                for plan in page.plans
-                if principal.may("read", plan.plan_id) and status in (None, plan.status)
-            ]
-            place = page.cursor
-            if place is None or len(found) == limit:
-                break
-        return PlanList(plans=found, cursor=cursors.seal(place))
+
+        def shown(plan: PlanEntry) -> bool:
+            return principal.may("read", plan.plan_id) and status in (None, plan.status)
+
+        found, place = await _found(hub.log, owner, label, cursors.unseal(cursor), limit, shown)
+        return PlanList(plans=[PlanSummary.of(plan) for plan in found], cursor=cursors.seal(place))
 
     @routes.get(
         "/plans/{plan_id}",
@@ -153,6 +147,25 @@ def router(hub: Hub) -> APIRouter:
             raise Problem("no_such_plan", "there is no such plan", status=404)
 
     return routes
+
+
+async def _found(
+    log: PlanLog,
+    owner: str | None,
+    label: str | None,
+    cursor: str | None,
+    limit: int,
+    shown: Callable[[PlanEntry], bool],
+) -> tuple[list[PlanEntry], str | None]:
+    """Plans that may be shown, and the cursor behind them: pages of the index, until there are enough."""
+    found: list[PlanEntry] = []
+    for _ in range(PAGES_AT_MOST):
+        page = await log.plans(owner=owner, label=label, cursor=cursor, limit=limit - len(found))
+        found += filter(shown, page.plans)
+        cursor = page.cursor
+        if cursor is None or len(found) == limit:
+            break
+    return found, cursor
 
 
 def _headers(place: Position) -> dict[str, str]:

@@ -1,0 +1,106 @@
+"""The OpenAPI document: complete, committed, and true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.api.problems import STATUS
+from hub.app import create_app
+from hub.node import Hub
+from hub.settings import load
+from hub.wire.codes import ErrorCode
+from tests.servers.hub import ROOT
+
+COMMITTED = ROOT / "docs" / "openapi.json"
+METHODS = ("get", "post", "put", "delete", "patch", "head", "options")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    app = create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"})))
+    said: dict[str, Any] = app.openapi()
+    return said
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield f"{method.upper()} {path}", item[method]
+
+
+def test_the_committed_document_is_this_one(document: dict[str, Any]) -> None:
+    now = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if not COMMITTED.exists() or COMMITTED.read_text() != now:
+        COMMITTED.write_text(now)
+        pytest.fail(f"{COMMITTED.relative_to(ROOT)} was not up to date, and is now: look at the difference, commit it")
+
+
+def test_every_operation_has_a_name_of_its_own_that_a_client_can_use(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+    assert {"publish_events", "read_events", "get_plan", "list_plans", "stream_plan", "append_log"} <= set(names)
+
+
+def test_every_operation_says_what_it_does_and_belongs_somewhere(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    for name, operation in operations(document):
+        assert operation["description"], name
+        assert set(operation["tags"]) <= tags, name
+
+
+def test_every_failure_is_a_problem(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        if "operations" in operation["tags"]:
+            continue
+        failures = {status: one for status, one in operation["responses"].items() if status >= "400"}
+        assert {"401", "403", "422", "503"} <= failures.keys(), name
+        for response in failures.values():
+            assert list(response["content"]) == ["application/problem+json"], name
+            assert response["content"]["application/problem+json"]["schema"] == {
+                "$ref": "#/components/schemas/ProblemBody"
+            }
+        if operation.get("requestBody"):
+            assert "413" in failures, name
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_every_answer_has_a_shape(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status.startswith("2") and status != "204":
+                [schema] = [content["schema"] for content in response["content"].values()]
+                assert schema or "operations" in operation["tags"], name
+
+
+def test_who_asks_can_say_so_in_two_ways(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert (schemes["token"]["type"], schemes["token"]["scheme"], schemes["token"]["bearerFormat"]) == (
+        "http",
+        "bearer",
+        "JWT",
+    )
+    assert (schemes["ticket"]["in"], schemes["ticket"]["name"]) == ("query", "ticket")
+    for name, operation in operations(document):
+        if "operations" not in operation["tags"]:
+            assert operation["security"] == [{"token": []}, {"ticket": []}, {}], name
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    found = [line.split('"')[3] for line in json.dumps(document, indent=0).splitlines() if line.startswith('"$ref"')]
+    assert found
+    for reference in found:
+        at: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            at = at[part]
+
+
+def test_every_error_code_has_a_status() -> None:
+    assert set(STATUS) == set(ErrorCode)
+    assert Path(COMMITTED).exists()

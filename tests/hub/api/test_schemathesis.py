@@ -1,0 +1,64 @@
+"""Whatever the OpenAPI document allows, and much that it doesn't: no server error, and no answer it doesn't know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from hub.app import create_app
+from hub.node import Hub
+from hub.settings import load
+from tests.servers.hub import HubServer
+
+CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+ENDLESS = {"stream_plan", "stream_plans", "tail_logs", "send_sample"}
+"""These go on, or take their time; what they answer is looked at in tests of their own."""
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Lines of whatever it is."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
+schema = schemathesis.openapi.from_dict(
+    create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"}))).openapi()
+)
+
+everything = schema.exclude(operation_id=list(ENDLESS))
+always = [
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+    HealthCheck.filter_too_much,
+    HealthCheck.data_too_large,
+]
+
+
+def ask(case: schemathesis.Case, hub: HubServer) -> None:
+    """Waits are kept short; nothing else is changed."""
+    if isinstance(case.query, dict) and case.query.get("wait") not in (None, 0):
+        case.query["wait"] = 0.01
+    case.call_and_validate(base_url=hub.url, checks=list(CHECKS), timeout=30)
+
+
+@everything.parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
+def test_a_few_requests_of_each_kind_do_no_harm(case: schemathesis.Case, server: HubServer) -> None:
+    ask(case, server)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@everything.parametrize()
+@settings(max_examples=300, deadline=None, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
+def test_many_requests_of_each_kind_do_no_harm(case: schemathesis.Case, server: HubServer) -> None:
+    ask(case, server)

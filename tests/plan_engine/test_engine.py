@@ -1,0 +1,482 @@
+"""Plans run to their end, and tell a sound story on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from broadcasters.errors import InvalidPlanId
+from plan_engine import (
+    BlockingContext,
+    Context,
+    EngineMisconfigured,
+    NotRunHere,
+    Plan,
+    Rate,
+    Step,
+    StepFailed,
+    UnfitInput,
+    UnknownTemplate,
+    template,
+)
+from plan_engine.engine import Ended, Engine
+from tests.plan_engine.house import House, statuses
+
+
+async def nothing(ctx: Context) -> None: ...
+
+
+def only(agent: Any, **options: Any) -> Any:
+    """A template of one step."""
+
+    @template("only", title="One step")
+    def one(_: Any) -> Plan:
+        return Plan("One step", [Step("a", "Do a", agent, **options)])
+
+    return one
+
+
+async def run(house: House, agent: Any, **options: Any) -> tuple[Ended, list[Any]]:
+    async with house.engine(only(agent, **options)) as engine:
+        await engine.start("only", {}, "p")
+        ended = await house.end(engine, "p")
+    return ended, await house.story("p")
+
+
+# ---- going well
+
+
+async def test_a_plan_runs_side_by_side_and_in_order(house: House) -> None:
+    meeting = asyncio.Barrier(2)
+
+    async def gather(ctx: Context) -> dict[str, int]:
+        await ctx.think("Let me see")
+        return {"orders": ctx.input["orders"]}
+
+    async def one_of_two(ctx: Context) -> int:
+        await meeting.wait()  # neither goes on without the other
+        await ctx.progress(50, "Half of it")
+        return int(ctx.results["gather"]["orders"]) * 2
+
+    async def report(ctx: Context) -> dict[str, int]:
+        async with ctx.stream() as message:
+            for word in ("All ", "is ", "well."):
+                await message.write(word)
+        return {"sum": ctx.results["left"] + ctx.results["right"]}
+
+    @template("shop", title="A shop")
+    def shop(_: Any) -> Plan:
+        steps = [
+            Step("gather", "Gather", gather, weight=2),
+            Step("left", "Left", one_of_two, ["gather"]),
+            Step("right", "Right", one_of_two, ["gather"]),
+            Step("report", "Report", report, ["left", "right"], agent_name="Ada"),
+        ]
+        return Plan("A shop", steps, labels=["shop"])
+
+    async with house.engine(shop) as engine:
+        await engine.start("shop", {"orders": 21}, "shop-1", owner="maria")
+        assert await house.end(engine, "shop-1") == Ended("completed", {"sum": 84})
+    events = await house.story("shop-1")
+    assert statuses(events, "left") == ["pending", "in_progress", "in_progress", "completed"]
+    snapshot = await house.snapshot("shop-1")
+    assert (snapshot.status, snapshot.progress, snapshot.result) == ("completed", 100.0, {"sum": 84})
+    assert (snapshot.title, snapshot.owner, snapshot.labels) == ("A shop", "maria", ("shop",))
+    assert [(m.agent_name, m.content) for m in snapshot.messages] == [
+        ("Gather", "Let me see"),
+        ("Ada", "All is well."),
+    ]
+    assert [step.data for step in snapshot.steps] == [{"orders": 21}, {"result": 42}, {"result": 42}, {"sum": 84}]
+
+
+async def test_everything_an_agent_can_say_is_told_of_its_step(house: House) -> None:
+    async def agent(ctx: Context) -> str:
+        await ctx.think("Hm")
+        await ctx.act("Counting", data={"n": 1})
+        await ctx.say("Three", agent="Somebody else")
+        async with ctx.tool("count", what="orders") as use:
+            use.result = 3
+        with pytest.raises(ZeroDivisionError):
+            async with ctx.tool("divide"):
+                _ = 1 / 0
+        await ctx.artifact("list.json", "application/json", data=[1, 2, 3])
+        return f"{ctx.plan_id} {ctx.step.id} {ctx.attempt}/{ctx.max_attempts} {ctx.key} {ctx.owner} {ctx.cancelled}"
+
+    ended, events = await run(house, agent)
+    assert ended.result == "p a 1/1 p/a None False"
+    said = [(e.data["agent_name"], e.data["content"], e.data["message_type"]) for e in events if "content" in e.data]
+    assert said == [
+        ("Agent", "Hm", "thinking"),
+        ("Agent", "Counting", "action"),
+        ("Somebody else", "Three", "result"),
+    ]
+    calls = [(e.data["tool_name"], e.data["phase"], e.data.get("result")) for e in events if e.type == "tool_call"]
+    assert calls == [
+        ("count", "started", None),
+        ("count", "completed", 3),
+        ("divide", "started", None),
+        ("divide", "error", "division by zero"),
+    ]
+    assert [e.data["artifact_id"] for e in events if e.type == "artifact"] == ["a/list.json"]
+    assert {e.data.get("step_id") for e in events} == {None, "a"}
+
+
+async def test_a_synchronous_agent_says_the_same_from_a_thread(house: House) -> None:
+    where: list[threading.Thread] = []
+
+    def agent(ctx: BlockingContext) -> str:
+        where.append(threading.current_thread())
+        ctx.think("Hm")
+        ctx.act("Counting")
+        with ctx.stream("thinking") as message:
+            message.write("one ")
+            message.write("two")
+        with ctx.tool("count") as use:
+            use.result = 2
+        with pytest.raises(ZeroDivisionError), ctx.tool("divide"):
+            _ = 1 / 0
+        ctx.artifact("n", "text/plain", data="2")
+        ctx.progress(80, "Nearly")
+        ctx.sleep(0.01)
+        ctx.checkpoint()
+        return f"{ctx.plan_id} {ctx.step.id} {ctx.attempt}/{ctx.max_attempts} {ctx.key} {ctx.input} {ctx.results}"
+
+    ended, events = await run(house, agent)
+    assert ended.result == "p a 1/1 p/a {} {}"
+    assert where[0] is not threading.main_thread()
+    snapshot = await house.snapshot("p")
+    assert [m.content for m in snapshot.messages] == ["Hm", "Counting", "one two"]
+    assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "completed", "started", "error"]
+
+
+class Model(BaseModel):
+    name: str
+    tags: list[str] = Field(default_factory=list)
+
+
+async def test_a_model_is_told_and_recorded_as_plain_data(house: House) -> None:
+    async def agent(ctx: Context) -> Model:
+        return Model(name="Ada", tags=["x"])
+
+    ended, _ = await run(house, agent)
+    assert ended.result == {"name": "Ada", "tags": ["x"]}
+
+
+async def test_a_result_too_large_to_be_told_reaches_the_next_step_all_the_same(house: House) -> None:
+    async def large(ctx: Context) -> str:
+        return "x" * 400_000
+
+    async def measure(ctx: Context) -> int:
+        return len(ctx.results["large"])
+
+    @template("large", title="Large")
+    def plan(_: Any) -> Plan:
+        return Plan("Large", [Step("large", "L", large), Step("measure", "M", measure, ["large"])])
+
+    async with house.engine(plan) as engine:
+        await engine.start("large", {}, "p")
+        assert (await house.end(engine, "p")).result == 400_000
+    await house.story("p")
+
+
+# ---- failing
+
+
+async def test_attempts_are_visible_and_the_last_one_counts(house: House) -> None:
+    async def flaky(ctx: Context) -> int:
+        await ctx.think(f"Try {ctx.attempt}")
+        if ctx.attempt < 3:
+            raise ConnectionError("connection refused by 10.0.0.7")
+        return ctx.attempt
+
+    ended, events = await run(house, flaky, retries=2, backoff=0.01)
+    assert ended.result == 3
+    tries = [
+        (e.data["status"], e.data.get("attempt"), e.data.get("max_attempts")) for e in events if e.type == "step_update"
+    ]
+    assert tries == [
+        ("pending", None, 3),
+        ("in_progress", 1, 3),
+        ("retrying", 2, 3),
+        ("in_progress", 2, 3),
+        ("retrying", 3, 3),
+        ("in_progress", 3, 3),
+        ("completed", 3, 3),
+    ]
+    retrying = next(e for e in events if e.data.get("status") == "retrying")
+    assert retrying.data["content"] == "Something it needs could not be reached. Trying again in 0.01 s"
+    assert retrying.data["data"]["error"]["message"] == "connection refused by 10.0.0.7"
+    assert retrying.data["data"]["pause"] == 0.01
+
+
+async def test_a_failing_step_fails_the_plan_in_words_for_people(house: House) -> None:
+    async def shop(ctx: Context) -> None:
+        raise StepFailed("The shop's books are closed on Sundays")
+
+    async def sleeper(ctx: Context) -> None:
+        await ctx.sleep(600)
+
+    @template("sunday", title="Sunday")
+    def plan(_: Any) -> Plan:
+        steps = [
+            Step("books", "Read the books", shop),
+            Step("beside", "Beside it", sleeper),
+            Step("after", "After it", nothing, ["books"]),
+        ]
+        return Plan("Sunday", steps)
+
+    async with house.engine(plan) as engine:
+        await engine.start("sunday", {}, "p")
+        ended = await house.end(engine, "p")
+    assert ended == Ended("error", message="“Read the books” failed: The shop's books are closed on Sundays")
+    events = await house.story("p")
+    assert [statuses(events, step)[-1] for step in ("books", "beside", "after")] == ["error", "cancelled", "skipped"]
+    snapshot = await house.snapshot("p")
+    assert (snapshot.status, snapshot.content) == ("error", ended.message)
+    assert snapshot.result is not None
+    assert snapshot.result["step_id"] == "books"
+    assert "StepFailed" in snapshot.result["error"]["traceback"]
+
+
+async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(house: House) -> None:
+    async def broken(ctx: Context) -> None:
+        raise RuntimeError("secret detail")
+
+    async def fine(ctx: Context) -> str:
+        return "fine"
+
+    @template("skip", title="Skip")
+    def plan(_: Any) -> Plan:
+        steps = [
+            Step("broken", "Weather", broken, on_failure="skip"),
+            Step("needs", "Umbrella", nothing, ["broken"]),
+            Step("deeper", "Go out", nothing, ["needs", "fine"]),
+            Step("fine", "Something else", fine),
+        ]
+        return Plan("Skip", steps)
+
+    async with house.engine(plan) as engine:
+        await engine.start("skip", {}, "p")
+        assert await house.end(engine, "p") == Ended("completed", {})
+    events = await house.story("p")
+    assert [statuses(events, s)[-1] for s in ("broken", "needs", "deeper", "fine")] == [*["skipped"] * 3, "completed"]
+    told = [e.data.get("content") or "" for e in events]
+    assert "Something went wrong" in told
+    assert "It needs “Weather”, which was skipped" in told
+    assert not any("secret" in text for text in told)
+
+
+async def test_an_attempt_that_takes_too_long_is_ended(house: House) -> None:
+    cancelled: list[bool] = []
+
+    async def slow(ctx: Context) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            cancelled.append(True)
+
+    ended, _ = await run(house, slow, timeout=0.05)
+    assert ended.message == "“Do a” failed: It took longer than 0.05 s"
+    assert cancelled == [True]
+
+
+async def test_a_thread_that_takes_too_long_is_not_heard_any_more(house: House) -> None:
+    release, done = threading.Event(), threading.Event()
+    outcome: list[BaseException] = []
+
+    def slow(ctx: BlockingContext) -> None:
+        release.wait(30)
+        try:
+            ctx.say("too late")
+        except BaseException as error:
+            outcome.append(error)
+            raise
+        finally:
+            done.set()
+
+    ended, events = await run(house, slow, timeout=0.05)
+    assert ended.status == "error"
+    release.set()
+    assert await asyncio.to_thread(done.wait, 30)
+    assert type(outcome[0]).__name__ == "Cancelled"
+    assert len(await house.story("p")) == len(events)
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2, 3, None}, {"f": nothing}])
+async def test_a_result_that_json_cannot_say_is_the_agents_fault(house: House, value: Any) -> None:
+    async def odd(ctx: Context) -> Any:
+        return value
+
+    ended, _ = await run(house, odd, retries=3)
+    if value == {1, 2, 3, None}:
+        assert ended.status == "completed", "a set is a list"
+    else:
+        assert "JSON can't say" in (ended.message or "")
+
+
+async def test_a_plans_result_that_cannot_be_made_is_told(house: House) -> None:
+    @template("odd", title="Odd")
+    def plan(_: Any) -> Plan:
+        return Plan("Odd", [Step("a", "A", nothing)], result=lambda results: results["b"])
+
+    async with house.engine(plan) as engine:
+        await engine.start("odd", {}, "p")
+        assert (await house.end(engine, "p")).status == "error"
+    await house.story("p")
+
+
+async def test_what_an_agent_left_open_is_closed_when_it_fails(house: House) -> None:
+    async def agent(ctx: Context) -> None:
+        async with ctx.stream() as message:
+            await message.write("half a sen")
+            await ctx._voice.open_tool("Agent", "forgotten", None)
+            raise RuntimeError
+
+    _, events = await run(house, agent)
+    final = next(e for e in events if e.data.get("final"))
+    assert final.data["error"] == "the agent failed: RuntimeError"
+    assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
+
+
+# ---- starting
+
+
+async def test_starting_twice_changes_nothing(house: House) -> None:
+    runs: list[str] = []
+
+    async def agent(ctx: Context) -> str:
+        runs.append(ctx.input["name"])
+        return str(ctx.input["name"])
+
+    async with house.engine(only(agent)) as engine:
+        await asyncio.gather(*(engine.start("only", {"name": "Ada"}, "p") for _ in range(3)))
+        assert (await house.end(engine, "p")).result == "Ada"
+        await engine.start("only", {"name": "Bob"}, "p")
+        assert (await house.end(engine, "p")).result == "Ada"
+    await house.story("p")
+    assert runs == ["Ada"]
+
+
+async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
+    class Given(BaseModel):
+        theme: str = Field(min_length=3)
+        size: int = 5
+
+    @template("typed", title="Typed", input=Given, about="")
+    def typed(given: Given) -> Plan:
+        """About it."""
+        return Plan(given.theme, [Step("a", "A", nothing)])
+
+    @template("picky", title="Picky")
+    def picky(given: Any) -> Plan:
+        if given["n"] > 3:
+            raise ValueError("n is at most 3")
+        return Plan("P", [Step("a", "A", nothing)])
+
+    async with house.engine(typed, picky) as engine:
+        with pytest.raises(UnknownTemplate, match="there are: picky, typed"):
+            await engine.start("other", {}, "p")
+        with pytest.raises(UnfitInput, match="theme: Field required"):
+            await engine.start("typed", {}, "p")
+        with pytest.raises(UnfitInput, match="theme: String should have at least 3"):
+            await engine.start("typed", {"theme": "x"}, "p")
+        with pytest.raises(UnfitInput, match="'n' is missing"):
+            await engine.start("picky", {}, "p")
+        with pytest.raises(UnfitInput, match="n is at most 3"):
+            await engine.start("picky", {"n": 4}, "p")
+        with pytest.raises(InvalidPlanId):
+            await engine.start("picky", {"n": 1}, "a plan")
+        with pytest.raises(NotRunHere):
+            await engine.outcome("p")
+        infos = {info.name: info for info in engine.templates()}
+        assert infos["typed"].about == "About it."
+        assert infos["typed"].input_schema["properties"]["size"]["default"] == 5
+        assert infos["picky"].input_schema == {"type": "object"}
+    assert (await house.log.head("p")).offset == 0
+
+
+async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
+    class Given(BaseModel):
+        size: int = 5
+
+    async def agent(ctx: Context) -> Any:
+        return dict(ctx.input)
+
+    @template("typed", title="Typed", input=Given)
+    def typed(given: Given) -> Plan:
+        return Plan(f"Size {given.size}", [Step("a", "A", agent)])
+
+    async with house.engine(typed) as engine:
+        await engine.start("typed", {}, "p")
+        assert (await house.end(engine, "p")).result == {"size": 5}
+    assert (await house.snapshot("p")).title == "Size 5"
+
+
+async def test_a_template_runs_no_more_at_once_than_it_may(house: House) -> None:
+    at_once: list[int] = [0]
+    most: list[int] = [0]
+
+    async def agent(ctx: Context) -> None:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        await ctx.sleep(0.05)
+        at_once[0] -= 1
+
+    @template("few", title="Few", concurrency=2, rate=Rate(100, 1.0))
+    def few(_: Any) -> Plan:
+        return Plan("Few", [Step("a", "A", agent)])
+
+    async with house.engine(few) as engine:
+        await asyncio.gather(*(engine.start("few", {}, f"p{n}") for n in range(6)))
+        await asyncio.gather(*(house.end(engine, f"p{n}") for n in range(6)))
+    assert most[0] <= 2
+
+
+async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> None:
+    async with house.engine(only(nothing), work=False) as engine:
+        await engine.start("only", {}, "p")
+
+    @template("other", title="Other")
+    def other(_: Any) -> Plan:
+        return Plan("Other", [Step("a", "A", nothing)])
+
+    async with house.engine(other) as engine:
+        await engine.start("other", {}, "q")
+        assert (await house.end(engine, "q")).status == "completed"
+    assert (await house.snapshot("p")).status == "pending"
+    async with house.engine(only(nothing)) as engine:
+        assert (await house.end(engine, "p")).status == "completed"
+    await house.story("p")
+
+
+# ---- the engine itself
+
+
+async def test_there_is_one_that_works_in_a_process(house: House, tmp_path: Path) -> None:
+    async with house.engine(only(nothing)) as engine:
+        with pytest.raises(EngineMisconfigured, match="DBOS is at work in this process already"):
+            async with house.engine(only(nothing)):
+                pass
+        async with house.engine(only(nothing), work=False) as other:
+            await other.start("only", {}, "p")
+            assert (await house.end(other, "p")).status == "completed"
+        await engine.close()
+        await engine.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "nonsense", "redis://localhost"])
+async def test_a_database_it_cannot_use_is_named(house: House, url: str) -> None:
+    with pytest.raises(EngineMisconfigured, match=r"sqlite:///… or postgresql://…"):
+        async with Engine(url, house.log, []):
+            pass
+
+
+async def test_a_database_that_is_away_is_told_in_a_sentence(house: House) -> None:
+    with pytest.raises(EngineMisconfigured, match="the engine's database can't be used"):
+        async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", house.log, []):
+            pass
