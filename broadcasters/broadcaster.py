@@ -20,6 +20,7 @@ from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics
 from broadcasters.pauses import pauses
 from broadcasters.position import Position
 from broadcasters.streamed import Message
+from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs
 
 __all__ = ["Broadcaster"]
@@ -171,7 +172,7 @@ class Broadcaster(Verbs):
             raise InvalidEvent("event", f"an event is built with broadcasters.events, a {type(event).__name__} is none")
         if key is not None:
             _check_key(key)
-        return Entry(event.payload(self._next_id()), key)
+        return Entry(event.payload(self._next_id(), current_traceparent()), key)
 
     def _post(self, event: PlanEvent) -> Item:
         return self._outbox.post(event, self._entry(event, None))

@@ -155,12 +155,16 @@ class PlanEvent(BaseModel):
     plan_id: PlanId
     timestamp: Moment = Field(default_factory=timestamp)
 
-    def payload(self, event_id: str) -> bytes:
-        """The event as it is stored and sent: a JSON object of type, id and data, without a line break."""
+    def payload(self, event_id: str, trace: str | None = None) -> bytes:
+        """The event as it is stored and sent: a JSON object of type, id and data, without a line break.
+
+        `trace` is a `traceparent`, as `broadcasters.tracing` gives it; it stands between id and data."""
         try:
             data = self.__pydantic_serializer__.to_json(self, exclude_none=True, by_alias=True)
         except PydanticSerializationError:
             raise InvalidEvent(self._unencodable(), "half of a surrogate pair; such text can't be sent") from None
+        if trace is not None:
+            event_id = f'{event_id}","trace":"{trace}'
         payload = b'{"type":"%b","id":"%b","data":%b}' % (self.type.encode(), event_id.encode(), data)
         if len(payload) > MAX_EVENT_BYTES:
             problem = (

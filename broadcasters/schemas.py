@@ -71,7 +71,8 @@ def _event() -> dict[str, Any]:
 
 def _envelope(name: str) -> dict[str, Any]:
     properties = {"type": {"const": name}, "id": {"type": "string"}, "data": {"$ref": f"{name}.json"}}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    trace = {"type": "string", "description": "The traceparent (W3C) of what was being done when it was said."}
+    return {"type": "object", "properties": {**properties, "trace": trace}, "required": list(properties)}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -99,6 +99,7 @@ def _check_taken(request: InputState, given: InputResponse) -> None:
 
 def _value(option: Any) -> Any:
     """Options are values, or objects with a value and a label for people."""
-    if isinstance(option, dict) and "value" in (fields := cast("dict[str, Any]", option)):
-        return fields["value"]
-    return option
+    if not isinstance(option, dict):
+        return option
+    fields = cast("dict[str, Any]", option)
+    return fields.get("value", fields)

@@ -24,18 +24,15 @@ PAGE: Final = Path(__file__).parent / "page" / "index.html"
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """An application of its own; it opens the hub when it starts, and closes it when it ends."""
+    """An application of its own; it opens the hub when it starts, and closes it when it ends.
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        async with hub:
-            yield
-
+    Mounted in another application it is never told of either (Starlette's way): the outer one's lifespan then enters
+    the hub. See docs/EMBEDDING.md.
+    """
     app = FastAPI(
         title="Plancast",
         summary="A pub/sub subscription hub for multi-plan streaming.",
         version=version("plancast"),
-        lifespan=lifespan,
     )
     app.include_router(streaming_router(hub))
     for part in (plans, steering, events, streams, tickets, log):
@@ -50,8 +47,17 @@ def create_app(hub: Hub) -> FastAPI:
 
 
 def streaming_router(hub: Hub) -> APIRouter:
-    """What page authors need, for any FastAPI app: its owner enters `hub` in the app's lifespan."""
-    routes = APIRouter()
+    """What page authors need, for any FastAPI app: `app.include_router(streaming_router(hub))`.
+
+    The hub is opened and closed with the application; an owner who needs it sooner enters it in the app's lifespan.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncGenerator[None]:
+        async with hub:
+            yield
+
+    routes = APIRouter(lifespan=lifespan)
 
     @routes.websocket("/ws/streaming")
     async def streaming(websocket: WebSocket) -> None:

@@ -28,6 +28,7 @@ from hub.probe import Probe
 from hub.settings import Settings
 from hub.siblings import Siblings
 from hub.tickets import Tickets, ticket_key
+from hub.tracing import deliveries
 from hub.transports.door import Door
 from hub.transports.native import NativeSockets
 from hub.transports.visitors import Proxies
@@ -42,7 +43,10 @@ DEADLINE = 10.0
 
 
 class Hub:
-    """`async with Hub(settings) as hub`: it follows the log and may serve clients until it is left."""
+    """`async with Hub(settings) as hub`: it follows the log and may serve clients until it is left.
+
+    It may be entered by several, one within the other: an application and a router of ours in it, say.
+    """
 
     def __init__(self, settings: Settings, *, log: PlanLog | None = None, engine: EnginePort | None = None) -> None:
         limits = settings.limits
@@ -68,9 +72,23 @@ class Hub:
         self.leaving = asyncio.Event()
         """Set when the hub is drained: who waits without a connection in the roster leaves by itself."""
         self._open = AsyncExitStack()
+        self._entered = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        if self._entered == 0:
+            await self._begin()
+        self._entered += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered == 0:
+            self.door.open = False
+            await self._open.aclose()
+
+    async def _begin(self) -> None:
+        self.registry.traced = deliveries()
         async with AsyncExitStack() as stack:
             if self._siblings is not None:
                 stack.callback(self._siblings.close)
@@ -85,10 +103,7 @@ class Hub:
             for work in (self.registry.run(), self.roster.run(), self.native.run(), self.metrics.run()):
                 self._run(work)
             self._open = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        self.door.open = True
 
     async def drain(self, patience: float) -> None:
         """Send every client away, spread over the time there is; they come back to another node, or to this one's

@@ -1,51 +1,67 @@
-"""Where an event comes from, as W3C trace context, so that one trace leads from an agent's work to a person's page.
+"""A span for each hand-over of traced events to clients, linked to their traces. Only where OpenTelemetry is set up.
 
-An event may carry `trace`, a `traceparent`, beside its type and id: `{"type", "id", "trace", "data"}`. Whoever
-publishes puts `current_traceparent()` there; the hub hands it on as it is, and front ends may use or ignore it.
+The events themselves carry their trace to the page either way: see `broadcasters.tracing`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from opentelemetry import trace
 
-__all__ = ["TraceParent", "current_traceparent", "parse"]
+from hub.core.burst import Burst
+from hub.core.counts import said_at
 
-_format = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z", re.ASCII)
+__all__ = ["Deliveries", "deliveries"]
 
-
-class TraceParent(NamedTuple):
-    """A place in a trace. `str` gives what a `traceparent` header carries."""
-
-    trace_id: str
-    span_id: str
-    sampled: bool
-
-    def __str__(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{self.sampled:02d}"
-
-    def context(self) -> trace.SpanContext:
-        """As OpenTelemetry has it: a parent, or a link, for a span of ours."""
-        flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if self.sampled else trace.TraceFlags.DEFAULT)
-        return trace.SpanContext(int(self.trace_id, 16), int(self.span_id, 16), is_remote=True, trace_flags=flags)
+_trace: Final = re.compile(rb'"trace":"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})","data":')
+HEAD: Final = 1024
+"""A frame's trace stands before its data, within so many bytes."""
 
 
-def parse(header: str | None) -> TraceParent | None:
-    """What a `traceparent` says; None when it says nothing that may be used (it is then ignored, as W3C has it)."""
-    match = _format.match(header) if header and len(header) <= 128 else None
-    if match is None:
+def deliveries() -> Deliveries | None:
+    """None where nobody set OpenTelemetry up: then not even one look at a burst is worth it."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
         return None
-    version, trace_id, span_id, flags, more = match.groups()
-    if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
-        return None
-    return TraceParent(trace_id, span_id, bool(int(flags, 16) & 1))
+    return Deliveries(provider.get_tracer("plancast.hub"))
 
 
-def current_traceparent() -> str | None:
-    """The span this code runs in, as a `traceparent`; None outside of any, and where OpenTelemetry is not set up."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02d}"
+class Deliveries:
+    """Told of each burst, once for all who got it."""
+
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+
+    def __call__(self, plan_id: str, burst: Burst, subscribers: int) -> None:
+        """These events were handed to so many subscribers just now. The span begins when the first of them was said."""
+        links = list(_links(burst.frames))
+        if not links:
+            return
+        said = said_at(burst.frames[0])
+        span = self._tracer.start_span(
+            "plancast deliver",
+            kind=trace.SpanKind.CONSUMER,
+            links=links,
+            start_time=None if said is None else int(said * 1e9),
+            attributes={
+                "plancast.plan_id": plan_id,
+                "plancast.first": burst.first,
+                "plancast.offset": burst.last,
+                "plancast.subscribers": subscribers,
+            },
+        )
+        span.end()
+
+
+def _links(frames: Iterable[bytes]) -> Iterable[trace.Link]:
+    """One for each span that something was said in."""
+    seen: set[bytes] = set()
+    for frame in frames:
+        found = _trace.search(frame, 0, HEAD)
+        if found is not None and found[0] not in seen:
+            seen.add(found[0])
+            flags = trace.TraceFlags(int(found[3], 16))
+            yield trace.Link(trace.SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags))

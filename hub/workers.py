@@ -1,11 +1,13 @@
 """Several processes behind one socket. The parent serves nobody: it starts workers, replaces those that die, and passes
-signals on."""
+signals on. Workers leave when it does, however it ends."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
@@ -24,31 +26,67 @@ Work = Callable[[Settings, socket.socket], None]
 
 
 def run_workers(work: Work, settings: Settings, bound: socket.socket) -> int:
-    """Run `settings.workers` processes of `work` until a signal ends them; the exit code."""
-    context = multiprocessing.get_context("spawn")
-    leaving = False
+    """Run `settings.workers` processes of `work` until a signal ends them; the exit code. Closes the socket."""
+    crew = _Crew(work, settings, bound)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, crew.leave)
+    crew.stay()
+    bound.close()  # as long as one process has it, clients would be let in to wait for nobody
+    crew.join()
+    return 0
 
-    def start() -> SpawnProcess:
-        process = context.Process(target=work, args=(settings, bound))
+
+class _Crew:
+    """`stay` until `leave` is called, from a signal's handler; then `join`."""
+
+    def __init__(self, work: Work, settings: Settings, bound: socket.socket) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._task = work, settings, bound
+        self._workers: list[SpawnProcess] = []
+        self._leaving = False
+        for _ in range(settings.workers):
+            self._workers.append(self._start())
+
+    def stay(self) -> None:
+        died_at = [0.0] * len(self._workers)
+        while not self._leaving:
+            time.sleep(LOOK)
+            now = time.monotonic()
+            for at, process in enumerate(self._workers):
+                if process.is_alive():
+                    died_at[at] = 0.0
+                elif not died_at[at]:
+                    died_at[at] = now
+                elif now - died_at[at] >= REST and not self._leaving:
+                    self._workers[at] = self._start()
+
+    def leave(self, _: int, __: FrameType | None) -> None:
+        """Pass it on, each time: a second signal ends them at once."""
+        self._leaving = True
+        for process in self._workers:
+            if process.is_alive():
+                process.terminate()
+
+    def join(self) -> None:
+        for process in self._workers:
+            process.join()
+
+    def _start(self) -> SpawnProcess:
+        process = self._context.Process(target=_serve, args=self._task)
         process.start()
+        if self._leaving:  # the signal came meanwhile, and did not know of this one
+            process.terminate()
         return process
 
-    def leave(number: int, _: FrameType | None) -> None:
-        nonlocal leaving
-        leaving = True
-        for process in workers:
-            if process.is_alive() and process.pid is not None:
-                process.terminate() if number == signal.SIGTERM else None  # Ctrl-C reaches the whole group by itself
 
-    workers = [start() for _ in range(settings.workers)]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
-    while not leaving:
-        time.sleep(LOOK)
-        for at, process in enumerate(workers):
-            if not process.is_alive() and not leaving:
-                time.sleep(REST)
-                workers[at] = start()
-    for process in workers:
-        process.join()
-    return 0
+def _serve(work: Work, settings: Settings, bound: socket.socket) -> None:
+    """A worker's life. Signals reach it through its parent only: Ctrl-C goes to a whole group, and would come twice."""
+    os.setpgid(0, 0)
+    threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
+    work(settings, bound)
+
+
+def _follow_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

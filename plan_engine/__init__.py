@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         BadPlan,
         Cancelled,
         EngineMisconfigured,
+        EngineUnavailable,
         Expired,
         NotRunHere,
         StepFailed,
@@ -47,6 +48,7 @@ __all__ = [
     "Context",
     "Engine",
     "EngineMisconfigured",
+    "EngineUnavailable",
     "Expired",
     "NotRunHere",
     "Plan",
@@ -66,7 +68,10 @@ _HOMES = {
     "blocking": "BlockingContext",
     "context": "Answer Context Stream ToolUse",
     "engine": "Engine",
-    "errors": "BadPlan Cancelled EngineMisconfigured Expired NotRunHere StepFailed UnfitInput UnknownTemplate",
+    "errors": (
+        "BadPlan Cancelled EngineMisconfigured EngineUnavailable Expired NotRunHere StepFailed UnfitInput "
+        "UnknownTemplate"
+    ),
     "model": "Plan Step",
     "definition": "Rate Template template templates_in",
 }

@@ -68,7 +68,7 @@ class Questions:
     async def ask(self, voice: Voice, question: Question) -> Answer:
         request_id = self._name(voice, question)
         if (known := self._answers.get(request_id)) is None:
-            with voice.watch.stopped():
+            with voice.resting():
                 known = await self._put(voice, request_id, question)
             self._answers[request_id] = known
         if known.by != CLOCK:

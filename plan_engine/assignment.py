@@ -11,6 +11,7 @@ from broadcasters.events import PlanUpdate, StepUpdate, build
 from broadcasters.log.contract import PlanLog
 from plan_engine.asking import AnswerBook
 from plan_engine.context import Answer
+from plan_engine.course import Place
 from plan_engine.model import Plan
 from plan_engine.teller import Grip, Keyed
 
@@ -45,6 +46,7 @@ class Tools:
     broadcaster: Broadcaster
     grip: Grip
     book: Book
+    slot: Place
 
 
 class Book(AnswerBook, Protocol):

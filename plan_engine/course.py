@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from broadcasters.events import PlanStatus, PlanUpdate, build
 from plan_engine.model import Step
 from plan_engine.teller import Keyed, Teller
 
-__all__ = ["Course", "Stop"]
+__all__ = ["Course", "Place", "Stop"]
 
 PATIENCE: Final = 0.3
 """Seconds that stopping waits for its acknowledgement to be told."""
@@ -28,11 +28,22 @@ class Stop:
     data: Mapping[str, Any] | None = None
 
 
+class Place(Protocol):
+    """A run's place among those that are worked on at once."""
+
+    def free(self) -> None: ...
+
+    def take(self) -> None: ...
+
+
 class Course:
     """One for each run. `again`: how much had been told when this worker took the plan over; 0 when it began it."""
 
-    def __init__(self, teller: Teller, steps: Sequence[Step], again: int = 0, percent: float = 0.0) -> None:
+    def __init__(
+        self, teller: Teller, steps: Sequence[Step], slot: Place, again: int = 0, percent: float = 0.0
+    ) -> None:
         self._teller = teller
+        self._slot = slot
         self._again = again
         self._said = 0
         self._told: PlanStatus = "in_progress"
@@ -43,6 +54,8 @@ class Course:
         self._sum = 0.0
         self._awaited = 0
         self._paused = False
+        self._busy = 0
+        self._resting = 0
         self.going = asyncio.Event()
         """Set unless the run is paused. A run that stops goes, too: to its end."""
         self.going.set()
@@ -87,6 +100,40 @@ class Course:
         data = {"signal": signal, "state": "acknowledged", "by": by}
         fields = {"plan_id": self._teller.plan_id, "status": self._told, "content": content, "data": data}
         await self._teller.tell(build(PlanUpdate, fields), key)
+
+    # ---- at work
+
+    @property
+    def idle(self) -> bool:
+        """Are there steps under way, and all of them waiting: for people, for another try, for the plan to go on?"""
+        return self._resting >= self._busy > 0
+
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        """A step is under way."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._slot_changed()
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """A step that is under way waits."""
+        self._resting += 1
+        self._slot_changed()
+        try:
+            yield
+        finally:
+            self._resting -= 1
+            self._slot_changed()
+
+    def _slot_changed(self) -> None:
+        if self.idle:
+            self._slot.free()
+        else:
+            self._slot.take()
 
     # ---- waiting for people
 

@@ -7,30 +7,35 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 from dbos import DBOS, DBOSClient
 from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSNonExistentWorkflowError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.events import AgentMessage, PlanUpdate, StepUpdate, build, check_plan_id
+from broadcasters.events import AgentMessage, build, check_plan_id
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from plan_engine.assignment import Assignment, opening
 from plan_engine.attempt import plain
 from plan_engine.definition import Template, by_name, named
-from plan_engine.errors import EngineMisconfigured, NotRunHere
+from plan_engine.errors import EngineMisconfigured, EngineUnavailable, NotRunHere
 from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
+from plan_engine.teller import tell_all
+from plan_engine.unclaimed import tell_stopped
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
 __all__ = ["Ended", "Engine"]
+
+T = TypeVar("T")
 
 logger: Final = logging.getLogger(__name__)
 SignalName = Literal["cancel", "pause", "resume"]
@@ -61,7 +66,8 @@ class Engine:
     starts plans, signals to them, and tells when their workers are gone. Of those that work there is one in a process.
 
     `lease`: after so many seconds without a sign of life a worker is taken for dead, and its plans go on elsewhere.
-    `poll`: how often, in seconds, queues and signals are looked at.
+    `poll`: how often, in seconds, queues and signals are looked at. `plans_at_once`: so many plans one worker works on,
+    those that only wait not counted; the last worker to begin says it for all.
     """
 
     def __init__(
@@ -73,18 +79,20 @@ class Engine:
         work: bool = True,
         lease: float = 10.0,
         poll: float = 0.25,
+        plans_at_once: int = 50,
     ) -> None:
-        if not (lease > 0 and poll > 0):
-            raise ValueError("lease and poll are seconds, more than 0")
+        if not (lease > 0 and poll > 0 and plans_at_once > 0):
+            raise ValueError("lease and poll are seconds, and plans_at_once a number, all more than 0")
         self._url = db or os.environ.get("PLANCAST_ENGINE_DB") or default_url()
         self._log = log if isinstance(log, PlanLog) else log_of(log)
         self._log_is_ours = not isinstance(log, PlanLog)
         self._templates = by_name(templates)
-        self._work, self._lease_s, self._poll_s = work, lease, poll
+        self._work, self._lease_s, self._poll_s, self._plans_at_once = work, lease, poll, plans_at_once
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
         self._open = AsyncExitStack()
         self._worker: Worker | None = None
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._store: Store
         self._client: DBOSClient
 
@@ -118,13 +126,13 @@ class Engine:
         self._keep_doing(stack, takeover.watch(self._lease_s), "takeover")
 
     async def _enter_worker(self, stack: AsyncExitStack, takeover: Takeover) -> None:
-        lease = Lease(self._store, self.name, self._lease_s, self._lost)
+        lease = Lease(self._store, self.name, self._lease_s, partial(self._lost, takeover))
         await lease.open()
         stack.push_async_callback(lease.close)
         stack.push_async_callback(partial(takeover.hand_over, self.name, tell=False))
         self._worker = Worker(self._store, self._client, lease, self._log, self._broadcaster, self._templates)
-        stack.push_async_callback(self._worker.close)
         self._worker.open(self._url)
+        stack.push_async_callback(self._worker.close)
         self._keep_doing(stack, self._hear(self._worker), "signals")
 
     def _make_ready(self) -> DBOSClient:
@@ -144,8 +152,14 @@ class Engine:
             dbos_system_schema=SCHEMA,
             serializer=JsonSerializer(),
             application_name=APPLICATION,
+            retry_connection_errors=False,
         )
-        client.register_queue(QUEUE, polling_interval_sec=self._poll_s)
+        client.register_queue(
+            QUEUE,
+            polling_interval_sec=self._poll_s,
+            worker_concurrency=self._plans_at_once,
+            on_conflict="always_update" if self._work else "never_update",
+        )
         for template in self._templates.values():
             if (queue := queue_of(template)) == QUEUE:
                 continue
@@ -155,6 +169,7 @@ class Engine:
                 global_concurrency=template.concurrency,
                 limiter={"limit": rate.plans, "period": rate.seconds} if rate else None,
                 polling_interval_sec=self._poll_s,
+                on_conflict="always_update" if self._work else "never_update",
             )
         return client
 
@@ -173,9 +188,13 @@ class Engine:
 
         stack.push_async_callback(end)
 
-    def _lost(self) -> None:
+    def _lost(self, takeover: Takeover) -> None:
+        """This worker was taken for dead. What it took on since then, others are to have, too."""
         if self._worker is not None:
             self._worker.lost()
+            task = asyncio.create_task(takeover.hand_over(self.name, tell=False), name="plancast engine: handing over")
+            self._handing_over.add(task)
+            task.add_done_callback(self._handing_over.discard)
 
     async def _hear(self, worker: Worker) -> None:
         """Pass on signals to the plans that are run here. (A run that begins looks for earlier ones itself.)"""
@@ -207,13 +226,14 @@ class Engine:
         chosen = named(self._templates, template)
         fit = plain(chosen.fit(given))
         plan = chosen.plan(fit)
+        said = [*opening(Assignment(plan_id, template, fit, owner, plan))]  # what can't be told is not begun
         options: Any = {"workflow_name": WORKFLOW, "queue_name": queue_of(chosen), "workflow_id": plan_id}
-        await self._store.call(self._client.enqueue, options, template, fit, owner)
+        await self._ask(partial(self._client.enqueue, options, template, fit, owner))
         known = await self._status(plan_id)
         if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
-            work = Assignment(plan_id, template, fit, owner, plan)
-            said = opening(work)
-            await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in said))
+            with suppress(TimeoutError):  # the worker will tell it, too
+                async with asyncio.timeout(PATIENCE_S):
+                    await tell_all(self._broadcaster, said)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         """Ask a plan to stop, to pause or to go on. It is told at once that this was asked, and by the plan itself when
@@ -227,9 +247,9 @@ class Engine:
         if known.status not in ("ENQUEUED", "DELAYED", "PENDING"):
             raise NotRunHere(f"plan {plan_id!r} has ended")
         await self._tell_asked(plan_id, signal, by)
-        await self._store.add_signal(plan_id, signal, by)
-        if signal == "cancel" and known.status == "ENQUEUED" and known.executor_id is None:
-            await self._cancel_queued(plan_id, by)
+        await self._ask(partial(self._store.add_signal, plan_id, signal, by))
+        if signal == "cancel" and known.status != "PENDING":
+            await self._cancel_unclaimed(known, by)
 
     async def outcome(self, plan_id: str) -> Ended:
         """Wait until the plan has ended; what it came to."""
@@ -244,8 +264,14 @@ class Engine:
         return Ended(record["status"], record.get("result"), record.get("message"))
 
     async def _status(self, plan_id: str) -> Any:
-        found = await self._store.call(partial(self._client.list_workflows, workflow_ids=[plan_id], load_output=False))
+        found = await self._ask(partial(self._client.list_workflows, workflow_ids=[plan_id], load_output=False))
         return found[0] if found else None
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        try:
+            return await self._store.call(question)
+        except (OperationalError, PoolTimeout) as error:
+            raise EngineUnavailable("the engine's database can't be reached; try again later") from error
 
     async def _tell_asked(self, plan_id: str, signal: SignalName, by: str) -> None:
         """As a line of the conversation, which leaves the plan's status to those who know it."""
@@ -260,21 +286,17 @@ class Engine:
             async with asyncio.timeout(PATIENCE_S):
                 await self._broadcaster.send(build(AgentMessage, fields))
 
-    async def _cancel_queued(self, plan_id: str, by: str) -> None:
-        """No worker has it yet, so none would stop it before its turn came."""
-        await self._store.call(self._client.cancel_workflow, plan_id)
-        known = await self._status(plan_id)
-        if known.executor_id is not None:  # one was quicker. Then it is for a worker to tell; the signal waits for it.
-            await self._store.call(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
+    async def _cancel_unclaimed(self, known: Any, by: str) -> None:
+        """No worker has it at the moment, so none would stop it before its turn came."""
+        plan_id: str = known.workflow_id
+        await self._ask(partial(self._client.cancel_workflow, plan_id))
+        now = await self._status(plan_id)
+        if now.executor_id != known.executor_id:  # a worker was quicker: let one see the signal, and tell the end
+            await self._ask(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
             return
         template, given, owner = _input_of(known)
-        work = Assignment(plan_id, template, given, owner, named(self._templates, template).plan(given))
-        said = {"content": f"Stopped by {by}, before it began", "status": "cancelled", "plan_id": plan_id}
-        events = [(build(StepUpdate, {**said, "step_id": step.id}), f"{step.id}:end") for step in work.plan.steps]
-        data = {"signal": "cancel", "state": "stopped", "by": by}
-        end = (build(PlanUpdate, {**said, "data": data}), "plan:end")
-        everything = [*opening(work), *events, end]
-        await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in everything))
+        plan = named(self._templates, template).plan(given)
+        await tell_stopped(Assignment(plan_id, template, given, owner, plan), by, self._log, self._broadcaster)
 
 
 def _input_of(known: Any) -> list[Any]:

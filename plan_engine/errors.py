@@ -1,8 +1,8 @@
 """What can go wrong around a plan that runs, and whose fault it was.
 
 The author's: `BadPlan`, found when the plan is made. The starter's: `UnknownTemplate`, `UnfitInput`. The signaller's:
-`NotRunHere`. The operator's: `EngineMisconfigured`. An agent says that it can't do its work with `StepFailed`, in words
-for people; `Cancelled` and `Expired` are what an agent may meet.
+`NotRunHere`. The operator's: `EngineMisconfigured`. The weather's: `EngineUnavailable`. An agent says with `StepFailed`
+that it can't do its work, in words for people; `Cancelled` and `Expired` are what an agent may meet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ __all__ = [
     "BadPlan",
     "Cancelled",
     "EngineMisconfigured",
+    "EngineUnavailable",
     "Expired",
     "NotRunHere",
     "StepFailed",
@@ -41,6 +42,10 @@ class NotRunHere(PlancastError):
 
 class EngineMisconfigured(PlancastError):
     """The engine can't run like this until its operator changes something; the message says what."""
+
+
+class EngineUnavailable(PlancastError):
+    """The engine's database could not be reached. The same call may work later."""
 
 
 class StepFailed(PlancastError):

@@ -67,21 +67,21 @@ class Step:
         return min(LONGEST_BACKOFF, self.backoff * 2.0 ** min(failures - 1, 30))
 
 
-def _name_of(agent: Agent) -> str:
-    inner: Any = agent
-    while isinstance(inner, partial):
-        inner = cast("Any", inner).func
-    name = str(getattr(inner, "__name__", type(inner).__name__))
+def _name_of(agent: Any) -> str:
+    if isinstance(agent, partial):
+        return _name_of(cast("Any", agent).func)
+    name = str(getattr(agent, "__name__", type(agent).__name__))
     return name.strip("_<>").replace("_", " ").capitalize() or "Agent"
 
 
 def _problems(step: Step) -> list[str]:
     problems: list[str] = []
+    agent: object = step.agent
     if not _step_id.match(step.id):
         problems.append("an id is 1 to 64 of A-Z a-z 0-9 . _ -")
     if not 1 <= len(step.title) <= 1024:
         problems.append("people want a title, of at most 1,024 characters")
-    if not callable(step.agent):
+    if not callable(agent):
         problems.append("its agent is a function of a context")
     if not 0 <= step.retries <= 100:
         problems.append("retries are 0 to 100")

@@ -44,7 +44,7 @@ class Run:
         self._plan = work.plan
         self._steps = {step.id: step for step in work.plan.steps}
         self._teller = Teller(tools.broadcaster, tools.grip, work.plan_id)
-        self._course = Course(self._teller, work.plan.steps)
+        self._course = Course(self._teller, work.plan.steps, tools.slot)
         self._past = Past()
         self._answers: Mapping[str, Answer] = {}
         self._step_runs: dict[str, StepRun] = {}
@@ -129,9 +129,11 @@ class Run:
             except LogUnavailable:
                 await asyncio.sleep(AGAIN_S)
         self._past = Past.of(snapshot, self._plan.steps)
-        so_far, self._course = self._course, Course(self._teller, self._plan.steps, self._past.told, self._past.percent)
-        if so_far.stop:
-            self._course.end(so_far.stop)
+        begun = self._course
+        steps, slot = self._plan.steps, self._tools.slot
+        self._course = Course(self._teller, steps, slot, self._past.told, self._past.percent)
+        if begun.stop:
+            self._course.end(begun.stop)
         if not self._past.ended:
             await self._teller.tell_all(self._past.loose_ends)
 

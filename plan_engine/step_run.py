@@ -22,6 +22,7 @@ __all__ = ["Outcome", "StepRun"]
 
 MAX_RESTARTS: Final = 100
 """A step whose worker died so often while it ran is taken to be the reason."""
+MAX_WORDS: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class StepRun:
     async def work(self) -> Outcome:
         """Its outcome; `Stopped` when the run is to stop before there is one."""
         try:
-            return await self._try()
+            with self._course.busy():
+                return await self._try()
         finally:
             self.voice.watch.close()
 
@@ -83,10 +85,10 @@ class StepRun:
         if self._restarts > MAX_RESTARTS:
             return self._outcome(message=f"Its worker died {self._restarts} times while it ran")
         if self._again:
-            await self.voice.status("retrying", "Going on after a restart")
+            await self.voice.retrying("Going on after a restart")
         while True:
             try:
-                await self.voice.status("in_progress")
+                await self.voice.begin()
                 value = await at_work(self.voice, self._context(self.voice))
                 return self._outcome(value=value)
             except asyncio.CancelledError:
@@ -108,9 +110,9 @@ class StepRun:
         self._attempt += 1
         self.voice = self._new_voice()
         pause = self._step.pause_after(self._failures)
-        with self.voice.watch.stopped():
+        with self.voice.resting():
             data = {"error": _detail(error), "pause": pause}
-            await self.voice.status("retrying", f"{message}. Trying again in {pause:.3g} s", data=data)
+            await self.voice.retrying(f"{message}. Trying again in {pause:.3g} s", data)
             await self._rest(pause)
         return None
 
@@ -128,7 +130,7 @@ class StepRun:
 def _in_words(error: Exception) -> str:
     """What people are told. The rest is in the data, for engineers."""
     if isinstance(error, StepFailed):
-        return str(error).rstrip(".") or "It could not be done"
+        return str(error)[:MAX_WORDS].rstrip(".") or "It could not be done"
     if isinstance(error, TimeoutError):
         return "Something it waited for took too long"
     if isinstance(error, ConnectionError):

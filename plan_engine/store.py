@@ -135,13 +135,10 @@ class Store:
 
     # ---- signals
 
-    async def add_signal(self, plan_id: str, signal: str, by: str) -> None:
-        def work() -> None:
-            with self.engine.begin() as db:
-                values = {"plan_id": plan_id, "signal": signal, "by": by, "at_ms": self.now_ms(db)}
-                db.execute(self._signals.insert().values(values))
-
-        await self.call(work)
+    def add_signal(self, plan_id: str, signal: str, by: str) -> None:
+        with self.engine.begin() as db:
+            values = {"plan_id": plan_id, "signal": signal, "by": by, "at_ms": self.now_ms(db)}
+            db.execute(self._signals.insert().values(values))
 
     async def signals(self, plan_id: str) -> Sequence[Signal]:
         """All signals to a plan, in their order."""
@@ -149,11 +146,6 @@ class Store:
         query = sa.select(table.c.number, table.c.signal, table.c.by).where(table.c.plan_id == plan_id)
         rows = await self._rows(query.order_by(table.c.number))
         return [Signal(number, signal, by) for number, signal, by in rows]
-
-    async def last_signal(self) -> int:
-        """The number of the last signal to any plan."""
-        rows = await self._rows(sa.select(sa.func.max(self._signals.c.number)))
-        return rows[0][0] or 0
 
     async def signals_since(self, number: int) -> Sequence[tuple[str, Signal]]:
         """Signals to any plan after this one, and some before it that may have been invisible until now."""

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 from dbos import DBOSClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
@@ -19,7 +18,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.snapshot import Snapshot
 from plan_engine.lease import gone
 from plan_engine.store import Store
-from plan_engine.teller import Keyed
+from plan_engine.teller import Keyed, tell_all
 
 __all__ = ["Takeover"]
 
@@ -40,7 +39,7 @@ class Takeover:
                 for worker_id in await self._store.call(self._store.claim_dead, self._name, lease_s, gone):
                     logger.warning("worker %s is gone; what it was working on goes on elsewhere", worker_id)
                     await self.bury(worker_id)
-            except (SQLAlchemyError, PlancastError) as error:
+            except Exception as error:  # whatever it is, it must not end the watch
                 logger.warning("could not look after workers that are gone (%s); trying again", error)
             await asyncio.sleep(lease_s / 4)
 
@@ -68,8 +67,7 @@ class Takeover:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 snapshot, _ = await snapshot_of(self._log, plan_id)
-                said = [*_stalled(snapshot)]
-                await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in said))
+                await tell_all(self._broadcaster, _stalled(snapshot))
         except (TimeoutError, PlancastError) as error:
             logger.warning("could not tell that plan %s stands still (%s)", plan_id, error)
 

@@ -12,7 +12,7 @@ from broadcasters.position import Position
 from broadcasters.streamed import Message
 from plan_engine.errors import Cancelled
 
-__all__ = ["Grip", "Keyed", "Teller"]
+__all__ = ["Grip", "Keyed", "Teller", "tell_all"]
 
 Keyed = tuple[PlanEvent, str]
 """An event, and the key under which it is told at most once."""
@@ -31,6 +31,11 @@ class Grip(Protocol):
         ...
 
 
+async def tell_all(broadcaster: Broadcaster, said: Iterable[Keyed]) -> None:
+    """Tell several things, in this order, in as few appends as possible."""
+    await asyncio.gather(*(broadcaster.send(event, key=key) for event, key in said))
+
+
 class Teller:
     """Tells of one plan. The broadcaster tries for as long as it takes: a plan stands still while its log is away."""
 
@@ -47,9 +52,9 @@ class Teller:
         return await self._broadcaster.send(event, key=key)
 
     async def tell_all(self, said: Iterable[Keyed]) -> None:
-        """Tell several things, in this order, in as few appends as possible."""
+        """Tell several things, in this order."""
         await self._allowed()
-        await asyncio.gather(*(self._broadcaster.send(event, key=key) for event, key in said))
+        await tell_all(self._broadcaster, said)
 
     async def message(self, agent_name: str, kind: MessageType, step_id: str, message_id: str) -> Message:
         """A message that is said in pieces; to be entered."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from broadcasters.events import MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
@@ -62,10 +63,16 @@ class Voice:
     async def gate(self) -> None:
         """Wait while the plan is paused; `Cancelled` once the attempt is over."""
         if not self.course.going.is_set() and not self.closed:
-            with self.watch.stopped():
+            with self.resting():
                 await self.course.going.wait()
         if self.closed:
             raise Cancelled(f"this attempt of step {self.step.id!r} is over; nothing it says is told")
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """Inside, the agent waits: its time doesn't count, and others may be worked on."""
+        with self.watch.stopped(), self.course.resting():
+            yield
 
     def on_close(self, call: Callable[[], object]) -> Callable[[], None]:
         """Call it when the voice is closed, unless what is returned here is called before."""
@@ -85,12 +92,21 @@ class Voice:
         await self.gate()
         return await self._teller.tell(event, key)
 
-    async def status(
-        self, status: StepStatus, content: str | None = None, *more: Keyed, data: Mapping[str, Any] | None = None
-    ) -> None:
+    async def begin(self) -> None:
+        """Say that this attempt begins."""
+        await self.gate()
+        await self._teller.tell_all([self.update("in_progress", key=f"{self.step.id}:{self.attempt}:begin")])
+
+    async def retrying(self, content: str, data: Mapping[str, Any] | None = None) -> None:
+        """Say why there is this attempt, after another one."""
+        await self.gate()
+        said = self.update("retrying", content, data=data, key=f"{self.step.id}:{self.attempt}:retrying")
+        await self._teller.tell_all([said])
+
+    async def status(self, status: StepStatus, content: str | None = None, *more: Keyed) -> None:
         """Say how the step goes, and with it, in the same append, what else there is to say."""
         await self.gate()
-        await self._teller.tell_all([self.update(status, content, data=data), *more])
+        await self._teller.tell_all([self.update(status, content), *more])
 
     async def progress(self, percent: float, text: str | None, data: Mapping[str, Any] | None) -> None:
         await self.gate()

@@ -26,6 +26,7 @@ from plan_engine.definition import Template, named
 from plan_engine.errors import EngineMisconfigured
 from plan_engine.lease import Hold, Lease
 from plan_engine.run import Durably, GivenUp, Run
+from plan_engine.slots import Slot
 from plan_engine.store import SCHEMA, Store
 
 __all__ = ["APPLICATION", "QUEUE", "VERSION", "WORKFLOW", "JsonSerializer", "Worker", "queue_of"]
@@ -96,15 +97,19 @@ class Worker:
             "serializer": JsonSerializer(),
             "run_migrations": False,
             "log_level": "ERROR",
-            "notification_listener_polling_interval_sec": 0.25,
+            "notification_listener_polling_interval_sec": 0.1,
             "scheduler_polling_interval_sec": 3600.0,
         }
         DBOS(config=config)
         if DBOS.executor_id != self._lease.worker_id:
             raise EngineMisconfigured("DBOS is at work in this process already; let `plancast worker` run the plans")
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._workflow())
-        DBOS.listen_queues([*{QUEUE, *(queue_of(template) for template in self._templates.values())}])
-        DBOS.launch()
+        try:
+            DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._workflow())
+            DBOS.listen_queues([*{QUEUE, *(queue_of(template) for template in self._templates.values())}])
+            DBOS.launch()
+        except BaseException:
+            DBOS.destroy()
+            raise
         self._open = True
 
     def _workflow(self) -> Callable[[str, dict[str, Any], str | None], Awaitable[dict[str, Any]]]:
@@ -153,15 +158,20 @@ class Worker:
             plan = named(self._templates, template).plan(given)
         except Exception as error:
             logger.exception("plan %s could not be made", plan_id)
-            return await self._tell_unmade(plan_id, error)
-        tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store)
+            return await self._tell_failed(plan_id, "This plan could not be made", error)
+        slot = Slot(plan_id, queue_of(self._templates[template]))
+        tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store, slot)
         self._idle.clear()
         run = self._runs[plan_id] = Run(Assignment(plan_id, template, given, owner, plan), tools)
         try:
             return await run.go(_durably([step.id for step in plan.steps]))
         except GivenUp:
             raise asyncio.CancelledError(f"plan {plan_id} goes on elsewhere") from None
+        except Exception as error:
+            logger.exception("plan %s could not be run", plan_id)
+            return await self._tell_failed(plan_id, "The engine could not run this plan", error)
         finally:
+            slot.take()
             if self._runs.get(plan_id) is run:
                 del self._runs[plan_id]
             if not self._runs:
@@ -174,8 +184,7 @@ class Worker:
         await self._store.call(partial(self._client.resume_workflow, plan_id, queue_name=QUEUE))
         raise asyncio.CancelledError(f"plan {plan_id} is left to other workers")
 
-    async def _tell_unmade(self, plan_id: str, error: Exception) -> dict[str, Any]:
-        text = "This plan could not be made"
+    async def _tell_failed(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
         detail = {"error": {"type": type(error).__name__, "message": str(error)}}
         event = build(PlanUpdate, {"plan_id": plan_id, "status": "error", "content": text, "data": detail})
         await self._broadcaster.send(event, key="plan:end")

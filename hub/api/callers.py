@@ -39,6 +39,7 @@ def caller_of(hub: Hub) -> Caller:
     async def caller(
         request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)
     ) -> Principal:
+        hub.door.require_open()
         headers = request.headers
         authorization, ticket = headers.get("authorization"), request.query_params.get("ticket")
         if not _permitted(hub, request):

@@ -14,6 +14,7 @@ from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, PlanEvent, build
 from broadcasters.log.contract import MAX_APPEND_EVENTS
 from broadcasters.position import Position
+from broadcasters.tracing import current_traceparent, within
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
@@ -76,6 +77,10 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+Traceparent = Annotated[
+    str | None, Header(max_length=512, description="W3C trace context: the events carry it as their `trace`.")
+]
+
 
 class Appended(BaseModel):
     """Where the events stand: durable, and on their way to everybody."""
@@ -114,7 +119,11 @@ def _publishing(hub: Hub) -> APIRouter:
 
     @routes.post("", status_code=201, responses=problems(400, 401, 403, 413, 415, 422, 503, 507))
     async def publish_events(
-        plan_id: PlanIdPath, said: Said, idempotency_key: IdempotencyKey = None, principal: Principal = caller
+        plan_id: PlanIdPath,
+        said: Said,
+        idempotency_key: IdempotencyKey = None,
+        traceparent: Traceparent = None,
+        principal: Principal = caller,
     ) -> Appended:
         """Say something about a plan. With an Idempotency-Key, saying it again changes nothing."""
         require(principal, "publish", plan_id)
@@ -123,7 +132,9 @@ def _publishing(hub: Hub) -> APIRouter:
             if isinstance(said, SaidEvents)
             else [_event(plan_id, None, said)]
         )
-        places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key)
+        # A span of this process's own, if there is one, is nearer than the one that the request came from.
+        with within(current_traceparent() or traceparent):
+            places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key)
         return Appended(epoch=places[-1].epoch, offsets=[place.offset for place in places])
 
     return routes

@@ -51,6 +51,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="without a sign of life for so long, a worker is taken for dead (10)",
     )
+    parser.add_argument(
+        "--plans",
+        type=_count,
+        default=50,
+        metavar="N",
+        help="work on so many plans at once, those that only wait not counted (50)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     templates = _templates(args.templates or [BUILT_IN])
     log = args.log or default_url()
-    asyncio.run(_work(Engine(args.engine_db, log, templates, lease=args.lease), templates, log))
+    engine = Engine(args.engine_db, log, templates, lease=args.lease, plans_at_once=args.plans)
+    asyncio.run(_work(engine, templates, log))
     return 0
 
 
@@ -71,6 +79,13 @@ def _seconds(text: str) -> float:
     if not 0.5 <= seconds <= 3600:
         raise argparse.ArgumentTypeError("0.5 to 3600 seconds")
     return seconds
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
 
 
 def _templates(modules: Sequence[str]) -> list[Template]:

@@ -27,23 +27,33 @@ from hub.core.tail import Tail
 from hub.wire.codes import SubscriptionCode
 from hub.wire.frames import event_frame, event_prefix
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "Traced"]
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS: Final = 2000
+
+Traced = Callable[[str, Burst, int], None]
+"""Told of each burst of a plan that was handed to so many subscribers, where somebody traces."""
 
 
 class Channel:
     """A plan's fan-out. All methods but the coroutines run in one turn of the event loop and never block."""
 
     def __init__(
-        self, plan_id: str, plan_log: PlanLog, policy: Policy, counts: HubCounts, compare_soon: Callable[[], None]
+        self,
+        plan_id: str,
+        plan_log: PlanLog,
+        policy: Policy,
+        counts: HubCounts,
+        compare_soon: Callable[[], None],
+        traced: Traced | None = None,
     ) -> None:
         self.plan_id = plan_id
         self.subscribers: set[Subscriber] = set()
         self._policy = policy
         self._counts = counts
+        self._traced = traced
         self._patiently = Patience(plan_id, counts)
         self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
         self._history = History(plan_id, plan_log, policy.burst_bytes * 2)
@@ -128,6 +138,8 @@ class Channel:
                 deliver(burst)
             except Exception as error:
                 self._give_up(subscriber, error)
+        if self._traced is not None:
+            self._traced(self.plan_id, burst, len(self._live))
 
     def _stand_anew(self) -> None:
         """Stand at the tail's head, with nothing at hand that came before."""
@@ -189,7 +201,7 @@ class Channel:
     def _hand_from_ring(self, subscriber: Subscriber) -> bool:
         after = subscriber.offset
         burst = self._last_burst
-        if burst.first != after + 1 or burst.last > self._handed:
+        if burst.first != after + 1:
             frames = self._ring.after(after, self._handed, self._policy.burst_bytes)
             if frames is None:
                 return False

@@ -36,10 +36,6 @@ class Early:
         while self.size > self._max_bytes and len(self._arrivals) > 1:
             self.take()
 
-    def clear(self) -> None:
-        self._arrivals.clear()
-        self.size = 0
-
     def take(self) -> Arrival:
         """The oldest."""
         arrival = self._arrivals.popleft()

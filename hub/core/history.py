@@ -37,7 +37,8 @@ class Folded(NamedTuple):
 
 
 class History:
-    """Reads of one plan's log. Keeps the last few, because readers who lag often lag together."""
+    """Reads of one plan's log. Keeps the last few, because readers who lag often lag together: at most four pages'
+    bytes of them, and one snapshot."""
 
     def __init__(self, plan_id: str, log: PlanLog, page_bytes: int) -> None:
         self._plan_id = plan_id
@@ -84,12 +85,17 @@ class History:
         else:
             frames = [event_frame(prefix, at, payload) for at, payload in enumerate(page.payloads, page.first)]
         burst = Burst(frames, page.first, after + len(page.payloads))
-        passage = Passage(page.head, burst)
-        if frames and burst.size < self._page_bytes * 4:
-            self._kept[(after, merged)] = passage
-            if len(self._kept) > PAGES_KEPT:
-                self._kept.popitem(last=False)
+        passage = self._kept[after, merged] = Passage(page.head, burst)
+        self._bound()
         return passage
+
+    def _bound(self) -> None:
+        while len(self._kept) > PAGES_KEPT or self._kept_bytes > self._page_bytes * 4:
+            self._kept.popitem(last=False)
+
+    @property
+    def _kept_bytes(self) -> int:
+        return sum(passage.burst.size for passage in self._kept.values() if passage.burst)
 
     async def _fold(self) -> Folded:
         snapshot, head = await snapshot_of(self._log, self._plan_id)

@@ -15,7 +15,7 @@ from typing import Final
 
 from broadcasters.errors import LogError
 from broadcasters.log.contract import PlanLog
-from hub.core.channel import Channel
+from hub.core.channel import Channel, Traced
 from hub.core.counts import HubCounts
 from hub.core.policy import Policy
 from hub.core.subscriber import Client, Since, Standing, Subscriber
@@ -50,6 +50,7 @@ class Registry:
         self, plan_log: PlanLog, counts: HubCounts, policy: Policy, pace: Pace, max_channels: int = 4096
     ) -> None:
         self.channels: dict[str, Channel] = {}
+        self.traced: Traced | None = None
         self._log = plan_log
         self._counts = counts
         self._policy = policy
@@ -67,7 +68,7 @@ class Registry:
         if channel is None:
             if len(self.channels) >= self._max_channels:
                 raise NoRoom(f"this node follows {len(self.channels)} plans already")
-            channel = Channel(plan_id, self._log, self._policy, self._counts, self._compare_now.set)
+            channel = Channel(plan_id, self._log, self._policy, self._counts, self._compare_now.set, self.traced)
             self.channels[plan_id] = channel
         self._left.pop(channel, None)
         return channel, channel.join(client, since)

@@ -109,7 +109,6 @@ class Tail:
         self._compare_soon()
 
     def deleted(self) -> None:
-        self._early.clear()
         if self.open:
             self._know(Head())
         self.mend()

@@ -77,6 +77,8 @@ class Door:
         limits: Limits,
         counts: HubCounts,
     ) -> None:
+        self.open = False
+        """Whether the hub is; set by the hub."""
         self.limits = limits
         self.waters = Waters(limits)
         self.counts = counts
@@ -139,7 +141,15 @@ class Door:
             self._present.claim(principal.subject)
             admission.claimed = principal.subject
 
+    def require_open(self) -> None:
+        """Tell whoever forgot to open the hub how that is done."""
+        if not self.open:
+            raise RuntimeError(
+                "this hub is not open: enter it in your application's lifespan, `async with hub:` (docs/EMBEDDING.md)"
+            )
+
     def _check(self, visitor: Visitor) -> None:
+        self.require_open()
         if self.roster.draining:
             self.counts.refused_connections["draining"] += 1
             raise Refused(CloseCode.RESTART, "the hub restarts; come back in a moment")

@@ -26,6 +26,7 @@ from hub.core.connection import Connection
 from hub.limits import TokenBucket
 from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
 from hub.transports.others import OtherSocket
+from hub.transports.uptake import uptake_of
 from hub.transports.visitors import Proxies
 from hub.wire.codes import CloseCode
 from hub.wire.framing import text_frames
@@ -128,6 +129,7 @@ class _Socket(asyncio.Protocol):
         "_heard",
         "_pinged",
         "_sockets",
+        "_taken",
         "_transport",
         "_websocket",
         "full",
@@ -142,6 +144,7 @@ class _Socket(asyncio.Protocol):
         self._fragments: list[bytes] = []
         self._closing: asyncio.TimerHandle | None = None
         self._heard = self._pinged = asyncio.get_running_loop().time()
+        self._taken = 0
         self._controls = TokenBucket(limits.frames_per_second, limits.frames_burst, self._heard)
         self.full = False
 
@@ -292,10 +295,10 @@ class _Socket(asyncio.Protocol):
                 self._transport.pause_reading()  # it was told to stop; what else it says is not even looked at
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self._fragments.append(bytes(frame.data))
-            if frame.fin:
-                self._message(connection)
-            elif len(self._fragments) > self._sockets.door.limits.session.frame_fragments:
+            if len(self._fragments) > self._sockets.door.limits.session.frame_fragments:
                 connection.close(CloseCode.TOO_LARGE, "a message in so many fragments")
+            elif frame.fin:
+                self._message(connection)
         elif frame.opcode is Opcode.BINARY:
             connection.receive(b"")
         elif not self._controls.take(1, self._heard):
@@ -318,11 +321,18 @@ class _Socket(asyncio.Protocol):
         if self._closing is not None or self._websocket.state is not OPEN or now - self._heard < HEARTBEAT_SECONDS:
             return
         if self._pinged <= self._heard:
-            self._pinged = now
+            self._pinged, self._taken = now, uptake_of(self._transport).taken
             self._websocket.send_ping(b"")
             self._send_out()
+        elif self._takes():
+            self._pinged = now
         elif now - self._pinged > SILENCE_SECONDS:
             self._transport.abort()
+
+    def _takes(self) -> bool:
+        """Whether the client is busy with what is before the ping: it took some of it since we looked last."""
+        before, (waiting, self._taken) = self._taken, uptake_of(self._transport)
+        return waiting and self._taken != before
 
     def _send_out(self) -> None:
         """Write what the WebSocket protocol itself has to say: handshake, pongs, closes."""
@@ -331,14 +341,12 @@ class _Socket(asyncio.Protocol):
                 self._transport.write(data)
             else:
                 self._write_no_more()
-        if self._transport.get_write_buffer_size() > self._sockets.door.limits.outlet.high_water * 4:
-            self._transport.abort()  # it keeps asking and reads none of the answers
 
     def _write_no_more(self) -> None:
         """That was all. A line that is closed on what still comes in is reset, and the client never sees why."""
-        if self._transport.can_write_eof():
+        if self._websocket.close_rcvd is None and self._transport.can_write_eof():
             self._transport.write_eof()
-        else:
+        else:  # the client has said its last word
             self._transport.close()
 
     def _end(self) -> None:

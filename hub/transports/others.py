@@ -1,4 +1,4 @@
-"""WebSockets on other paths than the hub's own: uvicorn's ordinary protocol, with two bounds that it lacks."""
+"""WebSockets on other paths than the hub's own: uvicorn's ordinary protocol, with bounds that it lacks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ FRAGMENTS: Final = 1024
 
 
 class OtherSocket(WebSocketsSansIOProtocol):
-    """Cuts the line of a client that asks for pongs and reads none, or whose message never ends."""
+    """Ends what can never become a WebSocket, and cuts the line of a client that asks for pongs and reads none, or
+    whose message never ends."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > UNREAD_BYTES or len(self.frames) > FRAGMENTS:
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        elif self.transport.get_write_buffer_size() > UNREAD_BYTES or len(self.frames) > FRAGMENTS:
             self.transport.abort()

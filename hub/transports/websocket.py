@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CLOSING_SECONDS: Final = 5.0
 """How long a client may take to read what is left."""
+GONE: Final = (WebSocketDisconnect, RuntimeError, OSError)
+"""What servers and Starlette raise when something is sent to a client that isn't there any more."""
 
 
 async def serve_websocket(door: Door, websocket: WebSocket) -> None:
@@ -33,7 +35,7 @@ async def serve_websocket(door: Door, websocket: WebSocket) -> None:
             admission = await admission
     except Refused as refusal:
         # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
-        with suppress(WebSocketDisconnect, OSError):
+        with suppress(*GONE):
             await websocket.accept()
             await websocket.close(refusal.code, refusal.reason)
     else:
@@ -46,14 +48,17 @@ async def _serve(door: Door, websocket: WebSocket, admission: Admission) -> None
     try:
         try:
             await websocket.accept()
-        except (WebSocketDisconnect, OSError):
+        except GONE:
             return  # it has gone already
         door.begin(connection)
         sending = asyncio.create_task(_unless_it_fails(connection, line, _send(line, websocket)))
         receiving = asyncio.create_task(_unless_it_fails(connection, line, _receive(connection, line, websocket)))
         try:
             await line.ended.wait()
-            await asyncio.wait({sending}, timeout=CLOSING_SECONDS)
+            with suppress(TimeoutError, *GONE):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await sending
+                    await websocket.close(*(line.ending or (CloseCode.NORMAL, "")))
         finally:
             for task in (sending, receiving):
                 task.cancel()
@@ -73,13 +78,13 @@ async def _unless_it_fails(connection: Connection, line: Line, work: Awaitable[N
 
 
 async def _send(line: Line, websocket: WebSocket) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError, OSError):  # gone: the receiver hears of it
-        while waiting := await line.take():
-            for item in waiting:
-                for text in item.texts if isinstance(item, Burst) else (item.decode(),):
+    while waiting := await line.take():
+        for item in waiting:
+            for text in item.texts if isinstance(item, Burst) else (item.decode(),):
+                try:
                     await websocket.send_text(text)
-        if line.ending is not None:
-            await websocket.close(*line.ending)
+                except GONE:
+                    return  # the receiver hears of it
 
 
 async def _receive(connection: Connection, line: Line, websocket: WebSocket) -> None:

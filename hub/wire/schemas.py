@@ -54,6 +54,10 @@ def event_frame(kind: str, cls: type[PlanEvent]) -> type[BaseModel]:
             None,
         ),
         "id": (Annotated[str, Field(description="The same wherever and however often the event is seen.")], ...),
+        "trace": (
+            Annotated[str | None, Field(description="The trace it was said in: a W3C traceparent.")],
+            None,
+        ),
         "data": (cls, ...),
     }
     frame: type[BaseModel] = create_model(cls.__name__ + "Frame", __doc__=cls.__doc__, **fields)

@@ -37,7 +37,7 @@ class Call(NamedTuple):
 async def until(true: Callable[[], object]) -> None:
     """Wait until it is; fails when it takes too long."""
     async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+        while not true():
             await asyncio.sleep(0.002)
 
 
@@ -98,7 +98,7 @@ class WeatherLog(PlanLog):
     async def until_said(self, plan_id: str, text: str) -> None:
         """Wait until the plan's events say this, all in all."""
         async with asyncio.timeout(20):
-            while "".join(await self.said(plan_id)) != text:  # noqa: ASYNC110 - any process may have said it
+            while "".join(await self.said(plan_id)) != text:
                 await asyncio.sleep(0.002)
 
     async def events(self, plan_id: str) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def texts_of(payloads: Sequence[bytes]) -> list[str]:
 async def next_tick() -> None:
     """Until the clock shows another millisecond: a log may order plans by that."""
     now_ms = time.time_ns() // 1_000_000
-    while time.time_ns() // 1_000_000 <= now_ms + 1:  # noqa: ASYNC110 - a clock has no event
+    while time.time_ns() // 1_000_000 <= now_ms + 1:
         await asyncio.sleep(0)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import struct
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,7 @@ __all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "RawSocket", "conn
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PATIENCE_S: Final = 30.0
+BUFFER: Final = 16 * 1024
 
 
 def frame(
@@ -55,7 +57,7 @@ def handshake(url: str, headers: Mapping[str, str]) -> bytes:
 
 
 class RawSocket:
-    """One connection. What it doesn't ask for it doesn't read, beyond a few KiB."""
+    """One connection. What it doesn't ask for it doesn't read, beyond 32 KiB."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.code: int | None = None
@@ -113,6 +115,11 @@ class RawSocket:
             await self._message()
         return self.code
 
+    async def until(self, mark: bytes) -> bytes:
+        """What comes, up to this."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._reader.readuntil(mark)
+
     async def until_eof(self) -> bytes:
         """All that still comes, until nothing more can."""
         async with asyncio.timeout(PATIENCE_S):
@@ -145,7 +152,13 @@ class RawSocket:
 
 
 async def dial(
-    url: str, *, token: str | None = None, ticket: str | None = None, raw_host: str | None = None, **headers: str
+    url: str,
+    *,
+    token: str | None = None,
+    ticket: str | None = None,
+    raw_host: str | None = None,
+    receive_buffer: int | None = None,
+    **headers: str,
 ) -> RawSocket:
     """Connect and shake hands; `origin="…"` and the like become headers. AssertionError when it is not let in."""
     if token is not None:
@@ -154,19 +167,30 @@ async def dial(
         headers["Host"] = raw_host
     if ticket is not None:
         url = f"{url}?ticket={ticket}"
-    at = urlsplit(url)
-    reader, writer = await asyncio.open_connection(at.hostname, at.port, limit=64 * 1024)
-    writer.write(handshake(url, headers))
-    async with asyncio.timeout(PATIENCE_S):
-        answer = await reader.readuntil(b"\r\n\r\n")
+    client = await _connect(urlsplit(url).port or 80, receive_buffer)
+    await client.send(handshake(url, headers))
+    answer = await client.until(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 101 "), answer
-    return RawSocket(reader, writer)
+    return client
+
+
+async def _connect(port: int, receive_buffer: int | None) -> RawSocket:
+    raw = socket.socket()
+    raw.setblocking(False)
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+    except BaseException:
+        raw.close()
+        raise
+    return RawSocket(*await asyncio.open_connection(sock=raw, limit=BUFFER))
 
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncGenerator[RawSocket]:
     """A connection on which nothing was said yet."""
-    client = RawSocket(*await asyncio.open_connection("127.0.0.1", port))
+    client = await _connect(port, None)
     try:
         yield client
     finally:

@@ -10,18 +10,20 @@ import asyncio
 import itertools
 import json
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
+from broadcasters.log import log_of
 from broadcasters.position import Position
-from tests.faults.chronicle import Chronicle, Told, told_of
+from tests.faults.chronicle import Chronicle, Tally, Told, told_of
 from tests.faults.line import Line, open_line
 
-__all__ = ["Reader", "Since", "Stand"]
+__all__ = ["Reader", "Since", "Stand", "told_all"]
 
 Since = Literal["now", "start", "snapshot"] | Position | None
-DEADLINE_S = 90.0
+DEADLINE_S = 60.0
 REASONS = frozenset({"trimmed", "forked", "ahead", "epoch"})
 
 
@@ -47,7 +49,9 @@ class Stand:
 class Reader:
     """`await connect()`, `subscribe`, `await until(…)`. Any number of connections, one after the other."""
 
-    def __init__(self, chronicle: Chronicle, url: str, name: str = "reader", *, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, chronicle: Chronicle, url: str, name: str = "reader", *, receive_buffer: int | None = None
+    ) -> None:
         chronicle.witnesses.append(self)
         self.chronicle = chronicle
         self.url = url
@@ -116,7 +120,7 @@ class Reader:
 
     def resume(self, plan_id: str) -> None:
         """Subscribe at the place where it stands, or to everything if it never heard of the plan."""
-        place = self.places.get(plan_id, "start")
+        place: Since = self.places.get(plan_id, "start")
         self.subscribe(plan_id, self.interrupted.get(plan_id, place))
 
     def unsubscribe(self, plan_id: str) -> None:
@@ -144,7 +148,9 @@ class Reader:
                     await self._changed.wait()
         except TimeoutError:
             places = {plan_id: (stand.joined, *stand.place) for plan_id, stand in self.stands.items()}
-            raise AssertionError(f"{self.name} waited in vain{what and ' for '}{what}: {places}, {self.closes}") from None
+            raise AssertionError(
+                f"{self.name} waited in vain{what and ' for '}{what}: {places}, {self.closes}"
+            ) from None
 
     async def until_at(self, plan_id: str, offset: int) -> None:
         """Wait until it was told everything up to there."""
@@ -304,3 +310,17 @@ class Reader:
     def _wrong(self, problem: str) -> None:
         recent = b"\n    ".join(frame[:160] for frame in self._recent).decode(errors="replace")
         self.chronicle.problems.append(f"{self.name}: {problem}\n    {recent}")
+
+
+async def told_all(readers: Sequence[Reader], log_url: str, *talkers: Path) -> Tally:
+    """Wait until each was told all of each of its plans; then hold everything against the log."""
+    log = log_of(log_url)
+    await log.open()
+    try:
+        heads = await log.heads({plan_id for reader in readers for plan_id in reader.stands})
+        for reader in readers:
+            for plan_id in list(reader.stands):
+                await reader.until_at(plan_id, heads[plan_id].offset)
+        return await readers[0].chronicle.verify(log, *talkers)
+    finally:
+        await log.close()

@@ -19,7 +19,7 @@ DEADLINE_S = 60.0
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that is brought about in another process."""
     async with asyncio.timeout(DEADLINE_S):
-        while not true():  # noqa: ASYNC110 - nobody there could set our event
+        while not true():
             await asyncio.sleep(0.001)
 
 

@@ -22,7 +22,7 @@ PLANS = 4
 async def until_more(count: Callable[[], int], more: int) -> None:
     enough = count() + more
     async with asyncio.timeout(60):
-        while count() < enough:  # noqa: ASYNC110 - what is counted tells nobody when it changes
+        while count() < enough:
             await asyncio.sleep(0.002)
 
 

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,10 @@ class Restless:
             if plan_id not in reader.stands:
                 reader.resume(plan_id)
         for plan_id in list(reader.stands):
-            await reader.until(lambda one, plan_id=plan_id: self._told_all(plan_id, heads[plan_id]), plan_id)
+            await reader.until(partial(self._told, plan_id, heads[plan_id]), plan_id)
+
+    def _told(self, plan_id: str, head: int, _: Reader) -> bool:
+        return self._told_all(plan_id, head)
 
     def _told_all(self, plan_id: str, head: int) -> bool:
         if plan_id in self.reader.interrupted:
@@ -62,7 +66,9 @@ class Restless:
 
     async def _do_something(self) -> None:
         reader, plan_id = self.reader, self._random.choice(PLANS)
-        match self._random.choices(("come", "again", "go", "both", "leave", "vanish", "doze"), (40, 5, 25, 5, 3, 5, 5))[0]:
+        match self._random.choices(("come", "again", "go", "both", "leave", "vanish", "doze"), (40, 5, 25, 5, 3, 5, 5))[
+            0
+        ]:
             case "come":
                 if plan_id not in reader.stands:
                     reader.subscribe(plan_id, self._since(plan_id))

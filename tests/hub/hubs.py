@@ -69,7 +69,7 @@ class Said:
 async def until(true: Callable[[], Any], deadline_s: float = 30.0) -> None:
     """Wait for what no event tells of; fails when it is not so by the deadline. `true` may take a moment."""
     async with asyncio.timeout(deadline_s):
-        while not await asyncio.to_thread(true):  # noqa: ASYNC110 - it happens in another process
+        while not await asyncio.to_thread(true):
             await asyncio.sleep(0.01)
 
 

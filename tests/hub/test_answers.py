@@ -1,4 +1,4 @@
-"""C-INP: the first answer wins, across hubs, tabs and repetitions, and everybody else is told whose it was."""
+"""H-PLN-5, C-INP-2 to C-INP-4: the first answer wins, on any hub, and everybody else is told whose it was."""
 
 from __future__ import annotations
 

@@ -55,6 +55,12 @@ class House:
         assert problems(events) == []
         return events
 
+    async def story_so_far(self, plan_id: str) -> list[Event]:
+        """Everything told of a plan that has not ended; so far it must be sound."""
+        events = await told(self.log, plan_id)
+        assert problems(events, ended=False) == []
+        return events
+
     async def snapshot(self, plan_id: str) -> Snapshot:
         return (await snapshot_of(self.log, plan_id))[0]
 

@@ -207,8 +207,8 @@ def _by_a_person(event: Event) -> bool:
     return event.type == "input_response" or (event.data.get("data") or {}).get("state") == "requested"
 
 
-def problems(events: Iterable[Event]) -> list[str]:
-    """What is wrong with the story of a plan that has ended; nothing, if all is well."""
+def problems(events: Iterable[Event], *, ended: bool = True) -> list[str]:
+    """What is wrong with the story of a plan (which has ended, or may go on); nothing, if all is well."""
     reader = _Reader()
     found = [f"{event}: {problem}" for event in events for problem in reader.read(event)]
-    return [*found, *reader.end()]
+    return [*found, *reader.end()] if ended else found

@@ -480,3 +480,37 @@ async def test_a_database_that_is_away_is_told_in_a_sentence(house: House) -> No
     with pytest.raises(EngineMisconfigured, match="the engine's database can't be used"):
         async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", house.log, []):
             pass
+
+
+async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(house: House) -> None:
+    at_once, most = [0], [0]
+
+    async def asks(ctx: Context) -> Any:
+        return await ctx.ask("Who?")
+
+    async def works(ctx: Context) -> None:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        await asyncio.sleep(0.02)
+        at_once[0] -= 1
+
+    @template("asks", title="Asks")
+    def asking(_: Any) -> Plan:
+        return Plan("Asks", [Step("a", "A", asks), Step("b", "B", works, ["a"])])
+
+    @template("works", title="Works")
+    def working(_: Any) -> Plan:
+        return Plan("Works", [Step("a", "A", works)])
+
+    async with house.engine(asking, working, plans_at_once=2) as engine:
+        waiting = [f"asks-{n}" for n in range(5)]
+        await asyncio.gather(*(engine.start("asks", {}, plan_id) for plan_id in waiting))
+        requests = [await house.until_asked(plan_id) for plan_id in waiting]
+        await asyncio.gather(*(engine.start("works", {}, f"works-{n}") for n in range(5)))
+        await asyncio.gather(*(house.end(engine, f"works-{n}") for n in range(5)))
+        assert most[0] <= 2
+        for plan_id, request_id in zip(waiting, requests, strict=True):
+            await house.answer(plan_id, request_id, "Ada")
+        await asyncio.gather(*(house.end(engine, plan_id) for plan_id in waiting))
+    for plan_id in waiting:
+        await house.story(plan_id)

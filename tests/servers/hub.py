@@ -10,6 +10,7 @@ Several of them on one log are several nodes of one hub.
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -56,7 +57,12 @@ class HubServer:
         self.port = self.port or free_port()
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command(), cwd=ROOT, env=self._environment(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                self._command(),
+                cwd=ROOT,
+                env=self._environment(),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
         if wait:
             self.wait_until_ready()
@@ -105,6 +111,17 @@ class HubServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        """For tests whose own loop serves what the hub needs to start: a proxy, say."""
+        try:
+            return await asyncio.to_thread(self.start)
+        except BaseException:
+            self.close()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
     # ---- use
 
     @property
@@ -130,6 +147,16 @@ class HubServer:
     @property
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200
+
+    async def until_ready(self, ready: bool, deadline_s: float) -> str:
+        """Wait until /readyz says so; what it says then. Fails when it does not by the deadline."""
+        until = time.monotonic() + deadline_s
+        while True:
+            status, said = await asyncio.to_thread(self.get, "/readyz")
+            if (status == 200) is ready:
+                return said
+            assert time.monotonic() < until, f"not within {deadline_s:g} s: ready is {ready}; it says {said}"
+            await asyncio.sleep(0.1)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of its samples that have these labels."""

@@ -53,6 +53,10 @@ class Link:
     def address(self) -> str:
         return self._url.base
 
+    @property
+    def opened(self) -> bool:
+        return self._client is not None
+
     def open(self) -> None:
         """No connection is made yet."""
         self._token = self._url.token()

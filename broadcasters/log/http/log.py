@@ -65,6 +65,8 @@ class HttpLog(PlanLog):
         return self._durability
 
     async def open(self) -> None:
+        if self._link.opened:
+            return
         self._link.open()
         try:
             about = await self._ask_json("GET", "/api/log", "what log it keeps")

@@ -41,7 +41,7 @@ class Refusal:
     def _advice(self) -> str:
         if self.status == 401:
             return "; PLANCAST_TOKEN, or ?token=@/a/file in the address, says who is asking"
-        if self.status == 404 and not self.code:
+        if self.status == 404 and self.code in ("", "http_404"):
             return "; is this the address of a Plancast hub?"
         return ""
 

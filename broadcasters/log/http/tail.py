@@ -1,8 +1,8 @@
 """The tail: one line from the hub for all the plans that are watched here.
 
 When a plan more is watched, a line with all of them is opened beside the old one, and takes over once it stands: what
-the old one had still to tell is read from the log, so nobody notices. A line that breaks is opened anew, with pauses;
-meanwhile its plans are lost.
+the old one had still to tell is read from the log (up to a page of it), so nobody notices. A line that breaks is opened
+anew, with pauses; meanwhile its plans are lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Final
 
 from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import Head, Page, Watch, Watcher
-from broadcasters.log.http.lines import Unreadable
 from broadcasters.log.http.link import Link, Refused
 from broadcasters.log.http.tail_line import Arrived, Said, TailLine
 from broadcasters.log.http.watched import Hold, WatchedPlan
@@ -27,8 +26,6 @@ _logger = logging.getLogger("plancast.log")
 
 MOST_PLANS: Final = 1_000
 """As many as a hub tells of on one line."""
-CATCH_UP: Final = 500
-"""More events than this between two lines are not read here; watchers are told to compare heads."""
 LONGEST_PAUSE_S: Final = 2.0
 CALM_S: Final = 10.0
 """After a line that stood for so long, pauses begin short again."""
@@ -152,22 +149,23 @@ class Tail:
             plan.fail(type(error)(*error.args))
 
     async def _place(self, plan: WatchedPlan, head: Head) -> None:
-        """The plan goes on by the new line, which tells what follows `head`."""
+        """The plan goes on by the new line, which tells what follows `head`; and the old one told less, or more."""
         if not plan.standing:
             plan.stand(head.position)
             return
-        verdict = head.lineage.continuity(plan.told, head.offset, head.floor)
-        if verdict == "epoch":
-            plan.deleted()
-        elif verdict == "ok" and head.offset == plan.told.offset:
+        told = plan.told
+        if told.epoch == head.lineage.epoch and told.offset >= head.offset:
             return
-        elif verdict == "ok" and head.offset - plan.told.offset <= CATCH_UP:
-            page = await self._read(plan.plan_id, plan.told.offset)
-            if page.first == plan.told.offset + 1:
-                plan.arrived(Arrived(plan.plan_id, page.head.lineage.epoch, page.first, page.payloads))
+        page = await self._read(plan.plan_id, told.offset)
+        now = page.head
+        verdict = now.lineage.continuity(told, now.offset, now.floor)
+        if verdict == "ok":
+            plan.arrived(Arrived(plan.plan_id, now.lineage.epoch, page.first, page.payloads))
             if plan.told.offset >= head.offset:
                 return
-        plan.told = head.position
+        elif verdict == "epoch":
+            plan.deleted()
+        plan.told = now.position
         plan.missed()
 
     # ---- listening to it
@@ -183,8 +181,8 @@ class Tail:
                     plan.arrived(said)
         except LogError as error:
             _logger.info("a tail of %s broke: %s", self._link.address, error)
-        except (Unreadable, LookupError, TypeError, ValueError) as error:
-            _logger.warning("the tail of %s can't be understood: %s", self._link.address, error)
+        except Exception as error:  # whatever it is, the watchers must hear that the line is gone
+            _logger.warning("the tail of %s can't be understood: %r", self._link.address, error)
         self._line = None
         self._fall()
         self._changed.set()

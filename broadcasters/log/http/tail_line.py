@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import httpx
+
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import Head
 from broadcasters.log.http.lines import TAIL_BEAT_S, Unreadable, read_head, read_line
@@ -92,6 +94,8 @@ class _Lines:
                 chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 raise LogUnavailable("the hub ended the tail") from None
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                raise LogUnavailable(f"the tail broke: {str(error) or type(error).__name__}") from error
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             self._lines.extend(lines)
             if len(self._rest) > LONGEST_LINE:

@@ -89,7 +89,7 @@ class WatchedPlan:
 
     def arrived(self, said: Arrived) -> None:
         last = said.first + len(said.payloads) - 1
-        if said.epoch == self.told.epoch and last <= self.told.offset:
+        if not said.payloads or (said.epoch == self.told.epoch and last <= self.told.offset):
             return
         self.told = Position(said.epoch, last)
         self._tell(lambda watcher: watcher.arrived(said.epoch, said.first, said.payloads))

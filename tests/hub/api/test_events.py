@@ -1,4 +1,4 @@
-"""H-PUB and H-POL: events said and read over HTTP."""
+"""H-PUB-1 to H-PUB-2, H-POL-1, H-POL-3, H-GEN-2: events said and read over HTTP."""
 
 from __future__ import annotations
 

@@ -46,11 +46,12 @@ async def test_foreign_pages_may_not(client: httpx.AsyncClient, plan_id: str) ->
     preflight = await client.options("/api/plans/p/events", headers=asked)
     assert preflight.status_code == 400
     assert "access-control-allow-origin" not in preflight.headers
-    for method, path, more in (
+    asked_for: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/api/plans", {}),
         ("GET", f"/api/plans/{plan_id}/stream", {}),
         ("POST", f"/api/plans/{plan_id}/events", {"json": Said.message("a")}),
-    ):
+    ]
+    for method, path, more in asked_for:
         response = await client.request(method, path, headers={"Origin": FOREIGN}, **more)
         problem(response, 403, "forbidden")
         assert "access-control-allow-origin" not in response.headers

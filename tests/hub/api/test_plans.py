@@ -1,4 +1,4 @@
-"""H-PLN: lists, snapshots, forgetting; what is the hub's own is nobody's to see."""
+"""H-PLN-1, H-PLN-2, H-PLN-6: lists, snapshots, forgetting; what is the hub's own is nobody's to see."""
 
 from __future__ import annotations
 

@@ -205,6 +205,26 @@ async def test_a_client_that_fills_up_stays_where_it_is_and_goes_on_from_there()
 
 
 @in_virtual_time
+async def test_a_client_that_drains_in_the_midst_of_a_delivery_gets_nothing_twice() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, policy=replace(SMALL, burst_bytes=100))
+    quick = await joined(channel, log, "now", room=1)
+    quick.on_full = lambda: quick.drain(room=1)
+    for number in range(1, 4):
+        log.tell(step(number))
+    await turns()
+    quick.fill()
+    for number in range(4, 8):
+        log.tell(step(number))
+    await turns()
+    quick.drain(room=1)
+    await turns()
+    assert quick.frames == [(number, number) for number in range(1, 8)]
+    assert standing(quick) == (Standing.LIVE, 7)
+    await channel.close()
+
+
+@in_virtual_time
 async def test_what_fell_out_of_the_ring_is_read_once_for_all_who_lag_together() -> None:
     log = ScriptedLog()
     channel = await opened(log)
@@ -483,6 +503,17 @@ async def test_a_new_epoch_of_the_same_story_disturbs_nobody_and_no_frame_goes_b
         assert standing(witness) == (Standing.LIVE, 4)
         assert [told[0] for told in witness.told].count("placed") == 1
     assert later.told[0] == ("placed", Position("e2", 1), 4, None)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_what_was_taken_in_the_turn_in_which_an_epoch_began_is_handed_out() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    live = await joined(channel, log)
+    log.tell(part(4))
+    channel.epoch_began()
+    assert live.frames == [(4, 4)]
     await channel.close()
 
 

@@ -24,10 +24,3 @@ def test_the_newest_stay_in_order_within_the_bound(told: list[Arrival], max_byte
     count = len(early)
     assert [early.take() for _ in range(count)] == told[len(told) - count :]
     assert (len(early), early.size) == (0, 0)
-
-
-def test_cleared_it_holds_nothing() -> None:
-    early = Early(100)
-    early.keep(Arrival("a", 1, [b"x"]))
-    early.clear()
-    assert (len(early), early.size) == (0, 0)

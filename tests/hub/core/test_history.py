@@ -89,6 +89,15 @@ async def test_pages_are_bounded_in_bytes_and_in_number() -> None:
 
 
 @in_virtual_time
+async def test_what_is_kept_is_bounded_in_bytes_as_well() -> None:
+    _, history = story(40, page_bytes=1_000)
+    for offset in range(6):
+        await history.after(offset, 40, merged=False)
+        assert 0 < history._kept_bytes <= 4_000
+    assert len(history._kept) < PAGES_KEPT
+
+
+@in_virtual_time
 async def test_a_page_too_large_to_be_kept_is_given_all_the_same() -> None:
     log = ScriptedLog()
     log.story().append([part(1, content="x" * 5_000)])

@@ -88,6 +88,18 @@ async def test_a_plan_that_nobody_watches_is_closed_after_a_while() -> None:
 
 
 @in_virtual_time
+async def test_a_short_visit_begins_the_while_anew() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        join(registry, log).leave()
+        await asyncio.sleep(PACE.linger + 0.5)
+        visitor = join(registry, log)
+        visitor.leave()
+        await asyncio.sleep(PACE.linger - PACE.sweep)
+        assert join(registry, log).channel is visitor.channel
+
+
+@in_virtual_time
 async def test_a_plan_that_never_opened_is_closed_as_well() -> None:
     log = ScriptedLog()
     log.down = True

@@ -29,19 +29,18 @@ def test_it_holds_the_newest_neighbours_within_its_bounds(
 
 @given(
     said=st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=12),
-    offset=st.integers(0, 14),
-    upto=st.integers(0, 12),
-    max_bytes=st.integers(1, 60),
+    before=st.integers(0, 5),
+    behind=st.integers(0, 12),
+    max_bytes=st.integers(1, 100),
 )
-def test_after_gives_a_bounded_run_and_at_least_one(said: list[bytes], offset: int, upto: int, max_bytes: int) -> None:
-    ring = Ring(0, 150, 8)
+def test_after_gives_a_bounded_run_and_at_least_one(
+    said: list[bytes], before: int, behind: int, max_bytes: int
+) -> None:
+    ring = Ring(0, 10_000, 12)
     ring.extend(said)
-    upto = min(upto, len(said))
-    offset = min(offset, upto)
+    upto = max(0, len(said) - before)
+    offset = max(0, upto - behind)
     given = ring.after(offset, upto, max_bytes)
-    if offset < ring.first - 1:
-        assert given is None
-        return
     assert given is not None
     wanted = said[offset:upto]
     assert list(given) == wanted[: len(given)]
@@ -49,6 +48,15 @@ def test_after_gives_a_bounded_run_and_at_least_one(said: list[bytes], offset: i
     assert sum(map(len, given[:-1])) < max_bytes, "the last one may cross the mark, none after it"
     if len(given) < len(wanted):
         assert sum(map(len, given)) >= max_bytes
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), min_size=9, max_size=30))
+def test_what_fell_out_is_not_given(said: list[bytes]) -> None:
+    ring = Ring(0, 10_000, 8)
+    ring.extend(said)
+    for offset in range(len(said) + 1):
+        given = ring.after(offset, ring.last, 10_000)
+        assert given == (None if offset < ring.first - 1 else said[offset:])
 
 
 def test_a_full_ring_is_cut_by_a_quarter_not_by_one() -> None:

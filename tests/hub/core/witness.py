@@ -35,6 +35,7 @@ class Witness:
         (refused,), (ended, code)."""
         self.verdicts: set[str] = set()
         """What could rightly be said of its `since` at some time since it joined."""
+        self.on_full: Callable[[], object] | None = None
         self.on_event: Callable[[], object] | None = None
         self.on_placed: Callable[[], object] | None = None
         self.on_gone: Callable[[], object] | None = None
@@ -181,6 +182,8 @@ class Witness:
         self.room -= 1
         if self.room <= 0 and self.here:
             self.fill()
+            if self.on_full:
+                self.on_full()
 
     def _gone(self, plan_id: str, word: tuple[Any, ...]) -> None:
         assert self.here, "gone, after it left"

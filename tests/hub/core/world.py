@@ -194,7 +194,7 @@ class World:
             case "leaves when placed":
                 witness.on_placed = lambda: witness.leave() if witness.here else None
             case "drains at once":
-                witness.on_event = lambda: witness.drain(1) if witness.full else None
+                witness.on_full = lambda: witness.drain(1)
             case "comes back":
                 witness.on_gone = lambda: self._come_back(witness)
             case _:
@@ -267,6 +267,7 @@ class World:
         at_work = [task for task in channel._tasks if not task.done() and not task.cancelling()]
         assert len(at_work) <= len(channel.subscribers)
         assert len(channel._history._kept) <= PAGES_KEPT
+        assert channel._history._kept_bytes <= POLICY.burst_bytes * 8
         assert channel._tail._early.size <= POLICY.ring_bytes or len(channel._tail._early) == 1
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
         assert channel.subscribers == here, "left, or here: nothing between"

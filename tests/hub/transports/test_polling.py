@@ -1,4 +1,4 @@
-"""H-POL: long polls over a real hub: woken at once, none lost and none twice, whatever happens to the plan."""
+"""H-POL-1 to H-POL-3: long polls over a real hub: woken at once, nothing lost and nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H-SSE: event streams from a real hub, read as the HTML standard says."""
+"""H-SSE-1 to H-SSE-5: event streams from a real hub, read as the HTML standard says."""
 
 from __future__ import annotations
 

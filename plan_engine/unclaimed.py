@@ -1,0 +1,34 @@
+"""Stopping a plan that no worker has at the moment: it waits for its turn, or for a worker to take it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from broadcasters.broadcaster import Broadcaster
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.events import PlanUpdate, StepUpdate, build
+from broadcasters.log.contract import PlanLog
+from plan_engine.assignment import Assignment, opening
+from plan_engine.past import Past
+from plan_engine.teller import Keyed, tell_all
+
+__all__ = ["tell_stopped"]
+
+
+async def tell_stopped(work: Assignment, by: str, log: PlanLog, broadcaster: Broadcaster) -> None:
+    """Tell its end, in the place of the worker it will not have."""
+    await tell_all(broadcaster, opening(work))
+    snapshot, _ = await snapshot_of(log, work.plan_id)
+    past = Past.of(snapshot, work.plan.steps)
+    if not past.ended:
+        await tell_all(broadcaster, [*past.loose_ends, *_last_words(work, past, by)])
+
+
+def _last_words(work: Assignment, past: Past, by: str) -> Iterator[Keyed]:
+    said: dict[str, Any] = {"plan_id": work.plan_id, "status": "cancelled", "content": f"Stopped by {by}"}
+    for step in work.plan.steps:
+        if not past.step(step.id).ended:
+            yield build(StepUpdate, {**said, "step_id": step.id}), f"{step.id}:end"
+    data = {"signal": "cancel", "state": "stopped", "by": by}
+    yield build(PlanUpdate, {**said, "data": data}), "plan:end"

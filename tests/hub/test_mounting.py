@@ -1,0 +1,151 @@
+"""A hub inside somebody else's application: every program of docs/EMBEDDING.md, as it stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from hub.app import create_app, streaming_router
+from hub.node import Hub
+from hub.settings import Settings
+from tests.faults.raw_socket import RawSocket, dialled
+from tests.hub.transports.serving import run, until
+
+DOCUMENT: Final = (Path(__file__).parents[2] / "docs/EMBEDDING.md").read_text()
+PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+ROUTER, OWN_LIFESPAN, MOUNTED, NATIVE = range(4)
+
+
+def executed(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """The names that a program of the document defines."""
+    assert len(PROGRAMS) == 4
+    monkeypatch.setenv("PLANCAST_LOG", f"sqlite:///{folder / 'plans.db'}")
+    names: dict[str, Any] = {"__name__": "theirs"}
+    exec(compile(PROGRAMS[number], "docs/EMBEDDING.md", "exec", dont_inherit=True), names)
+    return names
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncGenerator[int]:
+    """Under stock uvicorn, its lifespan as always."""
+    async with run(uvicorn.Config(app, ws="websockets-sansio", log_config=None, access_log=False)) as port:
+        yield port
+
+
+async def converse(hub: Hub, client: RawSocket) -> None:
+    await client.hear_of("connected")
+    confirmed = await client.ask("subscribe_plan", plan_id="house", since="start")
+    said = await hub.broadcaster.send_plan_update("house", title="Hello")
+    for offset in range(1, said.offset + 1):
+        assert (await client.hear())["offset"] == offset
+    assert confirmed["type"] == "subscription_confirmed"
+
+
+async def test_the_router_opens_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = executed(ROUTER, tmp_path, monkeypatch)
+    hub: Hub = names["hub"]
+    async with served(names["app"]) as port:
+        async with dialled(f"ws://127.0.0.1:{port}/ws/streaming") as client:
+            await converse(hub, client)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+                assert (await http.post("/greetings/house")).json() == {"offset": 2}
+            assert (await client.hear())["data"]["content"] == "Good morning."
+        await until(lambda: not len(hub.roster))
+    assert not hub.door.open
+    assert not hub._tasks
+
+
+async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = executed(OWN_LIFESPAN, tmp_path, monkeypatch)
+    hub: Hub = names["hub"]
+    async with served(names["app"]) as port:
+        async with dialled(f"ws://127.0.0.1:{port}/ws/streaming") as client:
+            await converse(hub, client)
+        await until(lambda: not len(hub.roster))
+    assert not hub.door.open
+    assert not hub._tasks
+
+
+async def test_all_of_it_below_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = executed(MOUNTED, tmp_path, monkeypatch)
+    await all_of_it(names["hub"], names["app"])
+
+
+async def test_in_a_starlette_application(tmp_path: Path) -> None:
+    hub = Hub(Settings(log=f"sqlite:///{tmp_path / 'plans.db'}"))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with hub:
+            yield
+
+    await all_of_it(hub, Starlette(routes=[Mount("/plancast", create_app(hub))], lifespan=lifespan))
+
+
+async def all_of_it(hub: Hub, app: Any) -> None:
+    async with served(app) as port:
+        async with dialled(f"ws://127.0.0.1:{port}/plancast/ws/streaming") as client:
+            await converse(hub, client)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/plancast") as http:
+                assert (await http.get("/readyz")).status_code == 200
+                assert (await http.get("/api/plans/house")).json()["title"] == "Hello"
+                said = {"type": "plan_update", "data": {"title": "Twice"}}
+                assert (await http.post("/api/plans/house/events", json=said)).status_code == 201
+                gone = await http.get("/api/plans/house/events", params={"epoch": "another", "after": 9})
+                assert (await http.get(gone.json()["snapshot"])).json()["title"] == "Twice"
+                async with http.stream("GET", "/api/plans/house/stream", params={"since": "start"}) as stream:
+                    lines = [line async for line in first(stream.aiter_lines(), 12)]
+            assert (await client.hear())["data"]["title"] == "Twice"
+        assert any('"title":"Hello"' in line for line in lines)
+        await until(lambda: not len(hub.roster))
+    assert not hub.door.open
+
+
+async def first(lines: Any, count: int) -> AsyncGenerator[str]:
+    async for line in lines:
+        yield line
+        count -= 1
+        if not count:
+            return
+
+
+async def test_with_the_transport_of_plancast_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = executed(NATIVE, tmp_path, monkeypatch)
+    hub: Hub = names["hub"]
+    config: uvicorn.Config = names["config"]
+    async with run(config) as port:
+        async with dialled(f"ws://127.0.0.1:{port}/ws/streaming") as client:
+            await converse(hub, client)
+            assert hub.counts.connections == {"native": 1}
+        await until(lambda: not hub.native.open)
+
+
+@pytest.mark.parametrize("how", ["mounted", "a router without a lifespan"])
+async def test_whoever_forgets_to_open_it_is_told(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub(Settings(log=f"sqlite:///{tmp_path / 'plans.db'}"))
+    app, path = FastAPI(), "/ws/streaming"
+    if how == "mounted":
+        app.mount("/plancast", create_app(hub))
+        path = "/plancast/ws/streaming"
+    else:
+        app.router.routes.extend(streaming_router(hub).routes)
+    async with served(app) as port:
+        with pytest.raises(AssertionError, match="500"):
+            async with dialled(f"ws://127.0.0.1:{port}{path}"):
+                pass
+        if how == "mounted":
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/plancast") as http:
+                assert (await http.get("/api/plans")).status_code == 500
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert errors
+    assert all("not open" in error and "docs/EMBEDDING.md" in error for error in errors)

@@ -1,0 +1,126 @@
+"""Before a request is whole: bounds of time and size, and nothing else changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from hub.transports import doorstep
+from hub.transports.doorstep import Doorstep
+from hub.transports.others import OtherSocket
+from tests.faults.raw_socket import RawSocket, connected
+from tests.hub.transports.serving import run
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Says which headers came, and how long the body was; at /early without waiting for it, at /slow never."""
+    size, more = 0, scope["path"] == "/whole"
+    while more:
+        message = await receive()
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    names = b",".join(name for name, _ in scope["headers"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/slow":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    await send({"type": "http.response.body", "body": b"%b; %d bytes" % (names, size)})
+
+
+@asynccontextmanager
+async def client() -> AsyncGenerator[RawSocket]:
+    config = uvicorn.Config(app, http=Doorstep, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+    async with run(config) as port, connected(port) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HEAD_SECONDS", "REST_SECONDS"):
+        monkeypatch.setattr(doorstep, name, 0.3)
+
+
+GET = b"GET /whole HTTP/1.1\r\nHost: h\r\n"
+
+
+async def test_requests_one_after_the_other_and_in_pieces() -> None:
+    async with client() as line:
+        for _ in range(3):
+            for piece in (GET[:7], GET[7:], b"A: b\r\n", b"\r\n"):
+                await line.send(piece)
+            assert (await line.until(b"0\r\n\r\n")).endswith(b"\r\nhost,a; 0 bytes\r\n0\r\n\r\n")
+        await line.send((GET + b"\r\n") * 3)
+        for _ in range(3):
+            assert b"host; 0 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_body_is_larger_than_any_head_may_be() -> None:
+    async with client() as line:
+        await line.send(b"POST /whole HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+        assert b"content-length; 1000000 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_body_has_a_bound_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorstep, "MESSAGE_BYTES", 500_000)
+    async with client() as line:
+        await line.send(b"POST /whole HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 900_000)
+        assert await line.until_eof() == b""
+
+
+async def test_what_comes_behind_a_body_is_no_header() -> None:
+    async with client() as line:
+        await line.send(
+            b"POST /whole HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nAuthorization: late\r\n\r\n"
+        )
+        assert b"transfer-encoding; 1 bytes" in await line.until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("begin", "answer"),
+    [
+        (b"", b""),
+        (b"\r\n", b"HTTP/1.1 408 "),
+        (b"GE", b"HTTP/1.1 408 "),
+        (GET, b"HTTP/1.1 408 "),
+        (GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 9\r\n\r\n", b""),
+        (GET + b"\r\n" + GET, b"HTTP/1.1 200 "),
+        (b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 "),
+        (GET + b"\r\n\r\n\r\n", b"HTTP/1.1 200 "),
+    ],
+)
+async def test_what_is_not_said_in_time(begin: bytes, answer: bytes) -> None:
+    async with client() as line:
+        await line.send(begin)
+        heard = await line.until_eof()
+        assert (heard[:13] == answer) if answer else (heard == b"")
+
+
+async def test_a_head_has_a_bound() -> None:
+    async with client() as line:
+        sending = asyncio.create_task(line.send(GET + b"A: " + b"x" * 2_000_000))
+        assert (await line.until_eof()).startswith(b"HTTP/1.1 431 ")
+        await sending
+
+
+async def test_a_head_without_bounds_behind_an_answer_that_goes_on() -> None:
+    async with client() as line:
+        await line.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        await line.until(b"\r\n\r\n")
+        await line.send(GET + b"A: " + b"x" * 500_000)
+        assert await line.until_eof() == b""
+
+
+async def test_an_answer_may_take_as_long_as_it_likes() -> None:
+    async with client() as line:
+        await line.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        await line.until(b"\r\n\r\n")
+        ending = asyncio.create_task(line.until_eof())
+        await asyncio.wait([ending], timeout=1.0)
+        assert not ending.done()
+        line.vanish()
+        await ending

@@ -1,0 +1,240 @@
+"""A plan can be stopped, paused and let go on, wherever it is, from any process; and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from plan_engine import BlockingContext, Context, NotRunHere, Plan, Step, template
+from plan_engine.engine import Ended
+from tests.plan_engine.house import House, statuses
+from tests.plan_engine.story import Event
+from tests.plan_engine.test_engine import nothing, only
+
+CANCEL_S = 1.0
+PATIENCE_S = 20.0
+"""How much longer than a second it may take on a machine that is busy with other things."""
+
+
+async def sleeps(ctx: Context) -> None:
+    await ctx.say("here")
+    await ctx.sleep(600)
+
+
+async def sleeps_without_the_context(ctx: Context) -> None:
+    await ctx.say("here")
+    await asyncio.sleep(600)
+
+
+async def asks(ctx: Context) -> None:
+    await ctx.ask("Who?")
+
+
+async def streams(ctx: Context) -> None:
+    async with ctx.stream() as message:
+        await message.write("here")
+        while True:
+            await message.write(".")
+            await asyncio.sleep(0.001)
+
+
+async def fails(ctx: Context) -> None:
+    raise RuntimeError
+
+
+async def will_not_end(ctx: Context) -> None:
+    await ctx.say("here")
+    while not ctx.input["release"].is_set():
+        try:
+            await ctx.sleep(600)
+        except asyncio.CancelledError:
+            await ctx.say("late words")
+
+
+def sleeps_in_a_thread(ctx: BlockingContext) -> None:
+    ctx.say("here")
+    ctx.sleep(600)
+
+
+def asks_in_a_thread(ctx: BlockingContext) -> None:
+    ctx.approve("Sure?")
+
+
+def computes_in_a_thread(ctx: BlockingContext) -> None:
+    ctx.say("here")
+    while not ctx.cancelled:
+        time.sleep(0.01)
+    ctx.say("late words")
+
+
+def told_here(event: Event) -> bool:
+    return bool(event.data.get("content")) and "here" in event.data["content"]
+
+
+def told_waiting(event: Event) -> bool:
+    return event.type == "plan_update" and event.data["status"] == "waiting"
+
+
+def told_retrying(event: Event) -> bool:
+    return event.data.get("status") == "retrying"
+
+
+@pytest.mark.parametrize(
+    ("agent", "ready"),
+    [
+        (sleeps, told_here),
+        (sleeps_without_the_context, told_here),
+        (asks, told_waiting),
+        (streams, told_here),
+        (fails, told_retrying),
+        (sleeps_in_a_thread, told_here),
+        (asks_in_a_thread, told_waiting),
+        (computes_in_a_thread, told_here),
+    ],
+)
+async def test_a_plan_is_stopped_wherever_it_waits(house: House, agent: Any, ready: Callable[[Event], bool]) -> None:
+    async with house.engine(only(agent, retries=1, backoff=600)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until("p", ready)
+        await engine.signal("p", "cancel", "maria")
+        async with asyncio.timeout(CANCEL_S + PATIENCE_S):
+            assert await engine.outcome("p") == Ended("cancelled", message="Stopped by maria")
+    events = await house.story("p")
+    states = [e.data["data"]["state"] for e in events if "state" in (e.data.get("data") or {})]
+    assert states == ["requested", "acknowledged", "stopped"]
+    assert statuses(events, "a")[-1] == "cancelled"
+    assert not any(e.data.get("content") == "late words" for e in events)
+
+
+async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(house: House) -> None:
+    release = asyncio.Event()
+
+    async def agent(ctx: Context) -> None:
+        ctx.input = {"release": release}
+        await will_not_end(ctx)
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        await engine.signal("p", "cancel", "maria")
+        assert (await house.end(engine, "p")).status == "cancelled"
+        release.set()
+    events = await house.story("p")
+    assert not any(e.data.get("content") == "late words" for e in events)
+
+
+async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(house: House) -> None:
+    @template("one", title="One at a time", concurrency=1)
+    def one(_: Any) -> Plan:
+        return Plan("One", [Step("a", "A", sleeps), Step("b", "B", nothing, ["a"])])
+
+    async with house.engine(one) as engine:
+        await engine.start("one", {}, "first")
+        await house.until_said("first", "here")
+        await engine.start("one", {}, "second")
+        await engine.signal("second", "cancel", "maria")
+        assert (await house.end(engine, "second")).status == "cancelled"
+        assert (await house.snapshot("first")).status == "in_progress"
+        await engine.signal("first", "cancel", "maria")
+        assert (await house.end(engine, "first")).status == "cancelled"
+    events = await house.story("second")
+    assert [statuses(events, step) for step in "ab"] == [["pending", "cancelled"]] * 2
+    assert (await house.snapshot("second")).content == "Stopped by maria"
+    await house.story("first")
+
+
+async def test_a_signal_from_another_process_gets_there_also_while_no_worker_runs(house: House) -> None:
+    async with house.engine(only(sleeps)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+    async with house.engine(only(sleeps), work=False) as elsewhere:
+        await elsewhere.signal("p", "cancel", "maria")
+    async with house.engine(only(sleeps)) as engine:
+        assert (await house.end(engine, "p")).status == "cancelled"
+    events = await house.story("p")
+    assert statuses(events, "a") == ["pending", "in_progress", "stalled", "cancelled"]
+
+
+async def test_a_paused_plan_says_nothing_until_it_goes_on(house: House) -> None:
+    going = asyncio.Event()
+    said: list[int] = []
+
+    async def counts(ctx: Context) -> list[int]:
+        for n in range(3):
+            await ctx.say(f"number {n}")
+            said.append(n)
+            if n == 0:
+                await going.wait()
+        return said
+
+    @template("count", title="Count")
+    def count(_: Any) -> Plan:
+        return Plan("Count", [Step("a", "A", counts, timeout=30), Step("b", "B", nothing, ["a"])])
+
+    async with house.engine(count) as engine:
+        await engine.start("count", {}, "p")
+        await house.until_said("p", "number 0")
+        await engine.signal("p", "pause", "maria")
+        await house.until_said("p", "Paused by maria")
+        await engine.signal("p", "pause", "otto")
+        going.set()
+        await house.until_said("p", "Please pause this plan")
+        assert said == [0]
+        await engine.signal("p", "resume", "otto")
+        assert (await house.end(engine, "p")).status == "completed"
+    events = await house.story("p")
+    told = [e.data.get("content") for e in events]
+    assert told.index("number 1") > told.index("otto let it go on") > told.index("Paused by maria")
+    assert [e.data["status"] for e in events if e.type == "plan_update" and e.data.get("content")] == [
+        "waiting",
+        "in_progress",
+    ]
+
+
+async def test_a_pause_holds_steps_back_and_outlives_a_restart(house: House) -> None:
+    @template("two", title="Two")
+    def two(_: Any) -> Plan:
+        return Plan("Two", [Step("a", "A", asks), Step("b", "B", nothing, ["a"])])
+
+    async with house.engine(two) as engine:
+        await engine.start("two", {}, "p")
+        request_id = await house.until_asked("p")
+        await engine.signal("p", "pause", "maria")
+        await house.until_said("p", "Paused by maria")
+    await house.answer("p", request_id, "Ada")
+    async with house.engine(two) as engine:
+        assert (await house.snapshot("p")).status == "waiting"
+        await engine.signal("p", "resume", "maria")
+        assert (await house.end(engine, "p")).status == "completed"
+    events = await house.story("p")
+    assert sum(e.data.get("content") == "Paused by maria" for e in events) == 1
+
+
+async def test_a_paused_plan_can_be_stopped(house: House) -> None:
+    async with house.engine(only(sleeps)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        await engine.signal("p", "pause", "maria")
+        await house.until_said("p", "Paused by maria")
+        await engine.signal("p", "cancel", "otto")
+        assert await house.end(engine, "p") == Ended("cancelled", message="Stopped by otto")
+    await house.story("p")
+
+
+async def test_there_is_nobody_to_obey_when_no_plan_runs(house: House) -> None:
+    async with house.engine(only(nothing)) as engine:
+        with pytest.raises(NotRunHere, match="runs a plan called 'p'"):
+            await engine.signal("p", "cancel", "maria")
+        await engine.start("only", {}, "p")
+        await house.end(engine, "p")
+        with pytest.raises(NotRunHere, match="has ended"):
+            await engine.signal("p", "cancel", "maria")
+        with pytest.raises(ValueError, match="a signal is"):
+            await engine.signal("p", "explode", "maria")  # type: ignore[arg-type]
+    assert threading.active_count() < 100
+    await house.story("p")
