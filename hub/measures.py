@@ -85,9 +85,7 @@ MEASURES: Final = (
     ),
     Measure("plancast_channels", "gauge", "Plans followed now.", lambda n: n.counts.channels),
     Measure("plancast_deliveries_total", "counter", "Events handed to clients.", lambda n: n.counts.deliveries),
-    Measure(
-        "plancast_delivered_bytes_total", "counter", "Bytes handed to transports.", lambda n: n.counts.delivered_bytes
-    ),
+    Measure("plancast_delivered_bytes_total", "counter", "Bytes of them.", lambda n: n.counts.delivered_bytes),
     Measure(
         "plancast_publish_to_write_seconds",
         "histogram",

@@ -62,7 +62,7 @@ class Settings:
         "plans",
         "",
         values.text,
-        "Where plans are kept: sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://…, http://….",
+        "Where plans are kept: sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://….",
         "sqlite:///~/.plancast/plans.db",
     )
     engine_db: str = _setting(
@@ -277,6 +277,8 @@ def load(environ: Mapping[str, str], flags: argparse.Namespace | None = None) ->
 def _together(settings: Settings) -> Settings:
     """Settings that are fine one by one may not be so together."""
     secret, jwks, algorithm = settings.auth_secret, settings.auth_jwks, settings.auth_algorithm
+    if settings.log.startswith(("http://", "https://")):
+        raise BadSetting("PLANCAST_LOG: a hub keeps plans itself; only agents reach their log through another hub")
     if secret and jwks:
         raise BadSetting("PLANCAST_AUTH_SECRET and PLANCAST_AUTH_JWKS: one of them says who signs tokens, not both")
     if jwks and not settings.auth_audience:

@@ -45,10 +45,9 @@ async def at_work(voice: Voice, context: Context) -> Any:
         raise StepFailed(f"It took longer than {step.timeout:g} s")
     finally:
         voice.watch.close()
-        if not voice.closed:
-            await voice.close()
-        if not task.done():
-            task.cancel()
+        voice.shut()
+        task.cancel()
+        await voice.close()
 
 
 def _outcome(task: asyncio.Future[Any]) -> Any:
@@ -62,9 +61,10 @@ def _outcome(task: asyncio.Future[Any]) -> Any:
 
 async def _end(voice: Voice, task: asyncio.Future[Any], why: BaseException) -> None:
     """From here on it says nothing more. It is cancelled, and given a moment to clean up."""
-    await voice.close(why)
+    voice.shut()
     task.cancel()
     await asyncio.wait({task}, timeout=GRACE)
+    await voice.close(why)
     if task.done() and not task.cancelled():
         task.exception()  # looked at: whatever it raised while it was stopped is of no interest
 

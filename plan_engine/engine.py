@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -25,11 +26,12 @@ from broadcasters.log.contract import PlanLog
 from plan_engine.assignment import Assignment, opening
 from plan_engine.attempt import plain
 from plan_engine.definition import Template, by_name, named
-from plan_engine.errors import EngineMisconfigured, EngineUnavailable, NotRunHere
+from plan_engine.errors import EngineMisconfigured, EngineUnavailable, NotRunHere, StepFailed, UnfitInput
 from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
 from plan_engine.teller import tell_all
+from plan_engine.tidying import tidy_for_ever
 from plan_engine.unclaimed import tell_stopped
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
@@ -67,7 +69,8 @@ class Engine:
 
     `lease`: after so many seconds without a sign of life a worker is taken for dead, and its plans go on elsewhere.
     `poll`: how often, in seconds, queues and signals are looked at. `plans_at_once`: so many plans one worker works on,
-    those that only wait not counted; the last worker to begin says it for all.
+    those that only wait not counted; the last worker to begin says it for all. `keep`: for how long the database
+    remembers runs that have ended; a forgotten plan_id may be started anew.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Engine:
         lease: float = 10.0,
         poll: float = 0.25,
         plans_at_once: int = 50,
+        keep: timedelta = timedelta(days=30),
     ) -> None:
         if not (lease > 0 and poll > 0 and plans_at_once > 0):
             raise ValueError("lease and poll are seconds, and plans_at_once a number, all more than 0")
@@ -88,6 +92,7 @@ class Engine:
         self._log_is_ours = not isinstance(log, PlanLog)
         self._templates = by_name(templates)
         self._work, self._lease_s, self._poll_s, self._plans_at_once = work, lease, poll, plans_at_once
+        self._keep = keep
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
         self._open = AsyncExitStack()
@@ -124,6 +129,7 @@ class Engine:
         if self._work:
             await self._enter_worker(stack, takeover)
         self._keep_doing(stack, takeover.watch(self._lease_s), "takeover")
+        self._keep_doing(stack, tidy_for_ever(self._store, self._client, self._keep), "tidying")
 
     async def _enter_worker(self, stack: AsyncExitStack, takeover: Takeover) -> None:
         lease = Lease(self._store, self.name, self._lease_s, partial(self._lost, takeover))
@@ -224,7 +230,7 @@ class Engine:
         When this returns, the plan is queued for good, and told to be pending."""
         check_plan_id(plan_id)
         chosen = named(self._templates, template)
-        fit = plain(chosen.fit(given))
+        fit = _fit(chosen, given)
         plan = chosen.plan(fit)
         said = [*opening(Assignment(plan_id, template, fit, owner, plan))]  # what can't be told is not begun
         options: Any = {"workflow_name": WORKFLOW, "queue_name": queue_of(chosen), "workflow_id": plan_id}
@@ -297,6 +303,13 @@ class Engine:
         template, given, owner = _input_of(known)
         plan = named(self._templates, template).plan(given)
         await tell_stopped(Assignment(plan_id, template, given, owner, plan), by, self._log, self._broadcaster)
+
+
+def _fit(template: Template, given: Mapping[str, Any]) -> Any:
+    try:
+        return plain(template.fit(given))
+    except StepFailed as error:
+        raise UnfitInput("the input holds something that JSON can't say") from error
 
 
 def _input_of(known: Any) -> list[Any]:

@@ -189,6 +189,12 @@ class Store:
 
         return await self.call(work)
 
+    def forget(self, plan_ids: Sequence[str]) -> None:
+        """All signals and answers to these plans."""
+        with self.engine.begin() as db:
+            for table in (self._signals, self._answers):
+                db.execute(table.delete().where(table.c.plan_id.in_(plan_ids)))
+
     # ---- workers; called in a worker's own thread
 
     def sign_on(self, worker_id: str, place: str, process: str, lease_s: float) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.events import MessageType, PlanEvent
+from broadcasters.events import PlanEvent
 from broadcasters.position import Position
-from broadcasters.streamed import Message
 from plan_engine.errors import Cancelled
 
 __all__ = ["Grip", "Keyed", "Teller", "tell_all"]
@@ -55,11 +54,6 @@ class Teller:
         """Tell several things, in this order."""
         await self._allowed()
         await tell_all(self._broadcaster, said)
-
-    async def message(self, agent_name: str, kind: MessageType, step_id: str, message_id: str) -> Message:
-        """A message that is said in pieces; to be entered."""
-        await self._allowed()
-        return self._broadcaster.message(self.plan_id, agent_name, kind, step_id=step_id, message_id=message_id)
 
     async def _allowed(self) -> None:
         if not self._grip.firm and not self.silenced and not await self._grip.regained():

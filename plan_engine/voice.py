@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from broadcasters.events import MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
 from broadcasters.position import Position
-from broadcasters.streamed import Message
 from plan_engine.course import Course
 from plan_engine.errors import Cancelled
 from plan_engine.model import Step
+from plan_engine.pieces import Pieces
 from plan_engine.stopwatch import Stopwatch
 from plan_engine.teller import Keyed, Teller
 
@@ -45,7 +45,7 @@ class Voice:
         self._teller = teller
         self._restarts = restarts
         self._said = 0
-        self._messages: dict[str, Message] = {}
+        self._messages: dict[str, Pieces] = {}
         self._tools: dict[str, dict[str, Any]] = {}
         self._on_close: set[Callable[[], object]] = set()
 
@@ -141,10 +141,16 @@ class Voice:
 
     async def open_message(self, agent_name: str, kind: MessageType) -> str:
         await self.gate()
-        message = await self._teller.message(agent_name, kind, self.step.id, self.next_id("message"))
-        await message.__aenter__()
-        self._messages[message.message_id] = message
-        return message.message_id
+        message_id = self.next_id("message")
+        fields = {
+            "plan_id": self.plan_id,
+            "agent_name": agent_name,
+            "message_type": kind,
+            "step_id": self.step.id,
+            "message_id": message_id,
+        }
+        self._messages[message_id] = Pieces(self._teller, fields, self._key)
+        return message_id
 
     async def write(self, message_id: str, text: str) -> None:
         await self.gate()
@@ -153,7 +159,7 @@ class Voice:
     async def close_message(self, message_id: str, error: BaseException | None = None) -> None:
         """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
         if message := self._messages.pop(message_id, None):
-            await message.__aexit__(type(error) if error else None, error, None)
+            await message.close(error)
 
     # ---- tools
 
@@ -177,17 +183,21 @@ class Voice:
 
     # ---- the end
 
-    async def close(self, why: BaseException | None = None) -> None:
-        """Nothing the agent says from here on is told. Messages and tools it left open are closed, as broken off."""
+    def shut(self) -> None:
+        """Nothing the agent says from here on is told."""
         self.closed = True
         for call in [*self._on_close]:
             call()
         self._on_close.clear()
+
+    async def close(self, why: BaseException | None = None) -> None:
+        """Shut it, and tell that messages and tools which were left open have broken off. Harmless twice."""
+        self.shut()
         tools, self._tools = self._tools, {}
+        messages, self._messages = self._messages, {}
         if self._teller.silenced:
             return
         broken = why or asyncio.CancelledError()
-        if self._messages:
-            await asyncio.gather(*(self.close_message(message_id, broken) for message_id in [*self._messages]))
+        await asyncio.gather(*(message.close(broken) for message in messages.values()))
         if tools:
             await self._teller.tell_all(self._tool_ended(call, "error", BROKEN_OFF) for call in tools.values())

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "plans": "list plans, the last active first",
     "serve": "run a hub that pages and programs subscribe to",
     "worker": "run plans that a hub, or a program, has started",
+    "token": "make a token that says who may do what",
     "version": "say which version this is",
 }
 

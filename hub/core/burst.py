@@ -18,6 +18,7 @@ class Burst:
         self.frames = frames
         self.first = first
         self.last = last
+        self.size = sum(map(len, frames))
 
     @cached_property
     def websocket(self) -> bytes:
@@ -33,7 +34,3 @@ class Burst:
     def event_stream(self) -> EventStream:
         """The frames as messages of an event stream."""
         return EventStream(self.frames)
-
-    @cached_property
-    def size(self) -> int:
-        return sum(map(len, self.frames))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -132,12 +133,13 @@ class Channel:
             return
         burst = Burst(self._fresh, self._handed + 1, self._handed + len(self._fresh))
         self._fresh, self._handed = [], burst.last
-        self._counts.deliveries += len(burst.frames) * len(self._live)
+        self._counts.handed(burst, len(self._live))
         for subscriber, deliver in tuple(self._live.items()):
             try:
                 deliver(burst)
             except Exception as error:
                 self._give_up(subscriber, error)
+        self._counts.latency.told(burst.frames[0], time.time())
         if self._traced is not None:
             self._traced(self.plan_id, burst, len(self._live))
 
@@ -211,7 +213,7 @@ class Channel:
 
     def _hand(self, subscriber: Subscriber, burst: Burst) -> None:
         subscriber.offset = burst.last  # before the delivery: it may fill the client, which then looks at this
-        self._counts.deliveries += len(burst.frames)
+        self._counts.handed(burst, 1)
         subscriber.deliver(burst)
 
     def _stand_behind(self, subscriber: Subscriber, offset: int) -> None:

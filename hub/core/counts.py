@@ -6,14 +6,15 @@ One `HubCounts` belongs to one hub in one process; whoever does the thing counts
 - `connections`, `connections_total`   by transport (native, asgi, sse, poll): open now, and ever opened
 - `subscribers_live`, `subscribers_behind`, `channels`   how many there are now (the registry's sweep sets them)
 - `lag_events`                         by how many events the furthest of those behind is behind (set likewise)
-- `deliveries`, `delivered_bytes`      an event handed to a client; bytes handed to transports
+- `deliveries`, `delivered_bytes`      an event handed to a client; the bytes of them
 - `frames_received`, `frames_refused`  from clients; refused ones by reason
 - `holes`, `continuity_lost`           holes found and read from the log; channels that had to start over
 - `log_errors`                         by the error's class name
 - `slow_consumers`                     clients closed because they took nothing for too long
 - `auth_failures`                      by error code (invalid_token, token_expired, unavailable), or `origin`
 - `refused_connections`                by reason: address, principal, process, draining
-- `latency`                            publish to write: from an event's timestamp to its hand-over to a transport
+- `latency`                            publish to write: from an event's timestamp to its hand-over to those who are live;
+                                       one event of a burst, and so often in a second
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-__all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "said_at"]
+from hub.core.burst import Burst
+
+__all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "Latency", "said_at"]
 
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+MEASURE_EVERY: Final = 0.001
+"""Seconds from one measured burst to the next: measuring costs about as much as handing an event to a client."""
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -55,9 +60,27 @@ class Histogram:
         return sums
 
 
+class Latency(Histogram):
+    """How long ago what is handed out was said."""
+
+    __slots__ = ("_measured_at",)
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        super().__init__(bounds)
+        self._measured_at = 0.0
+
+    def told(self, event: bytes, now: float) -> None:
+        """Everybody who is live was handed this one, and maybe more of its burst, just now (Unix time)."""
+        if 0 <= now - self._measured_at < MEASURE_EVERY:
+            return
+        self._measured_at = now
+        if (said := said_at(event)) is not None:
+            self.observe(now - said)
+
+
 @dataclass(slots=True)
 class HubCounts:
-    """See above. Numbers only; no method that a hot path would call."""
+    """See above."""
 
     connections: Counter[str] = field(default_factory=Counter[str])
     connections_total: Counter[str] = field(default_factory=Counter[str])
@@ -75,23 +98,28 @@ class HubCounts:
     slow_consumers: int = 0
     auth_failures: Counter[str] = field(default_factory=Counter[str])
     refused_connections: Counter[str] = field(default_factory=Counter[str])
-    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
+    latency: Latency = field(default_factory=lambda: Latency(LATENCY_BOUNDS))
+
+    def handed(self, burst: Burst, clients: int) -> None:
+        """So many clients are handed these events."""
+        self.deliveries += len(burst.frames) * clients
+        self.delivered_bytes += burst.size * clients
 
 
 _MARK: Final = b'"timestamp":"'
 
 
-def said_at(payload: bytes) -> float | None:
-    """When the event of this payload was said (Unix time); None when it doesn't say.
+def said_at(event: bytes) -> float | None:
+    """When the event of this payload or frame was said (Unix time); None when it doesn't say.
 
-    About a microsecond: measure one event of a burst, not every one. The first mark in a payload is the event's own,
-    because `plan_id` and `timestamp` come before anything an agent may write.
+    About a microsecond. The first mark in it is the event's own, because `plan_id` and `timestamp` come before anything
+    an agent may write.
     """
-    at = payload.find(_MARK, 0, 512)
+    at = event.find(_MARK, 0, 1024)
     if at < 0:
         return None
     start = at + len(_MARK)
     try:
-        return datetime.fromisoformat(payload[start : payload.index(b'"', start, start + 40)].decode()).timestamp()
+        return datetime.fromisoformat(event[start : event.index(b'"', start, start + 40)].decode()).timestamp()
     except ValueError:
         return None

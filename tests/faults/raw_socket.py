@@ -168,9 +168,13 @@ async def dial(
     if ticket is not None:
         url = f"{url}?ticket={ticket}"
     client = await _connect(urlsplit(url).port or 80, receive_buffer)
-    await client.send(handshake(url, headers))
-    answer = await client.until(b"\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    try:
+        await client.send(handshake(url, headers))
+        answer = await client.until(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 "), answer
+    except BaseException:
+        client.vanish()
+        raise
     return client
 
 

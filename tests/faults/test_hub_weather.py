@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from broadcasters import Broadcaster
-from broadcasters.position import Position
 from tests.faults.chronicle import Chronicle
 from tests.faults.readers import Reader, told_all
 from tests.servers import Proxy, RedisCluster, RedisServer, eventually
@@ -29,10 +28,15 @@ def _has_connections(hub: HubServer, count: int) -> bool:
     return hub.metric("plancast_connections", transport="native") == count
 
 
-async def told(broadcaster: Broadcaster, plan_id: str, first: int, last: int) -> Position:
+async def told(broadcaster: Broadcaster, plan_id: str, first: int, last: int) -> None:
     for number in range(first, last + 1):
-        place = await broadcaster.send_agent_message(plan_id, "Teller", f"{plan_id} {number}")
-    return place
+        await broadcaster.send_agent_message(plan_id, "Teller", f"{plan_id} {number}")
+
+
+async def told_on_and_on(broadcaster: Broadcaster, plan_id: str) -> None:
+    while True:
+        await broadcaster.send_agent_message(plan_id, "Teller", "on and on")
+        await asyncio.sleep(0.01)
 
 
 # ---- peers that are gone
@@ -54,7 +58,7 @@ async def half_open(chronicle: Chronicle, log: str, constants: dict[str, float] 
             await reader.until(lambda one: one.at("plan") == 0)
         await told(broadcaster, "plan", 1, 5)
         proxy.silence()
-        telling = asyncio.create_task(told(broadcaster, "plan", 6, 1_000_000_000))
+        telling = asyncio.create_task(told_on_and_on(broadcaster, "plan"))
         await until_connections(hub, 1, deadline_s)
         telling.cancel()
         proxy.heal()

@@ -31,7 +31,7 @@ def executed(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Mapp
     assert len(PROGRAMS) == 4
     monkeypatch.setenv("PLANCAST_LOG", f"sqlite:///{folder / 'plans.db'}")
     names: dict[str, Any] = {"__name__": "theirs"}
-    exec(compile(PROGRAMS[number], "docs/EMBEDDING.md", "exec", dont_inherit=True), names)
+    exec(compile(PROGRAMS[number], f"<program {number}>", "exec", dont_inherit=True), names)
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from plan_engine import (
     template,
 )
 from plan_engine.engine import Ended, Engine
+from plan_engine.tidying import tidy
 from tests.plan_engine.house import House, statuses
 
 
@@ -455,6 +457,27 @@ async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> 
 
 
 # ---- the engine itself
+
+
+async def test_runs_that_ended_long_ago_are_forgotten(house: House) -> None:
+    async def agent(ctx: Context) -> Any:
+        return await ctx.ask("Who?") if ctx.plan_id != "quick" else None
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "quick")
+        await engine.start("only", {}, "answered")
+        await engine.start("only", {}, "under-way")
+        await house.answer("answered", await house.until_asked("answered"), "Ada")
+        await house.until_asked("under-way")
+        await house.end(engine, "quick")
+        await house.end(engine, "answered")
+        assert tidy(engine._store, engine._client, timedelta(days=1)) == 0
+        assert tidy(engine._store, engine._client, timedelta(days=-1)) == 2
+        assert await engine._store.answers("answered") == {}
+        with pytest.raises(NotRunHere):
+            await engine.outcome("quick")
+        await engine.signal("under-way", "cancel", "maria")
+        assert (await house.end(engine, "under-way")).status == "cancelled"
 
 
 async def test_there_is_one_that_works_in_a_process(house: House, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ async def _freeze(house: House, nursery: Nursery, worker: int) -> None:
                 await asyncio.sleep(0)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 async def test_a_worker_that_was_only_frozen_does_not_speak_out_of_turn(
     house: House, office: Engine, nursery: Nursery
 ) -> None:

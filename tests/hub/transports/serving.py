@@ -65,7 +65,6 @@ async def run(config: uvicorn.Config) -> AsyncGenerator[int]:
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
-    await server.lifespan.startup()
     await server.startup(sockets=[bound])
     try:
         yield bound.getsockname()[1]

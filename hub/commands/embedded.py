@@ -1,0 +1,45 @@
+"""The plan engine as the hub knows engines: the one place where the two meet."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hub.engine_port import NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from plan_engine import Engine, errors
+
+__all__ = ["Embedded"]
+
+
+class Embedded:
+    """An `EnginePort`. Whoever made the engine opens and closes it, in the hub's event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def templates(self) -> Sequence[TemplateInfo]:
+        return [
+            TemplateInfo(template.name, template.title, template.about, template.input_schema)
+            for template in self._engine.templates()
+        ]
+
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+        with _in_the_hubs_words():
+            await self._engine.start(template, given, plan_id, owner)
+
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+        with _in_the_hubs_words():
+            await self._engine.signal(plan_id, signal, by)
+
+
+@contextmanager
+def _in_the_hubs_words() -> Generator[None]:
+    try:
+        yield
+    except errors.UnknownTemplate as error:
+        raise UnknownTemplate(*error.args) from None
+    except errors.UnfitInput as error:
+        raise UnfitInput(*error.args) from None
+    except errors.NotRunHere as error:
+        raise NotRunHere(*error.args) from None

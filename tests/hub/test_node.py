@@ -1,0 +1,168 @@
+"""One node: opened and closed as a whole, by whomever and however often, and honest about whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broadcasters.errors import LogUnavailable
+from broadcasters.log import log_of
+from hub.core.connection import RequestRefused, TokenRefused
+from hub.core.effects import Answer, Signal
+from hub.engine_port import NotRunHere
+from hub.node import Hub
+from hub.settings import Settings
+from hub.wire.codes import ErrorCode
+from tests.hub.transports.serving import SECRET, token_of, until
+
+
+def settings(folder: Path, **more: Any) -> Settings:
+    return Settings(log=f"sqlite:///{folder / 'plans.db'}", **more)
+
+
+@asynccontextmanager
+async def opened(folder: Path, **more: Any) -> AsyncGenerator[Hub]:
+    async with Hub(settings(folder), **more) as hub:
+        yield hub
+
+
+def ours() -> set[asyncio.Task[Any]]:
+    """The tasks of this loop, but for the test's own."""
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def test_it_leaves_nothing_running(tmp_path: Path) -> None:
+    async with opened(tmp_path) as hub:
+        assert hub.door.open
+        assert await hub.ready() is None
+        assert ours()
+    assert not hub.door.open
+    assert ours() == set()
+
+
+async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
+    async with opened(tmp_path) as hub:
+        tasks = set(hub._tasks)
+        async with hub as again:
+            assert again is hub
+        assert hub._tasks == tasks
+        assert hub.door.open
+        assert (await hub.broadcaster.send_plan_update("p")).offset == 1
+
+
+@pytest.mark.parametrize("part", ["log", "probe"])
+async def test_what_cannot_be_opened_is_closed_again(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(settings(tmp_path))
+    real = getattr(hub, part).open
+
+    async def fails() -> None:
+        await real()
+        raise LogUnavailable("not today")
+
+    monkeypatch.setattr(getattr(hub, part), "open", fails)
+    with pytest.raises(LogUnavailable, match="not today"):
+        await hub.__aenter__()
+    assert not hub.door.open
+    assert ours() == set()
+
+
+async def test_a_part_that_fails_is_told_at_the_top_of_ones_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = Hub(settings(tmp_path))
+
+    async def fails() -> None:
+        raise LookupError("a mistake of ours")
+
+    monkeypatch.setattr(hub.metrics, "run", fails)
+    async with hub:
+        await until(lambda: caplog.records)
+    [record] = caplog.records
+    assert (record.levelno, record.getMessage()) == (logging.CRITICAL, "a part of the hub failed: a mistake of ours")
+
+
+async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-OPS-1"""
+
+    async def fails(*_: Any) -> None:
+        raise LogUnavailable("the disk is gone")
+
+    async with opened(tmp_path) as hub:
+        assert await hub.ready() is None
+        monkeypatch.setattr("hub.probe.FRESH", 0.0)
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.log, "append", fails)
+            assert await hub.ready() == "the log did not take it: the disk is gone"
+        assert await hub.ready() is None
+        with monkeypatch.context() as deaf:
+            deaf.setattr(type(hub.registry), "deaf", True)
+            assert await hub.ready() == "the tail is lost"
+        assert not hub.leaving.is_set()
+        await hub.drain(0.1)
+        assert hub.leaving.is_set()
+        assert await hub.ready() == "draining"
+
+
+async def test_whose_token_it_is(tmp_path: Path) -> None:
+    async with Hub(settings(tmp_path, auth_secret=SECRET)) as hub:
+        assert (await hub.authenticate(token_of(hub, "ada", {}))).subject == "ada"
+        with pytest.raises(TokenRefused) as refused:
+            await hub.authenticate("nonsense")
+    assert refused.value.code is ErrorCode.INVALID_TOKEN
+
+
+async def test_an_answer_is_put_into_the_plan(tmp_path: Path) -> None:
+    async with opened(tmp_path) as hub:
+        await hub.broadcaster.send_input_request("p", "r", "approval", "May I?")
+        place = await hub.answer(Answer("p", "r", True, None, "ada"))
+        assert place.offset == 2
+        with pytest.raises(RequestRefused) as refused:
+            await hub.answer(Answer("p", "r", False, None, "eve"))
+    assert (refused.value.code, refused.value.by) == (ErrorCode.ALREADY_ANSWERED, "ada")
+
+
+class Engine:
+    """Runs one plan."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str]] = []
+
+    def templates(self) -> tuple[()]:
+        return ()
+
+    async def start(self, *_: Any) -> None: ...
+
+    async def signal(self, plan_id: str, signal: str, by: str) -> None:
+        if plan_id != "ours":
+            raise NotRunHere("another engine's")
+        self.heard.append((plan_id, signal, by))
+
+
+async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
+    """C-SIG-1, C-SIG-2"""
+    engine = Engine()
+    async with opened(tmp_path, engine=engine) as hub:
+        await hub.signal(Signal("ours", "cancel", None, "ada"))
+        with pytest.raises(RequestRefused, match="another engine's"):
+            await hub.signal(Signal("theirs", "cancel", None, "ada"))
+    assert engine.heard == [("ours", "cancel", "ada")]
+    async with opened(tmp_path) as hub:
+        with pytest.raises(RequestRefused, match="nobody runs plans here") as refused:
+            await hub.signal(Signal("ours", "cancel", None, "ada"))
+    assert refused.value.code is ErrorCode.NOT_SUPPORTED
+
+
+async def test_a_log_may_be_handed_in(tmp_path: Path) -> None:
+    log = log_of(f"sqlite:///{tmp_path / 'other.db'}")
+    async with opened(tmp_path, log=log) as hub:
+        await hub.broadcaster.send_plan_update("p")
+    assert (tmp_path / "other.db").exists()
+    assert not (tmp_path / "plans.db").exists()

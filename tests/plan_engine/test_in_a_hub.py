@@ -1,0 +1,96 @@
+"""The engine as the hub knows it, and the command that runs workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hub.cli import main
+from hub.commands.embedded import Embedded
+from hub.engine_port import EnginePort, NotRunHere, TemplateInfo, UnfitInput, UnknownTemplate
+from tests.plan_engine.house import House
+from tests.plan_engine.plans import quick, shop
+
+WORKER = [str(Path(sys.executable).with_name("plancast")), "worker", "--templates", "tests.plan_engine.plans"]
+
+
+async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House) -> None:
+    async with house.engine(quick, work=False) as engine:
+        port: EnginePort = Embedded(engine)
+        assert port.templates() == [TemplateInfo("quick", "Two quick steps", "", {"type": "object"})]
+        with pytest.raises(UnknownTemplate, match="there are: quick"):
+            await port.start("slow", {}, "p", None)
+        with pytest.raises(UnfitInput):
+            await port.start("quick", {"effects": object()}, "p", None)
+        with pytest.raises(NotRunHere):
+            await port.signal("p", "cancel", "maria")
+        await port.start("quick", {}, "p", "maria")
+        assert (await house.snapshot("p")).owner == "maria"
+        await port.signal("p", "cancel", "maria")
+        assert (await house.snapshot("p")).status == "cancelled"
+    await house.story("p")
+
+
+@pytest.mark.faults
+async def test_a_worker_says_what_it_is_and_stops_when_told(house: House) -> None:
+    words = [*WORKER, "--log", house.log_url, "--engine-db", house.db]
+    worker = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    try:
+        assert worker.stdout is not None
+        assert (await worker.stdout.readline()).startswith(b"Plancast worker ")
+        assert await worker.stdout.readline() == b"templates: shop, quick\n"
+        async with house.engine(shop, work=False) as office:
+            await office.start("shop", {"effects": str(house.directory / "effects.db")}, "p")
+            await house.until_step("p", "approval", "waiting")
+        worker.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert b"goes on elsewhere" in await worker.stdout.read()
+            assert await worker.wait() == 0
+    finally:
+        with suppress(ProcessLookupError):
+            worker.kill()
+    stalled = await house.until_step("p", "approval", "stalled")
+    assert stalled.data["content"] == "Its worker is stopping; another one will go on"
+    await house.story_so_far("p")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--templates", "no.such.module"], "there is no module no"),
+        (["--templates", "tests.plan_engine.story"], "there is no template in tests.plan_engine.story"),
+        (["--templates", "tests.plan_engine.plans", "--engine-db", "mysql://x/y"], "sqlite:///… or postgresql://…"),
+        (["--templates", "tests.plan_engine.plans", "--log", "ftp://x"], "no log is called 'ftp'"),
+    ],
+)
+def test_a_worker_that_cannot_begin_says_why(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANCAST_LOG", f"sqlite:///{tmp_path / 'plans.db'}")
+    monkeypatch.setenv("PLANCAST_ENGINE_DB", f"sqlite:///{tmp_path / 'engine.db'}")
+    assert main(["worker", *words]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "plan_in_fifteen_lines.py"
+    where = {
+        "PLANCAST_LOG": f"sqlite:///{tmp_path / 'plans.db'}",
+        "PLANCAST_ENGINE_DB": f"sqlite:///{tmp_path / 'engine.db'}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(example)],
+        env=os.environ | where,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "Ended(status='completed', result='greeted', message=None)\n"
