@@ -33,6 +33,7 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     GOING_AWAY = 1001
+    NOT_WEBSOCKET = 1002
     NOT_TEXT = 1003
     NOT_UTF8 = 1007
     TOO_LARGE = 1009
@@ -95,6 +96,9 @@ CLOSE_CODES: Final[Mapping[CloseCode, Code]] = MappingProxyType(
     {
         CloseCode.NORMAL: Code("Closed at the client's own wish.", "nobody", "Nothing."),
         CloseCode.GOING_AWAY: Code("The hub, or something between, goes away.", "nobody", "Reconnect, after the hint."),
+        CloseCode.NOT_WEBSOCKET: Code(
+            "What came breaks the rules of WebSocket (RFC 6455).", "client", "Stop; mend the client."
+        ),
         CloseCode.NOT_TEXT: Code("A binary frame came; frames are text.", "client", "Stop; mend the client."),
         CloseCode.NOT_UTF8: Code("A text frame was not UTF-8.", "client", "Stop; mend the client."),
         CloseCode.TOO_LARGE: Code("A frame was larger than the hub takes.", "client", "Stop; send less at once."),
@@ -184,4 +188,6 @@ def reconnectable(code: int) -> bool:
     return not (code in _FINAL or 4500 <= code <= 4599)
 
 
-_FINAL: Final = frozenset({CloseCode.NORMAL, 1002, CloseCode.NOT_TEXT, CloseCode.NOT_UTF8, 1008, CloseCode.TOO_LARGE})
+_FINAL: Final = frozenset(
+    {CloseCode.NORMAL, CloseCode.NOT_WEBSOCKET, CloseCode.NOT_TEXT, CloseCode.NOT_UTF8, 1008, CloseCode.TOO_LARGE}
+)

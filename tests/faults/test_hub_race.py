@@ -98,8 +98,8 @@ async def race(
     log_url: str, hubs: Sequence[HubServer], chronicle: Chronicle, directory: Path, *, clients: int, seconds: float
 ) -> Tally:
     enough = asyncio.Event()
-    # Small receive buffers: what waits, waits in the hub, and nobody here reads so much at once that others starve.
-    readers = [Reader(chronicle, hubs[0].ws, f"reader-{i}", receive_buffer=16_384) for i in range(clients)]
+    # Small receive buffers: what waits, waits in the hub. (Much smaller ones, and TCP itself becomes slow.)
+    readers = [Reader(chronicle, hubs[0].ws, f"reader-{i}", receive_buffer=131_072) for i in range(clients)]
     restless = [Restless(reader, hubs, seed) for seed, reader in enumerate(readers)]
     talkers = [
         Talker(log_url, PLANS[:3], directory, name="streams", senders=3, streamed=True),

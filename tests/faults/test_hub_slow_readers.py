@@ -83,8 +83,8 @@ async def nobody_notices(
 ) -> None:
     latency = Latency()
     others = [Reader(chronicle, hub.ws, f"other-{i}") for i in range(clients)]
-    never = Reader(chronicle, hub.ws, "never", receive_buffer=4096)
-    drip = Drip(Reader(chronicle, hub.ws, "drip", receive_buffer=4096))
+    never = Reader(chronicle, hub.ws, "never", receive_buffer=65_536)
+    drip = Drip(Reader(chronicle, hub.ws, "drip", receive_buffer=65_536))
     stuck = [never, drip.reader]
     for reader in (*others, *stuck):
         await reader.connect()
@@ -155,7 +155,7 @@ async def test_who_is_full_may_still_speak(tmp_path: Path, chronicle: Chronicle)
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     with HubServer(log, outlet_bytes=16 * KIB) as hub:
         await tell(log, 1000, 2000)
-        reader = Reader(chronicle, hub.ws, receive_buffer=4096)
+        reader = Reader(chronicle, hub.ws, receive_buffer=65_536)
         await reader.connect()
         assert reader.line is not None
         reader.line.stop_reading()
@@ -176,7 +176,7 @@ async def test_a_slow_line_is_no_dead_line(tmp_path: Path, chronicle: Chronicle)
     hurried = {"hub.transports.native.HEARTBEAT_SECONDS": 0.5, "hub.transports.native.SILENCE_SECONDS": 1.0}
     with HubServer(log, constants=hurried) as hub:
         await tell(log, 700, 2000)
-        reader = Reader(chronicle, hub.ws, receive_buffer=4096)
+        reader = Reader(chronicle, hub.ws, receive_buffer=65_536)
         await reader.connect()
         assert reader.line is not None
         reader.line.stop_reading()

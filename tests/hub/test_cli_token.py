@@ -68,9 +68,9 @@ def test_audience_and_issuer_are_those_of_the_hub(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLANCAST_AUTH_ISSUER", "here")
-    said = claims(made(capsys, "ada", "--plan", "*=read", "--auth-audience", "plans"))
-    assert (said["aud"], said["iss"]) == ("plans", "here")
-    assert hub(PLANCAST_AUTH_AUDIENCE="plans", PLANCAST_AUTH_ISSUER="here")
+    token = made(capsys, "ada", "--plan", "*=read", "--auth-audience", "plans")
+    assert (claims(token)["aud"], claims(token)["iss"]) == ("plans", "here")
+    assert hub(PLANCAST_AUTH_AUDIENCE="plans", PLANCAST_AUTH_ISSUER="here").at_once(token, time.time()) is not None
 
 
 def test_the_secret_may_be_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

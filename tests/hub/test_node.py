@@ -39,10 +39,11 @@ def ours() -> set[asyncio.Task[Any]]:
 
 async def test_it_leaves_nothing_running(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
-        assert hub.door.open
+        hub.door.require_open()
         assert await hub.ready() is None
         assert ours()
-    assert not hub.door.open
+    with pytest.raises(RuntimeError, match="not open"):
+        hub.door.require_open()
     assert ours() == set()
 
 
