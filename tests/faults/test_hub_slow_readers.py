@@ -20,9 +20,7 @@ from tests.faults.readers import Reader, told_all
 from tests.faults.talker import Talker
 from tests.servers.hub import HubServer
 
-pytestmark = pytest.mark.slow  # too long for every day until their short forms are shorter
-
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]  # too long for every day until short forms are shorter
 
 PLAN = "plan"
 
