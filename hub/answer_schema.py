@@ -46,7 +46,7 @@ def _faults(schema: Mapping[str, Any], answer: Any, path: str) -> Iterator[str]:
 
 def _object_faults(schema: Mapping[str, Any], answer: Mapping[str, Any], path: str) -> Iterator[str]:
     for name in _list(schema.get("required")):
-        if name not in answer:
+        if isinstance(name, str) and name not in answer:
             yield f"{path}.{name}: is missing"
     known = schema.get("properties")
     properties: Mapping[str, Any] = cast("Mapping[str, Any]", known) if isinstance(known, Mapping) else {}

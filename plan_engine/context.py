@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol, cast
 
-from broadcasters.events import AgentMessage, Artifact, InputKind, MessageType
+from broadcasters.events import AgentMessage, InputKind, MessageType
 from plan_engine.model import Step
 from plan_engine.voice import Voice
 
@@ -174,9 +174,10 @@ class Context:
         self, name: str, mime_type: str, *, url: str | None = None, data: Any = None, artifact_id: str | None = None
     ) -> None:
         """Show something that was made: where it is, or, if it is small, the thing itself. Said again under the same
-        id (without one: the step's and the name), it is the same thing in a newer version."""
+        id (without one: the step's and the name), it is the same thing in a newer version. Another attempt that makes
+        the very same thing doesn't show it again."""
         made = {"artifact_id": artifact_id or f"{self.step.id}/{name}", "name": name, "mime_type": mime_type}
-        await self._voice.say(Artifact, **made, url=url, data=data)
+        await self._voice.made({**made, "url": url, "data": data})
 
     # ---- asking
 

@@ -55,6 +55,7 @@ class Past:
     told: int = 0
     """So many events."""
     status: PlanStatus = "in_progress"
+    content: str | None = None
     percent: float = 0.0
     steps: Mapping[str, PastStep] = field(default_factory=dict[str, PastStep])
     asked: Mapping[str, Asked] = field(default_factory=dict[str, Asked])
@@ -74,6 +75,7 @@ class Past:
         return cls(
             told=snapshot.offset,
             status=snapshot.status,
+            content=snapshot.content,
             percent=snapshot.progress or 0.0,
             steps={state.step_id: PastStep.of(state) for state in snapshot.steps},
             asked={state.request_id: Asked(state.expires_at) for state in snapshot.inputs},

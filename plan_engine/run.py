@@ -83,8 +83,8 @@ class Run:
         """Run it to its end, and tell that. What it came to, to be recorded. `GivenUp` when it ends elsewhere."""
         try:
             await self._begin()
-            if self._past.ended:  # that was told, and only the record of it is missing
-                return {"status": self._past.status}
+            if self._past.ended and self._past.status != "completed":  # told, and only the record of it is missing
+                return {"status": self._past.status, "message": self._past.content}
             await self._go_through(durably)
             return await self._finish()
         except Cancelled:
@@ -112,7 +112,8 @@ class Run:
         self._begun = True
         for signal in (*signals, *self._early):
             await self.signal(signal)
-        await self._teller.tell_all(self._course.took_over(self._past.status))
+        if not self._past.ended:
+            await self._teller.tell_all(self._course.took_over(self._past.status))
 
     async def _head(self) -> Head:
         while True:
@@ -175,6 +176,8 @@ class Run:
             self._course.end(Stop("failed", "The engine could not run this plan", data=data))
 
     async def _work_on(self, step: Step) -> dict[str, Any]:
+        if self._past.ended:
+            raise RuntimeError(f"the end of the plan was told, and there is no record of step {step.id}")
         needed = {need: self._results[need] for need in step.needs if need in self._results}
         questions = Questions(self._tools.log, self._tools.book, self._answers, self._past.asked)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, Final
 
-from broadcasters.events import MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
+from broadcasters.events import Artifact, MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
 from broadcasters.position import Position
 from plan_engine.course import Course
 from plan_engine.errors import Cancelled
@@ -46,6 +48,7 @@ class Voice:
         self._restarts = restarts
         self._said = 0
         self._messages: dict[str, Pieces] = {}
+        self._made: Counter[str] = Counter()
         self._tools: dict[str, dict[str, Any]] = {}
         self._on_close: set[Callable[[], object]] = set()
 
@@ -160,6 +163,16 @@ class Voice:
         """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
         if message := self._messages.pop(message_id, None):
             await message.close(error)
+
+    # ---- things made
+
+    async def made(self, fields: Mapping[str, Any]) -> Position:
+        """Show it, unless an earlier attempt did: the n-th time the very same thing is made has the same key in all."""
+        artifact = build(Artifact, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
+        shown = artifact.model_dump_json(exclude={"timestamp"})
+        digest = sha256(shown.encode()).hexdigest()[:16]
+        self._made[digest] += 1
+        return await self.tell_asked(artifact, f"{self.step.id}:made:{digest}:{self._made[digest]}")
 
     # ---- tools
 

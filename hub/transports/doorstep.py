@@ -60,9 +60,12 @@ class Doorstep(HttpToolsProtocol):
             self._refuse(b"431 Request Header Fields Too Large" if self._in_head else b"413 Content Too Large")
 
     def handle_websocket_upgrade(self) -> None:
-        self._answering = True
         self._wait_no_more()
-        super().handle_websocket_upgrade()
+        if self._answering:  # whoever answers would never hear that the line is another one's, nor that it ended
+            self.transport.abort()
+        else:
+            self._answering = True
+            super().handle_websocket_upgrade()
 
     # -- the parser's side ---------------------------------------------------------------------------------------------
 

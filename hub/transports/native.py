@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
+from websockets.exceptions import InvalidMessage, SecurityError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -68,7 +69,10 @@ class NativeSockets:
             await asyncio.sleep(1.0)
             now = loop.time()
             for socket in list(self.open):
-                socket.beat(now)
+                try:
+                    socket.beat(now)
+                except Exception as error:  # the others have their heartbeat, too
+                    log.error("a heartbeat: %s", error, exc_info=error)
 
 
 def _is_ours(request: bytes) -> bool:
@@ -76,6 +80,12 @@ def _is_ours(request: bytes) -> bool:
     method, _, rest = request.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     return method == b"GET" and unquote(path.decode("latin-1")) == PATH
+
+
+def _answer_to(unreadable: InvalidMessage) -> bytes:
+    beyond_measure = isinstance(unreadable.__cause__, SecurityError)
+    status = b"431 Request Header Fields Too Large" if beyond_measure else b"400 Bad Request"
+    return b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status
 
 
 class _Switch(asyncio.Protocol):
@@ -152,6 +162,7 @@ class _Socket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.resume_reading()  # a request that came before on this line may have had it paused
         self._sockets.open.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -233,7 +244,10 @@ class _Socket(asyncio.Protocol):
                 if self._transport.is_closing():
                     self._sockets.door.leave(None, admitted)
                     return
-                self._open(admitted, response)
+                try:
+                    self._open(admitted, response)
+                except Exception as error:
+                    self._fail(error)
             self._transport.resume_reading()
 
         # Whatever the client sends before it was let in waits where it is, in its order.
@@ -336,7 +350,10 @@ class _Socket(asyncio.Protocol):
 
     def _send_out(self) -> None:
         """Write what the WebSocket protocol itself has to say: handshake, pongs, closes."""
-        for data in self._websocket.data_to_send():
+        said = self._websocket.data_to_send()
+        if said == [b""] and isinstance(unreadable := self._websocket.handshake_exc, InvalidMessage):
+            self._transport.write(_answer_to(unreadable))  # before its version 17, websockets just hangs up
+        for data in said:
             if data:
                 self._transport.write(data)
             else:

@@ -82,10 +82,15 @@ class Reader:
     def connected(self) -> bool:
         return self.line is not None and not self.line.ended.done()
 
+    @property
+    def leaving(self) -> bool:
+        """An unsubscription is not answered yet."""
+        return bool(self._leaving)
+
     async def connect(self) -> None:
         """Open a connection, and resume every plan that was watched on the last one."""
         assert not self.connected
-        wanted, self.stands = self.stands, {}
+        wanted, self.stands, self.line = self.stands, {}, None
         self._greeted, self._leaving = False, {}
         self.connections += 1
         try:
@@ -95,7 +100,7 @@ class Reader:
             raise
         self.line.ended.add_done_callback(self._ended)
         for plan_id, stand in wanted.items():
-            self.subscribe(plan_id, self.places.get(plan_id) if stand.knows_positions else None)
+            self.subscribe(plan_id, self.places.get(plan_id, stand.since) if stand.knows_positions else None)
 
     async def insist(self, *urls: str) -> None:
         """Connect as soon as one of these (or the last one) can be connected to."""
@@ -179,6 +184,8 @@ class Reader:
     def _heard(self, frame: bytes) -> None:
         self.frames += 1
         self._recent.append(frame)
+        if self.line is not None and self.line.code is not None:
+            self._wrong("a frame behind the close")
         told = told_of(frame)
         if told is not None:
             self._event(told, frame)

@@ -14,7 +14,7 @@ from tests.faults.readers import Reader, told_all
 from tests.servers import Proxy, RedisCluster, RedisServer, eventually
 from tests.servers.hub import HubServer
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]  # too long for every day until short forms are shorter
+pytestmark = pytest.mark.faults
 
 HURRIED = {"hub.transports.native.HEARTBEAT_SECONDS": 1.0, "hub.transports.native.SILENCE_SECONDS": 1.0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.answer_schema import misfit, same
@@ -83,6 +83,7 @@ keywords = ["type", "enum", "const", "required", "properties", "additionalProper
 
 
 @given(schema=st.dictionaries(st.sampled_from(keywords), json_values), answer=json_values)
+@example(schema={"required": [[]]}, answer={})
 def test_no_schema_makes_it_raise(schema: Any, answer: Any) -> None:
     fault = misfit(schema, answer)
     assert fault is None or fault.startswith("answer")

@@ -106,15 +106,25 @@ async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
         )
 
 
+@asynccontextmanager
+async def deaf(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[bytes]]:
+    """What the log tells meanwhile is lost on the way; the events that were."""
+    dropped: list[bytes] = []
+    with monkeypatch.context() as lossy:
+        lossy.setattr(Tail, "arrived", lambda *told: dropped.extend(told[3]))
+        lossy.setattr(Tail, "deleted", lambda _: None)
+        yield dropped
+
+
 async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that is lost, a log that doesn't answer, a plan that begins anew."""
     await until(lambda: not len(hub.roster))
     async with subscribed(url, token) as client:
         while (await client.hear())["offset"] < 400:
             pass
-        with monkeypatch.context() as lossy:
-            lossy.setattr(Tail, "arrived", lambda *_: None)
+        async with deaf(monkeypatch) as dropped:
             await say(hub, "p", 1)
+            await until(lambda: len(dropped) == 1)
         await say(hub, "p", 1)
         assert [(await client.hear())["offset"] for _ in range(2)] == [401, 402]
         await scraper.until("plancast_holes_total")
@@ -126,11 +136,10 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
             broken.setattr(hub.log, "heads", away)
             hub.registry._compare_now.set()
             await scraper.until("plancast_log_errors_total LogUnavailable")
-        with monkeypatch.context() as lossy:  # the plan is deleted and begins again, and nobody hears of it
-            for word in ("arrived", "deleted"):
-                lossy.setattr(Tail, word, lambda *_: None)
+        async with deaf(monkeypatch) as dropped:  # the plan is deleted and begins again, and nobody hears of it
             await hub.log.delete("p")
             await say(hub, "p", 3)
+            await until(lambda: len(dropped) == 3)
             hub.registry._compare_now.set()
             await scraper.until("plancast_continuity_lost_total")
         assert (await client.hear_of("snapshot"))["offset"] == 3

@@ -120,6 +120,7 @@ async def first(lines: Any, count: int) -> AsyncGenerator[str]:
 
 
 async def test_with_the_transport_of_plancast_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn.Config, "configure_logging", lambda _: None)  # it would for all other tests, too
     names = executed(NATIVE, tmp_path, monkeypatch)
     hub: Hub = names["hub"]
     config: uvicorn.Config = names["config"]

@@ -52,13 +52,15 @@ class House:
     async def story(self, plan_id: str) -> list[Event]:
         """Everything told of a plan that has ended; it must be a sound story."""
         events = await told(self.log, plan_id)
-        assert problems(events) == []
+        found = problems(events)
+        assert found == [], "\n".join([*found, *map(str, events)])
         return events
 
     async def story_so_far(self, plan_id: str) -> list[Event]:
         """Everything told of a plan that has not ended; so far it must be sound."""
         events = await told(self.log, plan_id)
-        assert problems(events, ended=False) == []
+        found = problems(events, ended=False)
+        assert found == [], "\n".join([*found, *map(str, events)])
         return events
 
     async def snapshot(self, plan_id: str) -> Snapshot:

@@ -76,7 +76,7 @@ class _Reader:
         self.closed_tools: set[str] = set()
         self.asked: set[str] = set()
         self.answered: set[str] = set()
-        self.made: set[str] = set()
+        self.made: dict[str, str] = {}
         self.acknowledged: Counter[str] = Counter()
 
     def read(self, event: Event) -> Iterator[str]:
@@ -100,7 +100,9 @@ class _Reader:
                     yield "answered before it was asked"
             case "artifact":
                 shown = json.dumps({**event.data, "timestamp": None}, sort_keys=True)
-                yield from self._once(self.made, shown, "the same artifact twice")
+                if self.made.get(event.data["artifact_id"]) == shown:
+                    yield "the same artifact twice"
+                self.made[event.data["artifact_id"]] = shown
                 yield from self._while_at_work(event.data)
             case _:
                 yield "an unknown type"

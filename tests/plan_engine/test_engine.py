@@ -345,6 +345,17 @@ async def test_what_an_agent_left_open_is_closed_when_it_fails(house: House) -> 
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
 
 
+async def test_a_thing_made_is_shown_once_and_its_versions_in_order(house: House) -> None:
+    async def agent(ctx: Context) -> None:
+        for version in ("a", "b", "a"):
+            await ctx.artifact("thing", "text/plain", data=version)
+        if ctx.attempt == 1:
+            raise StepFailed("Once more")
+
+    _, events = await run(house, agent, retries=1, backoff=0)
+    assert [e.data["data"] for e in events if e.type == "artifact"] == ["a", "b", "a"]
+
+
 # ---- starting
 
 

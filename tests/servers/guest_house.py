@@ -1,4 +1,7 @@
-"""Somebody else's FastAPI app, with a hub in it, under stock uvicorn: `python -m tests.servers.guest_house PORT`."""
+"""Somebody else's FastAPI app, with a hub in it, under stock uvicorn: `python -m tests.servers.guest_house PORT {}`.
+
+The last argument changes constants, as in `hurried_hub`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from hub.app import streaming_router
 from hub.logs import set_up
 from hub.node import Hub
 from hub.settings import load
+from tests.servers.hurried_hub import change
 
 
 def app() -> FastAPI:
@@ -34,4 +38,5 @@ def app() -> FastAPI:
 
 
 if __name__ == "__main__":
+    change(sys.argv[2])
     uvicorn.run(app(), host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

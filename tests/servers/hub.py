@@ -213,10 +213,11 @@ class HubServer:
 
     def _command(self) -> list[str]:
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        constants = json.dumps(dict(self._constants))
         if self._mounted:
-            return [*leash, sys.executable, "-m", "tests.servers.guest_house", str(self.port)]
+            return [*leash, sys.executable, "-m", "tests.servers.guest_house", str(self.port), constants]
         if self._constants:
-            return [*leash, sys.executable, "-m", "tests.servers.hurried_hub", json.dumps(dict(self._constants))]
+            return [*leash, sys.executable, "-m", "tests.servers.hurried_hub", constants]
         return [*leash, sys.executable, "-m", "hub", "serve"]
 
     def _environment(self) -> dict[str, str]:

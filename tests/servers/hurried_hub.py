@@ -11,10 +11,18 @@ import sys
 
 from hub.cli import main
 
-if __name__ == "__main__":
-    for name, value in json.loads(sys.argv[1]).items():
+__all__ = ["change"]
+
+
+def change(constants: str) -> None:
+    """Give these constants (JSON: full name to value) other values, for this process."""
+    for name, value in json.loads(constants).items():
         module, _, constant = name.rpartition(".")
         changed = importlib.import_module(module)
         assert hasattr(changed, constant), f"{module} has no {constant}"
         setattr(changed, constant, value)
+
+
+if __name__ == "__main__":
+    change(sys.argv[1])
     sys.exit(main(["serve"]))

@@ -240,7 +240,7 @@ async def test_headers_that_come_twice(tmp_path: Path, caplog: pytest.LogCapture
         await client.send(twice)
         await client.until(b"\r\n\r\n")
         assert (await client.hear())["type"] == "connected"
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # --- the heartbeat
@@ -269,6 +269,49 @@ async def test_a_ping_is_answered_with_what_it_said(tmp_path: Path) -> None:
             assert await client.raw() == (PONG, said)
         await client.send(frame(b"nobody asked", PONG))
         assert (await client.ask("ping"))["type"] == "pong"
+
+
+async def test_one_heartbeat_that_fails_is_not_everybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unlucky:
+        beats = 0
+
+        def beat(self, _: float) -> None:
+            self.beats += 1
+            raise RuntimeError("a mistake of ours")
+
+    unlucky = Unlucky()
+    async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
+        await client.hear_of("connected")
+        hub.native.open = {cast("Any", unlucky), *hub.native.open}
+        monkeypatch.setattr(native, "HEARTBEAT_SECONDS", 0.0)
+        assert (await client.raw())[0] == PING
+        await until(lambda: unlucky.beats > 1)
+        hub.native.open.discard(cast("Any", unlucky))
+    assert {record.getMessage() for record in caplog.records} == {"a heartbeat: a mistake of ours"}
+
+
+async def test_a_mistake_in_letting_in_costs_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
+        monkeypatch.setattr(hub.door, "connect", cast("Any", None))
+        slow.answer.set_result(Principal.development())
+        await client.until_eof()
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+
+
+async def test_a_handshake_behind_a_request_that_is_still_answered(tmp_path: Path) -> None:
+    """Neither would ever hear that the line ended: so it ends at once."""
+    async with hub_and_url(tmp_path) as (hub, url), connected(port_of(url)) as client:
+        stream = b"GET /api/plans/p/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        await client.send(stream)
+        await client.until(b"connected")
+        assert hub.counts.connections == {"sse": 1}
+        await client.send(handshake(url, {}))
+        assert b"HTTP/1.1 101" not in await client.until_eof()
+        await until(lambda: hub.counts.connections == {"sse": 0})
 
 
 # --- a reader that is slow
