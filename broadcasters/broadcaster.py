@@ -15,8 +15,8 @@ from broadcasters.events import MessageType, PlanEvent, check_plan_id
 from broadcasters.lane import Item
 from broadcasters.lazy_log import LazyLog
 from broadcasters.log import log_of
-from broadcasters.log.contract import Appended, Entry, PlanLog
-from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog
+from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics, runs
 from broadcasters.pauses import pauses
 from broadcasters.position import Position
 from broadcasters.streamed import Message
@@ -120,13 +120,16 @@ class Broadcaster(Verbs):
         return await self._outbox.deliver(event, self._entry(event, key))
 
     async def send_all(
-        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None
+        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None, whole: bool = False
     ) -> Sequence[Position]:
         check_plan_id(plan_id)
         batch = [(event, self._entry(event, key and f"{key}.{i}")) for i, event in enumerate(events)]
         for event, _ in batch:
             if event.plan_id != plan_id:
                 raise InvalidEvent("plan_id", f"all events are to be of {plan_id!r}, and one is of {event.plan_id!r}")
+        if whole and len([*runs(batch)]) > 1:
+            most = f"{MAX_APPEND_EVENTS} events of {MAX_APPEND_BYTES:,} bytes as they are stored"
+            raise InvalidEvent("events", f"as one, at most {most} can be sent")
         return await self._outbox.deliver_all(batch)
 
     def message(

@@ -41,9 +41,9 @@ class _Default(Verbs):
         return await (await self.broadcaster()).send(event, key=key)
 
     async def send_all(
-        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None
+        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None, whole: bool = False
     ) -> Sequence[Position]:
-        return await (await self.broadcaster()).send_all(plan_id, events, key=key)
+        return await (await self.broadcaster()).send_all(plan_id, events, key=key, whole=whole)
 
     @asynccontextmanager
     async def message(

@@ -15,15 +15,23 @@ __all__ = ["Item", "Lane", "fate"]
 
 
 class Item:
-    """An event on its way."""
+    """An event on its way. What has the same `run` was said as one, fits into one append, and goes out in one."""
 
-    __slots__ = ("entry", "event", "future", "since")
+    __slots__ = ("entry", "event", "future", "run", "since")
 
-    def __init__(self, event: PlanEvent, entry: Entry, future: asyncio.Future[Position], since: float) -> None:
+    def __init__(
+        self,
+        event: PlanEvent,
+        entry: Entry,
+        future: asyncio.Future[Position],
+        since: float,
+        run: object = None,
+    ) -> None:
         self.event = event
         self.entry = entry
         self.future = future
         self.since = since
+        self.run = run
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
@@ -56,8 +64,18 @@ class Lane:
                 break
             del queue[item]
             batch.append(item)
+        self._keep_runs_whole()
         self.sent, self.doubtful, self.problem = False, False, None
         return bool(batch)
+
+    def _keep_runs_whole(self) -> None:
+        """Put the beginning of a run back whose end did not fit in."""
+        batch, following = self.under_way, next(iter(self.queue), None)
+        if following is None or following.run is None or batch[0].run is following.run:
+            return
+        while batch[-1].run is following.run:
+            self.queue[item := batch.pop()] = None
+            self.queue.move_to_end(item, last=False)
 
     async def rest(self, seconds: float) -> None:
         """Until the next try, or until nobody waits for it any more."""

@@ -12,18 +12,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from broadcasters.errors import BroadcasterClosed, LogUnavailable, OutboxFull
 from broadcasters.events import MAX_EVENT_BYTES, PlanEvent
 from broadcasters.lane import Item, Lane, fate
 from broadcasters.lazy_log import LazyLog
-from broadcasters.log.contract import Appended, Entry, Facts, facts_of
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, Facts, facts_of
 from broadcasters.pauses import pauses
 from broadcasters.position import Position
 
-__all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics"]
+__all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics", "runs"]
 
 MAX_EVENTS: Final = 16_384
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -31,6 +31,20 @@ GRAIN: Final = 0.1
 """Deadlines that pass within this many seconds are looked after together."""
 TICK: Final = 0.001
 """Timers may ring this much early."""
+
+
+def runs(batch: Iterable[tuple[PlanEvent, Entry]]) -> Iterator[list[tuple[PlanEvent, Entry]]]:
+    """Cut into what fits into one append each."""
+    run: list[tuple[PlanEvent, Entry]] = []
+    size = 0
+    for event, entry in batch:
+        size += len(entry.payload)
+        if run and (size > MAX_APPEND_BYTES or len(run) == MAX_APPEND_EVENTS):
+            yield run
+            run, size = [], len(entry.payload)
+        run.append((event, entry))
+    if run:
+        yield run
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +103,7 @@ class Outbox:
 
     def post(self, event: PlanEvent, entry: Entry) -> Item:
         """Take an event in; its `future` gets the position. Nothing awaits in between: posts keep their order."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop or self._closed:
-            self._check(loop)
-        item = Item(event, entry, loop.create_future(), loop.time())
-        if self._waiting or not self._has_room(item):
-            self._waiting[item] = None
-        else:
-            self._enqueue(item)
-        if self._sweeper is None:
-            self._sweeper = loop.call_at(item.since + self._deadline, self._sweep)
-        return item
+        return self._take_in([(event, entry)], None)[0]
 
     async def deliver(self, event: PlanEvent, entry: Entry) -> Position:
         """Take an event in and wait for its position. Cancelled, it withdraws what was not sent yet."""
@@ -111,8 +115,10 @@ class Outbox:
             raise
 
     async def deliver_all(self, batch: Iterable[tuple[PlanEvent, Entry]]) -> list[Position]:
-        """As `deliver`, for several in this order. When one fails, its error is raised once all are settled."""
-        items = [self.post(event, entry) for event, entry in batch]
+        """As `deliver`, for several in this order. When one fails, its error is raised once all are settled.
+
+        What fits into one append (`runs`) goes out in one."""
+        items = [item for run in runs(batch) for item in self._take_in(run, object())]
         try:
             await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         except asyncio.CancelledError:
@@ -120,6 +126,22 @@ class Outbox:
                 self._withdraw(item)
             raise
         return [item.future.result() for item in items]
+
+    def _take_in(self, run: list[tuple[PlanEvent, Entry]], mark: object) -> list[Item]:
+        """A run waits as a whole, or passes the bound by what is left of it: one append at most."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or self._closed:
+            self._check(loop)
+        now = loop.time()
+        items = [Item(event, entry, loop.create_future(), now, mark) for event, entry in run]
+        if self._waiting or not self._has_room(items[0]):
+            self._waiting.update(dict.fromkeys(items))
+        else:
+            for item in items:
+                self._enqueue(item)
+        if self._sweeper is None:
+            self._sweeper = loop.call_at(now + self._deadline, self._sweep)
+        return items
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._closed:
@@ -160,9 +182,11 @@ class Outbox:
         for item in gone:
             self._events -= 1
             self._bytes -= len(item.entry.payload)
-        while self._waiting and self._has_room(item := next(iter(self._waiting))):
-            del self._waiting[item]
-            self._enqueue(item)
+        while self._waiting and self._has_room(first := next(iter(self._waiting))):
+            run = [first] if first.run is None else [*takewhile(lambda item: item.run is first.run, self._waiting)]
+            for item in run:
+                del self._waiting[item]
+                self._enqueue(item)
 
     # ---- bringing to the log
 

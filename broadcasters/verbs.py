@@ -49,12 +49,13 @@ class Verbs(ABC):
 
     @abstractmethod
     async def send_all(
-        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None
+        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None, whole: bool = False
     ) -> Sequence[Position]:
         """Send events of one plan, in this order; their positions, once all of them are durable.
 
         All are checked before the first is sent. With a key, the i-th event gets the key `"{key}.{i}"`, so that the
-        whole call may be repeated."""
+        whole call may be repeated. Up to 256 events of 1 MiB together stand side by side in the log, or are not there
+        at all; with `whole`, more than that is an `InvalidEvent` instead of several such runs."""
 
     async def send_plan_update(
         self,

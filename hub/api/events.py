@@ -134,7 +134,7 @@ def _publishing(hub: Hub) -> APIRouter:
         )
         # A span of this process's own, if there is one, is nearer than the one that the request came from.
         with within(current_traceparent() or traceparent):
-            places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key)
+            places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key, whole=True)
         return Appended(epoch=places[-1].epoch, offsets=[place.offset for place in places])
 
     return routes

@@ -240,6 +240,14 @@ class TestSendAll:
             await b.send_all(PLAN, [mine, other])
         assert log.calls == []
 
+    async def test_too_much_for_one_append_goes_in_several_or_not_at_all(self, log: WeatherLog, b: Broadcaster) -> None:
+        events = [build(PlanUpdate, {"plan_id": PLAN})] * 300
+        with pytest.raises(InvalidEvent, match="at most 256 events"):
+            await b.send_all(PLAN, events, whole=True)
+        assert log.calls == []
+        await b.send_all(PLAN, events)
+        assert [call.entries for call in log.calls] == [256, 44]
+
 
 class TestOpening:
     async def test_an_unknown_url_is_found_at_once(self) -> None:

@@ -24,10 +24,15 @@ from broadcasters import (
     Position,
     pauses,
 )
+from broadcasters.events import AgentMessage, build
 from broadcasters.log import log_of
 from tests.broadcasters.weather import Weather, WeatherLog, until
 
 PLAN = "plan-1"
+
+
+def _says(plan_id: str, content: str) -> AgentMessage:
+    return build(AgentMessage, {"plan_id": plan_id, "agent_name": "A", "content": content})
 
 
 def saying(b: Broadcaster, *contents: str, plan_id: str = PLAN) -> list[asyncio.Task[Position]]:
@@ -73,6 +78,29 @@ class TestBatches:
     async def test_an_append_is_bounded_in_bytes(self, log: WeatherLog, b: Broadcaster) -> None:
         await asyncio.gather(*saying(b, *("x" * 200_000 for _ in range(12))))
         assert [call.entries for call in log.calls] == [5, 5, 2]
+
+    async def test_what_is_said_as_one_is_never_cut(self, log: WeatherLog, b: Broadcaster) -> None:
+        log.gate.clear()
+        tasks = saying(b, "first")
+        await until(lambda: log.calls)
+        tasks += saying(b, *(str(n) for n in range(200)))
+        await until(lambda: b.statistics().queued_events == 201)
+        run = [asyncio.create_task(b.send_all(PLAN, [_says(PLAN, "together") for _ in range(100)]))]
+        await until(lambda: b.statistics().queued_events == 301)
+        log.gate.set()
+        await asyncio.gather(*run, *tasks)
+        assert [call.entries for call in log.calls] == [1, 200, 100]
+
+    async def test_what_is_said_as_one_waits_for_room_as_one(self, log: WeatherLog) -> None:
+        async with Broadcaster(log=log, max_events=4) as b:
+            log.gate.clear()
+            tasks = saying(b, "first", "second", "third", "fourth")
+            await until(lambda: log.calls)
+            run = [asyncio.create_task(b.send_all(PLAN, [_says(PLAN, "together") for _ in range(6)]))]
+            await until(lambda: b.statistics().waiting_senders == 6)
+            log.gate.set()
+            await asyncio.gather(*run, *tasks)
+        assert [call.entries for call in log.calls] == [4, 6]
 
     async def test_one_append_a_plan_is_under_way_and_plans_go_side_by_side(
         self, log: WeatherLog, b: Broadcaster
@@ -264,13 +292,10 @@ class TestCancelledSenders:
         assert (await b.send_agent_message(PLAN, "A", "two")).offset == 1
 
     async def test_a_whole_batch_is_withdrawn(self, log: WeatherLog, b: Broadcaster) -> None:
-        from broadcasters.events import AgentMessage, build
-
         log.gate.clear()
         (first,) = saying(b, "first")
         await until(lambda: log.calls)
-        events = [build(AgentMessage, {"plan_id": PLAN, "agent_name": "A", "content": str(n)}) for n in range(3)]
-        task = asyncio.create_task(b.send_all(PLAN, events))
+        task = asyncio.create_task(b.send_all(PLAN, [_says(PLAN, str(n)) for n in range(3)]))
         await until(lambda: b.statistics().queued_events == 4)
         task.cancel()
         await until(lambda: b.statistics().queued_events == 1)
@@ -461,11 +486,16 @@ async def _storm(url: str, forecast: list[Weather], plans: list[list[int]], dead
 
         async def sender(who: int, lengths: list[int]) -> None:
             for n, length in enumerate(lengths):
-                name = f"{who}.{n}."
+                names = [f"{who}.{n}.{part}." for part in range(chance.choice([1, 1, 3]))]
                 try:
-                    acknowledged[name] = await b.send_agent_message(f"plan-{who % 2}", "A", name + "x" * length)
+                    places = await b.send_all(
+                        plan := f"plan-{who % 2}", [_says(plan, name + "x" * length) for name in names]
+                    )
                 except LogUnavailable:
-                    given_up.add(name)
+                    given_up.update(names)
+                else:
+                    acknowledged.update(zip(names, places, strict=True))
+                    assert [place.offset - places[0].offset for place in places] == [*range(len(names))]
                 for _ in range(chance.randrange(3)):
                     await asyncio.sleep(0)
 
@@ -475,6 +505,7 @@ async def _storm(url: str, forecast: list[Weather], plans: list[list[int]], dead
     names = {plan: [said.rstrip("x") for said in await log.said(plan)] for plan in ("plan-0", "plan-1")}
     await log.close()
 
+    assert all(_whole(said) for said in names.values())
     counts = Counter(names["plan-0"] + names["plan-1"])
     assert all(counts[name] == 1 for name in acknowledged)
     assert all(counts[name] <= 1 for name in given_up)
@@ -485,6 +516,16 @@ async def _storm(url: str, forecast: list[Weather], plans: list[list[int]], dead
         assert mine == sorted(mine)
     for name, place in acknowledged.items():
         assert names[f"plan-{int(name[0]) % 2}"][place.offset - 1] == name
+
+
+def _whole(said: list[str]) -> bool:
+    """The parts of what was said as one stand side by side, whatever became of their acknowledgement."""
+    begins = [name.endswith(".0.") for name in said]
+    runs = [name.rpartition(".")[0].rpartition(".") for name in said]
+    return all(
+        begin or (runs[at][0] == runs[at - 1][0] and int(runs[at][2]) == int(runs[at - 1][2]) + 1)
+        for at, begin in enumerate(begins)
+    )
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

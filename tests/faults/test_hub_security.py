@@ -526,7 +526,11 @@ NEVER_WHOLE: Final[Mapping[str, tuple[bytes, bytes, bytes]]] = {
     "half a line": (b"GET /ws/stre", b"", b"HTTP/1.1 408 "),
     "drop by drop": (BEGUN, b"X-Another: header\r\n", b"HTTP/1.1 408 "),
     "one header without end": (BEGUN + b"X-Long: ", b"x", b"HTTP/1.1 408 "),
-    "a handshake with a body": (handshake("ws://127.0.0.1/ws/streaming", {"Content-Length": "1000000"}), b"x", b""),
+    "a handshake with a body": (
+        handshake("ws://127.0.0.1/ws/streaming", {"Content-Length": "1000000"}),
+        b"x",
+        b"HTTP/1.1 400 ",
+    ),
     "line breaks": (b"\r\n", b"\r\n", b"HTTP/1.1 408 "),
     "a body that was answered": (
         b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\n",
