@@ -10,6 +10,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from broadcasters.errors import PlancastError
+from broadcasters.events import MAX_EVENT_BYTES
+from broadcasters.log.contract import MAX_APPEND_BYTES
 from hub.core.policy import Policy
 
 __all__ = [
@@ -123,7 +125,8 @@ class Waters:
     """The water marks of every outlet of a process, shared by all of them and lower the more there are.
 
     So what waits for slow clients is bounded for the process without adding it up: connections x `high`, and one burst
-    each, is never more than `written_total` allows (until there are so many that `LEAST` each is more).
+    each, is never more than `written_total` allows (until there are so many that `LEAST` each is more). A snapshot is
+    handed to whoever has room, and weighs what it weighs.
     """
 
     __slots__ = ("_limits", "high", "low")
@@ -252,6 +255,8 @@ _CONNECTION: Final = 24 * KIB
 """A connection before it does anything, on the heavier of the transports."""
 _SUBSCRIPTION: Final = 512
 """A subscriber with its entries in session and channel."""
+_SNAPSHOT: Final = 1 * MIB
+"""A folded plan is kept to about this, whatever happened in it."""
 _CHANNEL: Final = 8 * KIB
 """A channel with its watch and its tasks, without its ring."""
 
@@ -259,13 +264,15 @@ _CHANNEL: Final = 8 * KIB
 def per_connection(limits: Limits) -> int:
     """Bytes of process memory that one client can make the hub hold, at most."""
     session = limits.session
-    written = limits.outlet.high_water + limits.channel.burst_bytes
+    written = limits.outlet.high_water + max(limits.channel.burst_bytes + MAX_EVENT_BYTES, _SNAPSHOT)
     return _CONNECTION + written + session.frame_bytes * 2 + session.subscriptions * _SUBSCRIPTION
 
 
 def per_plan(limits: Limits) -> int:
-    """Bytes of process memory for one followed plan, at most: its ring, and a read from the log under way."""
-    return _CHANNEL + limits.channel.ring_bytes + 1 * MIB
+    """Bytes of process memory for one followed plan, at most: its ring and as much that came too early for it, the
+    pages and the snapshot that were read last, and a read from the log under way."""
+    kept = limits.channel.ring_bytes * 2 + limits.channel.burst_bytes * 4 + _SNAPSHOT
+    return _CHANNEL + kept + MAX_APPEND_BYTES
 
 
 def per_process(limits: Limits) -> int:

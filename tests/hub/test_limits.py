@@ -179,7 +179,7 @@ def test_the_bounds_say_what_the_numbers_come_to() -> None:
     )
     told = bounds(limits)
     assert "100 connections (10 per address, 5 per principal) and 7 plans" in told
-    assert "memory per connection at most 1.3 MiB" in told
+    assert "memory per connection at most 2.3 MiB" in told
     assert per_process(limits) == 100 * per_connection(limits) + 7 * per_plan(limits)
     assert per_connection(limits) > limits.outlet.high_water + limits.session.frame_bytes
 
