@@ -1,5 +1,5 @@
-"""The log behind a hub: `plancast serve` as a process of its own, over SQLite and over Redis. One hub serves all tests;
-for each of them, what the one before has left is deleted, through the hub as well."""
+"""H-LOG-3, H-LOG-4, H-LOG-6: the log behind a hub, `plancast serve` as a process of its own, over SQLite and over Redis.
+One hub serves all tests; for each of them, what the one before has left is deleted, through the hub as well."""
 
 from __future__ import annotations
 
