@@ -1,4 +1,4 @@
-"""H-LOG-1, H-LOG-2, H-LOG-5: the log's own routes: nothing gets in that isn't what it says, and nobody speaks under somebody else's name."""
+"""H-LOG-1, H-LOG-2, H-LOG-5: nothing gets into the log that isn't what it says, nor under somebody else's name."""
 
 from __future__ import annotations
 
