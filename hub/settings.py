@@ -292,7 +292,7 @@ def _together(settings: Settings) -> Settings:
 
 def strangers(environ: Mapping[str, str]) -> list[str]:
     """A warning for each PLANCAST_ variable that means nothing here, with the one that was perhaps meant."""
-    known = [variable(at.name) for at in fields(Settings)]
+    known = [variable(at.name) for at in fields(Settings)] + [f"{PREFIX}TOKEN"]  # an agent's, in the same environment
     return [
         f"{name} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
         for name in sorted(environ)

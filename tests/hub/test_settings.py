@@ -207,7 +207,13 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 def test_a_stranger_among_the_variables_is_named_with_its_nearest_neighbour() -> None:
-    environ = {"PLANCAST_AUTH_SECRT": "x", "PLANCAST_XYZZY_QUUX": "x", "PLANCAST_PORT": "1", "OTHER": "x"}
+    environ = {
+        "PLANCAST_AUTH_SECRT": "x",
+        "PLANCAST_XYZZY_QUUX": "x",
+        "PLANCAST_PORT": "1",
+        "PLANCAST_TOKEN": "x",
+        "OTHER": "x",
+    }
     assert strangers(environ) == [
         "PLANCAST_AUTH_SECRT means nothing here; did you mean PLANCAST_AUTH_SECRET?",
         "PLANCAST_XYZZY_QUUX means nothing here",
