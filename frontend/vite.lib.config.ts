@@ -14,7 +14,7 @@ export default defineConfig({
     lib: { entry: { index: at("src/client/index.ts"), react: at("src/react/index.ts") }, formats: ["es"] },
     rolldownOptions: {
       external: ["react", "react/jsx-runtime"],
-      output: { entryFileNames: "[name].js", chunkFileNames: "client.js" },
+      output: { minify: true, entryFileNames: "[name].js", chunkFileNames: "[name].js" },
     },
   },
 });

@@ -1,20 +1,46 @@
-import { defineConfig } from "vitest/config";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vitest/config";
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** The README's example of a page, as a module: `readme:example.tsx`. */
+const readme: Plugin = {
+  name: "readme-example",
+  enforce: "pre",
+  resolveId: (id) => (id === "readme:example.tsx" ? at("readme-example.tsx") : undefined),
+  load: (id) => (id === at("readme-example.tsx") ? example() : undefined),
+};
+
+function example(): string | undefined {
+  return /```tsx\n(.*?)```/s.exec(readFileSync(at("README.md"), "utf8"))?.[1];
+}
+
+/** Generous: what a test waits for comes late on a machine that has much else to do. */
+const deadlines = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
+    // Most of the time the tests wait for processes of their own.
+    maxWorkers: 3,
     projects: [
-      { test: { name: "client", include: ["tests/{wire,client,package}/**/*.test.ts"], environment: "node" } },
-      { test: { name: "react", include: ["tests/react/**/*.test.tsx"], environment: "happy-dom" } },
       {
+        test: { name: "client", include: ["tests/{wire,client}/**/*.test.ts"], environment: "node", ...deadlines },
+      },
+      {
+        plugins: [readme],
+        resolve: { alias: { "plancast/react": at("src/react/index.ts") } },
         test: {
-          name: "hub",
-          include: ["tests/hub/**/*.test.ts"],
-          environment: "node",
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          name: "react",
+          include: ["tests/{react,page}/**/*.test.{ts,tsx}"],
+          setupFiles: [at("tests/react/setup.ts")],
+          environment: "happy-dom",
+          ...deadlines,
         },
       },
+      {
+        test: { name: "outside", include: ["tests/{hub,package}/**/*.test.ts"], environment: "node", ...deadlines },
+      },
     ],
-    testTimeout: 20_000,
   },
 });

@@ -17,17 +17,17 @@ export interface Environment {
   /** The hub's address, where none is given. */
   readonly origin?: string | undefined;
   /** Milliseconds since 1970. */
-  now(): number;
+  readonly now: () => number;
   /** From 0 to below 1. */
-  random(): number;
+  readonly random: () => number;
   /** Calls back once after so many milliseconds; gives what takes that back. */
-  after(ms: number, callback: () => void): () => void;
+  readonly after: (ms: number, callback: () => void) => () => void;
   /** Is the page seen? */
-  isVisible(): boolean;
+  readonly isVisible: () => boolean;
   /** Does the device think that it has a network? */
-  isOnline(): boolean;
+  readonly isOnline: () => boolean;
   /** Calls back whenever one of these may have changed, or the page was woken; gives what ends that. */
-  watch(changed: () => void): () => void;
+  readonly watch: (changed: () => void) => () => void;
 }
 
 /** Timers count no further. */

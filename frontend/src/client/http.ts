@@ -1,4 +1,6 @@
 /** Requests to the hub's HTTP API; what goes wrong is a PlancastError. */
+import type { Snapshot } from "../wire/index.js";
+import type { PlanAt } from "./api_types.js";
 import type { Environment } from "./environment.js";
 import { PlancastError } from "./errors.js";
 
@@ -26,42 +28,47 @@ export class Http {
     this.#base = base;
   }
 
-  /** The answer, if it is a good one. */
-  async request(path: string, options: HttpRequest = {}): Promise<Response> {
-    const { method = "GET", body, token, timeoutMs = TIMEOUT_MS } = options;
-    const headers: Record<string, string> = { ...options.headers };
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    if (token) headers["Authorization"] = `Bearer ${token}`;
-    const stop = new AbortController();
-    const abort = () => stop.abort();
-    options.signal?.addEventListener("abort", abort, { once: true });
-    if (options.signal?.aborted) abort();
-    const disarm = timeoutMs ? this.#environment.after(timeoutMs, abort) : undefined;
-    try {
-      const init: RequestInit = { method, headers, signal: stop.signal, cache: "no-store", credentials: "omit" };
-      if (body !== undefined) init.body = JSON.stringify(body);
-      const response = await this.#environment.fetch(this.#base + path + asQuery(options.query), init);
-      if (!response.ok) throw await problemOf(response);
-      return response;
-    } catch (error) {
-      throw error instanceof PlancastError
-        ? error
-        : new PlancastError("network", `the hub can't be reached: ${said(error)}`);
-    } finally {
-      disarm?.();
-      // A stream goes on, and is ended by the signal.
-      if (timeoutMs) options.signal?.removeEventListener("abort", abort);
-    }
+  /** The answer, if it is a good one. Its body may take as long as it likes. */
+  request(path: string, options?: HttpRequest): Promise<Response> {
+    return this.read(path, options, (response) => Promise.resolve(response));
   }
 
-  async json<Body>(path: string, options?: HttpRequest): Promise<Body> {
-    const response = await this.request(path, options);
+  json<Body>(path: string, options?: HttpRequest): Promise<Body> {
+    return this.read(path, options, (response) => response.json() as Promise<Body>);
+  }
+
+  /** What `read` makes of the answer, if it is a good one. */
+  async read<Body>(
+    path: string,
+    options: HttpRequest = {},
+    read: (response: Response) => Promise<Body>,
+  ): Promise<Body> {
+    const { timeoutMs = TIMEOUT_MS, signal } = options;
+    const stop = new AbortController();
+    const abort = () => stop.abort();
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    const disarm = timeoutMs ? this.#environment.after(timeoutMs, abort) : undefined;
     try {
-      return (await response.json()) as Body;
+      const address = this.#base + path + asQuery(options.query);
+      const response = await this.#environment.fetch(address, initOf(options, stop.signal));
+      if (!response.ok) throw await problemOf(response);
+      return await read(response);
     } catch (error) {
-      throw new PlancastError("network", `the hub's answer broke off: ${said(error)}`);
+      if (error instanceof PlancastError) throw error;
+      throw new PlancastError("network", `the hub can't be reached: ${said(error)}`);
+    } finally {
+      disarm?.(); // what comes of a stream goes on, and ends with the signal
     }
   }
+}
+
+function initOf({ method = "GET", body, token, headers: more }: HttpRequest, signal: AbortSignal): RequestInit {
+  const headers: Record<string, string> = { ...more };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (token) headers["Authorization"] = `Bearer ${token}`;
+  const init: RequestInit = { method, headers, signal, cache: "no-store", credentials: "omit" };
+  return body === undefined ? init : { ...init, body: JSON.stringify(body) };
 }
 
 /** A plan in an address. */
@@ -69,9 +76,19 @@ export function planPath(planId: string): string {
   return `/api/plans/${encodeURIComponent(planId)}`;
 }
 
-/** The epoch of a snapshot: its entity tag is its place, which what lies between may have called weak. */
-export function epochOf(response: Response): string {
-  return /"([^:"]*):\d+"/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "";
+/** A plan folded up to now; null: nothing was said of it. */
+export async function readPlan(http: Http, planId: string, options: HttpRequest): Promise<PlanAt | null> {
+  try {
+    return await http.read(planPath(planId), options, async (response) => {
+      const snapshot = (await response.json()) as Snapshot;
+      // Its entity tag is its place; what lies between may have called it weak.
+      const epoch = /"([^:"]*):\d+"/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "";
+      return { snapshot, place: { epoch, offset: snapshot.offset } };
+    });
+  } catch (error) {
+    if (error instanceof PlancastError && error.code === "no_such_plan") return null;
+    throw error;
+  }
 }
 
 export function said(error: unknown): string {

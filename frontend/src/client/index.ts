@@ -2,6 +2,7 @@
 export { createClient } from "./client.js";
 export type { Client, ClientOptions, Store } from "./client.js";
 export type * from "./api_types.js";
+export type { HubApi } from "./hub_api.js";
 export type { Connection, ConnectionStatus, Transport } from "./core/connection.js";
 export type { TokenReason } from "./core/effects.js";
 export type { Environment, SocketLike } from "./environment.js";

@@ -26,6 +26,8 @@ export interface AgentMessageFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: AgentMessage;
 }
 
@@ -52,6 +54,8 @@ export interface ArtifactFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: Artifact;
 }
 
@@ -184,6 +188,8 @@ export interface InputRequestFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: InputRequest;
 }
 
@@ -208,6 +214,8 @@ export interface InputResponseFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: InputResponse;
 }
 
@@ -307,6 +315,8 @@ export interface PlanUpdateFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: PlanUpdate;
 }
 
@@ -406,6 +416,8 @@ export interface StepUpdateFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: StepUpdate;
 }
 
@@ -461,6 +473,8 @@ export interface ToolCallFrame {
   readonly first?: number;
   /** The same wherever and however often the event is seen. */
   readonly id: string;
+  /** The trace it was said in: a W3C traceparent. */
+  readonly trace?: string;
   readonly data: ToolCall;
 }
 

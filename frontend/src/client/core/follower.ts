@@ -76,7 +76,7 @@ export class Follower {
   replaced(frame: SnapshotFrame): void {
     if (this.standing !== "joined") return;
     this.#queue = [];
-    this.snapshot = frame.data;
+    this.snapshot = { ...frame.data, offset: frame.offset };
     this.place = this.shown = { epoch: frame.epoch, offset: frame.offset };
     this.#afresh = false;
     this.failures = 0;

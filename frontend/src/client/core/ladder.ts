@@ -33,12 +33,9 @@ export class Ladder {
     return next < this.#level ? this.#transports[next] : undefined;
   }
 
-  opened(): void {
-    this.#unopened = 0;
-  }
-
-  unopened(): void {
-    this.#unopened++;
+  /** A line came to its end; `proven`: it had carried something. */
+  ended(proven: boolean): void {
+    this.#unopened = proven ? 0 : this.#unopened + 1;
   }
 
   stepDown(): void {

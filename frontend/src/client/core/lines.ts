@@ -6,6 +6,8 @@ import { LineState } from "./line_state.js";
 
 /** The line in use, and a better one that is tried beside it. Pure: what is to be done is told to `out`. */
 export class Lines {
+  /** By this name, answers to `authenticate` are told apart. */
+  static readonly AUTHENTICATION = "authentication";
   current: LineState | null = null;
   candidate: LineState | null = null;
   readonly #out: (effect: Effect) => void;
@@ -37,6 +39,16 @@ export class Lines {
 
   say(frame: ClientFrame, line = this.current): void {
     if (line) this.#out({ do: "send", line: line.id, frame });
+  }
+
+  authenticate(token: string | undefined, line = this.current): void {
+    if (token) this.say({ type: "authenticate", token, request_id: Lines.AUTHENTICATION }, line);
+  }
+
+  /** Puts the line in use to the test: it must be heard of soon. */
+  test(now: number): void {
+    this.current?.test(now);
+    this.say({ type: "ping" });
   }
 
   /** The candidate takes the place of the line in use. */

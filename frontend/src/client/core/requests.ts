@@ -67,7 +67,7 @@ export class Requests {
   broken(): Outcome[] {
     const lost = this.#waiting.filter((one) => one.said && one.frame.type === "plan_signal");
     for (const one of this.#waiting) one.sendAt = 0;
-    const message = "the line broke before the answer came; look at the plan before you say it again";
+    const message = "the line broke; whether it took effect is unknown: look at the plan before you say it again";
     return lost.map((one) => this.#settle(one, new PlancastError("unanswered", message, about(one.frame))));
   }
 
@@ -77,7 +77,7 @@ export class Requests {
   }
 
   /** Nothing will be answered any more. */
-  dropAll(error = new PlancastError("closed", "nothing is heard any more")): Outcome[] {
+  dropAll(error: PlancastError): Outcome[] {
     return this.#waiting.map((one) => this.#settle(one, error));
   }
 

@@ -19,7 +19,6 @@ import { Watching, type AboutPlan } from "./watching.js";
 
 /** With nothing to watch, it is kept for so long. */
 const IDLE_MS = 5_000;
-const AUTHENTICATION = "authentication";
 
 export interface SessionOptions {
   /** Best first; at least one. */
@@ -40,7 +39,7 @@ export class Session {
   readonly #tokens: Tokens;
   readonly #tries: Tries;
   readonly #requests = new Requests();
-  #out: Effect[] = [];
+  readonly #out: Effect[] = [];
   #phase: Phase = "idle";
   #idleAt = Infinity;
   #visible = true;
@@ -78,40 +77,37 @@ export class Session {
   /** Somebody wants it to try now. */
   retry(now: number): Effect[] {
     if (this.#phase === "closed") return [];
-    if (this.#phase === "refused") this.#phase = "idle";
     this.#tries.startOver();
     this.watching.forgive();
-    this.#stir(now);
+    if (this.#phase === "pause" || this.#phase === "refused") this.#seek(now);
+    else this.#wake(now);
+    if (this.#lines.ready?.proven) this.#lines.test(now);
     return this.#done(now);
   }
 
   close(now: number): Effect[] {
     if (this.#phase === "closed") return [];
-    this.#hangUp("the client was closed");
-    this.#phase = "closed";
-    this.#settle(this.#requests.dropAll(this.#deaf() ?? undefined));
+    this.#hangUp("the client was closed", "closed");
     return this.#done(now);
   }
 
   // -- what the world does
 
-  visible(visible: boolean, now: number): Effect[] {
+  /** Whether the page is seen, and the device has a network; `woken`: time may have stood still, and the line is to be tested. */
+  world(visible: boolean, online: boolean, woken: boolean, now: number): Effect[] {
+    const better = (visible && !this.#visible) || (online && !this.#online) || (woken && visible && online);
+    const worse = this.#online && !online;
     this.#visible = visible;
-    if (visible) this.#stir(now);
-    return this.#done(now);
-  }
-
-  online(online: boolean, now: number): Effect[] {
     this.#online = online;
-    if (online) this.#stir(now);
-    else if (this.#lines.ready) this.#test(this.#lines.ready, now);
+    if (better && this.#phase === "pause") this.#seek(now);
+    if ((better || worse) && this.#lines.ready?.proven) this.#lines.test(now);
     return this.#done(now);
   }
 
   token(token: string, now: number): Effect[] {
     this.#tokens.came(token);
     if (this.#phase === "token") this.#open(now);
-    else if (this.#lines.ready) this.#authenticate(this.#lines.ready);
+    else if (this.#lines.ready) this.#lines.authenticate(this.#tokens.current);
     return this.#done(now);
   }
 
@@ -128,25 +124,19 @@ export class Session {
   hubFound(found: boolean, now: number): Effect[] {
     const waiting = this.#phase === "pause" || this.#lines.current?.proven === false;
     if (found && waiting && this.#ladder.stuck) {
-      this.#hangUp("it doesn't get through");
+      this.#hangUp("it doesn't get through", "pause");
       this.#ladder.stepDown();
       this.#seek(now);
     }
     return this.#done(now);
   }
 
-  /** Something came over the line that is no frame. */
-  heard(line: number, now: number): Effect[] {
-    this.#lines.of(line)?.heard(now);
-    return this.#done(now);
-  }
-
-  frame(line: number, frame: ControlFrame | EventFrame, now: number): Effect[] {
+  /** A frame came over a line; null: something that is none. */
+  frame(line: number, frame: ControlFrame | EventFrame | null, now: number): Effect[] {
     const state = this.#lines.of(line);
-    if (!state) return [];
-    state.heard(now);
-    if (state === this.#lines.current) this.#hear(state, frame, now);
-    else if (frame.type === "connected" || frame.type === "authenticated") this.#hear(state, frame, now);
+    state?.heard(now);
+    const inUse = state === this.#lines.current || frame?.type === "connected" || frame?.type === "authenticated";
+    if (state && frame && inUse) this.#hear(state, frame, now);
     return this.#done(now);
   }
 
@@ -174,7 +164,7 @@ export class Session {
     this.#settle(this.#requests.expired(now));
     if (this.#lines.candidate) this.#check(this.#lines.candidate, now);
     if (this.#lines.current) this.#check(this.#lines.current, now);
-    if (this.#idleAt <= now) this.#rest();
+    if (this.#idleAt <= now) this.#hangUp("nothing is watched", "idle");
     if (this.#phase === "pause" && this.#visible && this.#tries.retryAt <= now) this.#seek(now);
     if (this.#lines.ready) {
       if (this.#tokens.due() <= now) this.#fetchToken("expiring");
@@ -196,13 +186,6 @@ export class Session {
     else if (this.#lines.ready) this.#catchUp(now);
   }
 
-  /** Now is better than later: the network or the reader is back. */
-  #stir(now: number): void {
-    if (this.#phase === "pause") this.#seek(now);
-    else this.#wake(now);
-    if (this.#lines.ready?.proven) this.#test(this.#lines.ready, now);
-  }
-
   #seek(now: number): void {
     this.#phase = "idle";
     if (!this.#wanted) return;
@@ -215,9 +198,7 @@ export class Session {
   }
 
   #fetchToken(reason: TokenReason): void {
-    if (this.#tokens.underWay || !this.#tokens.fetched) return;
-    this.#tokens.underWay = true;
-    this.#out.push({ do: "fetch_token", reason });
+    if (this.#tokens.begin()) this.#out.push({ do: "fetch_token", reason });
   }
 
   #open(now: number): void {
@@ -229,7 +210,7 @@ export class Session {
 
   /** Plans may be subscribed on this line now. */
   #begin(line: LineState, now: number): void {
-    if (line === this.#lines.candidate) this.#move(line);
+    if (line === this.#lines.candidate && !this.#moves(line)) return;
     line.setReady(now);
     this.watching.authenticated(this.#tokens.takenAnew());
     this.#ladder.climbLater(now);
@@ -242,23 +223,17 @@ export class Session {
       this.#tryBetter(now, line.transport);
       return;
     }
-    this.#hangUp(reason);
     this.#tries.failed(code, reason, now - line.readyAt);
-    if (line.proven) this.#ladder.opened();
-    else this.#ladder.unopened();
-    if (isFinalClose(code) || (code === TOKEN_EXPIRED && !this.#tokens.fetched)) this.#refuse();
-    else this.#pause(now, hintMs ?? line.hintMs);
+    this.#ladder.ended(line.proven);
+    const final = isFinalClose(code) || (code === TOKEN_EXPIRED && !this.#tokens.fetched);
+    this.#hangUp(reason, final ? "refused" : "pause");
+    if (!final) this.#pause(now, hintMs ?? line.hintMs);
   }
 
   #pause(now: number, hintMs: number | undefined): void {
     this.#phase = "pause";
     this.#tries.wait(now, hintMs);
     if (this.#ladder.stuck) this.#out.push({ do: "look_for_hub" });
-  }
-
-  #refuse(): void {
-    this.#phase = "refused";
-    this.#settle(this.#requests.dropAll(this.#deaf() ?? undefined));
   }
 
   /** Why nothing can be asked, if so. */
@@ -269,10 +244,13 @@ export class Session {
   }
 
   /** No line any more: neither this nor that which was tried beside it. */
-  #hangUp(reason: string): void {
+  #hangUp(reason: string, phase: Phase): void {
     this.#lines.hangUp(reason);
+    this.#phase = phase;
     this.#idleAt = Infinity;
     this.#part();
+    const deaf = this.#deaf();
+    if (deaf) this.#settle(this.#requests.dropAll(deaf));
   }
 
   /** What was subscribed and asked on the line is so no longer. */
@@ -282,18 +260,12 @@ export class Session {
     this.#settle(this.#requests.broken());
   }
 
-  #rest(): void {
-    this.#hangUp("nothing is watched");
-    this.#phase = "idle";
-    this.#tries.startOver();
-  }
-
   // -- a better transport
 
   #climb(line: LineState, now: number): void {
     this.#ladder.climbLater(now);
-    // A signal under way would be torn off; and nobody looks at a hidden page.
-    if (this.#visible && this.#requests.size === 0 && line.proven && !this.#lines.candidate) this.#tryBetter(now);
+    // Nobody looks at a hidden page.
+    if (this.#visible && line.proven && !this.#lines.candidate) this.#tryBetter(now);
   }
 
   #tryBetter(now: number, tried?: Transport): void {
@@ -304,27 +276,27 @@ export class Session {
       return;
     }
     const line = (this.#lines.candidate = this.#lines.open(transport, this.#tokens.current, now));
-    if (transport === "websocket") return;
     // A stream shows only with a plan in it whether it gets through.
-    this.#lines.say({ type: "subscribe_plan", plan_id: first.planId, since: first.place ?? "now" }, line);
+    const probe = { type: "subscribe_plan", plan_id: first.planId, since: first.place ?? "now" } as const;
+    if (transport !== "websocket") this.#lines.say(probe, line);
   }
 
-  #move(line: LineState): void {
+  /** Unless a request would be torn off: then the next try is soon enough. */
+  #moves(line: LineState): boolean {
+    if (this.#requests.size > 0) {
+      this.#lines.dropCandidate("something is under way");
+      return false;
+    }
     this.#lines.promote("moved to a better transport");
     this.#ladder.stepUp(line.transport);
     this.#part();
+    return true;
   }
 
   // -- on a line
 
   #catchUp(now: number): void {
-    for (const frame of this.watching.joinAll(now)) this.#lines.say(frame);
-    for (const frame of this.#requests.ready(now)) this.#lines.say(frame);
-  }
-
-  #authenticate(line: LineState): void {
-    const token = this.#tokens.current;
-    if (token) this.#lines.say({ type: "authenticate", token, request_id: AUTHENTICATION }, line);
+    for (const frame of [...this.watching.joinAll(now), ...this.#requests.ready(now)]) this.#lines.say(frame);
   }
 
   #check(line: LineState, now: number): void {
@@ -334,18 +306,13 @@ export class Session {
     if (health === "dead") this.#lost(line, BROKEN, reason, undefined, now);
   }
 
-  #test(line: LineState, now: number): void {
-    line.test(now);
-    this.#lines.say({ type: "ping" }, line);
-  }
-
   #hear(line: LineState, frame: ControlFrame | EventFrame, now: number): void {
     switch (frame.type) {
       case "connected":
         line.setHeartbeat(frame.heartbeat_s);
-        this.#tokens.setClock(frame.server_time, now);
-        this.#tokens.setExpiry(frame.expires_at, now);
-        if (line.transport === "websocket" && this.#tokens.current) this.#authenticate(line);
+        this.#tokens.connected(frame, now);
+        if (line.transport === "websocket" && this.#tokens.current)
+          this.#lines.authenticate(this.#tokens.current, line);
         else if (!line.ready) this.#begin(line, now);
         break;
       case "authenticated":
@@ -374,14 +341,13 @@ export class Session {
 
   #tell(frame: AboutPlan, now: number): void {
     const said = this.watching.hear(frame, now);
-    if (!said) return;
-    for (const one of said) this.#lines.say(one);
-    this.#changed(frame.plan_id);
+    for (const one of said ?? []) this.#lines.say(one);
+    if (said) this.#changed(frame.plan_id);
   }
 
   #failed(line: LineState, frame: ErrorFrame, now: number): void {
     if (this.watching.refused(frame, now)) this.#changed(frame.plan_id ?? "");
-    else if (frame.request_id === AUTHENTICATION) this.#tokenRefused(line, frame, now);
+    else if (frame.request_id === Lines.AUTHENTICATION) this.#tokenRefused(line, frame, now);
     else this.#settle([this.#requests.refused(frame, now)]);
     if (frame.code === "token_expired" && line.ready) this.#fetchToken("expired");
   }
@@ -414,9 +380,7 @@ export class Session {
       this.connection = connection;
       this.#out.push({ do: "connection_changed" });
     }
-    const out = this.#out;
-    this.#out = [];
-    return out;
+    return this.#out.splice(0);
   }
 
   #describe(): Connection {

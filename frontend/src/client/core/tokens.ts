@@ -1,3 +1,5 @@
+import type { ConnectedFrame } from "../../wire/index.js";
+
 /** A token is replaced so long before its end, or a fifth of its life before it if that is less. */
 const AHEAD_MS = 30_000;
 const AGAIN_MS = 5_000;
@@ -23,6 +25,13 @@ export class Tokens {
     return this.fetched && !this.underWay ? this.refreshAt : Infinity;
   }
 
+  /** Whether one is to be fetched now. */
+  begin(): boolean {
+    const begins = this.fetched && !this.underWay;
+    this.underWay ||= begins;
+    return begins;
+  }
+
   came(token: string): void {
     this.underWay = false;
     this.#anew ||= token !== this.current;
@@ -41,8 +50,9 @@ export class Tokens {
     return anew;
   }
 
-  setClock(serverTime: string, now: number): void {
-    this.#ahead = Date.parse(serverTime) - now || 0;
+  connected({ server_time, expires_at }: ConnectedFrame, now: number): void {
+    this.#ahead = Date.parse(server_time) - now || 0;
+    this.setExpiry(expires_at, now);
   }
 
   /** When the token in use ends, by the hub's clock. */

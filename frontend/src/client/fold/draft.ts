@@ -28,11 +28,10 @@ export function isPlanEnded(status: PlanStatus): boolean {
 }
 
 interface Weighed {
-  readonly offset: number;
+  readonly part: { readonly offset: number };
+  readonly kind: keyof Omitted;
   /** What goes first when it is too much: 0, then 1, then 2. */
   readonly rank: number;
-  readonly part: object;
-  readonly kind: keyof Omitted;
   leave(): void;
 }
 
@@ -67,40 +66,39 @@ export class Draft {
     return id;
   }
 
-  addText(message: MessageState, text: string): void {
-    this.messages.set(message.message_id, { ...message, content: message.content + text });
+  addText(message: MessageState, text: string): MessageState {
+    const grown = { ...message, content: message.content + text };
+    this.messages.set(grown);
     this.plan.weight += textWeight(text);
+    return grown;
   }
 
   /** Nothing more is expected of any message. */
   closeMessages(): void {
     for (const message of [...this.messages.values()]) {
-      if (message.streaming) this.change(this.messages, message.message_id, { streaming: false });
+      if (message.streaming) this.change(this.messages, message, { streaming: false });
     }
   }
 
   /** From here on it may be left out. */
   answer(answered: InputState): void {
-    this.inputs.set(answered.request_id, answered);
+    this.inputs.set(answered);
     this.plan.weight += partWeight(answered);
   }
 
   /** A weighed part as it begins, or begins anew. */
-  put<Part extends object>(parts: Parts<Part>, id: string, part: Part): void {
-    const old = parts.get(id);
+  put<Part extends object>(parts: Parts<Part>, part: Part): void {
+    const old = parts.get(parts.idOf(part));
     this.plan.weight += partWeight(part) - (old ? partWeight(old) : 0);
-    parts.set(id, part);
+    parts.set(part);
   }
 
   /** Changes a weighed part that is there. */
-  change<Part extends object>(parts: Parts<Part>, id: string, changes: Partial<Part>): void {
-    const old = parts.get(id);
-    if (!old) return;
-    const changed = { ...old, ...changes };
+  change<Part extends object>(parts: Parts<Part>, part: Part, changes: Partial<Part>): void {
     for (const name of Object.keys(changes) as (keyof Part)[]) {
-      this.plan.weight += fieldWeight(changed[name]) - fieldWeight(old[name]);
+      this.plan.weight += fieldWeight(changes[name]) - fieldWeight(part[name]);
     }
-    parts.set(id, changed);
+    parts.set({ ...part, ...changes });
   }
 
   countOmitted(kind: keyof Omitted): void {
@@ -114,7 +112,7 @@ export class Draft {
   lighten(): void {
     if (this.plan.weight <= this.#limit) return;
     const enough = this.#limit - Math.floor(this.#limit / 8);
-    const leaving = this.#weighed().sort((a, b) => a.rank - b.rank || a.offset - b.offset);
+    const leaving = this.#weighed().sort((a, b) => a.rank - b.rank || a.part.offset - b.part.offset);
     for (const one of leaving) {
       if (this.plan.weight <= enough) return;
       one.leave();
@@ -136,36 +134,20 @@ export class Draft {
 
   #weighed(): Weighed[] {
     const all: Weighed[] = [];
-    const weigh = <Part extends { readonly offset: number }>(
+    const weigh = <Part extends Weighed["part"]>(
       parts: Parts<Part>,
       kind: keyof Omitted,
-      idOf: (part: Part) => string,
-      rankOf: (part: Part) => number,
+      rankOf: (part: Part) => number | null,
     ) => {
       for (const part of parts.values()) {
-        const leave = () => parts.delete(idOf(part));
-        if (rankOf(part) < 3) all.push({ offset: part.offset, rank: rankOf(part), part, kind, leave });
+        const rank = rankOf(part);
+        if (rank !== null) all.push({ part, kind, rank, leave: () => parts.delete(part) });
       }
     };
-    weigh(this.messages, "messages", (message) => message.message_id, messageRank);
-    weigh(
-      this.toolCalls,
-      "tool_calls",
-      (call) => call.call_id,
-      (call) => (call.phase === "started" ? 2 : 0),
-    );
-    weigh(
-      this.artifacts,
-      "artifacts",
-      (artifact) => artifact.artifact_id,
-      () => 1,
-    );
-    weigh(
-      this.inputs,
-      "inputs",
-      (request) => request.request_id,
-      (request) => (request.answered_at == null ? 3 : 1),
-    );
+    weigh(this.messages, "messages", messageRank);
+    weigh(this.toolCalls, "tool_calls", (call) => (call.phase === "started" ? 2 : 0));
+    weigh(this.artifacts, "artifacts", () => 1);
+    weigh(this.inputs, "inputs", (request) => (request.answered_at == null ? null : 1));
     return all;
   }
 }

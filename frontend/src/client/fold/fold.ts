@@ -17,6 +17,7 @@ import type {
   ToolCallState,
 } from "../../wire/index.js";
 import { Draft, isPlanEnded, WEIGHT_LIMIT, type Mutable } from "./draft.js";
+import { pick } from "./parts.js";
 import { tellStep } from "./steps.js";
 
 /** The plan before its first event. */
@@ -45,7 +46,7 @@ export function fold(
   for (const event of events) {
     if (offset > draft.plan.offset) {
       draft.plan.offset = offset;
-      if (event) tell(draft, event);
+      if (event) tellIfFit(draft, event);
     }
     offset++;
   }
@@ -66,6 +67,15 @@ const TELLERS = new Map<string, Teller>(
     artifact: artifact,
   }),
 );
+
+/** What isn't as the schemas say gets no further than where it failed; the story goes on behind it. */
+function tellIfFit(draft: Draft, event: PlanEvent): void {
+  try {
+    tell(draft, event);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+}
 
 function tell(draft: Draft, event: PlanEvent): void {
   const teller = TELLERS.get(event.type);
@@ -102,11 +112,10 @@ function planUpdate(draft: Draft, said: PlanUpdate): void {
   if (said.step_id == null) ofPlan(draft, said);
   else tellStep(draft, said.step_id, said);
   if (said.agent_name != null && said.content) {
-    const { timestamp: at, agent_name, content, message_type = "action", step_id } = said;
+    const { agent_name, message_type = "action" } = said;
+    const line = { ...pick(said, "content", "step_id"), agent_name, message_type, streaming: false };
     const message_id = draft.freeMessageId();
-    const offset = plan.offset;
-    const line = { message_id, offset, at, agent_name, content, message_type, step_id, streaming: false };
-    draft.put(draft.messages, message_id, line);
+    draft.put(draft.messages, { message_id, offset: plan.offset, at: said.timestamp, ...line, content: said.content });
   }
 }
 
@@ -133,7 +142,7 @@ function agentMessage(draft: Draft, said: AgentMessage): void {
   const id = said.message_id ?? draft.freeMessageId();
   const known = draft.messages.get(id);
   if (known && said.append) append(draft, known, said);
-  else draft.put(draft.messages, id, begunMessage(draft, known, said, id));
+  else draft.put(draft.messages, begunMessage(draft, known, said, id));
 }
 
 function begunMessage(draft: Draft, known: MessageState | undefined, said: AgentMessage, id: string): MessageState {
@@ -142,23 +151,18 @@ function begunMessage(draft: Draft, known: MessageState | undefined, said: Agent
     message_id: id,
     offset: known?.offset ?? draft.plan.offset,
     at: known?.at ?? said.timestamp,
-    agent_name: said.agent_name,
-    content: said.content,
-    message_type: said.message_type,
-    step_id: said.step_id,
+    ...pick(said, "agent_name", "content", "message_type", "step_id", "error", "data"),
     streaming: moreComes && !closes(draft, said),
-    error: said.error,
-    data: said.data,
   };
 }
 
 function append(draft: Draft, known: MessageState, said: AgentMessage): void {
-  draft.addText(known, said.content);
+  const grown = draft.addText(known, said.content);
   const changes: Partial<Mutable<MessageState>> = {};
   if (said.data != null) changes.data = said.data;
   if (said.error != null) changes.error = said.error;
   if (known.streaming && closes(draft, said)) changes.streaming = false;
-  draft.change(draft.messages, known.message_id, changes);
+  draft.change(draft.messages, grown, changes);
 }
 
 function closes(draft: Draft, said: AgentMessage): boolean {
@@ -166,27 +170,26 @@ function closes(draft: Draft, said: AgentMessage): boolean {
 }
 
 function toolCall(draft: Draft, said: ToolCall): void {
-  const { call_id, phase, tool_name, agent_name, arguments: given, result, step_id, timestamp } = said;
+  const { phase, timestamp } = said;
   const ended_at = phase === "started" ? undefined : timestamp;
-  if (draft.toolCalls.get(call_id)) {
+  const known = draft.toolCalls.get(said.call_id);
+  if (known) {
     const changes: Partial<Mutable<ToolCallState>> = { phase, ended_at };
-    if (given != null) changes.arguments = given;
-    if (result != null) changes.result = result;
-    if (step_id != null) changes.step_id = step_id;
-    draft.change(draft.toolCalls, call_id, changes);
+    for (const name of ["arguments", "result", "step_id"] as const) {
+      if (said[name] != null) Object.assign(changes, { [name]: said[name] });
+    }
+    draft.change(draft.toolCalls, known, changes);
     return;
   }
-  const named = { call_id, offset: draft.plan.offset, tool_name, agent_name, phase };
-  const call = { ...named, arguments: given, result, step_id, started_at: timestamp, ended_at };
-  draft.put(draft.toolCalls, call_id, call);
+  const named = pick(said, "call_id", "tool_name", "agent_name", "phase", "arguments", "result", "step_id");
+  draft.put(draft.toolCalls, { ...named, offset: draft.plan.offset, started_at: timestamp, ended_at });
 }
 
 function inputRequest(draft: Draft, said: InputRequest): void {
   const known = draft.inputs.get(said.request_id);
   if (known?.answered_at != null) return;
-  const { request_id, timestamp: at, kind, prompt, options, schema, step_id, agent_name, expires_at } = said;
-  const asked = { kind, prompt, options, schema, step_id, agent_name, expires_at };
-  draft.inputs.set(request_id, { request_id, offset: known?.offset ?? draft.plan.offset, at, ...asked });
+  const asked = pick(said, "request_id", "kind", "prompt", "options", "schema", "step_id", "agent_name", "expires_at");
+  draft.inputs.set({ ...asked, offset: known?.offset ?? draft.plan.offset, at: said.timestamp });
 }
 
 function inputResponse(draft: Draft, said: InputResponse): void {
@@ -196,7 +199,7 @@ function inputResponse(draft: Draft, said: InputResponse): void {
 }
 
 function artifact(draft: Draft, said: Artifact): void {
-  const { artifact_id, timestamp: at, name, mime_type, url, data, step_id } = said;
-  const offset = draft.artifacts.get(artifact_id)?.offset ?? draft.plan.offset;
-  draft.put(draft.artifacts, artifact_id, { artifact_id, offset, at, name, mime_type, url, data, step_id });
+  const offset = draft.artifacts.get(said.artifact_id)?.offset ?? draft.plan.offset;
+  const made = pick(said, "artifact_id", "name", "mime_type", "url", "data", "step_id");
+  draft.put(draft.artifacts, { ...made, offset, at: said.timestamp });
 }

@@ -1,27 +1,27 @@
 /** The steps (or messages, …) of a snapshot while it changes: by id, in order of first mention. */
 export class Parts<Part> {
-  #from: readonly Part[];
-  #idOf: (part: Part) => string;
+  readonly idOf: (part: Part) => string;
+  readonly #from: readonly Part[];
   #byId: Map<string, Part> | undefined;
   #changed = false;
 
   constructor(from: readonly Part[], idOf: (part: Part) => string) {
     this.#from = from;
-    this.#idOf = idOf;
+    this.idOf = idOf;
   }
 
   get(id: string): Part | undefined {
     return this.#map().get(id);
   }
 
-  set(id: string, part: Part): void {
+  set(part: Part): void {
     this.#changed = true;
-    this.#map().set(id, part);
+    this.#map().set(this.idOf(part), part);
   }
 
-  delete(id: string): void {
+  delete(part: Part): void {
     this.#changed = true;
-    this.#map().delete(id);
+    this.#map().delete(this.idOf(part));
   }
 
   values(): Iterable<Part> {
@@ -35,6 +35,11 @@ export class Parts<Part> {
 
   /** Made when it is first needed: most events touch one kind of part. */
   #map(): Map<string, Part> {
-    return (this.#byId ??= new Map(this.#from.map((part) => [this.#idOf(part), part])));
+    return (this.#byId ??= new Map(this.#from.map((part) => [this.idOf(part), part])));
   }
+}
+
+/** Some fields of a thing. */
+export function pick<From, Name extends keyof From>(from: From, ...names: Name[]): Pick<From, Name> {
+  return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<From, Name>;
 }

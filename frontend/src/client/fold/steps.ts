@@ -7,6 +7,7 @@
  */
 import type { AttemptState, PlanUpdate, StepState, StepStatus, StepUpdate } from "../../wire/index.js";
 import type { Draft, Mutable } from "./draft.js";
+import { pick } from "./parts.js";
 
 const MAX_ATTEMPTS = 16;
 const KEPT = ["title", "content", "progress", "agent_name", "data", "max_attempts", "needs"] as const;
@@ -19,7 +20,7 @@ export function tellStep(draft: Draft, stepId: string, said: SaidOfStep): void {
   let step: StepState = draft.steps.get(stepId) ?? begun(stepId, draft.plan.offset, number);
   if (comesTooLate(step, said.status, number)) return;
   if (opensAttempt(step, said.status, number)) step = nextAttempt(draft, step, number, said.timestamp);
-  draft.steps.set(stepId, withSaid(step, said));
+  draft.steps.set(withSaid(step, said));
 }
 
 function begun(stepId: string, offset: number, attempt = 1): StepState {
@@ -48,9 +49,8 @@ function nextAttempt(draft: Draft, step: StepState, number: number | undefined, 
     attempts = attempts.slice(1);
     draft.countOmitted("attempts");
   }
-  const { step_id, offset, title, agent_name, needs, max_attempts } = step;
-  const attempt = number ?? step.attempt + 1;
-  return { step_id, offset, title, status: "pending", agent_name, needs, attempt, max_attempts, attempts };
+  const kept = pick(step, "step_id", "offset", "title", "agent_name", "needs", "max_attempts");
+  return { ...kept, status: "pending", attempt: number ?? step.attempt + 1, attempts };
 }
 
 function closedAttempt(step: StepState, at: string): AttemptState {

@@ -2,10 +2,10 @@
  * Long polling instead of a WebSocket: each plan is asked about for as long as the hub holds the answer back; many plans take
  * turns, for browsers hold few requests open.
  */
-import type { ClientFrame, EventFrame, Place, Snapshot, SubscribePlanFrame } from "../../wire/index.js";
+import type { ClientFrame, EventFrame, Place, SubscribePlanFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
 import { emptySnapshot } from "../fold/fold.js";
-import { epochOf, planPath, said } from "../http.js";
+import { planPath, readPlan, said } from "../http.js";
 import { ask, refusal } from "./asking.js";
 import { closeCodeOf, type Line, type LineOptions, type ServerFrame } from "./line.js";
 import { BROKEN } from "../core/codes.js";
@@ -135,7 +135,8 @@ class PollingLine implements Line {
     const earliest = now() + LEAST_MS;
     try {
       const page = await this.#options.http.json<EventsPage>(`${planPath(entry.planId)}/events`, options);
-      XX;
+      if (this.#knows(entry)) this.#takePage(entry, entry.place, page);
+      if (page.events.length === 0) await this.#pause(earliest - now());
     } catch (error) {
       if (!(error instanceof PlancastError) || error.code !== "continuity_lost") throw error;
       await this.#takeSnapshot(entry, signal, error.reason);
@@ -154,25 +155,13 @@ class PollingLine implements Line {
   }
 
   async #takeSnapshot(entry: Entry, signal: AbortSignal, reason?: string): Promise<void> {
-    const [snapshot, place] = await this.#snapshot(entry.planId, signal);
+    const known = await readPlan(this.#options.http, entry.planId, { token: this.#token, signal });
+    const { snapshot, place } = known ?? { snapshot: emptySnapshot(entry.planId), place: { epoch: "", offset: 0 } };
     if (!this.#knows(entry)) return;
     this.#options.listener.heard();
     this.#confirm(entry, place, place.offset, reason);
     entry.place = place;
     this.#tell({ type: "snapshot", plan_id: entry.planId, ...place, data: snapshot });
-  }
-
-  async #snapshot(planId: string, signal: AbortSignal): Promise<[Snapshot, Place]> {
-    try {
-      const response = await this.#options.http.request(planPath(planId), { token: this.#token, signal });
-      const snapshot = (await response.json()) as Snapshot;
-      return [snapshot, { epoch: epochOf(response), offset: snapshot.offset }];
-    } catch (error) {
-      if (error instanceof PlancastError && error.code === "no_such_plan") {
-        return [emptySnapshot(planId), { epoch: "", offset: 0 }];
-      }
-      throw error;
-    }
   }
 
   #confirm(entry: Entry, { epoch, offset }: Place, head: number, reason?: string): void {

@@ -117,13 +117,14 @@ class SseLine implements Line {
     const query = { plan: entries.map(([planId]) => planId), since };
     const token = this.#token;
     const response = await this.#options.http.request("/api/stream", { query, headers, token, signal, timeoutMs: 0 });
-    const pieces = response.body?.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>);
-    if (!pieces) return;
+    const reader = response.body?.getReader();
+    const decoder = new TextDecoder();
     const messages = new EventStreamReader();
-    const reader = pieces.getReader();
-    for (let piece = await reader.read(); !piece.done && !signal.aborted; piece = await reader.read()) {
+    for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
       this.#options.listener.heard();
-      for (const message of messages.read(piece.value)) if (!signal.aborted) this.#take(message);
+      for (const message of messages.read(decoder.decode(piece.value, { stream: true }))) {
+        if (!isStopped(signal)) this.#take(message);
+      }
     }
   }
 
@@ -131,12 +132,12 @@ class SseLine implements Line {
     const frame = JSON.parse(data) as ServerFrame;
     if (event === "end") this.#over((frame as { plan_id?: string }).plan_id);
     else if (event === "close") this.#closes(frame as { code?: number; reason?: string });
-    else if ("plan_id" in frame) this.#pass(frame as ServerFrame & { readonly plan_id: string });
+    else if (isAboutPlan(frame)) this.#pass(frame);
     else this.#tell(frame);
   }
 
   /** A frame of a plan, with the request that it answers; the place that it leads to is where the next stream goes on. */
-  #pass(frame: ServerFrame & { readonly plan_id: string }): void {
+  #pass(frame: AboutPlan): void {
     const entry = this.#plans.get(frame.plan_id);
     if (!entry?.carried) return;
     let told: ServerFrame = frame;
@@ -187,6 +188,17 @@ class SseLine implements Line {
   #tell(frame: ServerFrame): void {
     if (!this.#closed) this.#options.listener.frame(frame);
   }
+}
+
+type AboutPlan = Extract<ServerFrame, { readonly plan_id?: string }> & { readonly plan_id: string };
+
+function isAboutPlan(frame: ServerFrame): frame is AboutPlan {
+  return "plan_id" in frame && frame.plan_id !== undefined;
+}
+
+/** Asked anew each time: what takes a message may stop the stream. */
+function isStopped(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 function placeText(since: SubscribePlanFrame["since"]): string {

@@ -1,0 +1,3 @@
+/** The ways that few need: a module of its own, loaded by those. */
+export { openPolling } from "./polling.js";
+export { openEventStream } from "./sse.js";

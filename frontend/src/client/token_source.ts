@@ -1,0 +1,53 @@
+import type { TokenReason } from "./core/effects.js";
+import type { Environment } from "./environment.js";
+import { PlancastError } from "./errors.js";
+
+/** Gives a fresh token; `reason` says why it is asked for. */
+export type FetchToken = (why: { readonly reason: TokenReason }) => Promise<string> | string;
+
+/** So long may it take to fetch a token. */
+const TIMEOUT_MS = 20_000;
+
+/** The token in use, shared by the line and by requests; one is fetched at a time. */
+export class TokenSource {
+  current: string | undefined;
+  readonly #fetch: FetchToken | undefined;
+  readonly #environment: Environment;
+  #underWay: Promise<string> | undefined;
+
+  constructor(environment: Environment, token: string | undefined, fetchToken: FetchToken | undefined) {
+    this.#environment = environment;
+    this.current = token;
+    this.#fetch = fetchToken;
+  }
+
+  get fetches(): boolean {
+    return this.#fetch !== undefined;
+  }
+
+  fresh(reason: TokenReason): Promise<string> {
+    this.#underWay ??= this.#ask(reason).finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  /** The token for a request. */
+  async get(): Promise<string | undefined> {
+    return this.fetches && this.current === undefined ? this.fresh("connect") : this.current;
+  }
+
+  async #ask(reason: TokenReason): Promise<string> {
+    let disarm: (() => void) | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new PlancastError("timeout", "fetchToken did not answer in time");
+      disarm = this.#environment.after(TIMEOUT_MS, () => reject(error));
+    });
+    try {
+      this.current = await Promise.race([this.#fetch?.({ reason }) ?? "", late]);
+      return this.current;
+    } finally {
+      disarm?.();
+    }
+  }
+}

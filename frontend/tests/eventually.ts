@@ -1,0 +1,16 @@
+import { inspect } from "node:util";
+
+/** Waits until it is so; fails with the last state when the time is over. */
+export async function eventually<State>(
+  look: () => State,
+  isSo: (state: State) => boolean,
+  withinMs = 30_000,
+): Promise<State> {
+  const until = Date.now() + withinMs;
+  for (;;) {
+    const state = look();
+    if (isSo(state)) return state;
+    if (Date.now() > until) throw new Error(`not within ${withinMs} ms: ${inspect(state).slice(0, 2_000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,3 @@
+declare module "readme:example.tsx" {
+  export function App(): React.ReactNode;
+}

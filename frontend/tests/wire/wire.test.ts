@@ -1,0 +1,28 @@
+/** The generated types are those of the schemas, and the schemas those of docs. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { wireTypes } from "../../scripts/wire-types.js";
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+test("src/wire/frames.ts is what `npm run generate` makes of docs/schemas/wire", async () => {
+  const generated = await wireTypes(at("../../../docs/schemas/wire"));
+  expect(readFileSync(at("../../src/wire/frames.ts"), "utf8")).toBe(generated);
+});
+
+test("a schema that has no TypeScript yet is not passed over", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "plancast-wire-"));
+  const write = (schema: object) =>
+    writeFileSync(join(folder, "server.odd.json"), JSON.stringify({ title: "Odd", ...schema }));
+  try {
+    write({ type: "object", properties: { when: { type: "tuple" } } });
+    await expect(wireTypes(folder)).rejects.toThrow("no TypeScript is known");
+    write({ type: "object", properties: {}, title: "" });
+    await expect(wireTypes(folder)).rejects.toThrow("without a title");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
