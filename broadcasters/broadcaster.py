@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 import string
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
@@ -154,6 +154,15 @@ class Broadcaster(Verbs):
     def checkpoint_soon(self, plan_id: str) -> None:
         """A checkpoint of this plan is due, and whoever was told so can't take it."""
         self._checkpoints.due(plan_id)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[PlanLog]:
+        """The log it speaks to, to read in: `async with b.reading() as log`. `hold` waits until the block is left."""
+        log = await self._log.enter()
+        try:
+            yield log
+        finally:
+            self._log.leave()
 
     def statistics(self) -> OutboxStatistics:
         """How the outbox stands, and what it has done so far."""

@@ -30,6 +30,7 @@ __all__ = [
     "InputKind",
     "InputRequest",
     "InputResponse",
+    "Json",
     "MessageType",
     "PlanEvent",
     "PlanId",

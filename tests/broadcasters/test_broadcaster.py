@@ -289,6 +289,24 @@ class TestOpening:
         assert (await log.head(PLAN)).offset == 1
 
 
+class TestReading:
+    async def test_the_log_it_speaks_to_can_be_read(self, log_url: str) -> None:
+        async with Broadcaster(log_url) as b:
+            place = await b.send_plan_update(PLAN)
+            async with b.reading() as log:
+                assert (await log.head(PLAN)).position == place
+
+    async def test_it_is_not_let_go_of_while_somebody_reads(self, log_url: str) -> None:
+        async with Broadcaster(log_url) as b:
+            async with b.reading() as log:
+                holding = asyncio.create_task(b.hold())
+                await asyncio.sleep(0)
+                assert (await log.head(PLAN)).offset == 0
+                assert not holding.done()
+            await holding
+            b.resume()
+
+
 class TestHolding:
     async def test_held_it_lets_go_of_the_log_and_what_is_said_waits(self, log_url: str) -> None:
         async with Broadcaster(log_url) as b:

@@ -1,0 +1,150 @@
+"""The examples for agent authors, run as their docstrings say: as programs of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broadcasters import Broadcaster
+from broadcasters.snapshot import Snapshot
+from tests.plan_engine.adapters.watching import Person, steps_of, words_of
+from tests.servers.process import eventually, free_port
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ("celery_worker", "fastapi_app", "flask_app", "langgraph_agent", "progress_script")
+INSIGHT = [("Intent parsed", "completed"), ("Insight generated", "completed")]
+WORDS = [("Agent", "result", "Umbrellas sell best on Mondays.")]
+
+
+@pytest.fixture
+def log_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'plans.db'}"
+
+
+@pytest.fixture
+async def broadcaster(log_url: str) -> AsyncGenerator[Broadcaster]:
+    async with Broadcaster(log_url) as broadcaster:
+        yield broadcaster
+
+
+def environment(log_url: str, **more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
+    return clean | {"PLANCAST_LOG": log_url, "PLANCAST_HUB": "https://plans.example"} | more
+
+
+@contextmanager
+def program(*words: str, output: Path, **environment: str) -> Generator[subprocess.Popen[bytes]]:
+    """A program of ours that ends with the test, by its pid."""
+    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    with output.open("ab") as file:
+        command = [*leash, sys.executable, *words]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def end_of(broadcaster: Broadcaster, plan_id: str) -> Snapshot:
+    return await Person(broadcaster, plan_id).until(lambda plan: plan.ended_at)
+
+
+async def answer_of(method: str, url: str, process: subprocess.Popen[bytes], output: Path, **given: Any) -> Any:
+    """What the app answers, once it listens."""
+
+    def ask() -> httpx.Response | None:
+        assert process.poll() is None, output.read_text()
+        try:
+            return httpx.request(method, url, timeout=30, **given)
+        except httpx.TransportError:
+            return None
+
+    response: httpx.Response = await asyncio.to_thread(eventually, f"{url} answers", ask)
+    assert response.status_code == 202, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_is_short_and_says_how_to_run_it(name: str) -> None:
+    text = (ROOT / "examples" / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= 45
+    assert text.startswith('"""')
+
+
+async def test_the_fastapi_app_starts_an_agent_and_says_where_to_watch(
+    log_url: str, broadcaster: Broadcaster, tmp_path: Path
+) -> None:
+    port, output = free_port(), tmp_path / "output"
+    words = ("-m", "uvicorn", "examples.fastapi_app:app", "--port", str(port))
+    with program(*words, output=output, **environment(log_url)) as app:
+        url = f"http://127.0.0.1:{port}/questions"
+        answer = await answer_of("POST", url, app, output, params={"text": "How is May?"})
+        plan = await end_of(broadcaster, answer["plan_id"])
+    assert answer["page"] == f"https://plans.example/plan/{answer['plan_id']}"
+    assert (plan.status, plan.title) == ("completed", "How is May?")
+    assert [agent for agent, _, _ in words_of(plan)] == ["Data Analyst"]
+
+
+async def test_the_flask_app_works_in_a_thread(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    port, output = free_port(), tmp_path / "output"
+    words = ("-m", "flask", "--app", "examples/flask_app", "run", "--port", str(port))
+    with program(*words, output=output, **environment(log_url)) as app:
+        url = f"http://127.0.0.1:{port}/api/chat"
+        answer = await answer_of("POST", url, app, output, json={"message": "What sells?"})
+        plan = await end_of(broadcaster, answer["task_id"])
+    assert answer["type"] == "task_started"
+    assert (plan.status, plan.title) == ("completed", "What sells?")
+    assert steps_of(plan) == INSIGHT
+    assert words_of(plan) == WORDS
+
+
+async def test_the_celery_worker_tells_its_task(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    around = environment(log_url, QUEUE_DIRECTORY=str(tmp_path / "queue"))
+    command = [sys.executable, "-m", "examples.celery_worker", "What sells?"]
+    asked = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=around, capture_output=True, timeout=60)
+    assert asked.returncode == 0, asked.stderr.decode()
+    words = ("-m", "celery", "-A", "examples.celery_worker", "worker", "--concurrency", "1")
+    with program(*words, output=tmp_path / "output", **around):
+        plan = await end_of(broadcaster, asked.stdout.decode().strip())
+    assert (plan.status, plan.title) == ("completed", "What sells?")
+    assert steps_of(plan) == INSIGHT
+    assert words_of(plan) == WORDS
+
+
+async def test_the_graph_goes_on_with_a_persons_answer(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    person = Person(broadcaster, "offer-7")
+    with program("examples/langgraph_agent.py", "offer-7", output=output, **environment(log_url)) as agent:
+        (asked,) = await person.is_asked()
+        assert asked.prompt == "12 orders. Send the offer?"
+        await person.answers(asked, "yes")
+        assert await asyncio.to_thread(agent.wait, 60) == 0, output.read_text()
+    assert "{'month': 'May', 'orders': 12, 'sent': True}" in output.read_text()
+    plan = await person.sees()
+    assert steps_of(plan) == [("Count orders", "completed"), ("Send offer", "completed")]
+    assert plan.result == {"result": {"month": "May", "orders": 12, "sent": True}}
+
+
+async def test_the_script_reports_through_a_callback(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with program("examples/progress_script.py", "insight-7", output=output, **environment(log_url)) as script:
+        assert await asyncio.to_thread(script.wait, 60) == 0, output.read_text()
+    plan = await Person(broadcaster, "insight-7").sees()
+    assert (plan.status, plan.result) == ("completed", {"result": {"insight": "umbrellas"}})
+    assert steps_of(plan) == [("Understand the question", "completed"), ("Find the insight", "completed")]
+    assert words_of(plan) == WORDS

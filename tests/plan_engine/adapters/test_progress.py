@@ -1,0 +1,112 @@
+"""The seed's `progress_callback(stage, data)`, called by synchronous code, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from broadcasters.blocking import Broadcaster as BlockingBroadcaster
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.log import log_of
+from broadcasters.snapshot import Snapshot
+from plan_engine.adapters.progress import progress_callback
+from tests.plan_engine.adapters.watching import steps_of, words_of
+
+STAGES = {"intent_parsed": "Understand the question", "insight_generated": "Find the insight"}
+
+
+def seen(log_url: str, plan_id: str) -> Snapshot:
+    async def look() -> Snapshot:
+        log = log_of(log_url)
+        await log.open()
+        try:
+            return (await snapshot_of(log, plan_id))[0]
+        finally:
+            await log.close()
+
+    return asyncio.run(look())
+
+
+def process_query(progress_callback: Any = None) -> dict[str, Any]:
+    """As somebody's agent has it."""
+    if progress_callback:
+        progress_callback("intent_parsed", {"intent": "PARTICULAR", "confidence": 0.9})
+    if progress_callback:
+        progress_callback("insight_generated", {"text": "Umbrellas sell on Mondays."})
+    return {"insight": "umbrellas"}
+
+
+def test_stages_become_steps_while_it_runs_in_a_thread(log_url: str) -> None:
+    def work() -> None:
+        with progress_callback("insight-1", title="A question", stages=STAGES, broadcaster=broadcaster) as report:
+            report.result = process_query(progress_callback=report)
+
+    with BlockingBroadcaster(log_url) as broadcaster:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(60)
+    plan = seen(log_url, "insight-1")
+    assert (plan.status, plan.title, plan.result) == ("completed", "A question", {"result": {"insight": "umbrellas"}})
+    assert steps_of(plan) == [("Understand the question", "completed"), ("Find the insight", "completed")]
+    assert plan.steps[0].data == {"intent": "PARTICULAR", "confidence": 0.9}
+    assert all(step.started_at for step in plan.steps)
+    assert words_of(plan) == [("Agent", "result", "Umbrellas sell on Mondays.")]
+
+
+def test_the_stage_that_is_being_worked_on_is_shown(log_url: str) -> None:
+    with (
+        BlockingBroadcaster(log_url) as broadcaster,
+        progress_callback("insight-2", stages=STAGES, broadcaster=broadcaster) as report,
+    ):
+        assert [step.status for step in seen(log_url, "insight-2").steps] == ["in_progress", "pending"]
+        report("intent_parsed", {"progress": 30, "text": "Reading"})
+        half = seen(log_url, "insight-2").steps[0]
+        assert (half.status, half.progress, half.content) == ("in_progress", 30, "Reading")
+        report("intent_parsed")
+        assert [step.status for step in seen(log_url, "insight-2").steps] == ["completed", "in_progress"]
+    assert [step.status for step in seen(log_url, "insight-2").steps] == ["completed", "skipped"]
+
+
+def test_stages_nobody_named_before_are_shown_as_they_come(monkeypatch: pytest.MonkeyPatch, log_url: str) -> None:
+    monkeypatch.setenv("PLANCAST_LOG", log_url)
+    with progress_callback("insight-3") as report:
+        process_query(report)
+    assert steps_of(seen(log_url, "insight-3")) == [("Intent parsed", "completed"), ("Insight generated", "completed")]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "content", "step"),
+    [
+        (ValueError("no such table"), "error", "ValueError: no such table", "error"),
+        (KeyboardInterrupt(), "cancelled", "Cancelled.", "cancelled"),
+    ],
+)
+def test_what_leaves_the_block_ends_the_plan(
+    log_url: str, error: BaseException, status: str, content: str, step: str
+) -> None:
+    with (
+        pytest.raises(type(error)),
+        BlockingBroadcaster(log_url) as broadcaster,
+        progress_callback("insight-4", stages=STAGES, broadcaster=broadcaster),
+    ):
+        raise error
+    plan = seen(log_url, "insight-4")
+    assert (plan.status, plan.content) == (status, content)
+    assert [one.status for one in plan.steps] == [step, "skipped"]
+
+
+def test_many_threads_may_report_to_one_plan(log_url: str) -> None:
+    with (
+        BlockingBroadcaster(log_url) as broadcaster,
+        progress_callback("insight-5", broadcaster=broadcaster) as report,
+    ):
+        threads = [threading.Thread(target=report, args=(f"part_{i}", {"n": i})) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    plan = seen(log_url, "insight-5")
+    assert sorted(steps_of(plan)) == sorted((f"Part {i}", "completed") for i in range(8))

@@ -1,0 +1,72 @@
+"""A person who watches a plan, and answers what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+from broadcasters import Broadcaster
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.events import parse
+from broadcasters.log.follow import Told, follow
+from broadcasters.snapshot import Snapshot, empty, fold
+from broadcasters.snapshot_model import InputState, StepState
+
+__all__ = ["Person", "step_called", "steps_of", "words_of"]
+
+DEADLINE_S = 60.0
+
+
+class Person:
+    """Sees what the log holds, and nothing else."""
+
+    def __init__(self, broadcaster: Broadcaster, plan_id: str) -> None:
+        self.plan_id = plan_id
+        self._broadcaster = broadcaster
+
+    async def sees(self) -> Snapshot:
+        """The plan as it is."""
+        async with self._broadcaster.reading() as log:
+            return (await snapshot_of(log, self.plan_id))[0]
+
+    async def until(self, true: Callable[[Snapshot], Any]) -> Snapshot:
+        """The plan when this came true of it, event by event."""
+        snapshot = empty(self.plan_id)
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            self._broadcaster.reading() as log,
+            aclosing(follow(log, self.plan_id)) as story,
+        ):
+            async for item in story:
+                assert isinstance(item, Told), item
+                snapshot = fold(snapshot, item.position.offset, [parse(item.payload)])
+                if true(snapshot):
+                    return snapshot
+        raise AssertionError("the story ended")
+
+    async def is_asked(self, times: int = 1) -> list[InputState]:
+        """What is asked, once so many questions are open."""
+        asked = await self.until(lambda plan: len(_open(plan)) == times and plan.status == "waiting")
+        return _open(asked)
+
+    async def answers(self, request: InputState, answer: Any) -> None:
+        await self._broadcaster.send_input_response(self.plan_id, request.request_id, answer, by="maria")
+
+
+def _open(plan: Snapshot) -> list[InputState]:
+    return [request for request in plan.inputs if request.answered_at is None]
+
+
+def steps_of(plan: Snapshot) -> list[tuple[str | None, str]]:
+    return [(step.title, step.status) for step in plan.steps]
+
+
+def step_called(plan: Snapshot, title: str) -> StepState:
+    (found,) = [step for step in plan.steps if step.title == title]
+    return found
+
+
+def words_of(plan: Snapshot) -> list[tuple[str, str, str]]:
+    return [(message.agent_name, message.message_type, message.content) for message in plan.messages]
