@@ -7,29 +7,33 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults fuzz lock clean venv redis
+.PHONY: help run test check bench faults fuzz lock clean venv servers modules page
 
 help: ## what can be said here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-run: venv ## a hub with its page, and a plan at work on it
+run: venv page ## a hub with its page, and a plan at work on it
 	@$(BIN)/python examples/live_page.py
 
-test: venv redis ## every test but the long proofs
+test: venv servers modules page ## every test but the long proofs
+	@npm --prefix frontend test --silent
+	@npm --prefix frontend run --silent test:e2e:short
 	@$(BIN)/python -m pytest -m "not slow"
 
-check: venv ## style, types and import direction
+check: venv modules ## style, types, import direction, and the size of what pages load
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pyright
 	$(BIN)/lint-imports --no-cache
+	npm --prefix frontend run --silent check
 
-bench: venv redis ## how fast it is, in tables; also written to bench/results
-	@for each in publish fan_out intake idle; do $(BIN)/python -m bench.$$each || exit; done
+bench: venv servers ## how fast it is, in tables; also written to bench/results
+	@for each in publish fan_out intake idle engine; do $(BIN)/python -m bench.$$each || exit; done
 
-faults: venv redis ## the long proofs: kills, cuts, starvation
+faults: venv servers modules page ## the long proofs: kills, cuts, starvation, the page in bad weather
 	@$(BIN)/python -m pytest -m "slow or faults"
+	@npm --prefix frontend run --silent test:e2e
 
 fuzz: venv ## a minute of random frames at the codec and the session (needs: pip install atheris)
 	@$(BIN)/python -m tests.fuzz.fuzz_wire -max_total_time=60
@@ -39,11 +43,17 @@ lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	    --no-header --quiet --output-file requirements.lock
 
 clean: ## forget everything that was built or installed here
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv build dist hub/page/built frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './*/node_modules/*' -prune -exec rm -rf {} +
 
 venv:
 	@scripts/ready
 
-redis:
-	@scripts/ready redis
+servers:
+	@scripts/ready servers
+
+modules:
+	@scripts/ready modules
+
+page:
+	@scripts/ready page
