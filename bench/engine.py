@@ -1,4 +1,5 @@
-"""What the engine costs: processor time per step and per event told, and whether a long plan costs more per step.
+"""What the engine costs: processor time per step and per event told, and whether a long plan costs more per step; and
+how long it takes from asking a plan to stop until it is told that it has.
 
 One process does everything: the engine, its database (SQLite) and the log (SQLite, or Redis on the other core). Its
 processor time is read before and after. "Bare" is the same words said by a broadcaster alone, one after the other.
@@ -7,22 +8,30 @@ processor time is read before and after. "Bare" is the same words said by a broa
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from bench.rig import SERVED, record, redis, table
 from broadcasters import Broadcaster
-from plan_engine import Context, Engine, Plan, Step, template
+from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
+from broadcasters.log.follow import Told, follow
+from plan_engine import BlockingContext, Context, Engine, Plan, Step, template
 
 __all__ = ["main"]
 
-SHORT: Final = 250
-LONG: Final = 1_000
+SIZES: Final = (250, 500, 1_000)
+ROUNDS: Final = 3
 WORDS: Final = 2_000
+WAYS: Final = ("sleeps", "asks", "fails", "in a thread", "will not end")
+STOPS: Final = 20
 
 
 async def nothing(ctx: Context) -> None:
@@ -48,6 +57,30 @@ def fan(given: dict[str, Any]) -> Plan:
 @template("talk", title="Much talk")
 def talk(_: dict[str, Any]) -> Plan:
     return Plan("Much talk", [Step("talk", "Talk", talker)])
+
+
+async def waits(ctx: Context) -> None:
+    match ctx.input["how"]:
+        case "asks":
+            await ctx.approve("Sure?")
+        case "fails":
+            raise RuntimeError
+        case "will not end":
+            with suppress(asyncio.CancelledError):
+                await ctx.sleep(600)
+            await asyncio.sleep(5)
+        case _:
+            await ctx.sleep(600)
+
+
+def waits_in_a_thread(ctx: BlockingContext) -> None:
+    ctx.sleep(600)
+
+
+@template("waiting", title="Something that waits")
+def waiting(given: dict[str, Any]) -> Plan:
+    agent = waits_in_a_thread if given["how"] == "in a thread" else waits
+    return Plan("Something that waits", [Step("wait", "Wait", agent, retries=1, backoff=600, timeout=900)])
 
 
 async def _cpu(work: Callable[[], Awaitable[object]]) -> float:
@@ -77,39 +110,77 @@ async def _bare(log: str) -> float:
         return await _cpu(work) / WORDS
 
 
+async def _least(engine: Engine, name: str, **given: Any) -> float:
+    """The least of a few rounds: what others do on this machine only ever adds."""
+    return min([await _plan(engine, name, **given) for _ in range(ROUNDS)])
+
+
+async def _steps(engine: Engine, kind: str, name: str) -> dict[str, Any]:
+    cost = {steps: await _least(engine, name, steps=steps) / steps for steps in SIZES}
+    shown = {f"ms CPU a step of {steps:,}": each for steps, each in cost.items()}
+    return {"": f"{kind}: {name}", **shown, "longest : shortest": cost[SIZES[-1]] / cost[SIZES[0]]}
+
+
+async def _words(engine: Engine, kind: str, bare: float) -> dict[str, Any]:
+    silence = await _least(engine, "talk", words=0)
+    told = (await _least(engine, "talk", words=WORDS) - silence) / WORDS
+    return {"": f"{kind}: a word", "ms CPU a word": told, "bare": bare, "engine : bare": told / bare}
+
+
+async def _stop(engine: Engine, log: PlanLog, how: str) -> float:
+    """Milliseconds from asking until the end of the plan is told, by the log's own account."""
+    plan_id = f"stop-{os.urandom(4).hex()}"
+    await engine.start("waiting", {"how": how}, plan_id)
+    ready = "waiting" if how == "asks" else "retrying" if how == "fails" else "in_progress"
+    await _told(log, plan_id, lambda event: event["type"] == "step_update" and event["data"]["status"] == ready)
+    asked = time.perf_counter()
+    await engine.signal(plan_id, "cancel", "maria")
+    await _told(log, plan_id, lambda event: event["type"] == "plan_update" and event["data"]["status"] == "cancelled")
+    return (time.perf_counter() - asked) * 1000
+
+
+async def _told(log: PlanLog, plan_id: str, true: Callable[[dict[str, Any]], bool]) -> None:
+    async with aclosing(follow(log, plan_id, "start")) as story:
+        async for item in story:
+            if isinstance(item, Told) and true(json.loads(item.payload)):
+                return
+
+
+async def _stops(log_url: str, directory: Path) -> list[dict[str, Any]]:
+    """With the engine's own settings: signals are looked for every quarter of a second."""
+    log = log_of(log_url)
+    await log.open()
+    try:
+        async with Engine(f"sqlite:///{directory / 'stops.db'}", log, [waiting]) as engine:
+            rows: list[dict[str, Any]] = []
+            for how in WAYS:
+                took = sorted([await _stop(engine, log, how) for _ in range(STOPS)])
+                rows.append({"": how, "median ms": took[STOPS // 2], "longest ms": took[-1], "target ms": 1000})
+            return rows
+    finally:
+        await log.close()
+
+
 async def _measure(log: str, directory: Path) -> list[dict[str, Any]]:
     kind = log.partition(":")[0]
-    rows: list[dict[str, Any]] = []
-    async with Engine(f"sqlite:///{directory / kind}.db", log, [chain, fan, talk], poll=0.05) as engine:
+    async with Engine(f"sqlite:///{directory / kind}.db", log, [chain, fan, talk]) as engine:
         await _plan(engine, "chain", steps=20)
-        for name in ("chain", "fan"):
-            few, many = [await _plan(engine, name, steps=steps) for steps in (SHORT, LONG)]
-            rows.append(
-                {
-                    "": f"{kind}: {name}",
-                    f"ms CPU a step of {SHORT}": few / SHORT,
-                    f"ms CPU a step of {LONG:,}": many / LONG,
-                    "long : short": (many / LONG) / (few / SHORT),
-                }
-            )
-        silence = await _plan(engine, "talk", words=0)
-        told = (await _plan(engine, "talk", words=WORDS) - silence) / WORDS
-    bare = await _bare(log)
-    rows.append({"": f"{kind}: a word", "ms CPU a word": told, "bare": bare, "engine : bare": told / bare})
-    return rows
+        rows = [await _steps(engine, kind, name) for name in ("chain", "fan")]
+        return [*rows, await _words(engine, kind, await _bare(log))]
 
 
 def main(*, full: bool = False) -> None:  # noqa: ARG001 - there is one form
     """Measure, print and record."""
-    os.sched_setaffinity(0, {SERVED})
     with tempfile.TemporaryDirectory(prefix="plancast-bench-") as name, redis() as server:
         os.sched_setaffinity(0, {SERVED})
         directory = Path(name)
         logs = [f"sqlite:///{directory / 'log.db'}", server.url]
         rows = [row for log in logs for row in asyncio.run(_measure(log, directory))]
-    for shown in ([row for row in rows if "bare" not in row], [row for row in rows if "bare" in row]):
-        table("The engine", shown)
-    record("engine", rows)
+        stops = asyncio.run(_stops(server.url, directory))
+    table("The engine, a step", [row for row in rows if "bare" not in row])
+    table("The engine, a word an agent says", [row for row in rows if "bare" in row])
+    table(f"From asking a plan to stop until it is told that it has, {STOPS} times each", stops)
+    record("engine", [*rows, *stops])
 
 
 if __name__ == "__main__":

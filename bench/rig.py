@@ -87,7 +87,7 @@ class Hub:
 
     def __init__(self, log: str, **settings: object) -> None:
         self.port = free_port()
-        said = {"log": log, "max_connections_per_address": 20_000, "drain_seconds": 0, **settings}
+        said = {"log": log, "engine": "off", "max_connections_per_address": 20_000, "drain_seconds": 0, **settings}
         self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in said.items()}
 
     def __enter__(self) -> Hub:

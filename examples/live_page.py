@@ -2,13 +2,15 @@
 
     python examples/live_page.py [--port 8000] [--speed 1] [--once]
 
-Open the address it prints, in as many tabs as you like; reload them, close them: nothing is lost. Ctrl-C ends it.
+Open the address it prints, in as many tabs as you like; reload them, close them: nothing is lost. More plans can be
+started there, of the hub's templates. Ctrl-C ends it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +42,12 @@ def until_ready(hub: subprocess.Popen[bytes], address: str) -> bool:
     return False
 
 
+def templates(address: str) -> list[str]:
+    """What can be started on this hub."""
+    with urllib.request.urlopen(f"{address}/api/templates", timeout=5) as answer:
+        return [template["title"] for template in json.load(answer)]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="A hub, its page, and a plan at work on it.")
     parser.add_argument("--port", type=int, default=8000, help="where the page is served")
@@ -53,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not until_ready(hub, address):
             return hub.wait() or 1
-        print(f"\nWatch two agents at work:  {address}/plan/{plan_id}\n(Ctrl-C ends it)\n", flush=True)
+        print(f"\nWatch two agents at work:  {address}/plan/{plan_id}")
+        if titles := templates(address):
+            print(f"Start others:              {address}/  ({', '.join(titles)})")
+        print("(Ctrl-C ends it)\n", flush=True)
         if os.environ.get("DISPLAY") or sys.platform == "darwin":
             webbrowser.open(f"{address}/plan/{plan_id}")
         asyncio.run(work(default_url(), plan_id, args.speed))

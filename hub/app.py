@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
-from typing import Final
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import HTMLResponse
 from starlette.websockets import WebSocket
 
-from hub.api import events, health, log, plans, sample_traffic, steering, streams, tickets
+from hub.api import events, health, log, page, plans, sample_traffic, steering, streams, tickets
 from hub.api.manners import teach
 from hub.api.openapi import describe
+from hub.dialects import routes as dialects
 from hub.node import Hub
 from hub.transports.websocket import serve_websocket
 
 __all__ = ["create_app", "streaming_router"]
-
-PAGE: Final = Path(__file__).parent / "page" / "index.html"
 
 
 def create_app(hub: Hub) -> FastAPI:
@@ -40,14 +36,15 @@ def create_app(hub: Hub) -> FastAPI:
     if hub.settings.offers_test_endpoint:
         app.include_router(sample_traffic.router(hub))
     app.include_router(health.router(hub))
-    app.include_router(_page())
+    app.include_router(page.router())
     teach(app, hub.settings)
     describe(app)
     return app
 
 
 def streaming_router(hub: Hub) -> APIRouter:
-    """What page authors need, for any FastAPI app: `app.include_router(streaming_router(hub))`.
+    """What page authors need, for any FastAPI app: `app.include_router(streaming_router(hub))`. The dialects come with it
+    where the hub has an engine.
 
     The hub is opened and closed with the application; an owner who needs it sooner enters it in the app's lifespan.
     """
@@ -63,15 +60,6 @@ def streaming_router(hub: Hub) -> APIRouter:
     async def streaming(websocket: WebSocket) -> None:
         await serve_websocket(hub.door, websocket)
 
-    return routes
-
-
-def _page() -> APIRouter:
-    routes = APIRouter(include_in_schema=False)
-
-    @routes.get("/", response_class=HTMLResponse)
-    @routes.get("/plan/{plan_id}", response_class=HTMLResponse)
-    async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE.read_text())
-
+    if hub.engine is not None:  # behind the exact path above, which `/ws/{session_id}` would take for a session
+        routes.include_router(dialects.router(hub))
     return routes

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from broadcasters.errors import PlancastError
 
-__all__ = ["EnginePort", "NotRunHere", "SignalName", "TemplateInfo", "UnfitInput", "UnknownTemplate"]
+__all__ = ["EngineAway", "EnginePort", "NotRunHere", "SignalName", "TemplateInfo", "UnfitInput", "UnknownTemplate"]
 
 SignalName = Literal["cancel", "pause", "resume"]
 
@@ -25,6 +25,10 @@ class UnfitInput(PlancastError, ValueError):
     """The template can't work with this input; the message says why."""
 
 
+class EngineAway(PlancastError):
+    """The engine can't be reached at the moment. The same call may work later."""
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
     """A template as a gallery shows it."""
@@ -36,7 +40,17 @@ class TemplateInfo:
 
 
 class EnginePort(Protocol):
-    """An engine. Its plans tell everything about themselves through the log; answers reach them through it too."""
+    """An engine. Its plans tell everything about themselves through the log; answers reach them through it too.
+
+    The hub it is given to opens and closes it. Everything asked of it may raise `EngineAway`."""
+
+    async def open(self) -> None:
+        """Begin. The hub's log is open, and stays so until the engine is closed."""
+        ...
+
+    async def close(self) -> None:
+        """Stop. Harmless when it is not open."""
+        ...
 
     def templates(self) -> Sequence[TemplateInfo]:
         """What can be started."""

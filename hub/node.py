@@ -21,7 +21,7 @@ from hub.core.effects import Answer, Signal
 from hub.core.principal import Principal
 from hub.core.registry import Pace, Registry
 from hub.core.roster import Roster
-from hub.engine_port import EnginePort, NotRunHere
+from hub.engine_port import EngineAway, EnginePort, NotRunHere
 from hub.metrics import Metrics
 from hub.origins import Origins
 from hub.probe import Probe
@@ -94,6 +94,9 @@ class Hub:
                 stack.callback(self._siblings.close)
             stack.push_async_callback(self.log.close)
             await self.log.open()
+            if self.engine is not None:
+                stack.push_async_callback(self.engine.close)
+                await self.engine.open()
             stack.push_async_callback(self.authenticator.close)
             stack.push_async_callback(self.tickets.close)
             stack.push_async_callback(self.broadcaster.close)
@@ -141,6 +144,8 @@ class Hub:
             await self.engine.signal(plan_id, signal, by)
         except NotRunHere as refusal:
             raise RequestRefused(ErrorCode.NOT_SUPPORTED, str(refusal)) from None
+        except EngineAway as away:
+            raise RequestRefused(ErrorCode.UNAVAILABLE, str(away)) from None
 
     # -- life ----------------------------------------------------------------------------------------------------------
 

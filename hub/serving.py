@@ -44,9 +44,9 @@ def listener(settings: Settings, outlet: OutletLimits) -> socket.socket:
     return bound
 
 
-def serve(settings: Settings, bound: socket.socket) -> None:
-    """Run one hub in this process, behind this socket, until it is told to leave."""
-    hub = Hub(settings)
+def serve(hub: Hub, bound: socket.socket) -> None:
+    """Run this hub in this process, behind this socket, until it is told to leave."""
+    settings = hub.settings
     config = uvicorn.Config(
         create_app(hub),
         ws=hub.native.protocol,  # type: ignore[arg-type]

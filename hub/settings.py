@@ -65,16 +65,44 @@ class Settings:
         "Where plans are kept: sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://….",
         "sqlite:///~/.plancast/plans.db",
     )
-    engine_db: str = _setting(
+    engine: str = _setting(
         "plans",
+        "auto",
+        partial(values.choice, among=("auto", "off", "embedded", "remote")),
+        "Who works on plans: this process (`embedded`), `plancast worker` processes (`remote`), nobody (`off`).",
+        "embedded in development or when templates are named, else off",
+    )
+    task_seconds: float = _setting(
+        "plans",
+        300.0,
+        partial(_number, least=1, most=86400 * 30),
+        "For how long a task of the insight chat can be asked about when it has ended.",
+    )
+    templates: tuple[str, ...] = _setting(
+        "engine", (), values.modules, "Modules whose templates can be started, by comma.", "plan_engine.templates"
+    )
+    engine_db: str = _setting(
+        "engine",
         "",
         values.text,
         "The engine's database: sqlite:///… or postgresql://….",
         "sqlite:///~/.plancast/engine.db",
     )
-    model: str = _setting("plans", "offline", values.text, "The language model agents use; `offline` needs none.")
+    model: str = _setting("engine", "offline", values.text, "The language model agents use; `offline` needs none.")
     pace: float = _setting(
-        "plans", 1.0, partial(_number, least=0, most=100), "The offline model's pace: 1 as a person reads, 0 at once."
+        "engine", 1.0, partial(_number, least=0, most=100), "The offline model's pace: 1 as a person reads, 0 at once."
+    )
+    lease: float = _setting(
+        "engine",
+        10.0,
+        partial(_number, least=0.5, most=3600),
+        "Seconds without a sign of life after which a worker is taken for dead.",
+    )
+    plans_at_once: int = _setting(
+        "engine",
+        50,
+        partial(_whole, least=1, most=10_000),
+        "Plans one process works on at once, those that only wait not counted.",
     )
 
     auth_secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
@@ -195,6 +223,11 @@ class Settings:
     def development(self) -> bool:
         """Nobody is asked, and nobody from elsewhere can come."""
         return not self.authenticated and not self.insecure and values.loopback(self.host)
+
+    @property
+    def wants_engine(self) -> bool:
+        """Somebody asked for one."""
+        return self.engine in ("embedded", "remote") or (self.engine == "auto" and bool(self.templates))
 
     @property
     def offers_test_endpoint(self) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "Secret",
     "choice",
     "loopback",
+    "modules",
     "number",
     "origins",
     "path",
@@ -137,6 +138,14 @@ def origins(value: str) -> tuple[str, ...]:
             raise ValueError(f"{_quoted(one)} is not an origin such as https://plans.example.org (no path, no pattern)")
         found.append(origin)
     return tuple(found)
+
+
+def modules(value: str) -> tuple[str, ...]:
+    names = tuple(name for part in value.split(",") if (name := part.strip()))
+    for name in names:
+        if not all(word.isidentifier() for word in name.split(".")):
+            raise ValueError(f"{_quoted(name)} is not a module's name")
+    return names
 
 
 def loopback(host: str) -> bool:

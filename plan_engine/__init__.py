@@ -12,7 +12,7 @@
 
     async with Engine(templates=[greeting]) as engine:
         await engine.start("greeting", {"name": "Ada"}, "greeting-1")
-        print(await engine.result("greeting-1"))
+        print(await engine.outcome("greeting-1"))
 
 Writing plans needs nothing more than agents do; running them needs `pip install 'plancast[engine]'`.
 """

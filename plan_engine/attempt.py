@@ -15,7 +15,7 @@ from plan_engine.voice import Voice
 
 __all__ = ["Stopped", "at_work", "plain"]
 
-GRACE: Final = 0.5
+GRACE: Final = 0.4
 """Seconds an agent has to clean up when it is cancelled; after them it goes on unheard, and nobody waits for it."""
 
 

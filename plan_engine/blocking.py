@@ -49,6 +49,11 @@ class BlockingContext:
         self.owner = context.owner
 
     @property
+    def awaiting(self) -> Context:
+        """The same for coroutines, which `wait_for` runs: `ctx.wait_for(role.answer(ctx.awaiting, "…"))`."""
+        return self._context
+
+    @property
     def plan_id(self) -> str:
         return self._context.plan_id
 

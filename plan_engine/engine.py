@@ -97,6 +97,8 @@ class Engine:
         self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
         self._open = AsyncExitStack()
         self._worker: Worker | None = None
+        self._signalled = asyncio.Event()
+        """Somebody in this very process has signalled: no need to wait until signals are looked for again."""
         self._handing_over: set[asyncio.Task[None]] = set()
         self._store: Store
         self._client: DBOSClient
@@ -206,7 +208,10 @@ class Engine:
         """Pass on signals to the plans that are run here. (A run that begins looks for earlier ones itself.)"""
         last, seen = 0, set[int]()
         while True:
-            await asyncio.sleep(self._poll_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s):
+                    await self._signalled.wait()
+            self._signalled.clear()
             if not worker.busy:
                 continue
             try:
@@ -254,6 +259,7 @@ class Engine:
             raise NotRunHere(f"plan {plan_id!r} has ended")
         await self._tell_asked(plan_id, signal, by)
         await self._ask(partial(self._store.add_signal, plan_id, signal, by))
+        self._signalled.set()
         if signal == "cancel" and known.status != "PENDING":
             await self._cancel_unclaimed(known, by)
 

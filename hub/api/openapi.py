@@ -23,6 +23,10 @@ TAGS: Final = [
         "name": "log",
         "description": "The log itself, for programs that use this hub as theirs (`PLANCAST_LOG=http://…`).",
     },
+    {
+        "name": "dialects",
+        "description": "Other front ends' formats over the same plans; they exist where an engine is (docs/dialects).",
+    },
     {"name": "operations", "description": "For operators."},
     {"name": "test", "description": "Sample traffic; exists only where it is enabled."},
 ]

@@ -22,6 +22,7 @@ from broadcasters.errors import (
 )
 from hub.auth import AuthenticationFailed
 from hub.core.connection import RequestRefused
+from hub.engine_port import EngineAway
 from hub.tickets import TicketTooLarge
 from hub.transports.door import Refused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
@@ -192,7 +193,7 @@ def _of_the_log(error: Exception) -> Problem | None:
     match error:
         case LogFull():
             return Problem("log_full", str(error), status=507, title="The log has no room.")
-        case LogUnavailable():
+        case LogUnavailable() | EngineAway():
             return Problem(ErrorCode.UNAVAILABLE, str(error))
         case LogMisconfigured():
             title = "The log refuses; its operator must change something."

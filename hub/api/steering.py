@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -18,6 +18,11 @@ from hub.node import Hub
 from hub.wire.codes import ErrorCode
 
 __all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]
+
+NO_ENGINE: Final = (
+    "no engine runs here: this hub shows plans, it starts none. `plancast serve` starts them with "
+    "pip install 'plancast[engine]', in development or with --templates"
+)
 
 
 class StartPlan(BaseModel):
@@ -128,7 +133,7 @@ def router(hub: Hub) -> APIRouter:
 
 def _engine(hub: Hub) -> EnginePort:
     if hub.engine is None:
-        raise Problem(ErrorCode.NOT_SUPPORTED, "no engine runs here: this hub shows plans, it starts none")
+        raise Problem(ErrorCode.NOT_SUPPORTED, NO_ENGINE)
     return hub.engine
 
 

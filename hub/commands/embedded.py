@@ -6,17 +6,23 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hub.engine_port import NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
 from plan_engine import Engine, errors
 
 __all__ = ["Embedded"]
 
 
 class Embedded:
-    """An `EnginePort`. Whoever made the engine opens and closes it, in the hub's event loop."""
+    """An `EnginePort`. Give it to one hub, which opens and closes the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def open(self) -> None:
+        await self._engine.__aenter__()
+
+    async def close(self) -> None:
+        await self._engine.close()
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [
@@ -43,3 +49,5 @@ def _in_the_hubs_words() -> Generator[None]:
         raise UnfitInput(*error.args) from None
     except errors.NotRunHere as error:
         raise NotRunHere(*error.args) from None
+    except errors.EngineUnavailable as error:
+        raise EngineAway(*error.args) from None

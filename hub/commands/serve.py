@@ -12,6 +12,10 @@ from secrets import token_bytes
 from tempfile import TemporaryDirectory
 
 from broadcasters.errors import PlancastError
+from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
+from hub.commands.gallery import check_model, tell_agents, templates_of
+from hub.engine_port import EnginePort
 from hub.limits import bounds
 from hub.settings import Settings, add_flags, load, strangers
 from hub.values import Secret, without_password
@@ -20,10 +24,15 @@ __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
 ABOUT = """\
 Run a hub: clients subscribe to plans on /ws/streaming, agents publish from
-anywhere to the same log. Every flag may be given as a variable instead."""
+anywhere to the same log. Every flag may be given as a variable instead.
+
+With plancast[engine] installed it runs plans, too: in development those of the
+built-in templates, otherwise those of --templates, if any. --engine says where:
+`embedded` in this process, `remote` in `plancast worker` processes, or `off`."""
 EXAMPLES = """\
 plancast serve
-plancast serve --port 9000 --log redis://localhost
+plancast serve --port 9000 --log redis://localhost --engine off
+plancast serve --templates shop.plans --engine-db postgresql://db/plans --engine remote
 PLANCAST_AUTH_SECRET=@/etc/plancast/secret plancast serve --host 0.0.0.0 --workers 4"""
 
 
@@ -43,27 +52,73 @@ def run(args: argparse.Namespace) -> int:
         print(f"plancast: {warning}", file=sys.stderr)
     if (refusal := refusal_to_bind(settings)) is not None:
         raise PlancastError(refusal)
+    tell_agents(settings, args)
+    settings, about_engine = _with_engine(settings)
     set_up(settings)
     with listener(settings, settings.limits.outlet) as bound:
-        print(_welcome(settings, bound), flush=True)
+        print(_welcome(settings, bound, about_engine), flush=True)
         return _serve(settings, bound)
 
 
+def _with_engine(settings: Settings) -> tuple[Settings, str]:
+    """Whether there is an engine, once for all processes; and what people are told of it."""
+    if not settings.wants_engine and (settings.engine == "off" or not settings.development):
+        return replace(settings, engine="off"), "engine: none, this hub shows plans and starts none"
+    try:
+        names = ", ".join(template.name for template in templates_of(settings.templates))
+    except PlancastError as problem:
+        if settings.wants_engine:
+            raise
+        return replace(settings, engine="off"), f"engine: none ({problem})"
+    mode = "embedded" if settings.engine == "auto" else settings.engine
+    if mode == "embedded":
+        check_model(settings)
+    where = "works here" if mode == "embedded" else "works in `plancast worker` processes"
+    about = f"engine: {where}, on {without_password(settings.engine_db)} (model: {settings.model})\ntemplates: {names}"
+    return replace(settings, engine=mode), about
+
+
 def _serve(settings: Settings, bound: socket.socket) -> int:
-    from hub.serving import serve
     from hub.workers import run_workers
 
     if settings.workers == 1:
-        serve(settings, bound)
+        _serve_alone(settings, bound)
         return 0
     with TemporaryDirectory(prefix="plancast-") as shared:
         # What workers must have in common, when nobody said what it is.
         ticket_secret = settings.ticket_secret or settings.auth_secret or Secret(token_bytes(32))
         directory = settings.run_directory or Path(shared)
-        return run_workers(serve, replace(settings, ticket_secret=ticket_secret, run_directory=directory), bound)
+        settings = replace(settings, ticket_secret=ticket_secret, run_directory=directory)
+        return run_workers(_serve_alone, settings, bound)
 
 
-def _welcome(settings: Settings, bound: socket.socket) -> str:
+def _serve_alone(settings: Settings, bound: socket.socket) -> None:
+    """One process of a hub, with an engine of its own."""
+    from hub.node import Hub
+    from hub.serving import serve
+
+    log = log_of(settings.log)
+    serve(Hub(settings, log=log, engine=_engine(settings, log)), bound)
+
+
+def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:
+    if settings.engine == "off":
+        return None
+    from hub.commands.embedded import Embedded
+    from plan_engine import Engine
+
+    engine = Engine(
+        settings.engine_db,
+        log,
+        templates_of(settings.templates),
+        work=settings.engine == "embedded",
+        lease=settings.lease,
+        plans_at_once=settings.plans_at_once,
+    )
+    return Embedded(engine)
+
+
+def _welcome(settings: Settings, bound: socket.socket, about_engine: str) -> str:
     """What a person who just started a hub wants to know."""
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -71,6 +126,7 @@ def _welcome(settings: Settings, bound: socket.socket) -> str:
     lines = [
         f"Plancast on http://{shown}:{port} (socket: ws://{shown}:{port}/ws/streaming){workers}",
         f"log: {without_password(settings.log)}",
+        about_engine,
     ]
     if settings.development:
         lines.append("development: nobody is asked who they are, so only this machine can connect")

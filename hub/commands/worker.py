@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
 import logging
+import os
 import signal
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from broadcasters.errors import PlancastError
-from broadcasters.log import default_url
+from hub.commands.gallery import check_model, tell_agents, templates_of
 from hub.commands.opened import log_argument
+from hub.settings import add_flags, load
 from hub.values import without_password
 
 if TYPE_CHECKING:
@@ -28,79 +28,25 @@ on goes on in another worker, or here when it is back."""
 EXAMPLES = """\
 plancast worker
 plancast worker --templates shop.plans --engine-db postgresql://db/plans --log redis://cache"""
-BUILT_IN: Final = "plan_engine.templates"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     log_argument(parser)
-    parser.add_argument(
-        "--engine-db",
-        metavar="URL",
-        help="the engine's database: sqlite:///… or postgresql://… (or PLANCAST_ENGINE_DB)",
-    )
-    parser.add_argument(
-        "--templates",
-        metavar="MODULE",
-        action="append",
-        help=f"where templates are, may be said again ({BUILT_IN})",
-    )
-    parser.add_argument(
-        "--lease",
-        type=_seconds,
-        default=10.0,
-        metavar="SECONDS",
-        help="without a sign of life for so long, a worker is taken for dead (10)",
-    )
-    parser.add_argument(
-        "--plans",
-        type=_count,
-        default=50,
-        metavar="N",
-        help="work on so many plans at once, those that only wait not counted (50)",
-    )
+    add_flags(parser, "engine")
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        from plan_engine import Engine
-    except ModuleNotFoundError as missing:
-        problem = f"a worker needs more than agents do ({missing.name}): pip install 'plancast[engine]'"
-        raise PlancastError(problem) from None
+    settings = load(os.environ, args)
+    tell_agents(settings, args)
+    templates = templates_of(settings.templates)
+    check_model(settings)
+    from plan_engine import Engine
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    templates = _templates(args.templates or [BUILT_IN])
-    log = args.log or default_url()
-    engine = Engine(args.engine_db, log, templates, lease=args.lease, plans_at_once=args.plans)
-    asyncio.run(_work(engine, templates, log))
+    lease, at_once = settings.lease, settings.plans_at_once
+    engine = Engine(settings.engine_db, settings.log, templates, lease=lease, plans_at_once=at_once)
+    asyncio.run(_work(engine, templates, settings.log))
     return 0
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.5 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("0.5 to 3600 seconds")
-    return seconds
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
-
-
-def _templates(modules: Sequence[str]) -> list[Template]:
-    from plan_engine import templates_in
-
-    found: list[Template] = []
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as missing:
-            raise PlancastError(f"templates are looked for in {name}, and there is no module {missing.name}") from None
-        if not (here := templates_in(module)):
-            raise PlancastError(f"there is no template in {name}; one is made with plan_engine.template")
-        found += here
-    return found
 
 
 async def _work(engine: Engine, templates: Sequence[Template], log: str) -> None:

@@ -16,6 +16,7 @@ from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join,
 from hub.core.principal import Principal
 from hub.core.registry import NoRoom, Registry
 from hub.core.session import Session
+from hub.core.session_states import Phase
 from hub.core.subscriber import Since, Subscriber
 from hub.wire.codes import CloseCode, ErrorCode
 
@@ -114,6 +115,16 @@ class Connection:
         """A frame came from the client."""
         self._counts.frames_received += 1
         self._do(self.session.receive(frame, time.time()))
+
+    def weigh(self, frame: str | bytes) -> bool:
+        """A frame came whose words are for somebody else (a dialect): may they be looked at?"""
+        self._counts.frames_received += 1
+        self._do(self.session.weigh(frame, time.time()))
+        return self.session.phase is not Phase.CLOSED
+
+    def understand(self, text: str) -> None:
+        """A frame of the protocol from inside the hub: whoever interprets asks so for what its client wants."""
+        self._do(self.session.understand(text))
 
     def filled(self) -> None:
         """The outlet is full: every subscriber stays behind where it is."""

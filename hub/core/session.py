@@ -110,6 +110,11 @@ class Session:
 
     def receive(self, frame: str | bytes, now: float) -> list[Effect]:
         """A frame came: text, or a binary one, which ends the connection."""
+        effects = self.weigh(frame, now)
+        return effects if self.phase is Phase.CLOSED else effects + self.understand(str(frame))
+
+    def weigh(self, frame: str | bytes, now: float) -> list[Effect]:
+        """A frame came whose words are for somebody else (a dialect): it closes the session if it may not be taken."""
         if self.phase is Phase.CLOSED:
             return []
         if not isinstance(frame, str):
@@ -122,7 +127,7 @@ class Session:
             return self._close(CloseCode.TOO_MANY_REQUESTS, "too many frames a second")
         if not self._bytes.take(size, now):
             return self._close(CloseCode.TOO_MANY_REQUESTS, "too many bytes a second")
-        return self._expire(now) + self._understand(frame)
+        return self._expire(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time passes. Call it when `due()` has come; before that it does nothing."""
@@ -270,7 +275,8 @@ class Session:
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def _understand(self, text: str) -> list[Effect]:
+    def understand(self, text: str) -> list[Effect]:
+        """What a frame says that was weighed, or that comes from nobody outside."""
         try:
             frame = decode(text)
         except BadFrame as bad:

@@ -18,21 +18,27 @@ from broadcasters.events import (
 from broadcasters.snapshot import Snapshot
 from broadcasters.snapshot_model import ArtifactState, InputState, MessageState, StepState, ToolCallState
 
-__all__ = ["retold"]
+__all__ = ["retold", "retold_in_place"]
 
 Part = StepState | MessageState | ToolCallState | InputState | ArtifactState
 
 
 def retold(snapshot: Snapshot) -> Iterator[PlanEvent]:
     """What the plan is, then what happened, in the order it was first spoken of, then how the plan stands."""
+    return (event for _, event in retold_in_place(snapshot))
+
+
+def retold_in_place(snapshot: Snapshot) -> Iterator[tuple[int, PlanEvent]]:
+    """The same, each with the offset at which it was first spoken of."""
     plan_id = snapshot.plan_id
-    yield _event(PlanUpdate, plan_id, snapshot.created_at, {"title": snapshot.title})
+    yield 0, _event(PlanUpdate, plan_id, snapshot.created_at, {"title": snapshot.title})
     parts: list[Part] = [*snapshot.steps, *snapshot.messages, *snapshot.tool_calls]
     parts += [*snapshot.inputs, *snapshot.artifacts]
     for part in sorted(parts, key=lambda part: part.offset):
-        yield from _told(part, plan_id, snapshot.created_at)
+        for event in _told(part, plan_id, snapshot.created_at):
+            yield part.offset, event
     stands = {"status": snapshot.status, "content": snapshot.content, "progress": snapshot.progress}
-    yield _event(PlanUpdate, plan_id, snapshot.updated_at, stands)
+    yield snapshot.offset, _event(PlanUpdate, plan_id, snapshot.updated_at, stands)
 
 
 def _told(part: Part, plan_id: str, begun: str | None) -> Iterator[PlanEvent]:

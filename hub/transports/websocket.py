@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -27,8 +27,17 @@ GONE: Final = (WebSocketDisconnect, RuntimeError, OSError)
 """What servers and Starlette raise when something is sent to a client that isn't there any more."""
 
 
-async def serve_websocket(door: Door, websocket: WebSocket) -> None:
-    """Serve one client, from its handshake to its end."""
+Connect = Callable[[Line, Admission], tuple[Connection, Callable[[str | bytes], None]]]
+"""Makes the connection of a client that was let in, not begun yet; and who is to be given the frames that come."""
+
+
+async def serve_websocket(door: Door, websocket: WebSocket, connect: Connect | None = None) -> None:
+    """Serve one client, from its handshake to its end. `connect`: for clients that speak a dialect."""
+
+    def directly(line: Line, admission: Admission) -> tuple[Connection, Callable[[str | bytes], None]]:
+        connection = door.connect(line, admission, "asgi")
+        return connection, connection.receive
+
     try:
         admission = door.admit(visitor_of(websocket))
         if isinstance(admission, Awaitable):
@@ -39,12 +48,13 @@ async def serve_websocket(door: Door, websocket: WebSocket) -> None:
             await websocket.accept()
             await websocket.close(refusal.code, refusal.reason)
     else:
-        await _serve(door, websocket, admission)
+        await _serve(door, websocket, admission, connect or directly)
 
 
-async def _serve(door: Door, websocket: WebSocket, admission: Admission) -> None:
+async def _serve(door: Door, websocket: WebSocket, admission: Admission, connect: Connect) -> None:
     line = Line(door.waters)
-    connection = line.connection = door.connect(line, admission, "asgi")
+    connection, hear = connect(line, admission)
+    line.connection = connection
     try:
         try:
             await websocket.accept()
@@ -52,7 +62,7 @@ async def _serve(door: Door, websocket: WebSocket, admission: Admission) -> None
             return  # it has gone already
         door.begin(connection)
         sending = asyncio.create_task(_unless_it_fails(connection, line, _send(line, websocket)))
-        receiving = asyncio.create_task(_unless_it_fails(connection, line, _receive(connection, line, websocket)))
+        receiving = asyncio.create_task(_unless_it_fails(connection, line, _receive(hear, line, websocket)))
         try:
             await line.ended.wait()
             with suppress(TimeoutError, *GONE):
@@ -87,11 +97,11 @@ async def _send(line: Line, websocket: WebSocket) -> None:
                     return  # the receiver hears of it
 
 
-async def _receive(connection: Connection, line: Line, websocket: WebSocket) -> None:
+async def _receive(hear: Callable[[str | bytes], None], line: Line, websocket: WebSocket) -> None:
     while line.ending is None:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             line.close(CloseCode.NORMAL, "")
             return
         text = message.get("text")
-        connection.receive(text if text is not None else b"")
+        hear(text if text is not None else b"")

@@ -15,7 +15,7 @@ from broadcasters.events import MAX_DEPTH, check_plan_id
 from hub.wire.client_frames import CLIENT_FRAMES, ClientFrame
 from hub.wire.codes import ErrorCode
 
-__all__ = ["BadFrame", "decode"]
+__all__ = ["BadFrame", "decode", "fields_of"]
 
 
 class BadFrame(PlancastError, ValueError):
@@ -33,7 +33,7 @@ class BadFrame(PlancastError, ValueError):
 
 def decode(text: str) -> ClientFrame:
     """The frame that `text` is, or a `BadFrame`, and never another exception. The caller has bounded its size."""
-    fields = _object(text)
+    fields = fields_of(text)
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise _bad(fields, ErrorCode.INVALID_FIELD, "type: a frame has a type, which is a string")
@@ -58,7 +58,8 @@ _CHOICES: Final = {
 """Where pydantic, naming each alternative by itself, would be of little help."""
 
 
-def _object(text: str) -> dict[str, Any]:
+def fields_of(text: str) -> dict[str, Any]:
+    """The JSON object that `text` is, or a `BadFrame`. The caller has bounded its size."""
     try:
         fields: Any = _decoder.decode(text)
     except RecursionError:

@@ -139,6 +139,12 @@ class Engine:
     def templates(self) -> tuple[()]:
         return ()
 
+    async def open(self) -> None:
+        self.heard.append(("opened", "", ""))
+
+    async def close(self) -> None:
+        self.heard.append(("closed", "", ""))
+
     async def start(self, *_: Any) -> None: ...
 
     async def signal(self, plan_id: str, signal: str, by: str) -> None:
@@ -154,7 +160,7 @@ async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
         await hub.signal(Signal("ours", "cancel", None, "ada"))
         with pytest.raises(RequestRefused, match="another engine's"):
             await hub.signal(Signal("theirs", "cancel", None, "ada"))
-    assert engine.heard == [("ours", "cancel", "ada")]
+    assert engine.heard == [("opened", "", ""), ("ours", "cancel", "ada"), ("closed", "", "")]
     async with opened(tmp_path) as hub:
         with pytest.raises(RequestRefused, match="nobody runs plans here") as refused:
             await hub.signal(Signal("ours", "cancel", None, "ada"))

@@ -90,6 +90,10 @@ Runner = Callable[[Hub], AbstractAsyncContextManager[Dial]]
 class _Obedient:
     """An engine that starts nothing, and whose plans do as they are told."""
 
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
     def templates(self) -> Sequence[TemplateInfo]:
         return ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -77,20 +76,3 @@ def test_a_worker_that_cannot_begin_says_why(
     monkeypatch.setenv("PLANCAST_ENGINE_DB", f"sqlite:///{tmp_path / 'engine.db'}")
     assert main(["worker", *words]) == 1
     assert says in capsys.readouterr().err
-
-
-def test_the_example_runs(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "examples" / "plan_in_fifteen_lines.py"
-    where = {
-        "PLANCAST_LOG": f"sqlite:///{tmp_path / 'plans.db'}",
-        "PLANCAST_ENGINE_DB": f"sqlite:///{tmp_path / 'engine.db'}",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(example)],
-        env=os.environ | where,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stderr == ""
-    assert done.stdout == "Ended(status='completed', result='greeted', message=None)\n"

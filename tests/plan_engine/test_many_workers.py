@@ -41,7 +41,10 @@ async def house(tmp_path: Path, postgres: PostgresServer, redis: RedisServer) ->
 def nursery(house: House) -> Iterator[Nursery]:
     words = ["--log", house.log_url, "--engine-db", house.db, "--templates", "tests.plan_engine.plans"]
     log = house.directory / "workers.log"
-    with log.open("ab") as errors, Nursery([*words, "--lease", str(LEASE_S), "--plans", "10"], errors) as nursery:
+    with (
+        log.open("ab") as errors,
+        Nursery([*words, "--lease", str(LEASE_S), "--plans-at-once", "10"], errors) as nursery,
+    ):
         yield nursery
 
 
@@ -55,7 +58,8 @@ async def _all_complete(house: House, office: Engine, nursery: Nursery, plans: i
     workers = {nursery.bear(), nursery.bear()}
     path = house.directory / "effects.db"
     plan_ids = [f"quick-{n}" for n in range(plans)]
-    await asyncio.gather(*(office.start("quick", {"effects": str(path)}, plan_id) for plan_id in plan_ids))
+    given = {"effects": str(path), "hands": len(workers)}
+    await asyncio.gather(*(office.start("quick", given, plan_id) for plan_id in plan_ids))
     async with asyncio.timeout(100):
         ended = await asyncio.gather(*(office.outcome(plan_id) for plan_id in plan_ids))
     assert {end.status for end in ended} == {"completed"}

@@ -2,6 +2,7 @@
 
 with HubServer(redis.url, slow_seconds=2) as hub:          # settings as in hub.settings, by their names
     hub.ws, hub.port, hub.pid, hub.memory, hub.metric("plancast_connections"), hub.get("/readyz")
+with HubServer(log, engine="embedded", templates="tests.plan_engine.plans") as hub:   # plans can be started
 with HubServer(log, mounted=True) as hub:                  # in somebody else's FastAPI app, under stock uvicorn
 with HubServer(log, constants={"hub.transports.native.HEARTBEAT_SECONDS": 1.0}) as hub:   # a hurried one
 
@@ -47,7 +48,8 @@ class HubServer:
         self.log = log
         self._mounted = mounted
         self._constants = constants or {}
-        self._settings = {"max_connections_per_address": 20_000, "logs": "json", **settings}
+        mine = {"engine": "off", "engine_db": f"sqlite:///{self.directory / 'engine.db'}", "pace": 0}
+        self._settings = {"max_connections_per_address": 20_000, "logs": "json", **mine, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     # ---- life

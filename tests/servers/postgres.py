@@ -22,7 +22,7 @@ def _program(name: str) -> str:
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
     program = shutil.which(name) or next((str(path) for path in found), None)
     if program is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.fail(f"{name} is missing: install PostgreSQL (on Debian: apt-get install postgresql)", pytrace=False)
     return program
 
 

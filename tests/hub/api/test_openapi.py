@@ -11,9 +11,11 @@ import pytest
 
 from hub.api.problems import STATUS
 from hub.app import create_app
+from hub.commands.embedded import Embedded
 from hub.node import Hub
 from hub.settings import load
 from hub.wire.codes import ErrorCode
+from plan_engine import Engine
 from tests.servers.hub import ROOT
 
 COMMITTED = ROOT / "docs" / "openapi.json"
@@ -22,7 +24,7 @@ METHODS = ("get", "post", "put", "delete", "patch", "head", "options")
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    app = create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"})))
+    app = create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"}), engine=Embedded(Engine())))
     said: dict[str, Any] = app.openapi()
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,13 +16,23 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from hub.app import create_app
+from hub.commands.embedded import Embedded
 from hub.node import Hub
 from hub.settings import load
+from plan_engine import Engine
+from tests.hub.dialects.servers import working_hub
 from tests.servers.hub import HubServer
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
-ENDLESS = {"stream_plan", "stream_plans", "tail_logs", "send_sample"}
+ENDLESS = {"chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"}
 """These go on, or take their time; what they answer is looked at in tests of their own."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HubServer]:
+    """A hub that has everything: an engine, and so the dialects."""
+    with working_hub() as hub:
+        yield hub
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -31,7 +42,7 @@ def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 schema = schemathesis.openapi.from_dict(
-    create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"}))).openapi()
+    create_app(Hub(load({"PLANCAST_LOG": "sqlite:////tmp/never-opened.db"}), engine=Embedded(Engine()))).openapi()
 )
 
 everything = schema.exclude(operation_id=list(ENDLESS))

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from hub.app import create_app
-from hub.engine_port import NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
 from hub.node import Hub
 from hub.settings import load
 from tests.hub.api.test_events import problem
@@ -23,11 +23,18 @@ class Engine:
     def __init__(self) -> None:
         self.started: list[tuple[str, dict[str, Any], str, str | None]] = []
         self.signals: list[tuple[str, str, str]] = []
+        self.away = False
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [TemplateInfo("trip", "A trip", "Plans a trip.", {"type": "object"})]
 
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+        if self.away:
+            raise EngineAway("the engine's database can't be reached")
         if template != "trip":
             raise UnknownTemplate(f"no template is called {template!r}; there is trip")
         if "where" not in given:
@@ -35,6 +42,8 @@ class Engine:
         self.started.append((template, dict(given), plan_id, owner))
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
+        if self.away:
+            raise EngineAway("the engine's database can't be reached")
         if plan_id not in [started[2] for started in self.started]:
             raise NotRunHere("nobody runs this plan")
         self.signals.append((plan_id, signal, by))
@@ -90,6 +99,14 @@ async def test_a_signal_reaches_who_runs_the_plan(asking: httpx.AsyncClient, eng
     assert engine.signals == [("plan-1", "cancel", "development")]
     other = await asking.post("/api/plans/plan-2/signals", json={"signal": "pause"})
     assert problem(other, 409, "not_supported")["detail"] == "nobody runs this plan"
+
+
+async def test_an_engine_that_is_away_is_not_the_callers_fault(asking: httpx.AsyncClient, engine: Engine) -> None:
+    engine.away = True
+    for path, body in (("/api/plans", {"template": "trip"}), ("/api/plans/plan-1/signals", {"signal": "cancel"})):
+        refused = await asking.post(path, json=body)
+        assert problem(refused, 503, "unavailable")["detail"] == "the engine's database can't be reached"
+        assert "Retry-After" in refused.headers
 
 
 async def test_what_can_be_started_is_listed(asking: httpx.AsyncClient) -> None:

@@ -1,0 +1,182 @@
+"""The history of S1: `/conversations/{user_id}` and its messages, from the log's index and its plans.
+
+A conversation is what its plans carry as a label; only plans of this user's sessions count (hub/dialects/data_query.py), so
+nobody writes into another's history. A user's history may be read by whoever may read `query:{user}:*`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel
+
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.log.contract import PlanEntry, PlanLog
+from broadcasters.snapshot import Snapshot
+from hub.api.callers import caller_of, require
+from hub.api.problems import problems
+from hub.api.route import ApiRoute, operation_id
+from hub.core.principal import Principal
+from hub.dialects.data_query import KIND, label_of
+from hub.dialects.names import plan_id_of
+from hub.node import Hub
+
+__all__ = [
+    "Conversation",
+    "ConversationMessage",
+    "Conversations",
+    "Messages",
+    "conversations_of",
+    "messages_of",
+    "preview",
+    "router",
+]
+
+PLANS_AT_MOST: Final = 1000
+"""A history goes back so many questions."""
+PAGE: Final = 200
+PAGES_AT_MOST: Final = 10
+"""Others may have given their plans the same label."""
+AT_ONCE: Final = 8
+PREVIEW: Final = 100
+
+UserPath = Annotated[str, Path(min_length=1, max_length=64, examples=["ada"])]
+
+
+class Conversation(BaseModel):
+    """One of a user's conversations."""
+
+    conversation_id: str
+    created_at: str
+    last_updated: str
+    message_count: int
+    preview: str
+    """From the first question, at most 100 characters."""
+
+
+class Conversations(BaseModel):
+    """A user's conversations, the newest first."""
+
+    user_id: str
+    conversations: list[Conversation]
+    count: int
+
+
+class ConversationMessage(BaseModel):
+    """What the user asked, or what was answered."""
+
+    message_id: str
+    role: Literal["user", "assistant"]
+    content: str
+    timestamp: str
+
+
+class Messages(BaseModel):
+    """The newest messages of a conversation, in the order they were said."""
+
+    user_id: str
+    conversation_id: str
+    messages: list[ConversationMessage]
+    count: int
+
+
+def preview(text: str) -> str:
+    """At most 100 characters of it."""
+    text = " ".join(text.split())
+    return text if len(text) <= PREVIEW else f"{text[: PREVIEW - 3]}..."
+
+
+def conversations_of(user_id: str, plans: Sequence[PlanEntry]) -> Conversations:
+    """These plans, the last active first, as conversations."""
+    begins = label_of("conversation", user_id, "")
+    by_id: dict[str, list[PlanEntry]] = {}
+    for plan in plans:
+        for label in plan.labels:
+            if label.startswith(begins):
+                by_id.setdefault(label.removeprefix(begins), []).append(plan)
+    found = [_conversation(conversation_id, its) for conversation_id, its in by_id.items()]
+    return Conversations(user_id=user_id, conversations=found, count=len(found))
+
+
+def _conversation(conversation_id: str, plans: Sequence[PlanEntry]) -> Conversation:
+    first = min(plans, key=lambda plan: plan.created_at)
+    return Conversation(
+        conversation_id=conversation_id,
+        created_at=first.created_at,
+        last_updated=max(plan.updated_at for plan in plans),
+        message_count=sum(1 + (plan.status == "completed") for plan in plans),
+        preview=preview(first.title or ""),
+    )
+
+
+def messages_of(snapshot: Snapshot) -> list[ConversationMessage]:
+    """What a plan has to say in a conversation: the question, and the answer once there is one."""
+    result: dict[str, Any] = snapshot.result or {}
+    said = [_message(snapshot, "user", str(result.get("query") or snapshot.title or ""), snapshot.created_at)]
+    if snapshot.status == "completed":
+        said.append(_message(snapshot, "assistant", str(result.get("response", "")), snapshot.ended_at))
+    return said
+
+
+def _message(
+    snapshot: Snapshot, role: Literal["user", "assistant"], content: str, at: str | None
+) -> ConversationMessage:
+    message_id = f"{snapshot.plan_id}:{role}"
+    return ConversationMessage(message_id=message_id, role=role, content=content, timestamp=at or "")
+
+
+async def _plans(log: PlanLog, user_id: str, label: str, most: int) -> list[PlanEntry]:
+    """The plans with this label that belong to this user's sessions, the last active first."""
+    begins = plan_id_of(KIND, user_id) + ":"
+    found: list[PlanEntry] = []
+    cursor: str | None = None
+    for _ in range(PAGES_AT_MOST):
+        page = await log.plans(label=label, cursor=cursor, limit=PAGE)
+        found += [plan for plan in page.plans if plan.plan_id.startswith(begins)]
+        cursor = page.cursor
+        if cursor is None or len(found) >= most:
+            break
+    return found[:most]
+
+
+async def _snapshots(log: PlanLog, plans: Sequence[PlanEntry]) -> list[Snapshot]:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def read(plan: PlanEntry) -> Snapshot:
+        async with room:
+            return (await snapshot_of(log, plan.plan_id))[0]
+
+    return await asyncio.gather(*map(read, plans))
+
+
+def router(hub: Hub) -> APIRouter:
+    """The history's routes, for this hub."""
+    routes = APIRouter(
+        prefix="/conversations", tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id
+    )
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.get("/{user_id}", responses=problems(401, 403, 422, 503))
+    async def get_conversations(user_id: UserPath, principal: Principal = caller) -> Conversations:
+        """The user's conversations, the newest first."""
+        require(principal, "read", plan_id_of(KIND, user_id) + ":")
+        return conversations_of(user_id, await _plans(hub.log, user_id, label_of("user", user_id), PLANS_AT_MOST))
+
+    @routes.get("/{user_id}/{conversation_id}/messages", responses=problems(401, 403, 422, 503))
+    async def get_messages(
+        user_id: UserPath,
+        conversation_id: Annotated[str, Path(min_length=1, max_length=128)],
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        principal: Principal = caller,
+    ) -> Messages:
+        """The newest messages of a conversation, in the order they were said."""
+        require(principal, "read", plan_id_of(KIND, user_id) + ":")
+        plans = await _plans(hub.log, user_id, label_of("conversation", user_id, conversation_id), limit)
+        told = sorted(await _snapshots(hub.log, plans), key=lambda snapshot: snapshot.created_at or "")
+        messages = [message for snapshot in told for message in messages_of(snapshot)][-limit:]
+        return Messages(user_id=user_id, conversation_id=conversation_id, messages=messages, count=len(messages))
+
+    return routes

@@ -1,0 +1,33 @@
+"""Which model the templates' agents speak through, and how one of them takes its turn.
+
+    analyst = Role("Data Analyst", "You read figures.", output=str, script=lambda asked: f"About {asked.prompt}: …")
+
+    async def look(ctx):
+        await introduce(ctx)
+        await analyst.speak(ctx, "How was August?")
+
+`PLANCAST_MODEL` names the model, as Pydantic AI does: `openai:…`, `anthropic:…`. Without it, the offline model speaks, from
+the script that each role carries: a pure function of what it was asked. It says so before it says anything else.
+"""
+
+from plan_engine.models.choice import ModelMisconfigured, check_model, introduce, model_for
+from plan_engine.models.offline import Asked, Reply, Script, Use, offline_model
+from plan_engine.models.role import Role
+from plan_engine.models.settings import OFFLINE, model_name, pace, pause
+
+__all__ = [
+    "OFFLINE",
+    "Asked",
+    "ModelMisconfigured",
+    "Reply",
+    "Role",
+    "Script",
+    "Use",
+    "check_model",
+    "introduce",
+    "model_for",
+    "model_name",
+    "offline_model",
+    "pace",
+    "pause",
+]

@@ -1,0 +1,120 @@
+"""The offline model: a Pydantic AI model that answers from a script, word by word, without any network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from pydantic_ai.tools import ToolDefinition
+
+from plan_engine.models.settings import OFFLINE, pause
+
+__all__ = ["Asked", "Reply", "Script", "Use", "offline_model"]
+
+THINKING_S: Final = 0.8
+WORD_S: Final = 0.035
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the model was asked in this run of its agent, and what has come of it so far."""
+
+    prompt: str
+    """What the agent was given to work on."""
+    returned: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]])
+    """By the tool's name: what it returned, call after call."""
+    refused: int = 0
+    """So many of the answers before were sent back to be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use this tool. It will have returned something when the script is asked again."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+Reply: TypeAlias = str | BaseModel | Use
+"""Text, an output of the agent's output type, or the use of one of its tools."""
+
+Script: TypeAlias = Callable[[Asked], Reply]
+"""A pure function, so that the same question has the same answer in every attempt."""
+
+
+def offline_model(script: Script) -> Model:
+    """A model that speaks from this script."""
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        await pause(THINKING_S)
+        return ModelResponse(parts=[_part(script(_asked(messages)), info)])
+
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        await pause(THINKING_S)
+        part = _part(script(_asked(messages)), info)
+        if isinstance(part, ToolCallPart):
+            yield {0: DeltaToolCall(part.tool_name, part.args_as_json_str(), tool_call_id=part.tool_call_id)}
+            return
+        for word in _words(part.content):
+            yield word
+            await pause(WORD_S)
+
+    return FunctionModel(answer, stream_function=stream, model_name=OFFLINE)
+
+
+def _words(text: str) -> Iterator[str]:
+    """The text in the pieces in which it is said; something is said even if it is empty."""
+    yield from re.findall(r"\s*\S+|\s+$", text) or [""]
+
+
+def _part(reply: Reply, info: AgentInfo) -> TextPart | ToolCallPart:
+    match reply:
+        case str():
+            return TextPart(reply)
+        case Use(tool, arguments):
+            return ToolCallPart(tool, dict(arguments))
+        case BaseModel():
+            return ToolCallPart(_output_tool(info.output_tools, type(reply)), reply.model_dump(mode="json"))
+
+
+def _output_tool(tools: Sequence[ToolDefinition], output: type[BaseModel]) -> str:
+    """An agent with one output type has one such tool; with several, each is named after its type."""
+    for tool in tools:
+        if len(tools) == 1 or tool.name.endswith(f"_{output.__name__}"):
+            return tool.name
+    raise TypeError(f"the script answers with a {output.__name__}, which is none of its agent's output types")
+
+
+def _asked(messages: Sequence[ModelMessage]) -> Asked:
+    """The first request has the prompt; each later one brings what tools returned, or says what was wrong."""
+    prompt, returned, refused = "", dict[str, list[Any]](), 0
+    for number, request in enumerate(message for message in messages if isinstance(message, ModelRequest)):
+        refused += number > 0 and not any(_returned(part) for part in request.parts)
+        for part in request.parts:
+            match part:
+                case UserPromptPart() if number == 0:
+                    prompt = part.content if isinstance(part.content, str) else " ".join(map(str, part.content))
+                case ToolReturnPart() if _returned(part):
+                    returned.setdefault(part.tool_name, []).append(part.content)
+                case _:
+                    pass
+    return Asked(prompt, returned, refused)
+
+
+def _returned(part: ModelRequestPart) -> bool:
+    return isinstance(part, ToolReturnPart) and part.outcome != "retried"

@@ -1,0 +1,93 @@
+"""Insight chat: synchronous code in a thread, which reports through a progress callback. Each report is shown at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from plan_engine.blocking import BlockingContext
+from plan_engine.definition import template
+from plan_engine.model import Plan, Step
+from plan_engine.models import Asked, Reply, Role, introduce, pace
+from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
+from plan_engine.templates.insight_chat.climate import CLIMATE, MONTHS, SEASONS
+
+__all__ = ["ChatRequest", "insight_chat", "understood"]
+
+REPORT_S: Final = 0.6
+_HOW_FAR: Final = {"intent_parsed": 30.0, "generating_insight": 50.0, "insight_generated": 80.0, "data_summary": 95.0}
+
+
+class ChatRequest(BaseModel):
+    """What the user says."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"message": "How warm is Lisbon in May?"}]})
+
+    message: Annotated[str, Field(min_length=1, max_length=8192, pattern=r"\S")]
+
+
+@template(
+    "insight_chat",
+    title="Insight chat",
+    about="Ask how warm or how wet it is somewhere; the answer comes with what it was made from.",
+    input=ChatRequest,
+)
+def insight_chat(given: ChatRequest) -> Plan:
+    """One step: somebody else's synchronous agent at work."""
+    words = given.message.strip() or "A question"
+    title = words if len(words) <= 80 else f"{words[:79]}…"
+    return Plan(title, [Step("insight", "Find the answer", answer, agent_name="Insight Agent")], ["insight"])
+
+
+def answer(ctx: BlockingContext) -> dict[str, Any]:
+    """Runs in a thread of its own, and so does the callback."""
+    ctx.wait_for(introduce(ctx.awaiting))
+
+    def progress_callback(kind: str, what: dict[str, Any]) -> None:
+        ctx.say(what["text"], data={"type": kind, "payload": what})
+        ctx.progress(_HOW_FAR.get(kind, 0.0), what["text"])
+        ctx.sleep(REPORT_S * pace())
+
+    agent = InsightAgent(lambda message: ctx.wait_for(parser.answer(ctx.awaiting, message)))
+    return agent.process_query(ctx.input["message"], progress_callback)
+
+
+# -- who understands questions
+
+
+def understood(message: str) -> Intent:
+    """What the offline model makes of a question."""
+    text = message.lower()
+    cities = sorted((city for city in CLIMATE if city.lower() in text), key=lambda city: text.index(city.lower()))
+    months = [*_months(text)]
+    wet = re.search(r"\b(?:rain|rainy|wet|wettest|dry|driest|umbrella)", text) is not None
+    warm = re.search(r"\b(?:warm|warmest|hot|hottest|cold|coldest|cool|temperature|weather|degrees|climate)", text)
+    if not cities and not wet and warm is None:
+        return Intent(intent_type="UNKNOWN")
+    kind = "PARTICULAR" if cities else "GENERAL"
+    return Intent(intent_type=kind, cities=cities, months=months, measure="rain" if wet else "temperature")
+
+
+def _months(text: str) -> Iterator[str]:
+    named = {at for at, month in enumerate(MONTHS) if re.search(rf"\b{month.lower()}\b", text)}
+    for season, months in SEASONS.items():
+        if re.search(rf"\b{season}\b", text):
+            yield from (MONTHS[month] for month in months)
+            return
+    yield from (MONTHS[at] for at in sorted(named))
+
+
+def _script(asked: Asked) -> Reply:
+    return understood(asked.prompt)
+
+
+parser: Final = Role(
+    "Intent Parser",
+    f"You find out what a question about the climate is about. The cities are {', '.join(CLIMATE)}; the months have their "
+    "English names. PARTICULAR names cities, GENERAL compares all of them, anything else is UNKNOWN.",
+    output=Intent,
+    script=_script,
+)

@@ -1,0 +1,67 @@
+"""The terminal clients of S0 and S1, against a real hub."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.hub import HubServer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where the hubs make their sample shop."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    with HubServer(f"sqlite:///{tmp_path_factory.mktemp('examples')}/plans.db", engine="embedded") as hub:
+        yield hub
+
+
+async def _run(name: str, *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *words]
+    done = await asyncio.to_thread(
+        subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100
+    )
+    return done.returncode, done.stdout
+
+
+async def test_an_exhibition_in_the_terminal(hub: HubServer) -> None:
+    code, said = await _run("exhibition_client.py", "Water and light", "--url", hub.url)
+    assert code == 0, said
+    for words in ("Connected to session", " 25 %", " 55 %", " 90 %", "100 %  The proposal is at /api/proposals/"):
+        assert words in said
+    assert "Claude Monet" in said
+    assert said.splitlines()[-1].startswith("5 artists, ")
+
+
+async def test_questions_in_the_terminal_and_their_history(hub: HubServer) -> None:
+    asked = ("sales by region", "top 3 products")
+    code, said = await _run("data_query_client.py", *asked, "--user", "ada", "--session", "s1", "--url", hub.url)
+    assert code == 0, said
+    for words in ("✓ Received pong", "🚀 Started: Planning Task...", "⏳ Progress [30%]: Fetching Data..."):
+        assert words in said
+    assert said.count("✅ Completed: Complete!") == 2
+    assert "Oak desk" in said
+    code, said = await _run("data_query_client.py", "--history", "--user", "ada", "--url", hub.url)
+    assert code == 0, said
+    assert said.startswith("📁 s1, 4 messages: sales by region")
+
+
+@pytest.mark.parametrize("name", ["exhibition_client.py", "data_query_client.py"])
+async def test_a_server_that_is_not_there_is_named(name: str) -> None:
+    code, said = await _run(name, "--url", "http://127.0.0.1:9")
+    assert code == 1
+    assert "http://127.0.0.1:9 did not let us" in said
+    assert "Traceback" not in said

@@ -1,0 +1,143 @@
+"""S0 as pure translation: a plan's events as frames of the three stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broadcasters.snapshot_model import empty
+from hub.core.subscriber import Since
+from hub.dialects.exhibition import STAGES, ExhibitionStory, ExhibitionTalk, proposal_of
+from hub.dialects.speaker import Follow, HangUp, Refusal, Say, Told
+from hub.wire.codes import CloseCode
+from tests.hub.dialects.talk import frames, retold, told
+
+PLAN = "exhibition:s1"
+AT = "2026-08-31T12:00:00.000Z"
+THEME = {"exhibition_title": "T", "subtitle": "S", "curatorial_statement": "C", "scholarly_rationale": "R"}
+
+
+def _step(offset: int, status: str, stage: str = "theme_refinement", **fields: Any) -> Told:
+    return told(PLAN, offset, "step_update", step_id=stage, status=status, timestamp=AT, **fields)
+
+
+def _story(*events: Told) -> list[dict[str, Any]]:
+    story = ExhibitionStory("s1")
+    return [frame for event in events for frame in frames(story(event))]
+
+
+def test_progress_has_the_fields_of_the_original() -> None:
+    assert _story(_step(1, "in_progress", content="Refining the theme", data={"overall": 2})) == [
+        {
+            "type": "progress",
+            "session_id": "s1",
+            "stage": "theme_refinement",
+            "progress": 2,
+            "message": "Refining the theme",
+            "updated_at": AT,
+        }
+    ]
+
+
+def test_a_complete_stage_says_which_and_brings_its_data() -> None:
+    assert _story(_step(1, "completed", data=THEME)) == [
+        {
+            "type": "stage_complete",
+            "session_id": "s1",
+            "stage": "theme_refinement",
+            "completed_stage": "theme_refinement",
+            "progress": 25,
+            "message": "Theme refinement complete",
+            "updated_at": AT,
+            "data": THEME,
+        }
+    ]
+
+
+def test_the_stages_end_at_25_55_and_90_percent() -> None:
+    told_so = _story(*(_step(n, "completed", stage, data={}) for n, stage in enumerate(STAGES, 1)))
+    assert [(frame["completed_stage"], frame["progress"]) for frame in told_so] == [
+        ("theme_refinement", 25),
+        ("artist_discovery", 55),
+        ("artwork_discovery", 90),
+    ]
+
+
+def test_progress_never_goes_backwards_and_a_stage_is_complete_once() -> None:
+    told_so = _story(
+        _step(1, "in_progress", content="half", data={"overall": 12}),
+        _step(2, "retrying", content="Something went wrong. Trying again in 1 s"),
+        _step(3, "in_progress", content="a tenth", data={"overall": 2}),
+        _step(4, "completed", data=THEME),
+        _step(4, "completed", data=THEME),
+        _step(5, "in_progress", content="late", data={"overall": 20}),
+    )
+    assert [(frame["type"], frame["progress"]) for frame in told_so] == [
+        ("progress", 12),
+        ("progress", 12),
+        ("progress", 12),
+        ("stage_complete", 25),
+    ]
+
+
+def test_the_end_names_where_the_proposal_is() -> None:
+    end = told("exhibition:a~20b", 9, "plan_update", status="completed", progress=100.0)
+    assert frames(ExhibitionStory("a b")(end)) == [
+        {"type": "completed", "session_id": "a b", "proposal_url": "/api/proposals/a%20b"}
+    ]
+
+
+def test_an_error_is_said_in_one_field() -> None:
+    failed = told(PLAN, 9, "plan_update", status="error", content="“Find artists” failed")
+    stopped = told(PLAN, 9, "plan_update", status="cancelled", content="Stopped by ada")
+    assert _story(failed) == [{"type": "error", "error": "“Find artists” failed"}]
+    assert _story(stopped) == [{"type": "error", "error": "Stopped by ada"}]
+
+
+def test_what_this_front_end_has_no_words_for_is_left_out() -> None:
+    events = [
+        told(PLAN, 1, "plan_update", status="pending", title="Exhibition"),
+        told(PLAN, 2, "plan_update", status="in_progress", progress=12.0),
+        _step(3, "in_progress"),
+        _step(4, "completed", "somebody_elses_step"),
+        told(PLAN, 5, "agent_message", agent_name="Curator", content="Hm"),
+        told(PLAN, 6, "tool_call", agent_name="Curator", call_id="1", tool_name="look", phase="started"),
+    ]
+    assert _story(*events) == []
+
+
+def test_who_comes_when_only_a_snapshot_is_left_is_told_of_every_stage() -> None:
+    stages = [_step(n, "completed", stage, data={"n": n}) for n, stage in enumerate(STAGES, 1)]
+    end = told(PLAN, 9, "plan_update", status="completed", progress=100.0)
+    said = _story(*retold(PLAN, [*stages, end]))
+    assert [frame["type"] for frame in said] == ["stage_complete"] * 3 + ["completed"]
+    assert [frame.get("data") for frame in said] == [{"n": 1}, {"n": 2}, {"n": 3}, None]
+
+
+def test_a_client_is_greeted_and_told_from_the_beginning() -> None:
+    since: Since = "start"
+    assert [*ExhibitionTalk("s1").opened()] == [Say({"type": "connected", "session_id": "s1"}), Follow(PLAN, since)]
+
+
+def test_a_session_that_makes_no_plan_id_is_turned_away() -> None:
+    said, hung_up = ExhibitionTalk("x" * 200).opened()
+    assert isinstance(said, Say)
+    assert said.frame["type"] == "error"
+    assert hung_up == HangUp(CloseCode.PROTOCOL_ERROR, "no plan can be called so")
+
+
+def test_what_a_client_says_is_ignored() -> None:
+    talk = ExhibitionTalk("s1")
+    assert [*talk.heard({"type": "ping"}), *talk.garbled("not JSON")] == []
+
+
+def test_who_may_not_read_it_is_told_and_let_go() -> None:
+    said, hung_up = ExhibitionTalk("s1").refused(Refusal("forbidden", "no right to read this plan", PLAN, "follow"))
+    assert isinstance(said, Say)
+    assert said.frame == {"type": "error", "error": "no right to read this plan"}
+    assert hung_up == HangUp(CloseCode.FORBIDDEN, "no right to read this plan")
+
+
+def test_a_proposal_that_is_only_begun_has_no_parts() -> None:
+    snapshot = empty(PLAN).model_copy(update={"created_at": AT, "updated_at": AT})
+    proposal = proposal_of("s1", snapshot)
+    assert (proposal.progress, proposal.exhibition_title, proposal.artists, proposal.artworks) == (0, None, [], [])

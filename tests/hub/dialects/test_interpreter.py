@@ -1,0 +1,340 @@
+"""The ground of all dialects: a small dialect of the test's own, on real lines, in a hub of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from broadcasters.events import AgentMessage, PlanUpdate
+from broadcasters.position import Position
+from hub.core.principal import Principal
+from hub.dialects.recital import Recital, as_message
+from hub.dialects.socket import serve_dialect
+from hub.dialects.speaker import Act, Follow, HangUp, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
+from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.node import Hub
+from hub.transports.outflow import Outflow
+from hub.transports.sse import HEADERS
+from hub.wire.codes import CloseCode
+from tests.hub.transports.serving import SECRET, house, say, serving, token_of
+
+DEADLINE_S = 40.0
+
+
+class Parrot(Speaker):
+    """Does what it is told, and tells what it hears of."""
+
+    def opened(self) -> Iterable[Act]:
+        yield Say({"said": "hello"})
+
+    def heard(self, frame: Mapping[str, Any]) -> Iterable[Act]:
+        match frame:
+            case {"follow": str(plan_id), "after": int(offset), "epoch": str(epoch)}:
+                yield Follow(plan_id, Position(epoch, offset))
+            case {"follow": str(plan_id), "since": ("now" | "start" | "snapshot") as since}:
+                yield Follow(plan_id, since)
+            case {"unfollow": str(plan_id)}:
+                yield Unfollow(plan_id)
+            case {"start": str(template), "plan": str(plan_id)}:
+                yield Start(template, {}, plan_id)
+            case {"cancel": str(plan_id)}:
+                yield Signal(plan_id, "cancel")
+            case {"bye": _}:
+                yield from (HangUp(CloseCode.NORMAL, "bye"), Say({"said": "too late"}))
+            case {"stumble": _}:
+                raise RuntimeError("a mistake in a dialect")
+            case _:
+                yield Say({"said": "what?"})
+
+    def started(self, plan_id: str) -> Iterable[Act]:
+        yield Say({"started": plan_id})
+
+    def told(self, told: Told) -> Iterable[Act]:
+        yield Say(said_of(told))
+
+    def refused(self, refusal: Refusal) -> Iterable[Act]:
+        yield Say({"refused": refusal.code, "plan": refusal.plan_id, "act": refusal.act})
+
+
+def said_of(told: Told) -> dict[str, Any]:
+    content = getattr(told.event, "content", None)
+    return {"at": told.place.offset, "type": told.event.type, "content": content, "retold": told.retold}
+
+
+class Works:
+    """An engine as hubs know them. `gate` holds back whoever starts a plan."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str, str | None]] = []
+        self.signals: list[tuple[str, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def templates(self) -> Sequence[TemplateInfo]:
+        return []
+
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:  # noqa: ARG002
+        await self.gate.wait()
+        failures: dict[str, Exception] = {
+            "odd": UnfitInput("unfit"),
+            "none": UnknownTemplate("unknown"),
+            "away": EngineAway("away"),
+            "broken": RuntimeError("broken"),
+        }
+        if template in failures:
+            raise failures[template]
+        self.started.append((template, plan_id, owner))
+
+    async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002
+        if plan_id != "p":
+            raise NotRunHere("nobody runs it")
+        self.signals.append((plan_id, signal))
+
+
+def parrots(hub: Hub) -> FastAPI:
+    app = FastAPI()
+
+    @app.websocket("/parrot")
+    async def parrot(websocket: WebSocket) -> None:
+        await serve_dialect(hub, websocket, Parrot())
+
+    @app.get("/recital/{plan_id}")
+    async def recital(plan_id: str, request: Request) -> Response:
+        told = Recount(plan_id, lambda told: [Say(said_of(told), told.place)])
+        spoken = Recital(hub, request, Principal.development(), told, as_message)
+        return Outflow(spoken.told(), HEADERS, spoken.line.ended, spoken.leave)
+
+    return app
+
+
+@asynccontextmanager
+async def nest(folder: Path, **settings: Any) -> AsyncGenerator[tuple[Hub, str]]:
+    """A hub, and the address of its parrots."""
+    async with house(folder, **settings) as hub, serving(hub, app=parrots(hub)) as url:
+        yield hub, url.replace("/ws/streaming", "/parrot")
+
+
+async def hear(line: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(DEADLINE_S):
+        frame: dict[str, Any] = json.loads(await line.recv())
+    return frame
+
+
+async def ask(line: ClientConnection, **frame: Any) -> dict[str, Any]:
+    await line.send(json.dumps(frame))
+    return await hear(line)
+
+
+async def code(line: ClientConnection) -> int | None:
+    with suppress(ConnectionClosed):
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                await line.recv()
+    return line.close_code
+
+
+async def test_a_plan_is_followed_from_a_place_and_let_go(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), connect(url) as line:
+        assert await hear(line) == {"said": "hello"}
+        place = await say(hub, "p", 3)
+        events = {"type": "agent_message", "content": "", "retold": False}
+        assert await ask(line, follow="p", after=1, epoch=place.epoch) == {"at": 2, **events}
+        assert await hear(line) == {"at": 3, **events}
+        await line.send(json.dumps({"follow": "p", "since": "start"}))  # it is followed already: nothing changes
+        await say(hub, "p", 1)
+        assert await hear(line) == {"at": 4, **events}
+        await line.send(json.dumps({"unfollow": "p"}))
+        assert await ask(line, who=1) == {"said": "what?"}
+        await say(hub, "p", 1)
+        assert await ask(line, who=2) == {"said": "what?"}
+
+
+async def test_a_snapshot_is_retold(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), connect(url) as line:
+        await hear(line)
+        await hub.broadcaster.send_agent_message("p", "Ana", "one")
+        await hub.broadcaster.send_plan_update("p", status="completed", content="two")
+        first = await ask(line, follow="p", since="snapshot")
+        told = [first, await hear(line), await hear(line)]
+        assert [(one["type"], one["content"]) for one in told[1:]] == [("agent_message", "one"), ("plan_update", "two")]
+        assert {one["retold"] for one in told} == {True}
+        assert told[-1]["at"] == 2
+
+
+async def test_what_it_asks_of_an_engine_is_done_or_refused(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), connect(url) as line:
+        await hear(line)
+        refused = {"plan": "p", "act": "start"}
+        assert await ask(line, start="good", plan="p") == {"refused": "not_supported", **refused}
+        works = hub.engine = Works()
+        assert await ask(line, start="good", plan="p") == {"started": "p"}
+        assert works.started == [("good", "p", "development")]
+        for template, why in (("odd", "invalid_field"), ("none", "not_supported"), ("away", "unavailable")):
+            assert await ask(line, start=template, plan="p") == {"refused": why, **refused}
+        assert await ask(line, cancel="q") == {"refused": "not_supported", "plan": "q", "act": "signal"}
+        await line.send(json.dumps({"cancel": "p"}))
+        assert await ask(line, who=1) == {"said": "what?"}
+        async with asyncio.timeout(DEADLINE_S):
+            while not works.signals:
+                await asyncio.sleep(0.01)
+        assert works.signals == [("p", "cancel")]
+
+
+async def test_an_engine_that_fails_is_a_refusal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with nest(tmp_path) as (hub, url), connect(url) as line:
+        await hear(line)
+        hub.engine = Works()
+        assert await ask(line, start="broken", plan="p") == {"refused": "internal", "plan": "p", "act": "start"}
+    assert "could not be started: broken" in caplog.text
+
+
+async def test_what_was_asked_for_is_started_though_the_client_has_gone(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url):
+        works = hub.engine = Works()
+        works.gate.clear()
+        async with connect(url) as line:
+            await hear(line)
+            for number in range(9):
+                await line.send(json.dumps({"start": "good", "plan": f"p{number}"}))
+            assert await hear(line) == {"refused": "too_many_requests", "plan": "p8", "act": "start"}
+        works.gate.set()
+        async with asyncio.timeout(DEADLINE_S):
+            while len(works.started) < 8:
+                await asyncio.sleep(0.01)
+
+
+async def test_it_hangs_up_when_it_likes_and_says_nothing_more(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (_, url), connect(url) as line:
+        await hear(line)
+        await line.send('{"bye": 1}')
+        async with asyncio.timeout(DEADLINE_S):
+            assert [frame async for frame in line] == []
+        assert (line.close_code, line.close_reason) == (1000, "bye")
+
+
+async def test_a_mistake_costs_its_client_the_line_and_nobody_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with nest(tmp_path) as (_, url), connect(url) as one, connect(url) as other:
+        for line in (one, other):
+            await hear(line)
+        await one.send('{"stumble": 1}')
+        assert await code(one) == 1011
+        assert await ask(other, who=1) == {"said": "what?"}
+    assert "Parrot: a mistake in a dialect" in caplog.text
+
+
+@pytest.mark.parametrize("frame", ["{", "[1]", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 100])
+async def test_what_is_no_json_object_is_told_so(tmp_path: Path, frame: str) -> None:
+    async with nest(tmp_path) as (_, url), connect(url) as line:
+        await hear(line)
+        await line.send(frame)
+        assert (await hear(line))["refused"] == "bad_frame"
+
+
+async def test_frames_are_bounded(tmp_path: Path) -> None:
+    async with nest(tmp_path, max_frame_bytes=1024) as (_, url):
+        async with connect(url) as line:
+            await line.send(json.dumps({"long": "x" * 1024}))
+            assert await code(line) == 1009
+        async with connect(url) as line:
+            await line.send(b"{}")
+            assert await code(line) == 1003
+    (tmp_path / "slow").mkdir()
+    async with nest(tmp_path / "slow", frames_per_second=0.1) as (_, url), connect(url) as line:
+        for _ in range(600):
+            await line.send("{}")
+        assert await code(line) == 4429
+
+
+async def test_it_is_asked_who_you_are(tmp_path: Path) -> None:
+    async with nest(tmp_path, auth_secret=SECRET) as (hub, url):
+        good = token_of(hub, "ada", {"p": ["read"]})
+        async with connect(url) as line:  # nothing is said before it is known who that is
+            assert await ask(line, who=1) == {"refused": "unauthenticated", "plan": None, "act": None}
+            assert (await ask(line, type="authenticate", token=good))["type"] == "authenticated"
+            assert await hear(line) == {"said": "hello"}
+            assert await ask(line, follow="q", since="start") == {"refused": "forbidden", "plan": "q", "act": "follow"}
+            assert await ask(line, cancel="p") == {"refused": "forbidden", "plan": "p", "act": "signal"}
+            assert await ask(line, start="good", plan="p") == {"refused": "forbidden", "plan": "p", "act": "start"}
+        async with connect(url, additional_headers={"Authorization": f"Bearer {good}"}) as line:
+            assert await hear(line) == {"said": "hello"}
+        async with connect(url) as line:
+            await line.send(json.dumps({"type": "authenticate", "token": "x"}))
+            assert await code(line) == 4501
+
+
+async def test_foreign_pages_and_too_many_lines_are_refused(tmp_path: Path) -> None:
+    async with nest(tmp_path, max_connections_per_address=1) as (_, url):
+        async with connect(url, origin="https://evil.example") as line:  # type: ignore[arg-type]
+            assert await code(line) == 4504
+        async with connect(url) as one:
+            assert await hear(one) == {"said": "hello"}
+            async with connect(url) as other:
+                assert await code(other) == 4429
+
+
+async def test_a_drain_sends_it_away(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), connect(url) as line:
+        await hear(line)
+        draining = asyncio.create_task(hub.drain(10))
+        assert await code(line) == 1012
+        await draining
+
+
+async def test_a_slow_reader_gets_everything_and_costs_little(tmp_path: Path) -> None:
+    async with (
+        nest(tmp_path, outlet_bytes=16 * 1024) as (hub, url),
+        connect(url, max_queue=1) as line,
+        connect(url) as quick,
+    ):
+        for one in (line, quick):
+            await hear(one)
+            await one.send(json.dumps({"follow": "p", "since": "start"}))
+        await say(hub, "p", 400, 8 * 1024)
+        assert [(await hear(quick))["at"] for _ in range(400)] == [*range(1, 401)]
+        assert max(connection._outlet.unread() for connection in hub.roster._connections) < 512 * 1024
+        assert [(await hear(line))["at"] for _ in range(400)] == [*range(1, 401)]
+
+
+async def test_over_http_a_plan_is_recounted_to_its_end(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url):
+        http_url = url.replace("ws://", "http://").removesuffix("/parrot")
+        async with httpx.AsyncClient(base_url=http_url, timeout=DEADLINE_S) as http:
+            await hub.broadcaster.send_agent_message("p", "Ana", "one")
+            async with http.stream("GET", "/recital/p") as response:
+                lines = response.aiter_lines()
+                epoch = (await anext(lines)).removeprefix("id: ").partition(":")[0]
+                assert '"content":"one"' in await anext(lines)
+                await hub.broadcaster.send_plan_update("p", status="completed")
+                rest = [line async for line in lines if line]
+            assert rest[0] == f"id: {epoch}:2"
+            assert len(rest) == 2
+
+
+def test_a_recount_ends_with_its_plan_or_with_a_refusal() -> None:
+    recount = Recount("p", lambda told: [Say({"at": told.place.offset})])
+    assert [*recount.opened()] == [Follow("p", "start")]
+    message = AgentMessage(plan_id="p", agent_name="Ana", content="hi")
+    assert [*recount.told(Told(Position("e", 1), message))] == [Say({"at": 1})]
+    end = PlanUpdate(plan_id="p", status="error")
+    assert [*recount.told(Told(Position("e", 2), end))] == [Say({"at": 2}), HangUp()]
+    refusal = Refusal("forbidden", "no right", "p", "follow")
+    assert [*recount.refused(refusal)] == [HangUp(CloseCode.INTERNAL, "no right")]
+    assert recount.refusal is refusal

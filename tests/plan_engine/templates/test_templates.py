@@ -1,0 +1,178 @@
+"""The templates run on the offline model, and each tells a sound story."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import plan_engine.templates
+from plan_engine import UnfitInput, templates_in
+from plan_engine.templates import business_operations, data_query, exhibition
+from plan_engine.templates.data_query.steps import MAX_QUERIES
+from plan_engine.templates.exhibition import STAGES
+from tests.plan_engine.house import House, statuses
+from tests.plan_engine.story import Event
+
+
+def test_there_are_five() -> None:
+    found = {template.name: template for template in templates_in(plan_engine.templates)}
+    assert [*found] == ["business_operations", "data_query", "exhibition", "insight_chat", "trip"]
+    assert all(template.about and template.input is not None for template in found.values())
+
+
+def test_without_the_extra_they_say_which_one_it_is(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['pydantic_ai'] = None; import plan_engine.templates"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "the templates need pydantic_ai, which is not installed: pip install 'plancast[templates]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("template", "given"),
+    [
+        (business_operations, {"request": "  "}),
+        (data_query, {}),
+        (data_query, {"query": ""}),
+        (exhibition, {"theme": " "}),
+        (exhibition, {"theme": "x" * 2001}),
+    ],
+)
+def test_input_that_will_not_do_is_refused(template: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(UnfitInput):
+        template.fit(given)
+
+
+def _said(events: list[Event], **fields: Any) -> list[str]:
+    """The messages of these fields, put together from their pieces."""
+    whole: dict[str, str] = {}
+    for event in events:
+        if event.type == "agent_message" and all(event.data.get(name) == value for name, value in fields.items()):
+            key = event.data.get("message_id", str(event.offset))
+            whole[key] = whole.get(key, "") + event.data["content"]
+    return [*whole.values()]
+
+
+def _completed(events: list[Event]) -> list[tuple[str, Any]]:
+    """The steps in the order in which they were completed, with what they came to."""
+    ends = [event.data for event in events if event.type == "step_update" and event.data["status"] == "completed"]
+    return [(end["step_id"], end.get("data")) for end in ends]
+
+
+def _introduced(events: list[Event]) -> bool:
+    first = next(event for event in events if event.type == "agent_message")
+    return bool(first.data["data"] == {"model": "offline"})
+
+
+async def test_business_operations_tries_again_asks_and_acts(house: House) -> None:
+    async with house.engine(business_operations) as engine:
+        for plan_id, answer in (("agreed", "yes"), ("declined", "no")):
+            await engine.start("business_operations", {"request": "Sales by region are uneven"}, plan_id)
+            await house.answer(plan_id, await house.until_asked(plan_id), answer)
+        agreed, declined = await house.end(engine, "agreed"), await house.end(engine, "declined")
+    events = await house.story("agreed")
+    assert _introduced(events)
+    assert statuses(events, "figures").count("retrying") == 1
+    assert "North" in _said(events, agent_name="Data Analyst", message_type="result")[0]
+    assert {event.data["name"] for event in events if event.type == "artifact"} == {"figures.md", "proposal.md"}
+    completed = [step_id for step_id, _ in _completed(events)]
+    assert {"figures", "customers"} == {*completed[1:3]}  # side by side, between the brief and the proposal
+    assert agreed.result["approved"] is True
+    assert agreed.result["by"] == "maria"
+    assert agreed.result["proposal"].startswith("# Proposal: Sales by region are uneven")
+    assert declined.result["approved"] is False
+    assert any("stays a draft" in text for text in _said(await house.story("declined")))
+
+
+async def test_an_exhibition_is_planned_in_three_stages(house: House) -> None:
+    async with house.engine(exhibition) as engine:
+        for plan_id, theme in (("dreams", "Surrealism and dreams"), ("water", "Water and light")):
+            await engine.start("exhibition", {"theme": theme}, plan_id)
+        dreams, water = await house.end(engine, "dreams"), await house.end(engine, "water")
+    events = await house.story("dreams")
+    assert _introduced(events)
+    ends = dict(_completed(events))
+    assert [*ends] == [*STAGES]
+    assert {*ends["theme_refinement"]} == {
+        "exhibition_title",
+        "subtitle",
+        "curatorial_statement",
+        "scholarly_rationale",
+    }
+    artists, artworks = dreams.result["artists"], dreams.result["artworks"]
+    assert [artist["name"] for artist in artists][:2] == ["Salvador Dalí", "René Magritte"]
+    assert {*artists[0]} == {"name", "score", "reasoning"}
+    assert all(0 <= one["score"] <= 1 for one in [*artists, *artworks])
+    assert {work["artist_name"] for work in artworks} <= {artist["name"] for artist in artists}
+    assert all(work["iiif_manifest"].startswith("https://") for work in artworks)
+    assert water.result["artists"] != artists
+    overall = [event.data["data"]["overall"] for event in events if "overall" in (event.data.get("data") or {})]
+    assert overall == sorted(overall)
+
+
+SQL_RIGHT_AT_ONCE = "sales last month"
+SQL_WRONG_ONCE = "sales by category"
+SQL_WRONG_TWICE = "orders by region"
+
+
+@pytest.mark.parametrize(("query", "retries"), [(SQL_RIGHT_AT_ONCE, 0), (SQL_WRONG_ONCE, 1), (SQL_WRONG_TWICE, 2)])
+async def test_a_question_is_answered_from_the_database(query: str, retries: int, house: House) -> None:
+    async with house.engine(data_query) as engine:
+        await engine.start("data_query", {"query": query, "user_id": "ada", "conversation_id": "c"}, "p")
+        outcome = await house.end(engine, "p")
+    assert outcome.status == "completed"
+    assert outcome.result["retries"]["sql"] == retries < MAX_QUERIES
+    events = await house.story("p")
+    assert _introduced(events)
+    assert events[0].data["labels"] == ["data_query:user:ada", "data_query:conversation:ada/c"]
+    checked = [e.data["result"] for e in events if e.data.get("tool_name") == "check_sql" and "result" in e.data]
+    assert len(checked) == retries + 1
+    assert checked[-1] == "fit to be run"
+    texts = [e.data["content"] for e in events if e.type == "step_update" and "overall" in (e.data.get("data") or {})]
+    again = [f" (retry {n})" if n else "" for n in range(retries + 1)]
+    assert texts[:2] == ["Planning Task...", "Planning Task..."]
+    assert texts[2 : 4 + 2 * retries] == [
+        f"{text}{n}" for n in again for text in ("Fetching Data...", "Validating Data...")
+    ]
+    assert texts[-1] == "Finalizing Response..."
+
+
+async def test_an_answer_without_figures_is_sent_back(house: House) -> None:
+    async with house.engine(data_query) as engine:
+        await engine.start("data_query", {"query": "Which city buys the least?"}, "p")
+        outcome = await house.end(engine, "p")
+    assert outcome.result["retries"]["interpretation"] == 1
+    first, second = _said(await house.story("p"), agent_name="Data Analyst", message_type="result")
+    assert "Edinburgh" not in first
+    assert "Edinburgh" in second
+
+
+async def test_a_vague_question_is_asked_back_where_that_is_possible(house: House) -> None:
+    async with house.engine(data_query) as engine:
+        await engine.start("data_query", {"query": "help"}, "asked")
+        await house.answer("asked", await house.until_asked("asked"), "sales by region")
+        await engine.start("data_query", {"query": "help", "may_ask": False}, "unasked")
+        asked, unasked = await house.end(engine, "asked"), await house.end(engine, "unasked")
+    assert "North" in asked.result["response"]
+    assert "I can answer questions about the shop" in unasked.result["response"]
+    assert not [event for event in await house.story("unasked") if event.type == "input_request"]
+
+
+async def test_another_model_takes_the_same_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pydantic AI's own test model: it uses every tool with any arguments, and makes outputs of the right types."""
+    monkeypatch.setenv("PLANCAST_MODEL", "test")
+    async with house.engine(business_operations, exhibition) as engine:
+        await engine.start("business_operations", {"request": "Sales by region are uneven"}, "p")
+        await house.answer("p", await house.until_asked("p"), "yes")
+        worked = await house.end(engine, "p")
+        await engine.start("exhibition", {"theme": "Water"}, "q")
+        invented = await house.end(engine, "q")
+    events = await house.story("p")
+    assert worked.status == "completed"
+    assert next(event for event in events if event.type == "agent_message").data["data"] == {"model": "test"}
+    assert "retrying" not in statuses(events, "figures")
+    assert {event.data["tool_name"] for event in events if event.type == "tool_call"} >= {"best_customers"}
+    assert invented.message == "“Find artists” failed: None of the artists proposed is in the collection"

@@ -1,0 +1,193 @@
+"""The trip's offline agents as functions, and the template in an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plan_engine.templates.trip import TripRequest, trip
+from plan_engine.templates.trip.changing import changed_pois, changed_requirements, searches
+from plan_engine.templates.trip.days import faults, laid_out
+from plan_engine.templates.trip.gazetteer import cities_in, find, gazetteer
+from plan_engine.templates.trip.listening import days_in, heard
+from plan_engine.templates.trip.wishes import Intent
+from tests.plan_engine.house import House
+
+EMPTY: dict[str, list[dict[str, Any]]] = {"pois": [], "requirements": [], "plan": []}
+ROME = {**EMPTY, "pois": list(gazetteer()["Rome"][:4]), "plan": [{"title": "Before"}]}
+
+
+def wishes(message: str, state: dict[str, list[dict[str, Any]]] = EMPTY) -> list[tuple[str, str, str]]:
+    return [(one.intent, one.action, one.value) for one in heard(message, state).intents]
+
+
+def intent(kind: Any, action: Any, value: str) -> Intent:
+    return Intent(intent=kind, action=action, value=value)
+
+
+def names(pois: Any) -> list[str]:
+    return [poi["name"] for poi in pois]
+
+
+# -- listening
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "plan a 3 day trip to Tokyo and Kyoto",
+            [
+                ("poi", "add", "Tokyo"),
+                ("poi", "add", "Kyoto"),
+                ("requirement", "add", "3 days"),
+                ("plan", "create", "3 days in Tokyo and Kyoto"),
+            ],
+        ),
+        ("museums in Paris", [("poi", "add", "museum in Paris"), ("plan", "create", "Paris")]),
+        ("a trip to Atlantis", [("poi", "add", "Atlantis"), ("plan", "create", "a trip to atlantis")]),
+        ("What a lovely day", [("other", "none", "What a lovely day")]),
+        ("hello", [("other", "none", "hello")]),
+    ],
+)
+def test_wishes_are_heard(message: str, expected: list[tuple[str, str, str]]) -> None:
+    assert wishes(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [
+        ("remove the Pantheon", ("poi", "remove", "Pantheon")),
+        ("replace Colosseum with the Orange Garden, please", ("poi", "replace", "Colosseum -> Orange Garden")),
+        ("Orange Garden instead of the Colosseum", ("poi", "replace", "Colosseum -> Orange Garden")),
+        ("add some gardens", ("poi", "add", "garden in Rome")),
+        ("drop the museums", ("poi", "remove", "museum in Rome")),
+        ("no museums please", ("requirement", "add", "no museums")),
+        ("we are vegetarian", ("requirement", "add", "vegetarian food")),
+        ("make it a weekend", ("requirement", "add", "2 days")),
+        ("plan it again", ("plan", "update", "plan it again")),
+    ],
+)
+def test_wishes_are_heard_as_things_stand(message: str, first: tuple[str, str, str]) -> None:
+    heard_now = wishes(message, ROME)
+    assert heard_now[0] == first
+    assert heard_now[-1][:2] == ("plan", "update")
+
+
+@pytest.mark.parametrize(("text", "days"), [("3 days", 3), ("five-day trip", 5), ("a week", 7), ("someday", None)])
+def test_days_are_counted(text: str, days: int | None) -> None:
+    assert days_in(text) == days
+
+
+# -- finding and changing
+
+
+def test_the_gazetteer_finds_cities_kinds_and_names() -> None:
+    assert cities_in("first Kyoto, then Tokyo") == ["Kyoto", "Tokyo"]
+    assert {poi["city"] for poi in find("Lisbon", 5)} == {"Lisbon"}
+    assert {poi["category"] for poi in find("temples in Kyoto", 9)} == {"temple", "shrine"}
+    assert names(find("the Fushimi Inari shrine", 9)) == ["Fushimi Inari"]
+    assert "museum" not in {poi["category"] for poi in find("Paris", 9, ["museum"])}
+    assert find("Atlantis", 5) == []
+
+
+def test_every_place_has_all_that_is_shown_of_it() -> None:
+    places = [poi for city in gazetteer().values() for poi in city]
+    assert len({poi["id"] for poi in places}) == len(places) > 50
+    assert {frozenset(poi) for poi in places} == {
+        frozenset({"id", "name", "city", "category", "description", "lat", "lon", "minutes"})
+    }
+
+
+def test_places_are_added_once_removed_and_replaced_where_they_stood() -> None:
+    before = [*ROME["pois"], {"name": "My aunt's"}]
+    garden = find("Orange Garden", 1)
+    swap = [intent("poi", "replace", "Roman Forum -> Orange Garden")]
+    assert searches(swap) == ["Orange Garden"]
+    swapped = changed_pois(before, swap, {"Orange Garden": garden})
+    assert names(swapped) == ["Colosseum", "Orange Garden", "Pantheon", "Vatican Museums", "My aunt's"]
+    add = [intent("poi", "add", "Rome")]
+    assert changed_pois(before, add, {"Rome": before[:2]}) == before
+    assert changed_pois(before, [intent("poi", "remove", "Rome")], {}) == [{"name": "My aunt's"}]
+    assert "Vatican Museums" not in names(changed_pois(before, [intent("requirement", "add", "no museums")], {}))
+
+
+def test_a_trip_has_one_length() -> None:
+    before = [{"description": "3 days", "priority": "must"}, {"description": "vegetarian food", "priority": "must"}]
+    after = changed_requirements(before, [intent("requirement", "add", "5 days")])
+    assert [one["description"] for one in after] == ["vegetarian food", "5 days"]
+    assert changed_requirements(after, [intent("requirement", "remove", "Vegetarian food")]) == [after[1]]
+
+
+# -- planning
+
+
+def test_days_are_laid_out_so_that_they_will_do() -> None:
+    pois = [*gazetteer()["Tokyo"][:6], *gazetteer()["Kyoto"][:6]]
+    options = laid_out(pois, 3).options
+    assert [*faults(options, pois, 3)] == []
+    for option in options:
+        assert [len(day.stops) for day in option.days] == [4, 4, 4]
+        assert sorted(stop.name for day in option.days for stop in day.stops) == sorted(names(pois))
+
+
+def test_what_will_not_do_is_said() -> None:
+    pois = gazetteer()["Paris"]
+    [first, *_] = faults(laid_out(pois, 1).options, pois, 1)
+    assert first == "“One thing after the other”: day 1 would take 20 hours; more days, or fewer places, would fit"
+    one_day = laid_out(pois[:3], 1).options
+    assert next(iter(faults(one_day, pois[:4], 1))).endswith("leaves out notre dame")
+    assert next(iter(faults(one_day, pois[:3], 2))).endswith("has 1 days, not 2")
+    assert [*faults([], pois, 1)] == ["there is no option in it"]
+
+
+def test_there_may_be_more_days_than_places() -> None:
+    [option, _] = laid_out(gazetteer()["Rome"][:1], 3).options
+    assert [day.title for day in option.days] == ["Rome", "A free day", "A free day"]
+
+
+# -- the template
+
+
+def test_its_input_is_checked() -> None:
+    assert trip.fit({"message": "hi"}) == {"message": "hi", **EMPTY}
+    for given in ({}, {"message": ""}, {"message": "hi", "pois": [1]}):
+        with pytest.raises(ValueError, match=r"message|pois"):
+            trip.fit(given)
+    assert trip.plan(TripRequest(message="\x1d").model_dump()).title == "A trip"
+    assert trip.plan(TripRequest(message="x" * 200).model_dump()).title == f"{'x' * 79}…"
+
+
+async def test_a_trip_is_planned(house: House) -> None:
+    async with house.engine(trip) as engine:
+        await engine.start("trip", {"message": "plan a 2 day trip to Barcelona"}, "p")
+        done = await house.end(engine, "p")
+    assert done.status == "completed"
+    assert set(done.result) == {"intents", "pois", "requirements", "plan"}
+    story = await house.story("p")
+    shown = [event.data["data"]["poi"] for event in story if "poi" in (event.data.get("data") or {})]
+    assert shown == done.result["pois"]
+    assert [event.data["phase"] for event in story if event.type == "tool_call"] == ["started", "completed"]
+    snapshot = await house.snapshot("p")
+    assert (snapshot.status, snapshot.progress) == ("completed", 100)
+    assert [step.status for step in snapshot.steps] == ["completed"] * 4
+
+
+async def test_what_nobody_knows_changes_nothing(house: House) -> None:
+    async with house.engine(trip) as engine:
+        await engine.start("trip", {"message": "a trip to Atlantis", "plan": [{"kept": True}]}, "p")
+        done = await house.end(engine, "p")
+    assert (done.result["pois"], done.result["plan"]) == ([], [{"kept": True}])
+    assert any("I know no such place: Atlantis" in message.content for message in (await house.snapshot("p")).messages)
+
+
+async def test_a_plan_that_will_not_do_is_tried_twice(house: House) -> None:
+    pois = [{"name": f"Place {number}"} for number in range(20)]
+    async with house.engine(trip) as engine:
+        await engine.start("trip", {"message": "plan it in 1 day", "pois": pois}, "p")
+        done = await house.end(engine, "p")
+    assert done.status == "error"
+    assert "No plan that will do after 2 attempts" in str(done.message)
+    said = [message.content for message in (await house.snapshot("p")).messages]
+    assert sum(text.startswith("That won't do: ") for text in said) == 2
