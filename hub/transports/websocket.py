@@ -36,7 +36,7 @@ async def serve_websocket(door: Door, websocket: WebSocket, connect: Connect | N
 
     def directly(line: Line, admission: Admission) -> tuple[Connection, Callable[[str | bytes], None]]:
         connection = door.connect(line, admission, "asgi")
-        return connection, connection.receive
+        return connection, lambda frame: connection.receive(frame)
 
     try:
         admission = door.admit(visitor_of(websocket))

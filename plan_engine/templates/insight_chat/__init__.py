@@ -15,7 +15,7 @@ from plan_engine.models import Asked, Reply, Role, introduce, pace
 from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
 from plan_engine.templates.insight_chat.climate import CLIMATE, MONTHS, SEASONS
 
-__all__ = ["ChatRequest", "insight_chat", "understood"]
+__all__ = ["ChatRequest", "answer", "insight_chat", "understood"]
 
 REPORT_S: Final = 0.6
 _HOW_FAR: Final = {"intent_parsed": 30.0, "generating_insight": 50.0, "insight_generated": 80.0, "data_summary": 95.0}

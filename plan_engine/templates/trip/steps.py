@@ -17,7 +17,7 @@ from plan_engine.templates.trip.gazetteer import find, gazetteer
 from plan_engine.templates.trip.listening import avoided, days_of, heard
 from plan_engine.templates.trip.wishes import Finds, Intent, Intents, Options, Poi
 
-__all__ = ["MAX_ATTEMPTS", "listen", "plan_days", "scout", "settle"]
+__all__ = ["MAX_ATTEMPTS", "find_places", "listen", "plan_days", "scout", "settle"]
 
 MAX_ATTEMPTS: Final = 2
 LOOK_S: Final = 0.35
