@@ -68,7 +68,7 @@ def opening(work: Assignment) -> Iterator[Keyed]:
         "labels": [*plan.labels] or None,
         "data": {"template": work.template},
     }
-    yield build(PlanUpdate, first), "plan:pending"
+    yield build(PlanUpdate, first), "~plan:pending"
     for step in plan.steps:
         fields = {
             "plan_id": plan_id,

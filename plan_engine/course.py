@@ -173,6 +173,6 @@ class Course:
             yield self._update(status=self.status, progress=whole)
 
     def _update(self, **fields: Any) -> Keyed:
-        key = f"plan:{self._again}:{self._said}"
+        key = f"~plan:{self._again}:{self._said}"
         self._said += 1
         return build(PlanUpdate, {"plan_id": self._teller.plan_id, **fields}), key

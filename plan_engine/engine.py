@@ -31,7 +31,7 @@ from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
 from plan_engine.teller import tell_all
-from plan_engine.tidying import tidy_for_ever
+from plan_engine.tidying import ENDED, forget_ended, tidy_for_ever
 from plan_engine.unclaimed import tell_stopped
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
@@ -230,7 +230,7 @@ class Engine:
         return [*self._templates.values()]
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None = None) -> None:
-        """Start a plan. Starting the same plan_id again changes nothing.
+        """Start a plan. Starting the same plan_id again changes nothing, unless the plan has ended and was deleted since.
 
         When this returns, the plan is queued for good, and told to be pending."""
         check_plan_id(plan_id)
@@ -239,8 +239,13 @@ class Engine:
         plan = chosen.plan(fit)
         said = [*opening(Assignment(plan_id, template, fit, owner, plan))]  # what can't be told is not begun
         options: Any = {"workflow_name": WORKFLOW, "queue_name": queue_of(chosen), "workflow_id": plan_id}
-        await self._ask(partial(self._client.enqueue, options, template, fit, owner))
+        enqueue = partial(self._client.enqueue, options, template, fit, owner)
+        await self._ask(enqueue)
         known = await self._status(plan_id)
+        if known is not None and known.status in ENDED and not (await self._log.head(plan_id)).offset:
+            await self._ask(partial(forget_ended, self._store, self._client, plan_id))
+            await self._ask(enqueue)
+            known = await self._status(plan_id)
         if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
             with suppress(TimeoutError):  # the worker will tell it, too
                 async with asyncio.timeout(PATIENCE_S):

@@ -69,7 +69,7 @@ class Run:
         self._heard.add(signal.number)
         obey = {"cancel": self._course.cancel, "pause": self._course.pause, "resume": self._course.resume}
         if signal.name in obey:
-            await obey[signal.name](signal.by, f"signal:{signal.number}")
+            await obey[signal.name](signal.by, f"~signal:{signal.number}")
 
     def give_up(self, *, lost: bool) -> None:
         """Stop working on it. `lost`: another worker has it already, so say nothing more."""
@@ -106,7 +106,7 @@ class Run:
         head = await self._head()
         await self._teller.tell_all(opening(self._work))
         begun = build(PlanUpdate, {"plan_id": plan_id, "status": "in_progress"})
-        place = await self._teller.tell(begun, "plan:begin")
+        place = await self._teller.tell(begun, "~plan:begin")
         if place.offset <= head.offset:
             await self._take_over()
         self._begun = True
@@ -271,10 +271,10 @@ class Run:
     async def _tell_plan_end(self, status: PlanStatus, **fields: Any) -> None:
         fields |= {"plan_id": self._work.plan_id, "status": status}
         try:
-            await self._teller.tell(build(PlanUpdate, fields), "plan:end")
+            await self._teller.tell(build(PlanUpdate, fields), "~plan:end")
         except InvalidEvent:
             del fields["data"]
-            await self._teller.tell(build(PlanUpdate, fields), "plan:end")
+            await self._teller.tell(build(PlanUpdate, fields), "~plan:end")
 
     def _stopped(self, stop: Stop) -> Iterator[Keyed]:
         """The last words on every step that had not ended."""

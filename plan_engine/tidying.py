@@ -11,7 +11,7 @@ from dbos import DBOSClient
 
 from plan_engine.store import Store
 
-__all__ = ["tidy", "tidy_for_ever"]
+__all__ = ["ENDED", "forget_ended", "tidy", "tidy_for_ever"]
 
 logger: Final = logging.getLogger(__name__)
 FIRST_S: Final = 60.0
@@ -41,7 +41,17 @@ def tidy(store: Store, client: DBOSClient, keep: timedelta) -> int:
         status=ENDED, completed_before=before, limit=AT_ONCE, load_input=False, load_output=False
     )
     plan_ids = [run.workflow_id for run in ended]
+    _forget(store, client, plan_ids)
+    return len(plan_ids)
+
+
+def forget_ended(store: Store, client: DBOSClient, plan_id: str) -> None:
+    """Forget this run, if it has ended."""
+    ended = client.list_workflows(workflow_ids=[plan_id], status=ENDED, load_input=False, load_output=False)
+    _forget(store, client, [run.workflow_id for run in ended])
+
+
+def _forget(store: Store, client: DBOSClient, plan_ids: list[str]) -> None:
     if plan_ids:
         store.forget(plan_ids)
         client.delete_workflows(plan_ids)
-    return len(plan_ids)

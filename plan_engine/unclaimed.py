@@ -31,4 +31,4 @@ def _last_words(work: Assignment, past: Past, by: str) -> Iterator[Keyed]:
         if not past.step(step.id).ended:
             yield build(StepUpdate, {**said, "step_id": step.id}), f"{step.id}:end"
     data = {"signal": "cancel", "state": "stopped", "by": by}
-    yield build(PlanUpdate, {**said, "data": data}), "plan:end"
+    yield build(PlanUpdate, {**said, "data": data}), "~plan:end"

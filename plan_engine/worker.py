@@ -187,7 +187,7 @@ class Worker:
     async def _tell_failed(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
         detail = {"error": {"type": type(error).__name__, "message": str(error)}}
         event = build(PlanUpdate, {"plan_id": plan_id, "status": "error", "content": text, "data": detail})
-        await self._broadcaster.send(event, key="plan:end")
+        await self._broadcaster.send(event, key="~plan:end")
         return {"status": "error", "message": text}
 
 

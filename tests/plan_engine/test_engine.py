@@ -375,6 +375,30 @@ async def test_starting_twice_changes_nothing(house: House) -> None:
     assert runs == ["Ada"]
 
 
+async def test_a_step_may_be_called_what_the_engine_calls_its_own(house: House) -> None:
+    @template("namesakes", title="Namesakes")
+    def namesakes(_: Any) -> Plan:
+        return Plan("Namesakes", [Step("plan", "Plan", nothing), Step("signal", "Signal", nothing, ["plan"])])
+
+    async with house.engine(namesakes) as engine:
+        await engine.start("namesakes", {}, "p")
+        assert (await house.end(engine, "p")).status == "completed"
+    assert (await house.snapshot("p")).status == "completed"
+
+
+async def test_the_id_of_a_deleted_plan_is_free_again(house: House) -> None:
+    async def agent(ctx: Context) -> str:
+        return str(ctx.input["name"])
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {"name": "Ada"}, "p")
+        assert (await house.end(engine, "p")).result == "Ada"
+        await house.log.delete("p")
+        await engine.start("only", {"name": "Bob"}, "p")
+        assert (await house.end(engine, "p")).result == "Bob"
+    await house.story("p")
+
+
 async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
     class Given(BaseModel):
         theme: str = Field(min_length=3)
