@@ -1,0 +1,73 @@
+import { makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
+import { memo, useMemo } from "react";
+import type { MessageState } from "../../../client/index.js";
+import { Pulse } from "../agents/pulse.js";
+import { JsonFold } from "../results/json_view.js";
+import type { Fields } from "../results/read.js";
+import { ResultView } from "../results/result_view.js";
+import { sectionsOf } from "../results/sections.js";
+import { resultIn } from "../results/step_result.js";
+import { Markdown } from "./markdown.js";
+
+const useStyles = makeStyles({
+  message: { overflowWrap: "anywhere", lineHeight: tokens.lineHeightBase400 },
+  thinking: { color: tokens.colorNeutralForeground3 },
+  action: { color: tokens.colorNeutralForeground2 },
+  result: {
+    padding: `${tokens.spacingVerticalS} ${tokens.spacingHorizontalM}`,
+    borderRadius: tokens.borderRadiusLarge,
+    backgroundColor: tokens.colorNeutralBackground3,
+  },
+  question: {
+    padding: `${tokens.spacingVerticalS} ${tokens.spacingHorizontalM}`,
+    borderRadius: tokens.borderRadiusLarge,
+    backgroundColor: tokens.colorStatusWarningBackground1,
+  },
+  error: {
+    marginTop: tokens.spacingVerticalXS,
+    color: tokens.colorStatusDangerForeground1,
+    fontSize: tokens.fontSizeBase200,
+  },
+  writing: { display: "inline-flex", marginTop: tokens.spacingVerticalXS, color: tokens.colorNeutralForeground3 },
+});
+
+const LOOKS = { thinking: "thinking", action: "action", result: "result", clarification_needed: "question" } as const;
+
+export const MessageRow = memo(function MessageRow({
+  message,
+  past,
+}: {
+  readonly message: MessageState;
+  readonly past: boolean;
+}) {
+  const styles = useStyles();
+  const data = resultIn(message.data);
+  return (
+    <div
+      className={mergeClasses(styles.message, styles[LOOKS[message.message_type]])}
+      data-message={message.message_type}
+    >
+      <Markdown text={message.content} growing={message.streaming} />
+      {message.streaming && !past && (
+        <span className={styles.writing}>
+          <Pulse />
+        </span>
+      )}
+      {message.error && <div className={styles.error}>It broke off here: {message.error}</div>}
+      {data && <MessageData data={data} />}
+    </div>
+  );
+});
+
+/** What is known is shown; what isn't, is for those who want to know. */
+function MessageData({ data }: { readonly data: Fields }) {
+  const known = useMemo(() => sectionsOf(data).some(({ kind }) => kind !== "rest"), [data]);
+  return known ? <ResultView data={data} /> : <JsonFold label="Details" value={data} />;
+}
+
+export const MESSAGE_WORDS: Readonly<Record<MessageState["message_type"], string>> = {
+  thinking: "Thinking",
+  action: "Acting",
+  result: "Result",
+  clarification_needed: "Question",
+};

@@ -1,0 +1,50 @@
+/** What may be chosen, in words and as the answer it gives. */
+import type { InputState } from "../../../client/index.js";
+import { isFields, textOf } from "../results/read.js";
+
+export interface AnswerOption {
+  readonly label: string;
+  readonly about?: string;
+  readonly answer: unknown;
+  /** The one that lets the plan go on as asked. */
+  readonly primary: boolean;
+}
+
+const APPROVAL: readonly AnswerOption[] = [
+  { label: "Approve", answer: true, primary: true },
+  { label: "Decline", answer: false, primary: false },
+];
+
+export function optionsOf({ kind, options }: Pick<InputState, "kind" | "options">): readonly AnswerOption[] {
+  if (!options?.length) return kind === "approval" ? APPROVAL : [];
+  return options.map((option, at) => answerOption(option, kind === "approval" && at === 0));
+}
+
+function answerOption(option: unknown, primary: boolean): AnswerOption {
+  if (!isFields(option)) return { label: optionWords(option), answer: option, primary };
+  const answer = "value" in option ? option["value"] : option;
+  const about = textOf(option, "description", "about");
+  return {
+    label: textOf(option, "label", "title", "name") ?? optionWords(answer),
+    answer,
+    primary,
+    ...(about && { about }),
+  };
+}
+
+/** "yes" → "Yes". */
+function optionWords(option: unknown): string {
+  if (option === true) return "Yes";
+  if (option === false) return "No";
+  const words = typeof option === "string" ? option : JSON.stringify(option);
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** An answer as it is told afterwards. */
+export function answerWords(request: Pick<InputState, "kind" | "options" | "answer">): string {
+  const { answer } = request;
+  const chosen = optionsOf(request).find((option) => JSON.stringify(option.answer) === JSON.stringify(answer));
+  if (chosen) return chosen.label;
+  if (answer === undefined || answer === null) return "No answer";
+  return typeof answer === "string" ? answer : JSON.stringify(answer);
+}

@@ -1,0 +1,76 @@
+/** Rows and columns in what a step came to. */
+import { isFields, textOf } from "./read.js";
+
+export type Cell = string | number | boolean | null;
+
+export interface Table {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly Cell[])[];
+  /** Of each column: does it hold numbers only (and some)? */
+  readonly numeric: readonly boolean[];
+  /** How many rows there are in all, where not all were told. */
+  readonly total?: number | undefined;
+}
+
+/** More than so many aren't drawn; the rest is counted. */
+export const ROWS_AT_MOST = 200;
+
+/** A table, if the value is one: rows as lists, or as objects that have their fields in common. */
+export function tableOf(rows: unknown, columns?: unknown, total?: number): Table | null {
+  if (!Array.isArray(rows)) return null;
+  const listed = Array.isArray(columns) ? columns.map(columnName) : [];
+  const names = listed.length > 0 ? listed : namesIn(rows);
+  if (names.length === 0) return null;
+  const cells = rows.slice(0, ROWS_AT_MOST).map((row) => names.map((name, at) => cellOf(valueIn(row, name, at))));
+  if (cells.length > 0 && cells.every((row) => row.every((cell) => cell === null))) return null;
+  const numeric = names.map((_, at) => isNumeric(cells.map((row) => row[at] ?? null)));
+  const all = total ?? rows.length;
+  return { columns: names, rows: cells, numeric, ...(all > cells.length ? { total: all } : {}) };
+}
+
+function columnName(column: unknown): string {
+  return isFields(column) ? (textOf(column, "name", "key", "label") ?? "") : String(column);
+}
+
+function namesIn(rows: readonly unknown[]): readonly string[] {
+  const names = new Set<string>();
+  for (const row of rows.slice(0, 50)) {
+    if (!isFields(row)) return [];
+    for (const name of Object.keys(row)) names.add(name);
+  }
+  return [...names];
+}
+
+function valueIn(row: unknown, name: string, at: number): unknown {
+  if (Array.isArray(row)) return (row as readonly unknown[])[at];
+  return isFields(row) ? row[name] : undefined;
+}
+
+function cellOf(value: unknown): Cell {
+  if (value === undefined || value === null) return null;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
+  return JSON.stringify(value);
+}
+
+function isNumeric(cells: readonly Cell[]): boolean {
+  const there = cells.filter((cell) => cell !== null);
+  return there.length > 0 && there.every((cell) => typeof cell === "number");
+}
+
+const NUMBER = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 2 });
+
+export function cellText(cell: Cell): string {
+  if (cell === null) return "–";
+  if (typeof cell === "number") return NUMBER.format(cell);
+  if (typeof cell === "boolean") return cell ? "yes" : "no";
+  return cell;
+}
+
+/** Numbers in a column that names years, ids or the like are names, and get no thousands separators. */
+export function columnText(column: string, cell: Cell): string {
+  return typeof cell === "number" && isName(column) ? String(cell) : cellText(cell);
+}
+
+export function isName(column: string): boolean {
+  return /(^|[_\s])(id|year|month|day|zip|code|number)$/i.test(column);
+}

@@ -1,0 +1,70 @@
+import {
+  Button,
+  Dialog,
+  DialogActions,
+  DialogBody,
+  DialogContent,
+  DialogSurface,
+  DialogTitle,
+  makeStyles,
+  Switch,
+  tokens,
+} from "@fluentui/react-components";
+import { SHORTCUTS } from "./shortcuts.js";
+
+const useStyles = makeStyles({
+  list: {
+    display: "grid",
+    gridTemplateColumns: "auto 1fr",
+    gap: `${tokens.spacingVerticalS} ${tokens.spacingHorizontalL}`,
+    margin: `0 0 ${tokens.spacingVerticalL}`,
+    alignItems: "center",
+  },
+  key: {
+    display: "inline-block",
+    minWidth: "24px",
+    padding: "1px 7px",
+    textAlign: "center",
+    border: `1px solid ${tokens.colorNeutralStroke1}`,
+    borderRadius: tokens.borderRadiusMedium,
+    fontFamily: tokens.fontFamilyMonospace,
+  },
+});
+
+interface Props {
+  readonly open: boolean;
+  readonly enabled: boolean;
+  readonly onClose: () => void;
+  readonly onEnabled: (enabled: boolean) => void;
+}
+
+export function ShortcutsDialog({ open, enabled, onClose, onEnabled }: Props) {
+  const styles = useStyles();
+  return (
+    <Dialog open={open} onOpenChange={(_, state) => !state.open && onClose()}>
+      <DialogSurface>
+        <DialogBody>
+          <DialogTitle>Keyboard shortcuts</DialogTitle>
+          <DialogContent>
+            <dl className={styles.list}>
+              {SHORTCUTS.map(({ keys, words }) => (
+                <div key={keys} style={{ display: "contents" }}>
+                  <dt>
+                    <kbd className={styles.key}>{keys}</kbd>
+                  </dt>
+                  <dd style={{ margin: 0 }}>{words}</dd>
+                </div>
+              ))}
+            </dl>
+            <Switch checked={enabled} label="Use these shortcuts" onChange={(_, { checked }) => onEnabled(checked)} />
+          </DialogContent>
+          <DialogActions>
+            <Button appearance="primary" onClick={onClose}>
+              Close
+            </Button>
+          </DialogActions>
+        </DialogBody>
+      </DialogSurface>
+    </Dialog>
+  );
+}

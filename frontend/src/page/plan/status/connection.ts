@@ -1,0 +1,60 @@
+/** The tag that says how current the page is: the truth, and nothing nicer. */
+import type { Connection, PlanPhase } from "../../../client/index.js";
+
+export type Tone = "good" | "busy" | "warning" | "bad" | "quiet";
+
+export interface ConnectionWords {
+  readonly tone: Tone;
+  readonly text: string;
+  readonly detail?: string;
+  /** A try at once makes sense. */
+  readonly mayRetry?: boolean;
+}
+
+export const LIVE_TEXT = "Real-time updates active";
+
+export function connectionWords(connection: Connection, phase: PlanPhase, now: number): ConnectionWords {
+  switch (connection.status) {
+    case "live":
+      return phase === "live" ? { tone: "good", text: LIVE_TEXT, detail: viaOf(connection.transport) } : catchingUp;
+    case "polling":
+      return phase === "live"
+        ? { tone: "warning", text: "Polling", detail: "The network holds back live updates; asking every so often." }
+        : catchingUp;
+    case "catching_up":
+      return catchingUp;
+    case "connecting":
+      return { tone: "busy", text: "Connecting…" };
+    case "reconnecting":
+      return {
+        tone: "warning",
+        text: reconnecting(connection.retryAt, now),
+        detail: connection.reason,
+        mayRetry: true,
+      };
+    case "offline":
+      return {
+        tone: "bad",
+        text: "Offline",
+        detail: "This device has no network. It goes on where it was.",
+        mayRetry: true,
+      };
+    case "refused":
+      return { tone: "bad", text: `Refused: ${connection.reason || connection.code}`, mayRetry: true };
+    case "closed":
+      return { tone: "quiet", text: "Closed" };
+    default:
+      return { tone: "quiet", text: "Not connected" };
+  }
+}
+
+const catchingUp: ConnectionWords = { tone: "busy", text: "Catching up…", detail: "What was missed is on its way." };
+
+function viaOf(transport: "websocket" | "sse"): string {
+  return transport === "websocket" ? "Over a WebSocket" : "Over server-sent events";
+}
+
+function reconnecting(retryAt: number, now: number): string {
+  const seconds = Math.ceil((retryAt - now) / 1_000);
+  return seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting…";
+}

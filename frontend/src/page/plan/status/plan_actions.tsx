@@ -1,0 +1,84 @@
+import {
+  Button,
+  Dialog,
+  DialogActions,
+  DialogBody,
+  DialogContent,
+  DialogSurface,
+  DialogTitle,
+  DialogTrigger,
+  makeStyles,
+  tokens,
+} from "@fluentui/react-components";
+import { PauseRegular, PlayRegular, StopRegular } from "@fluentui/react-icons";
+import type { PlancastError, Snapshot } from "../../../client/index.js";
+import { isPlanEnded } from "../../../client/index.js";
+import { usePlanSignal } from "../../../react/index.js";
+import { obeyedSignal } from "./words.js";
+
+const useStyles = makeStyles({
+  row: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },
+  error: { color: tokens.colorStatusDangerForeground1, fontSize: tokens.fontSizeBase200, flexBasis: "100%" },
+});
+
+/** Pause, resume, cancel. What happens then, the plan says itself. */
+export function PlanActions({ plan }: { readonly plan: Snapshot }) {
+  const styles = useStyles();
+  const { send, sending, error } = usePlanSignal(plan.plan_id);
+  if (isPlanEnded(plan.status)) return null;
+  const signal = obeyedSignal(plan);
+  const paused = signal === "pause";
+  return (
+    <div className={styles.row} role="group" aria-label="Steer the plan">
+      {paused ? (
+        <Button size="small" icon={<PlayRegular />} disabled={sending !== null} onClick={() => void send("resume")}>
+          Resume
+        </Button>
+      ) : (
+        <Button size="small" icon={<PauseRegular />} disabled={sending !== null} onClick={() => void send("pause")}>
+          Pause
+        </Button>
+      )}
+      <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
+      {error && (
+        <span className={styles.error} role="alert">
+          {signalWords(error)}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function signalWords({ code, message }: PlancastError): string {
+  if (code === "not_supported") return "Nobody on this hub runs this plan, so it can't be steered from here.";
+  if (code === "forbidden") return "You may watch this plan, but not steer it.";
+  return message;
+}
+
+function CancelButton({ disabled, onCancel }: { readonly disabled: boolean; readonly onCancel: () => void }) {
+  return (
+    <Dialog>
+      <DialogTrigger disableButtonEnhancement>
+        <Button size="small" appearance="subtle" icon={<StopRegular />} disabled={disabled}>
+          Cancel plan
+        </Button>
+      </DialogTrigger>
+      <DialogSurface>
+        <DialogBody>
+          <DialogTitle>Cancel this plan?</DialogTitle>
+          <DialogContent>The agents stop where they are. What they said and made so far is kept.</DialogContent>
+          <DialogActions>
+            <DialogTrigger disableButtonEnhancement>
+              <Button>Let it go on</Button>
+            </DialogTrigger>
+            <DialogTrigger disableButtonEnhancement>
+              <Button appearance="primary" onClick={onCancel}>
+                Cancel the plan
+              </Button>
+            </DialogTrigger>
+          </DialogActions>
+        </DialogBody>
+      </DialogSurface>
+    </Dialog>
+  );
+}

@@ -1,0 +1,112 @@
+import { makeStyles, ProgressBar, tokens } from "@fluentui/react-components";
+import { memo } from "react";
+import type { Connection, PlanPhase, Snapshot } from "../../../client/index.js";
+import { isPlanEnded } from "../../../client/index.js";
+import { ConnectionTag } from "./connection_tag.js";
+import { between, duration, moment } from "./durations.js";
+import { PlanActions } from "./plan_actions.js";
+import { StatusBadge } from "./status_badge.js";
+import { useNow } from "./use_now.js";
+import { planProgress } from "./words.js";
+
+const useStyles = makeStyles({
+  header: {
+    display: "flex",
+    flexDirection: "column",
+    gap: tokens.spacingVerticalS,
+    padding: `${tokens.spacingVerticalL} ${tokens.spacingHorizontalXL} ${tokens.spacingVerticalM}`,
+    "@container plan (max-width: 640px)": { padding: `${tokens.spacingVerticalM} ${tokens.spacingHorizontalM}` },
+  },
+  row: {
+    display: "flex",
+    flexWrap: "wrap",
+    alignItems: "center",
+    gap: tokens.spacingHorizontalM,
+    rowGap: tokens.spacingVerticalS,
+  },
+  title: {
+    margin: 0,
+    fontSize: tokens.fontSizeBase600,
+    lineHeight: tokens.lineHeightBase600,
+    fontWeight: tokens.fontWeightSemibold,
+    overflowWrap: "anywhere",
+    "@container plan (max-width: 640px)": { fontSize: tokens.fontSizeBase500, lineHeight: tokens.lineHeightBase500 },
+  },
+  apart: { marginLeft: "auto" },
+  content: { margin: 0, color: tokens.colorNeutralForeground2, overflowWrap: "anywhere" },
+  quiet: {
+    flexShrink: 0,
+    color: tokens.colorNeutralForeground3,
+    fontSize: tokens.fontSizeBase200,
+    fontVariantNumeric: "tabular-nums",
+  },
+  progress: { display: "flex", alignItems: "center", gap: tokens.spacingHorizontalM, minHeight: "20px" },
+  bar: { flexGrow: 1, flexShrink: 1, minWidth: 0 },
+});
+
+interface Props {
+  readonly plan: Snapshot;
+  readonly connection: Connection;
+  readonly phase: PlanPhase;
+  /** It is the past that is shown: nothing can be done there. */
+  readonly past: boolean;
+}
+
+export const PlanHeader = memo(function PlanHeader({ plan, connection, phase, past }: Props) {
+  const styles = useStyles();
+  return (
+    <header className={styles.header}>
+      <div className={styles.row}>
+        <h1 className={styles.title}>{plan.title ?? plan.plan_id}</h1>
+        <StatusBadge plan={plan} />
+        <span className={styles.apart}>
+          <ConnectionTag connection={connection} phase={phase} />
+        </span>
+      </div>
+      <Progress plan={plan} past={past} />
+      <div className={styles.row}>
+        {plan.content && <p className={styles.content}>{plan.content}</p>}
+        {!past && (
+          <div className={styles.apart}>
+            <PlanActions plan={plan} />
+          </div>
+        )}
+      </div>
+    </header>
+  );
+});
+
+function Progress({ plan, past }: { readonly plan: Snapshot; readonly past: boolean }) {
+  const styles = useStyles();
+  const percent = planProgress(plan);
+  const known = percent !== undefined;
+  const underWay = !isPlanEnded(plan.status);
+  const colour = plan.status === "error" ? "error" : plan.status === "completed" ? "success" : "brand";
+  if (!known && !underWay) return <Elapsed plan={plan} past={past} />;
+  return (
+    <div className={styles.progress}>
+      <ProgressBar
+        className={styles.bar}
+        thickness="large"
+        color={colour}
+        aria-label="Progress of the plan"
+        {...(known ? { value: percent / 100 } : {})}
+      />
+      {known && <span className={styles.quiet}>{Math.round(percent)} %</span>}
+      <Elapsed plan={plan} past={past} />
+    </div>
+  );
+}
+
+function Elapsed({ plan, past }: { readonly plan: Snapshot; readonly past: boolean }) {
+  const styles = useStyles();
+  const counting = plan.ended_at === undefined && !past;
+  const now = useNow(counting);
+  const ms = between(plan.created_at, plan.ended_at ?? (past ? plan.updated_at : now));
+  if (ms === undefined || plan.created_at === undefined) return null;
+  return (
+    <span className={styles.quiet} title={`Begun ${moment(plan.created_at)}`}>
+      {plan.ended_at === undefined ? duration(ms) : `took ${duration(ms)}`}
+    </span>
+  );
+}

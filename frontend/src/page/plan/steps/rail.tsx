@@ -1,0 +1,62 @@
+import { makeStyles, tokens } from "@fluentui/react-components";
+import type { StepState } from "../../../client/index.js";
+import { StepMark } from "./step_mark.js";
+import type { Strand, TimelineRow } from "./lanes.js";
+
+const LANE = 20;
+const FIRST = 12;
+/** Where the step's mark is, from the top of its row. */
+const MARK_Y = 20;
+
+const useStyles = makeStyles({
+  rail: { position: "relative", flexShrink: 0, alignSelf: "stretch" },
+  lines: { position: "absolute", inset: 0, width: "100%", height: "100%", overflow: "visible" },
+  mark: { position: "absolute", display: "flex", transform: "translate(-50%, -50%)", top: `${MARK_Y}px` },
+});
+
+/** The lines beside a step: what it waited for comes from above, what waits for it goes on below. Decoration. */
+export function Rail({ row, lanes }: { readonly row: TimelineRow; readonly lanes: number }) {
+  const styles = useStyles();
+  const { step, lane, arrive, pass, leaves } = row;
+  return (
+    <div className={styles.rail} style={{ width: `${FIRST * 2 + (Math.min(lanes, 8) - 1) * LANE}px` }} aria-hidden>
+      <svg className={styles.lines} fill="none" strokeWidth={2}>
+        {pass.map((strand) => (
+          <line
+            key={strand.from}
+            x1={x(strand.from)}
+            x2={x(strand.from)}
+            y1={0}
+            y2="100%"
+            stroke={colour(strand.done)}
+          />
+        ))}
+        {arrive.map((strand) => (
+          <path key={strand.from} d={curve(strand)} stroke={colour(strand.done)} />
+        ))}
+        {leaves && <line x1={x(lane)} x2={x(lane)} y1={MARK_Y} y2="100%" stroke={colour(isDone(step))} />}
+      </svg>
+      <span className={styles.mark} style={{ left: `${x(lane)}px` }}>
+        <StepMark status={step.status} />
+      </span>
+    </div>
+  );
+}
+
+/** Beyond eight side by side they share the last lane. */
+function x(lane: number): number {
+  return FIRST + Math.min(lane, 7) * LANE;
+}
+
+function curve({ from, to }: Strand): string {
+  const [a, b] = [x(from), x(to)];
+  return a === b ? `M${a} 0V${MARK_Y}` : `M${a} 0C${a} ${MARK_Y * 0.7} ${b} 0 ${b} ${MARK_Y}`;
+}
+
+function isDone({ status }: StepState): boolean {
+  return status === "completed" || status === "skipped";
+}
+
+function colour(done: boolean): string {
+  return done ? tokens.colorBrandStroke1 : tokens.colorNeutralStroke2;
+}

@@ -1,0 +1,133 @@
+import {
+  Button,
+  Caption1,
+  makeStyles,
+  mergeClasses,
+  ProgressBar,
+  Text,
+  tokens,
+  Tooltip,
+} from "@fluentui/react-components";
+import { AppsAddInRegular, SubtractSquareRegular } from "@fluentui/react-icons";
+import { memo } from "react";
+import type { PlanStatus, PlanSummary, PlanView } from "../../client/index.js";
+import { usePlan } from "../../react/index.js";
+import { ViewLink } from "../navigation.js";
+import { PLAN_WORDS, planProgress } from "../plan/status/words.js";
+import { planHref } from "../routes.js";
+import { ago } from "../shell/now.js";
+import { StatusMark } from "./status_mark.js";
+
+const useStyles = makeStyles({
+  row: {
+    position: "relative",
+    borderRadius: tokens.borderRadiusLarge,
+    ":hover": { backgroundColor: tokens.colorNeutralBackground1Hover },
+    ":hover .side, :focus-within .side": { opacity: 1 },
+  },
+  chosen: { backgroundColor: tokens.colorNeutralBackground1Selected },
+  link: {
+    display: "grid",
+    gridTemplateColumns: "16px minmax(0, 1fr)",
+    columnGap: tokens.spacingHorizontalS,
+    alignItems: "center",
+    padding: `${tokens.spacingVerticalS} ${tokens.spacingHorizontalM}`,
+    paddingRight: "40px",
+    color: "inherit",
+    textDecorationLine: "none",
+    borderRadius: "inherit",
+    ":focus-visible": { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: "-2px" },
+  },
+  title: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap" },
+  about: {
+    gridColumn: 2,
+    color: tokens.colorNeutralForeground2,
+    overflow: "hidden",
+    textOverflow: "ellipsis",
+    whiteSpace: "nowrap",
+  },
+  progress: { gridColumn: 2, marginTop: tokens.spacingVerticalXS },
+  side: {
+    position: "absolute",
+    top: tokens.spacingVerticalS,
+    right: tokens.spacingHorizontalXS,
+    opacity: 0,
+    "@media (hover: none)": { opacity: 1 },
+  },
+  on: { opacity: 1 },
+});
+
+interface RowProps {
+  readonly plan: PlanSummary;
+  readonly now: number;
+  readonly chosen: boolean;
+  readonly onWall: boolean;
+  readonly onToggleWall: (planId: string) => void;
+}
+
+interface Standing {
+  readonly title: string | null;
+  readonly status: PlanStatus;
+  readonly progress: number | undefined;
+}
+
+/** A plan in the list, as the list last heard of it. */
+export const PlanRow = memo(function PlanRow(props: RowProps) {
+  const { title, status, progress } = props.plan;
+  return <Row {...props} standing={{ title, status, progress: progress ?? undefined }} />;
+});
+
+/** A plan in the list as it is now: watched over the page's one connection. */
+export const LivePlanRow = memo(function LivePlanRow(props: RowProps) {
+  const live = usePlan(props.plan.plan_id, standingOf, sameStanding);
+  const { title, status, progress } = props.plan;
+  return <Row {...props} standing={live ?? { title, status, progress: progress ?? undefined }} />;
+});
+
+function standingOf({ snapshot }: PlanView): Standing | null {
+  if (!snapshot || snapshot.offset === 0) return null;
+  return { title: snapshot.title ?? null, status: snapshot.status, progress: planProgress(snapshot) };
+}
+
+function sameStanding(one: Standing | null, other: Standing | null): boolean {
+  return one?.title === other?.title && one?.status === other?.status && one?.progress === other?.progress;
+}
+
+function Row({ plan, now, chosen, onWall, onToggleWall, standing }: RowProps & { readonly standing: Standing }) {
+  const styles = useStyles();
+  const { title, status, progress } = standing;
+  const name = title ?? plan.plan_id;
+  const wallLabel = onWall ? "Take off the wall" : "Put on the wall";
+  return (
+    <li className={mergeClasses(styles.row, chosen && styles.chosen)}>
+      <ViewLink href={planHref(plan.plan_id)} className={styles.link} aria-current={chosen ? "page" : undefined}>
+        <StatusMark status={status} />
+        <Text weight={chosen ? "semibold" : "regular"} className={styles.title} title={name}>
+          {name}
+        </Text>
+        <Caption1 className={styles.about}>
+          {PLAN_WORDS[status]} · {ago(plan.updated_at, now)}
+          {plan.owner && ` · ${plan.owner}`}
+        </Caption1>
+        {status === "in_progress" && progress !== undefined && (
+          <ProgressBar
+            className={styles.progress}
+            value={progress / 100}
+            thickness="medium"
+            aria-label={`${name}: ${progress} %`}
+          />
+        )}
+      </ViewLink>
+      <Tooltip content={wallLabel} relationship="label">
+        <Button
+          className={mergeClasses("side", styles.side, onWall && styles.on)}
+          size="small"
+          appearance="subtle"
+          aria-label={`${wallLabel}: ${name}`}
+          icon={onWall ? <SubtractSquareRegular /> : <AppsAddInRegular />}
+          onClick={() => onToggleWall(plan.plan_id)}
+        />
+      </Tooltip>
+    </li>
+  );
+}

@@ -1,0 +1,144 @@
+import { Button, makeStyles, Skeleton, SkeletonItem, tokens } from "@fluentui/react-components";
+import { AddRegular, DocumentSearchRegular, LockClosedRegular, PlugDisconnectedRegular } from "@fluentui/react-icons";
+import { useDeferredValue, useState } from "react";
+import { isPlanEnded } from "../../client/index.js";
+import { type PlanListing, usePlanList } from "../../react/index.js";
+import { navigate } from "../navigation.js";
+import type { Route } from "../routes.js";
+import { Message } from "../shell/message.js";
+import { useNow } from "../shell/now.js";
+import { toggledOnWall } from "../wall/wall_plans.js";
+import { Filters } from "./filters.js";
+import { LivePlanRow, PlanRow } from "./plan_row.js";
+import { EVERYTHING, filterCount, matching, queryOf, type Sought } from "./sought.js";
+
+const REFRESH_MS = 3_000;
+const TIMES_MS = 30_000;
+/** So many of the newest that are under way are watched; the others are as the list last heard. */
+const WATCHED = 12;
+
+const useStyles = makeStyles({
+  root: { display: "flex", flexDirection: "column", height: "100%", minHeight: 0 },
+  top: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalM, padding: tokens.spacingHorizontalM },
+  scroll: {
+    flex: 1,
+    minHeight: 0,
+    overflowY: "auto",
+    padding: `0 ${tokens.spacingHorizontalS} ${tokens.spacingVerticalL}`,
+  },
+  list: { margin: 0, padding: 0, listStyleType: "none", display: "flex", flexDirection: "column", gap: "2px" },
+  loading: {
+    display: "flex",
+    flexDirection: "column",
+    gap: tokens.spacingVerticalL,
+    padding: tokens.spacingHorizontalM,
+  },
+  more: { width: "100%", marginTop: tokens.spacingVerticalS },
+});
+
+/** The plans there are. */
+export function Sidebar({ route }: { readonly route: Route }) {
+  const styles = useStyles();
+  const [sought, setSought] = useState<Sought>(EVERYTHING);
+  const list = usePlanList(queryOf(useDeferredValue(sought)), { refreshMs: REFRESH_MS });
+  return (
+    <div className={styles.root}>
+      <div className={styles.top}>
+        <Button appearance="primary" icon={<AddRegular />} onClick={() => navigate({ view: "welcome" })}>
+          New plan
+        </Button>
+        <Filters sought={sought} onSought={setSought} />
+      </div>
+      {/* Scrolled by keyboard through its links; a place to stop at when there are none. */}
+      <div className={styles.scroll} tabIndex={-1}>
+        <Rows list={list} sought={sought} route={route} onClear={() => setSought(EVERYTHING)} />
+      </div>
+    </div>
+  );
+}
+
+interface RowsProps {
+  readonly list: PlanListing;
+  readonly sought: Sought;
+  readonly route: Route;
+  readonly onClear: () => void;
+}
+
+function Rows({ list, sought, route, onClear }: RowsProps) {
+  const styles = useStyles();
+  const now = useNow(TIMES_MS);
+  const plans = matching(list.plans, sought.text);
+  if (list.plans.length === 0 && list.loading) return <Loading />;
+  if (list.plans.length === 0 && list.error) return <Failed list={list} />;
+  if (plans.length === 0) return <Nothing sought={sought} onClear={onClear} />;
+  const watched = new Set(plans.filter(({ status }) => !isPlanEnded(status)).slice(0, WATCHED));
+  const onWall = new Set(route.view === "wall" ? route.plans : []);
+  return (
+    <>
+      <ul className={styles.list} aria-label="Plans">
+        {plans.map((plan) => {
+          const Row = watched.has(plan) ? LivePlanRow : PlanRow;
+          return (
+            <Row
+              key={plan.plan_id}
+              plan={plan}
+              now={now}
+              chosen={route.view === "plan" && route.planId === plan.plan_id}
+              onWall={onWall.has(plan.plan_id)}
+              onToggleWall={toggleWall}
+            />
+          );
+        })}
+      </ul>
+      {list.hasMore && (
+        <Button appearance="subtle" className={styles.more} disabledFocusable={list.loading} onClick={list.loadMore}>
+          {list.loading ? "Loading…" : "Load more"}
+        </Button>
+      )}
+    </>
+  );
+}
+
+function toggleWall(planId: string): void {
+  navigate({ view: "wall", plans: toggledOnWall(planId) });
+}
+
+function Loading() {
+  const styles = useStyles();
+  return (
+    <Skeleton aria-label="Loading plans" className={styles.loading}>
+      {[70, 55, 80, 60, 45].map((width) => (
+        <SkeletonItem key={width} size={16} style={{ width: `${width}%` }} />
+      ))}
+    </Skeleton>
+  );
+}
+
+function Failed({ list }: { readonly list: PlanListing }) {
+  const forbidden = list.error?.status === 403;
+  const icon = forbidden ? <LockClosedRegular /> : <PlugDisconnectedRegular />;
+  return (
+    <Message
+      icon={icon}
+      title={forbidden ? "You may not see the list" : "The plans can't be listed now"}
+      actions={!forbidden && <Button onClick={list.refresh}>Try again</Button>}
+    >
+      {list.error?.message}
+    </Message>
+  );
+}
+
+function Nothing({ sought, onClear }: Pick<RowsProps, "sought" | "onClear">) {
+  if (sought.text.trim() === "" && filterCount(sought) === 0) {
+    return <Message title="No plans yet">What agents work on appears here, the last active first.</Message>;
+  }
+  return (
+    <Message
+      icon={<DocumentSearchRegular />}
+      title="No such plan"
+      actions={<Button onClick={onClear}>Show all</Button>}
+    >
+      Nothing here fits what you seek.
+    </Message>
+  );
+}

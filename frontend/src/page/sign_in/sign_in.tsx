@@ -1,0 +1,64 @@
+import { makeStyles, Subtitle1, Text, tokens } from "@fluentui/react-components";
+import { Wordmark } from "../shell/wordmark.js";
+import { useTitle } from "../shell/title.js";
+import type { Door, SessionStore } from "./session.js";
+import { TokenForm } from "./token_form.js";
+
+const useStyles = makeStyles({
+  page: {
+    minHeight: "100%",
+    display: "grid",
+    placeItems: "center",
+    padding: tokens.spacingHorizontalL,
+    boxSizing: "border-box",
+    backgroundColor: tokens.colorNeutralBackground2,
+  },
+  card: {
+    width: "min(26rem, 100%)",
+    boxSizing: "border-box",
+    display: "flex",
+    flexDirection: "column",
+    gap: tokens.spacingVerticalL,
+    padding: tokens.spacingHorizontalXXXL,
+    borderRadius: tokens.borderRadiusXLarge,
+    backgroundColor: tokens.colorNeutralBackground1,
+    boxShadow: tokens.shadow16,
+  },
+  heading: { margin: 0 },
+  quiet: { color: tokens.colorNeutralForeground2 },
+  code: { fontFamily: tokens.fontFamilyMonospace, fontSize: tokens.fontSizeBase200 },
+});
+
+type Closed = Extract<Door, { readonly state: "closed" }>;
+
+const HEADINGS: Readonly<Record<Closed["why"], string>> = {
+  needed: "Sign in to watch plans",
+  refused: "That token wasn't taken",
+  expired: "Your sign-in has ended",
+};
+
+/** The whole page, where the hub asks who is there. */
+export function SignIn({ door, session }: { readonly door: Closed; readonly session: SessionStore }) {
+  const styles = useStyles();
+  useTitle("Sign in");
+  return (
+    <main className={styles.page}>
+      <div className={styles.card}>
+        <Wordmark />
+        <Subtitle1 as="h1" className={styles.heading}>
+          {HEADINGS[door.why]}
+        </Subtitle1>
+        <Text className={styles.quiet}>
+          This hub asks who is there. Paste the token you were given; whoever runs the hub makes one with{" "}
+          <code className={styles.code}>plancast token</code>.
+        </Text>
+        <TokenForm submitLabel="Sign in" problem={problemOf(door)} onToken={(token) => session.enter(token)} />
+      </div>
+    </main>
+  );
+}
+
+function problemOf({ why, detail }: Closed): string | undefined {
+  if (why === "needed") return undefined;
+  return why === "expired" ? "The last token is past its time. Paste a fresh one." : `The hub says: ${detail ?? "no"}`;
+}

@@ -1,0 +1,101 @@
+import { Button, makeStyles, Title2, tokens } from "@fluentui/react-components";
+import { GridRegular } from "@fluentui/react-icons";
+import { useEffect, useState } from "react";
+import { isPlanEnded, type PlancastError } from "../../client/index.js";
+import { useClient, useConnection } from "../../react/index.js";
+import { navigate } from "../navigation.js";
+import { WALL_MOST } from "../routes.js";
+import { ConnectionTag } from "../plan/status/connection_tag.js";
+import { Message } from "../shell/message.js";
+import { useNow } from "../shell/now.js";
+import { useTitle } from "../shell/title.js";
+import { WallCard } from "./card.js";
+import { rememberWall, toggledOnWall } from "./wall_plans.js";
+
+const TIMES_MS = 15_000;
+
+const useStyles = makeStyles({
+  root: {
+    display: "flex",
+    flexDirection: "column",
+    gap: tokens.spacingVerticalL,
+    padding: `${tokens.spacingVerticalXL} clamp(${tokens.spacingHorizontalL}, 2.5vw, 32px)`,
+  },
+  top: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalM },
+  title: { margin: 0, marginRight: "auto" },
+  grid: {
+    display: "grid",
+    gridTemplateColumns: "repeat(auto-fill, minmax(min(19rem, 100%), 1fr))",
+    gap: tokens.spacingHorizontalL,
+    margin: 0,
+    padding: 0,
+    listStyleType: "none",
+  },
+});
+
+/** `/wall?plan=a&plan=b`: many plans at once, over one connection. */
+export function Wall({ plans }: { readonly plans: readonly string[] }) {
+  const styles = useStyles();
+  const now = useNow(TIMES_MS);
+  const connection = useConnection();
+  useTitle(plans.length > 0 ? `Wall of ${plans.length}` : "Wall");
+  useEffect(() => rememberWall(plans), [plans]);
+  return (
+    <div className={styles.root}>
+      <div className={styles.top}>
+        <Title2 as="h1" className={styles.title}>
+          Wall
+        </Title2>
+        {plans.length > 0 && <ConnectionTag connection={connection} phase="live" />}
+        {plans.length > 0 && <HangWhatRuns plans={plans} />}
+      </div>
+      {plans.length === 0 ? (
+        <Message
+          icon={<GridRegular />}
+          rank={2}
+          title="Nothing hangs here yet"
+          actions={<HangWhatRuns plans={plans} primary />}
+        >
+          Put plans on the wall with the small button beside each in the list, and watch them all at once. The address
+          holds them: share it.
+        </Message>
+      ) : (
+        <ul className={styles.grid} aria-label="Plans on the wall">
+          {plans.map((planId) => (
+            <li key={planId}>
+              <WallCard planId={planId} now={now} onOff={takeOff} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function takeOff(planId: string): void {
+  navigate({ view: "wall", plans: toggledOnWall(planId) });
+}
+
+/** Puts all that is under way on the wall. */
+function HangWhatRuns({ plans, primary = false }: { readonly plans: readonly string[]; readonly primary?: boolean }) {
+  const client = useClient();
+  const [failure, setFailure] = useState<string>();
+  const hang = () =>
+    client.plans({ limit: 200 }).then(
+      (page) => {
+        const running = page.plans.filter(({ status }) => !isPlanEnded(status)).map(({ plan_id }) => plan_id);
+        const all = [...new Set([...plans, ...running])].slice(0, WALL_MOST);
+        setFailure(all.length === plans.length ? "Nothing else is under way." : undefined);
+        navigate({ view: "wall", plans: all });
+      },
+      (error: unknown) => setFailure((error as PlancastError).message),
+    );
+  return (
+    <>
+      <span role="status">{failure}</span>
+      <Button appearance={primary ? "primary" : "secondary"} onClick={() => void hang()}>
+        Add all that run
+      </Button>
+    </>
+  );
+}

@@ -1,0 +1,190 @@
+import { FluentProvider, webLightTheme } from "@fluentui/react-components";
+import { act, cleanup, configure, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
+import { StrictMode } from "react";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import type { Client, PlanEvent } from "../../../src/client/index.js";
+import { PlanPage } from "../../../src/page/plan/index.js";
+import { PlancastProvider } from "../../../src/react/index.js";
+import { at, message, planUpdate, ScriptedHub } from "../../scripted_hub.js";
+import { frame } from "./plans.js";
+
+// To ask of every element whether a style hides it takes longer than all else together.
+configure({ defaultHidden: true });
+
+const clients: Client[] = [];
+const PATIENCE = { timeout: 30_000 };
+
+/** Where nothing is laid out nothing has a size, and only what has one is drawn; and nothing moves or scrolls there. */
+const stubs = [
+  [HTMLElement.prototype, "clientHeight", { get: () => 600 }],
+  [HTMLElement.prototype, "offsetHeight", { get: () => 40 }],
+  [Element.prototype, "animate", { value: undefined }],
+  [Element.prototype, "scrollTo", { value: () => undefined }],
+  [globalThis, "ResizeObserver", { value: undefined }],
+] as const;
+const real = stubs.map(([on, name]) => Object.getOwnPropertyDescriptor(on, name));
+beforeAll(() => {
+  for (const [on, name, stub] of stubs) Object.defineProperty(on, name, { configurable: true, ...stub });
+});
+afterAll(() => {
+  stubs.forEach(([on, name], at) =>
+    Object.defineProperty(on, name, real[at] ?? { configurable: true, value: undefined }),
+  );
+});
+
+afterEach(() => {
+  cleanup();
+  for (const client of clients.splice(0)) client.close();
+  vi.restoreAllMocks();
+});
+
+function open(told: readonly PlanEvent[], moment?: string, planId = "p") {
+  const hub = new ScriptedHub();
+  const client = hub.client();
+  clients.push(client);
+  hub.say("p", ...told);
+  const events = vi.spyOn(client, "events").mockImplementation(async (plan_id, { after = 0 } = {}) => {
+    await Promise.resolve();
+    const rest = told.slice(after).map((event, index) => frame(after + index + 1, event));
+    return { plan_id, epoch: "e", offset: told.length, head: told.length, events: rest };
+  });
+  render(
+    <StrictMode>
+      <FluentProvider theme={webLightTheme}>
+        <PlancastProvider client={client}>
+          <PlanPage planId={planId} moment={moment} />
+        </PlancastProvider>
+      </FluentProvider>
+    </StrictMode>,
+  );
+  return { hub, client, events };
+}
+
+function stepUpdate(step_id: string, more: object): PlanEvent {
+  return { type: "step_update", data: { plan_id: "p", timestamp: at, step_id, status: "in_progress", ...more } };
+}
+
+function asks(more: object = {}): PlanEvent {
+  const known = { plan_id: "p", timestamp: at, request_id: "q", kind: "approval" as const, prompt: "Send it?" };
+  return { type: "input_request", data: { ...known, agent_name: "Business Advisor", ...more } };
+}
+
+test("a plan as it is: title, tag, progress, steps, what agents say", async () => {
+  open([
+    planUpdate({ title: "Trip to Rome", progress: 40 }),
+    stepUpdate("look", { title: "Look around", agent_name: "Data Analyst" }),
+    message("Let me see…"),
+  ]);
+  await screen.findByRole("heading", { level: 1, name: "Trip to Rome" }, PATIENCE);
+  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  expect(screen.getByRole("progressbar", { name: "Progress of the plan" }).getAttribute("aria-valuenow")).toBe("0.4");
+  const steps = screen.getByRole("region", { name: "Steps" });
+  expect(within(steps).getByRole("heading", { name: "Look around" })).toBeTruthy();
+  await within(screen.getByRole("region", { name: "Conversation" })).findByText("Let me see…", {}, PATIENCE);
+  expect(within(screen.getByRole("list", { name: "At work" })).getByText("Thinking…")).toBeTruthy();
+});
+
+test("it goes on as agents speak; results are announced", async () => {
+  const { hub } = open([planUpdate({ title: "Trip" })]);
+  await screen.findByRole("heading", { level: 1 }, PATIENCE);
+  act(() => hub.say("p", message("The north grew.", { message_type: "result" })));
+  await waitFor(() => expect(screen.getByRole("log").textContent).toContain("Data Analyst: The north grew."), PATIENCE);
+});
+
+test("a question is answered in place; whoever answered it stands there afterwards", async () => {
+  const { hub } = open([planUpdate({ title: "Trip" }), asks({ options: ["yes", "no"] })]);
+  fireEvent.click(await screen.findByRole("button", { name: "Yes" }, PATIENCE));
+  await waitFor(
+    () => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_input", request_id: "q", answer: "yes" }),
+    PATIENCE,
+  );
+  const answer = { plan_id: "p", timestamp: at, request_id: "q", answer: "yes", by: "ann", at };
+  act(() => hub.say("p", { type: "input_response", data: answer }));
+  await screen.findByText(/answered by ann/, {}, PATIENCE);
+  expect(screen.queryByRole("button", { name: "Yes" })).toBeNull();
+});
+
+test("an answer that has to fit a schema is filled in, and checked before it is sent", async () => {
+  const schema = { type: "object", properties: { nights: { type: "integer", minimum: 1 } }, required: ["nights"] };
+  const { hub } = open([planUpdate({}), asks({ kind: "clarification", prompt: "How long?", schema })]);
+  const field = await screen.findByLabelText(/Nights/, {}, PATIENCE);
+  fireEvent.change(field, { target: { value: "0" } });
+  fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
+  await screen.findByText("1 or more.", {}, PATIENCE);
+  fireEvent.change(field, { target: { value: "3" } });
+  fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
+  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_input", answer: { nights: 3 } }), PATIENCE);
+});
+
+test("pause is sent at once, cancelling asks first", async () => {
+  const { hub } = open([planUpdate({ title: "Trip" })]);
+  fireEvent.click(await screen.findByRole("button", { name: "Pause" }, PATIENCE));
+  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_signal", signal: "pause" }), PATIENCE);
+  fireEvent.click(await screen.findByRole("button", { name: "Cancel plan" }, PATIENCE));
+  fireEvent.click(await screen.findByRole("button", { name: "Cancel the plan" }, PATIENCE));
+  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_signal", signal: "cancel" }), PATIENCE);
+});
+
+test("a shared moment shows the plan as it was, and leads back to now", async () => {
+  open([planUpdate({ title: "First" }), message("early"), planUpdate({ title: "Later" }), message("late")], "e.2");
+  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  expect(screen.queryByText("late")).toBeNull();
+  fireEvent.click(screen.getByRole("button", { name: "Back to now" }));
+  await screen.findByRole("heading", { level: 1, name: "Later" }, PATIENCE);
+  await screen.findByText("late", {}, PATIENCE);
+});
+
+test("the scrubber goes to any event", async () => {
+  open([planUpdate({ title: "First" }), planUpdate({ title: "Second" }), planUpdate({ title: "Third" })]);
+  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, PATIENCE);
+  fireEvent.change(slider, { target: { value: "2" } });
+  await screen.findByRole("heading", { level: 1, name: "Second" }, PATIENCE);
+  fireEvent.keyDown(document.body, { key: "," });
+  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  fireEvent.keyDown(document.body, { key: "l" });
+  await screen.findByRole("heading", { level: 1, name: "Third" }, PATIENCE);
+});
+
+test("tool calls fold", async () => {
+  const call = { plan_id: "p", timestamp: at, agent_name: "Ann", call_id: "c", tool_name: "sql" };
+  open([{ type: "tool_call", data: { ...call, phase: "completed", arguments: { query: "select 1" }, result: 7 } }]);
+  const head = await screen.findByRole("button", { name: /sql/ }, PATIENCE);
+  expect(head.getAttribute("aria-expanded")).toBe("false");
+  fireEvent.click(head);
+  expect(head.getAttribute("aria-expanded")).toBe("true");
+  expect(screen.getByText("Query")).toBeTruthy();
+});
+
+test("results are collected", async () => {
+  open([planUpdate({}), stepUpdate("s", { status: "completed", title: "Sums", data: { rows: [{ n: 1 }, { n: 2 }] } })]);
+  fireEvent.click(await screen.findByRole("tab", { name: /Results/ }, PATIENCE));
+  await screen.findByRole("heading", { level: 2, name: /Sums/ }, PATIENCE);
+});
+
+test("what agents say is never markup, and only the web is linked", async () => {
+  open([message("<img src=x onerror=alert(1)> [a](javascript:alert(1)) [b](https://example.org/b) **c**")]);
+  const link = await screen.findByRole("link", { name: "b" }, PATIENCE);
+  expect(link.getAttribute("rel")).toContain("noopener");
+  expect(document.querySelector("img")).toBeNull();
+  expect(screen.queryByRole("link", { name: "a" })).toBeNull();
+});
+
+test("of a plan that nobody spoke of, just that is said", async () => {
+  open([]);
+  await screen.findByRole("heading", { name: "Nothing is known of this plan yet" }, PATIENCE);
+});
+
+test("what isn't the name of a plan, is said to be none", async () => {
+  open([], undefined, "no plan/at all");
+  await screen.findByRole("heading", { name: "There is no such plan" }, PATIENCE);
+});
+
+test("what is shown stays while a broken line mends", async () => {
+  const { hub } = open([planUpdate({ title: "Trip" })]);
+  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  const before = hub.sockets.length;
+  act(() => hub.sockets.at(-1)?.drop());
+  await waitFor(() => expect(hub.sockets.length).toBeGreaterThan(before), PATIENCE);
+  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  expect(screen.getByRole("heading", { level: 1, name: "Trip" })).toBeTruthy();
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { SessionStore } from "../../src/page/sign_in/session.js";
+
+class Drawer {
+  readonly kept = new Map<string, string>();
+  getItem = (key: string) => this.kept.get(key) ?? null;
+  setItem = (key: string, value: string) => void this.kept.set(key, value);
+  removeItem = (key: string) => void this.kept.delete(key);
+}
+
+function signedIn() {
+  const drawer = new Drawer();
+  const store = new SessionStore(drawer);
+  store.enter("one");
+  return { drawer, store };
+}
+
+test("a token is kept for this tab, and found again", () => {
+  const { drawer, store } = signedIn();
+  expect(store.getSnapshot()).toMatchObject({ token: "one", visit: 1, door: { state: "open" } });
+  expect(new SessionStore(drawer).getSnapshot()).toMatchObject({ token: "one", door: { state: "open" } });
+  store.leave();
+  expect(drawer.kept.size).toBe(0);
+  expect(store.getSnapshot()).toMatchObject({ token: undefined, door: { state: "closed", why: "needed" } });
+});
+
+describe("the hub refuses", () => {
+  test("who has no token: one is needed", () => {
+    const store = new SessionStore(new Drawer());
+    store.refuse(false, "who is there?");
+    expect(store.getSnapshot().door).toEqual({ state: "closed", why: "needed", detail: "who is there?" });
+  });
+
+  test.each([
+    [false, "refused"],
+    [true, "expired"],
+  ])("who has one that won't do (past its time: %s): it is forgotten", (expired, why) => {
+    const { drawer, store } = signedIn();
+    store.refuse(expired, "no");
+    store.refuse(false, "no, said again");
+    expect(store.getSnapshot()).toMatchObject({ token: undefined, door: { state: "closed", why, detail: "no" } });
+    expect(drawer.kept.size).toBe(0);
+  });
+});
+
+describe("a token ends", () => {
+  test("soon: it is said, once, and nothing is given that the hub has seen", () => {
+    const { store } = signedIn();
+    expect(store.fetchToken({ reason: "connect" })).toBe("one");
+    expect(() => store.fetchToken({ reason: "expiring" })).toThrow("fresh token");
+    expect(store.getSnapshot().door).toEqual({ state: "open", endsSoon: true });
+    store.renew("two");
+    expect(store.getSnapshot()).toMatchObject({ visit: 1, door: { state: "open", endsSoon: false } });
+    expect(store.fetchToken({ reason: "expiring" })).toBe("two");
+  });
+
+  test("while the page is in use: the page waits for another", () => {
+    const { store } = signedIn();
+    store.fetchToken({ reason: "connect" });
+    store.fetchToken({ reason: "expired" });
+    expect(store.getSnapshot().door).toEqual({ state: "expired" });
+    store.renew("two");
+    expect(store.fetchToken({ reason: "expired" })).toBe("two");
+    expect(store.getSnapshot().door).toEqual({ state: "open", endsSoon: false });
+  });
+});
+
+test("whoever listens is told, until they stop", () => {
+  const { store } = signedIn();
+  let told = 0;
+  const stop = store.subscribe(() => told++);
+  store.expire();
+  stop();
+  store.leave();
+  expect(told).toBe(1);
+});
