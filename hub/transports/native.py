@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidMessage, SecurityError
+from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -27,6 +27,7 @@ from hub.core.connection import Connection
 from hub.limits import TokenBucket
 from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
 from hub.transports.others import OtherSocket
+from hub.transports.unreadable import answer_to
 from hub.transports.uptake import uptake_of
 from hub.transports.visitors import Proxies
 from hub.wire.codes import CloseCode
@@ -80,12 +81,6 @@ def _is_ours(request: bytes) -> bool:
     method, _, rest = request.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     return method == b"GET" and unquote(path.decode("latin-1")) == PATH
-
-
-def _answer_to(unreadable: InvalidMessage) -> bytes:
-    beyond_measure = isinstance(unreadable.__cause__, SecurityError)
-    status = b"431 Request Header Fields Too Large" if beyond_measure else b"400 Bad Request"
-    return b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status
 
 
 class _Switch(asyncio.Protocol):
@@ -352,7 +347,7 @@ class _Socket(asyncio.Protocol):
         """Write what the WebSocket protocol itself has to say: handshake, pongs, closes."""
         said = self._websocket.data_to_send()
         if said == [b""] and isinstance(unreadable := self._websocket.handshake_exc, InvalidMessage):
-            self._transport.write(_answer_to(unreadable))  # before its version 17, websockets just hangs up
+            self._transport.write(answer_to(unreadable))
         for data in said:
             if data:
                 self._transport.write(data)

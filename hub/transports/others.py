@@ -6,6 +6,8 @@ from typing import Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from hub.transports.unreadable import answer_to
+
 __all__ = ["OtherSocket"]
 
 UNREAD_BYTES: Final = 1024 * 1024
@@ -18,8 +20,8 @@ class OtherSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.transport.write(b"".join(self.conn.data_to_send()))
+        if (unreadable := self.conn.handshake_exc) is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or answer_to(unreadable))
             self.transport.close()
         elif self.transport.get_write_buffer_size() > UNREAD_BYTES or len(self.frames) > FRAGMENTS:
             self.transport.abort()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ __all__ = ["SeedClient"]
 EVENTS: Final = frozenset({"plan_update", "step_update", "agent_message"})
 OTHERS: Final = frozenset({"connected", "subscription_confirmed", "going_away", "error"})
 """What it has no listener for; it must be a frame like any other, though."""
+LATER: Final = frozenset({"tool_call", "artifact", "input_request", "input_response"})
+"""Events that came after it: nothing listens to them."""
 NEEDED: Final = {
     "plan_update": ("status",),
     "step_update": ("step_id", "status"),
@@ -41,6 +44,7 @@ class SeedClient:
         self.events: list[tuple[str, dict[str, Any]]] = []
         """What its listeners got: type and data."""
         self.others: list[dict[str, Any]] = []
+        self.unheard: list[str] = []
         self.problems: list[str] = []
         self.codes: list[int] = []
         self.connections = 0
@@ -93,14 +97,15 @@ class SeedClient:
 
     async def until(self, what: str, kinds: int) -> None:
         """Wait until its listeners got so many events of this kind."""
-        async with asyncio.timeout(60):
-            while sum(kind == what for kind, _ in self.events) < kinds:
-                self._something.clear()
-                await self._something.wait()
+        await self.until_it(lambda: sum(kind == what for kind, _ in self.events) >= kinds)
 
     async def until_other(self, what: str, kinds: int) -> None:
+        await self.until_it(lambda: sum(frame["type"] == what for frame in self.others) >= kinds)
+
+    async def until_it(self, heard: Callable[[], bool]) -> None:
+        """Wait until it heard what makes this true."""
         async with asyncio.timeout(60):
-            while sum(frame["type"] == what for frame in self.others) < kinds:
+            while not heard():
                 self._something.clear()
                 await self._something.wait()
 
@@ -117,6 +122,8 @@ class SeedClient:
             self._take(kind, frame)
         elif kind in OTHERS:
             self.others.append(frame)
+        elif kind in LATER:
+            self.unheard.append(kind)
         elif kind != "unsubscription_confirmed":
             self.problems.append(f"a {kind}, of which it never heard: {text!r:.120}")
         self._something.set()
