@@ -17,7 +17,7 @@ run: venv page ## a hub with its page, and a plan at work on it
 
 test: venv servers modules page ## every test but the long proofs
 	@npm --prefix frontend test --silent
-	@npm --prefix frontend run --silent test:e2e:short
+	@npm --prefix frontend run --silent test:page
 	@$(BIN)/python -m pytest -m "not slow"
 
 check: venv modules ## style, types, import direction, and the size of what pages load
