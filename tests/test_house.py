@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import json
 import re
 import shutil
 import subprocess
@@ -183,10 +184,17 @@ def test_what_runs_here_is_what_the_lock_names() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    text = (ROOT / "docs/dependencies.md").read_text()
-    explained = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.MULTILINE)
-    assert {name for name, _ in explained} == set(wanted())
-    assert len({reason for _, reason in explained}) == len(explained)
+    python, page = (ROOT / "docs/dependencies.md").read_text().split("## The page and its client")
+    package = json.loads((ROOT / "frontend/package.json").read_text())
+    assert reasons_of(python) == set(wanted())
+    assert reasons_of(page) == {*package["devDependencies"], *package.get("dependencies", ())}
+
+
+def reasons_of(text: str) -> set[str]:
+    """The packages in the tables of this text, each row with a reason of its own."""
+    rows = re.findall(r"^\| (`[^|]+`) \| (.+) \|$", text, re.MULTILINE)
+    assert len({reason for _, reason in rows}) == len(rows)
+    return {name for names, _ in rows for name in re.findall(r"`([^`]+)`", names)}
 
 
 def test_the_version_is_the_same_everywhere() -> None:
