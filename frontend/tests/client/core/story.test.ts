@@ -200,7 +200,7 @@ test("moving down to a plainer transport and up again loses nothing and repeats 
   expect(world.follower.place?.offset).toBe(world.hub.log.length);
 });
 
-test("a hole is asked for again, at once, from where it is", () => {
+test("K-PLC-2: a hole is asked for again, at once, from where it is", () => {
   const world = new World();
   world.begin();
   world.deliver(Infinity);
@@ -216,6 +216,32 @@ test("a hole is asked for again, at once, from where it is", () => {
   ]);
   world.settle();
   expect(world.told.map(({ offset }) => offset)).toEqual([1, 2, 3, 4]);
+});
+
+test("K-PLC-3: between a break and its snapshot the old state and the old place stay", () => {
+  const watching = new Watching(() => 0.5);
+  const follower = watching.begin(PLAN);
+  const about = { plan_id: PLAN, epoch: "e" };
+  const event = (offset: number) =>
+    watching.hear(
+      { type: "artifact", ...about, offset, id: `a-${String(offset)}`, data: {} } as unknown as EventFrame,
+      0,
+    );
+  const request_id = watching.joinAll(0)?.find((frame) => frame.type === "subscribe_plan")?.request_id;
+  watching.hear({ type: "subscription_confirmed", ...about, offset: 2, head: 2, recovered: true, request_id }, 0);
+  watching.hear({ type: "snapshot", ...about, offset: 2, data: { ...emptySnapshot(PLAN), title: "before" } }, 0);
+  const broken = { ...about, epoch: "f", offset: 1, head: 1, recovered: false, reason: "epoch" } as const;
+  watching.hear({ type: "subscription_confirmed", ...broken }, 0);
+  expect(follower.place).toEqual({ epoch: "e", offset: 2 });
+  expect(follower.snapshot?.title).toBe("before");
+  watching.hear(
+    { type: "snapshot", ...about, epoch: "f", offset: 1, data: { ...emptySnapshot(PLAN), title: "after" } },
+    0,
+  );
+  expect(follower.place).toEqual({ epoch: "f", offset: 1 });
+  expect(follower.snapshot?.title).toBe("after");
+  event(2);
+  expect(follower.place?.offset).toBe(2);
 });
 
 test("a hub that leaves the same hole again is asked for a snapshot, and then not too often", () => {

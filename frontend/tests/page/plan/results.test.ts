@@ -96,6 +96,7 @@ test("a scale of round numbers that holds all of them", () => {
   expect(ticks([{ name: "a", values: [0, 87] }])).toEqual([0, 50, 100]);
   expect(ticks([{ name: "a", values: [-3, 5, null] }])).toEqual([-4, -2, 0, 2, 4, 6]);
   expect(ticks([{ name: "a", values: [0] }])).toEqual([0, 1]);
+  expect(ticks([{ name: "a", values: [-5e-324] }])).toEqual([-1, 1]);
   fc.assert(
     fc.property(fc.array(fc.double({ noNaN: true, min: -1e9, max: 1e9 }), { minLength: 1 }), (values) => {
       const marks = ticks([{ name: "a", values }]);

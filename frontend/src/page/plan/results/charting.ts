@@ -60,12 +60,15 @@ function largest({ values }: Series): number {
   return Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
 }
 
+/** What is smaller than this has no scale of its own: its steps would be nothing. */
+const LEAST = 1e-300;
+
 /** Round numbers from below the smallest (0, unless it is negative) to above the largest, about `count` of them. */
 export function ticks(series: readonly Series[], count = 4): readonly number[] {
   const values = series.flatMap((one) => one.values.filter((value) => value !== null));
   const low = Math.min(0, ...values);
   const high = Math.max(0, ...values);
-  if (low === high) return [0, 1];
+  if (high - low < LEAST) return [Math.floor(low), Math.max(1, Math.ceil(high))];
   const step = niceStep((high - low) / count);
   const first = Math.floor(low / step);
   const last = Math.ceil(high / step);
