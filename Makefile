@@ -18,7 +18,7 @@ run: venv page ## a hub with its page, and a plan at work on it
 test: venv servers modules page ## every test but the long proofs
 	@npm --prefix frontend test --silent
 	@npm --prefix frontend run --silent test:page
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 check: venv modules ## style, types, import direction, and the size of what pages load
 	$(BIN)/ruff check .

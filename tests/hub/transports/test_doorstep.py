@@ -87,7 +87,7 @@ async def test_what_comes_behind_a_body_is_no_header() -> None:
         (b"\r\n", b"HTTP/1.1 408 "),
         (b"GE", b"HTTP/1.1 408 "),
         (GET, b"HTTP/1.1 408 "),
-        (GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 9\r\n\r\n", b""),
+        (GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 400 "),
         (GET + b"\r\n" + GET, b"HTTP/1.1 200 "),
         (b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 "),
         (GET + b"\r\n\r\n\r\n", b"HTTP/1.1 200 "),
