@@ -91,8 +91,12 @@ class OutletLimits:
     send_buffer: int = 128 * KIB
     """SO_SNDBUF of each connection (the kernel doubles it): what waits there is out of our hands, and does not count
     as taken. Larger only makes a slow reader's story older."""
-    peer_timeout_seconds: float = 30.0
-    """TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dead, whatever its socket says."""
+
+    @property
+    def peer_timeout_seconds(self) -> float:
+        """TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dead, whatever its socket says. To the kernel
+        so is one that reads nothing; it gets time to hear from us why it is closed."""
+        return self.slow_seconds + 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,10 +145,10 @@ async def test_one_never_reads_and_one_reads_a_byte_a_second_among_100(
 async def test_one_never_reads_and_one_reads_a_byte_a_second_among_500(
     tmp_path: Path, chronicle: Chronicle, mounted: bool
 ) -> None:
-    """With the limits as the hub comes."""
+    """With the limits as the hub comes, but for its patience."""
     log = f"sqlite:///{tmp_path / 'plans.db'}"
-    async with HubServer(log, mounted=mounted, constants=PATIENT) as hub:
-        await nobody_notices(hub, chronicle, tmp_path, Limits(), clients=500, seconds=10.0)
+    async with HubServer(log, mounted=mounted, constants=PATIENT, slow_seconds=10) as hub:
+        await nobody_notices(hub, chronicle, tmp_path, Settings(slow_seconds=10).limits, clients=500, seconds=10.0)
 
 
 async def tell(log: str, events: int, size: int) -> None:
