@@ -1,4 +1,4 @@
-"""The terminal clients of S0 and S1, against a real hub."""
+"""The terminal clients of S0, S1 and S3, against a real hub."""
 
 from __future__ import annotations
 
@@ -59,7 +59,18 @@ async def test_questions_in_the_terminal_and_their_history(hub: HubServer) -> No
     assert said.startswith("📁 s1, 4 messages: sales by region")
 
 
-@pytest.mark.parametrize("name", ["exhibition_client.py", "data_query_client.py"])
+async def test_a_business_request_in_the_terminal(hub: HubServer) -> None:
+    asked = ("Sales by region are uneven", "--answer", "yes", "--url", hub.url)
+    code, said = await _run("plan_streaming_client.py", *asked)
+    assert code == 0, said
+    for words in ("Started plan", "Data Analyst", "Business Advisor", "attempt 2 of 3", "↳ yes, says", "■ completed"):
+        assert words in said
+    plan_id = said.splitlines()[0].split()[-1]
+    code, said = await _run("plan_streaming_client.py", "--watch", plan_id, "--url", hub.url)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("name", ["exhibition_client.py", "data_query_client.py", "plan_streaming_client.py"])
 async def test_a_server_that_is_not_there_is_named(name: str) -> None:
     code, said = await _run(name, "--url", "http://127.0.0.1:9")
     assert code == 1
