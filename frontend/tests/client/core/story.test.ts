@@ -227,7 +227,7 @@ test("K-PLC-3: between a break and its snapshot the old state and the old place 
       { type: "artifact", ...about, offset, id: `a-${String(offset)}`, data: {} } as unknown as EventFrame,
       0,
     );
-  const request_id = watching.joinAll(0)?.find((frame) => frame.type === "subscribe_plan")?.request_id;
+  const request_id = watching.joinAll(0).find((frame) => frame.type === "subscribe_plan")?.request_id;
   watching.hear({ type: "subscription_confirmed", ...about, offset: 2, head: 2, recovered: true, request_id }, 0);
   watching.hear({ type: "snapshot", ...about, offset: 2, data: { ...emptySnapshot(PLAN), title: "before" } }, 0);
   const broken = { ...about, epoch: "f", offset: 1, head: 1, recovered: false, reason: "epoch" } as const;
