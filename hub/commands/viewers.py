@@ -9,8 +9,8 @@ from broadcasters.events import PlanEvent
 from broadcasters.log.contract import Checkpoint
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
+from hub.retold import retold
 from hub.terminal import Look, PlanView
-from hub.terminal.retold import retold
 
 __all__ = ["JsonLines", "Readable", "Viewer"]
 

@@ -12,7 +12,7 @@ from broadcasters.events import EVENTS, PlanUpdate, build
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
 from hub.dialects.speaker import Told
-from hub.terminal.retold import retold_in_place
+from hub.retold import retold_in_place
 
 __all__ = ["retelling", "told_by"]
 
