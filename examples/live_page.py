@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     address, plan_id = f"http://127.0.0.1:{args.port}", f"first-plan-{time.time():.0f}"
     command = [sys.executable, "-m", "hub", "serve", "--port", str(args.port), "--logs-level", "warning"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this means the hub as well
     hub = subprocess.Popen(command)
     try:
         if not until_ready(hub, address):
