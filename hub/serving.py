@@ -79,6 +79,11 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before the application does it, whose failure would be told as its framework's traceback.
+        await self._hub.__aenter__()
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
@@ -87,3 +92,5 @@ class _Server(uvicorn.Server):
             await asyncio.wait({draining}, timeout=0.1)
         draining.cancel()
         await super().shutdown(sockets)
+        if not self.force_exit:
+            await self._hub.__aexit__()

@@ -3,10 +3,12 @@ signals on. Workers leave when it does, however it ends."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +16,12 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Final
 
+from broadcasters.errors import PlancastError
 from hub.settings import Settings
 
 __all__ = ["run_workers"]
+
+logger = logging.getLogger(__name__)
 
 LOOK: Final = 0.2
 REST: Final = 1.0
@@ -83,7 +88,11 @@ def _serve(work: Work, settings: Settings, bound: socket.socket) -> None:
     """A worker's life. Signals reach it through its parent only: Ctrl-C goes to a whole group, and would come twice."""
     os.setpgid(0, 0)
     threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
-    work(settings, bound)
+    try:
+        work(settings, bound)
+    except PlancastError as error:
+        logger.error("a worker can't start, and another will try: %s", error)
+        sys.exit(1)
 
 
 def _follow_parent() -> None:

@@ -43,7 +43,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     try:
         from hub.auth import refusal_to_bind
-        from hub.logs import set_up
         from hub.serving import listener
     except ModuleNotFoundError as missing:
         raise PlancastError(f"a hub needs more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
@@ -54,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
         raise PlancastError(refusal)
     tell_agents(settings, args)
     settings, about_engine = _with_engine(settings)
-    set_up(settings)
     with listener(settings, settings.limits.outlet) as bound:
         print(_welcome(settings, bound, about_engine), flush=True)
         return _serve(settings, bound)
@@ -94,9 +92,11 @@ def _serve(settings: Settings, bound: socket.socket) -> int:
 
 def _serve_alone(settings: Settings, bound: socket.socket) -> None:
     """One process of a hub, with an engine of its own."""
+    from hub.logs import set_up
     from hub.node import Hub
     from hub.serving import serve
 
+    set_up(settings)
     log = log_of(settings.log)
     serve(Hub(settings, log=log, engine=_engine(settings, log)), bound)
 

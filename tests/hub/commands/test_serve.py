@@ -18,7 +18,9 @@ from hub.cli import main
 from tests.hub.tokens import SECRET, token
 from tests.plan_engine.house import House, statuses
 from tests.plan_engine.plans import who_works
+from tests.servers import RedisServer, eventually
 from tests.servers.hub import HubServer
+from tests.servers.process import free_port
 
 PLANS = "tests.plan_engine.plans"
 ROOT = Path(__file__).parents[3]
@@ -205,3 +207,38 @@ def test_an_extra_that_is_missing_is_named_when_an_engine_was_asked_for(
     said = capsys.readouterr().err
     assert said.startswith("plancast: running plans needs more than agents do")
     assert said.endswith(": pip install 'plancast[engine]'\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"log": "sqlite:////proc/plans.db"}, "the log /proc/plans.db can't be opened: allow writing"),
+        ({"log": "redis://127.0.0.1:1"}, "Redis at 127.0.0.1:1 can't be reached"),
+        ({"engine": "embedded", "engine_db": "sqlite:////proc/engine.db"}, "the engine's database can't be used"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_one_sentence(settings: dict[str, Any], says: str, house: House) -> None:
+    hub = HubServer(**{"log": house.log_url, **settings})
+    try:
+        assert hub.start(wait=False).wait() == 1
+        last = hub.output.splitlines()[-1]
+        assert last.startswith(f"plancast: {says}")
+        assert "Traceback" not in hub.output
+    finally:
+        hub.close()
+
+
+def test_workers_that_cannot_start_say_so_and_try_again() -> None:
+    redis = RedisServer()
+    redis.port = free_port()
+    hub = HubServer(redis.url, workers=2)
+    try:
+        hub.start(wait=False)
+        said = "a worker can't start, and another will try: Redis at 127.0.0.1"
+        eventually("it is told", lambda: any(said in str(line["message"]) for line in hub.logged("error")))
+        redis.start()
+        hub.wait_until_ready()
+        assert "Traceback" not in hub.output
+    finally:
+        hub.close()
+        redis.close()
