@@ -67,9 +67,11 @@ class Roster:
         self.draining = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
-        while self._connections and (left := deadline - loop.time()) > 0:
+        while self._connections:
             for connection in list(self._connections):  # again on each beat: some were still coming in
                 connection.go_away(round(random.uniform(0, window) * 1000))
+            if (left := deadline - loop.time()) <= 0:
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(BEAT, left)):
                     await self._empty.wait()

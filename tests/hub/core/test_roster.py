@@ -155,6 +155,16 @@ async def test_it_waits_no_longer_than_it_may() -> None:
 
 
 @in_virtual_time
+async def test_without_any_time_everybody_is_told_all_the_same() -> None:
+    here = roster()
+    one, line = connection()
+    here.enter(one, "native")
+    await here.drain(window=0.0, patience=0.0)
+    assert line.frames == [{"type": "going_away", "reconnect_after_ms": 0}]
+    assert line.closed == [1012]
+
+
+@in_virtual_time
 async def test_with_nobody_here_it_is_done_at_once() -> None:
     here = roster()
     began = asyncio.get_running_loop().time()
