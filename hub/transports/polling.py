@@ -13,7 +13,7 @@ from typing import Literal
 from broadcasters.errors import LogUnavailable
 from broadcasters.position import Position
 from hub.core.burst import Burst
-from hub.core.registry import Registry
+from hub.core.registry import NoRoom, Registry
 
 __all__ = ["Word", "wait_for_word"]
 
@@ -29,7 +29,10 @@ async def wait_for_word(
     Whoever calls has let the client read the plan, and counts it. `LogUnavailable` when the plan can't be followed.
     """
     poll = _Poll(place.offset)
-    channel, subscriber = registry.join(poll, plan_id, place)
+    try:
+        channel, subscriber = registry.join(poll, plan_id, place)
+    except NoRoom as full:
+        raise LogUnavailable(str(full)) from None
     gone = asyncio.ensure_future(leaving.wait())
     came = asyncio.ensure_future(poll.came.wait())
     try:

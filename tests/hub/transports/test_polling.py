@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -166,6 +167,20 @@ async def test_polls_and_streams_are_counted_and_bounded(small_hub: HubServer, p
             assert (await client.get(f"/api/plans/{plan_id}/events")).status_code == 200  # nobody waits for that one
             await say(client, plan_id, Said.message("a"))
             assert [texts(page) for page in await asyncio.gather(*polls)] == [["a"], ["a"]]
+
+
+async def test_a_poll_for_whose_plan_there_is_no_room_is_to_be_tried_again(tmp_path: Path, plan_id: str) -> None:
+    async with (
+        HubServer(f"sqlite:///{tmp_path / 'plans.db'}", max_plans=1) as hub,
+        httpx.AsyncClient(base_url=hub.url, timeout=30) as client,
+    ):
+        polling = asyncio.create_task(poll(client, plan_id, {"after": 0}))
+        await waiting(hub, 1)
+        response = await client.get(f"/api/plans/{plan_id}-b/events?wait=5")
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert response.json()["detail"] == "this node follows 1 plans already"
+        await say(client, plan_id, Said.message("a"))
+        assert texts(await polling) == ["a"]
 
 
 async def test_a_hub_that_is_stopped_lets_polls_go(small_hub: HubServer, plan_id: str) -> None:
