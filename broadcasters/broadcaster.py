@@ -26,6 +26,7 @@ from broadcasters.verbs import Verbs
 __all__ = ["Broadcaster"]
 
 MAX_KEY: Final = 256
+MAX_PRODUCER: Final = 128
 CHECKPOINT_REST: Final = 1.0
 """Seconds of rest after a checkpoint failed: the next append asks for it again."""
 CHECKPOINT_PATIENCE: Final = 2.0
@@ -38,6 +39,14 @@ _ALPHABET: Final = string.digits + string.ascii_letters
 def _new_producer() -> str:
     """77 bits: no two broadcasters ever have the same."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(13))
+
+
+def _checked(producer: str) -> str:
+    if not 0 < len(producer) <= MAX_PRODUCER or not producer.isprintable() or set(producer) & set('"\\'):
+        raise ValueError(
+            f"1 to {MAX_PRODUCER} printable characters, but no \" and no \\, make a producer's name, not {producer!r:.60}"
+        )
+    return producer
 
 
 def _check_key(key: object) -> None:
@@ -69,7 +78,7 @@ class Broadcaster(Verbs):
             raise ValueError("a broadcaster gets a url or a log, not both")
         self._log = LazyLog(log, lambda: log_of(url))
         self._deadline = deadline
-        self._producer = producer if producer is not None else _new_producer()
+        self._producer = _checked(producer) if producer is not None else _new_producer()
         self._said = 0
         self._checkpoints = _Checkpoints(self._log)
         self._outbox = Outbox(

@@ -14,13 +14,13 @@ __all__ = ["default_url", "log_of"]
 
 def default_url() -> str:
     """PLANCAST_LOG, or the one file that all programs of this user share when nothing is configured."""
-    return os.environ.get("PLANCAST_LOG") or f"sqlite:///{Path.home() / '.plancast' / 'plans.db'}"
+    return os.environ.get("PLANCAST_LOG", "").strip() or f"sqlite:///{_home() / '.plancast' / 'plans.db'}"
 
 
 def log_of(url: str | None = None) -> PlanLog:
     """The log that `url` names (or PLANCAST_LOG, or the embedded default), not opened yet."""
-    url = url or default_url()
-    match urlsplit(url).scheme:
+    url = url.strip() if url else default_url()
+    match _scheme(url):
         case "sqlite":
             from broadcasters.log.sqlite import SqliteLog
 
@@ -36,3 +36,19 @@ def log_of(url: str | None = None) -> PlanLog:
         case scheme:
             known = "sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://… or http://…"
             raise LogMisconfigured(f"no log is called {scheme or url!r}; PLANCAST_LOG is one of {known}")
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise LogMisconfigured("this user has no home directory to keep plans in; say in PLANCAST_LOG where") from None
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError as error:  # the URL may hold a password, so it is not shown
+        raise LogMisconfigured(
+            f"the log's URL (PLANCAST_LOG) can't be read: {error}; in a password, [ ] / ? # @ are written %5B %5D …"
+        ) from None

@@ -101,7 +101,11 @@ class SqliteFile:
         if options:
             raise LogMisconfigured(f"{url!r}: there is no option {next(iter(options))!r}, only ttl and timeout")
         ttl_s = math.inf if ttl == "never" else _seconds("ttl", ttl) * DAY_S
-        return cls(Path(name).expanduser().absolute(), ttl_s, patience)
+        try:
+            path = Path(name).expanduser().absolute()
+        except RuntimeError:
+            raise LogMisconfigured(f"{url!r}: there is no home directory for ~; write the whole path") from None
+        return cls(path, ttl_s, patience)
 
     def make_room(self) -> None:
         """Create the directory that the file is to stand in, and the file with its schema, where they are missing."""

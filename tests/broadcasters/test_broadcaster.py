@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,11 @@ class TestVerbs:
         ids = [(await log.events(plan_id))[0]["id"] for plan_id in (PLAN, "plan-2")]
         assert ids == ["tester.1", "tester.2"]
 
+    @pytest.mark.parametrize("producer", ["", 'an "agent"', "DOMAIN\\agent", "an\nagent", "a" * 129, "\ud800"])
+    async def test_a_name_that_has_no_place_in_an_id_is_refused(self, log: WeatherLog, producer: str) -> None:
+        with pytest.raises(ValueError, match="producer"):
+            Broadcaster(log=log, producer=producer)
+
     async def test_two_broadcasters_never_share_a_name(self, log: WeatherLog) -> None:
         async with Broadcaster(log=log) as one, Broadcaster(log=log) as other:
             await one.send_plan_update(PLAN)
@@ -253,6 +259,26 @@ class TestOpening:
     async def test_an_unknown_url_is_found_at_once(self) -> None:
         with pytest.raises(LogMisconfigured, match="PLANCAST_LOG"):
             Broadcaster("carrier-pigeon://")
+
+    async def test_a_url_that_can_not_be_read_is_found_at_once(self) -> None:
+        with pytest.raises(LogMisconfigured, match="PLANCAST_LOG") as caught:
+            Broadcaster("redis://agent:hun[ter2@cache")
+        assert "hun" not in str(caught.value)
+
+    async def test_a_line_break_behind_a_url_is_none_of_it(self, log_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PLANCAST_LOG", f"{log_url}\n")
+        async with Broadcaster() as b, Broadcaster(log_url) as same:
+            await b.send_plan_update(PLAN)
+            assert (await same.send_plan_update(PLAN)).offset == 2
+
+    async def test_without_a_home_it_asks_for_a_log(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def homeless() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("PLANCAST_LOG", raising=False)
+        monkeypatch.setattr(Path, "home", homeless)
+        with pytest.raises(LogMisconfigured, match="PLANCAST_LOG"):
+            Broadcaster()
 
     async def test_a_url_or_a_log_but_not_both(self, log: WeatherLog, log_url: str) -> None:
         with pytest.raises(ValueError, match="not both"):

@@ -97,10 +97,10 @@ class RedisUrl:
         service, db = _service_and_db(kind, parts.path)
         return cls(
             kind=_kind(scheme, kind),
-            addresses=_addresses(parts, 26379 if kind == "sentinel" else 6379),
+            addresses=_addresses(parts, kind),
             user=_user(parts),
             sentinel_user=User(options.get("sentinel_user"), options.get("sentinel_password")),
-            tls=_tls(options) if scheme == "rediss" else None,
+            tls=_tls(options, scheme),
             service=service,
             db=db,
             prefix=_prefix(options.get("prefix", "plancast")),
@@ -124,8 +124,11 @@ def _options(query: str) -> Mapping[str, str]:
     return options
 
 
-def _addresses(parts: SplitResult, port: int) -> tuple[Address, ...]:
+def _addresses(parts: SplitResult, kind: str) -> tuple[Address, ...]:
     hosts = parts.netloc.rpartition("@")[2].split(",")
+    port = 26379 if kind == "sentinel" else 6379
+    if len(hosts) > 1 and not kind:
+        raise LogMisconfigured("a redis:// URL names one server; for several: redis+sentinel:// or redis+cluster://")
     try:
         one = [urlsplit(f"//{host}") for host in hosts]
         return tuple(Address(host.hostname or "localhost", port if host.port is None else host.port) for host in one)
@@ -148,7 +151,11 @@ def _service_and_db(kind: str, path: str) -> tuple[str, int]:
     return service, int(named[0]) if named else 0
 
 
-def _tls(options: Mapping[str, str]) -> Tls:
+def _tls(options: Mapping[str, str], scheme: str) -> Tls | None:
+    if scheme != "rediss":
+        if given := sorted(options.keys() & {"ca", "cert", "key", "verify"}):
+            raise LogMisconfigured(f"{given[0]}= in the Redis URL is for TLS, and without rediss there is none")
+        return None
     verify = options.get("verify", "yes")
     if verify not in ("yes", "no"):
         raise LogMisconfigured(f"verify={verify!r} in the Redis URL; it is yes or no")

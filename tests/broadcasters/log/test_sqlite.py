@@ -129,6 +129,7 @@ def test_a_url_has_options() -> None:
         ("sqlite:///", "names no file"),
         ("sqlite://plans.db", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///~nobody-at-all/x.db", "no home directory"),
         ("sqlite:///x.db?ttl=soon", "ttl='soon' is not a number"),
         ("sqlite:///x.db?ttl=0", "ttl='0' is not a number above 0"),
         ("sqlite:///x.db?timeout=nan", "timeout='nan' is not a number"),

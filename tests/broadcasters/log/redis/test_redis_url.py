@@ -49,6 +49,9 @@ def test_a_cluster_with_tls() -> None:
         ("redis+sentinel://a", "names the service"),
         ("redis+else://a", "begins with"),
         ("rediss://a?verify=maybe", "verify='maybe'"),
+        ("redis://a:1,b:2", "redis+cluster://"),
+        ("redis://a?ca=/etc/ca.pem", "rediss"),
+        ("redis://a?verify=yes", "rediss"),
     ],
 )
 def test_what_is_wrong_is_named(url: str, said: str) -> None:
