@@ -48,7 +48,7 @@ def _home() -> Path:
 def _scheme(url: str) -> str:
     try:
         return urlsplit(url).scheme
-    except ValueError as error:  # the URL may hold a password, so it is not shown
+    except ValueError:  # it may hold a password, so it is not shown
         raise LogMisconfigured(
-            f"the log's URL (PLANCAST_LOG) can't be read: {error}; in a password, [ ] / ? # @ are written %5B %5D …"
+            "the log's URL (PLANCAST_LOG) can't be read; in a password, [ and ] are written %5B and %5D"
         ) from None

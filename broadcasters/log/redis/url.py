@@ -92,6 +92,8 @@ class RedisUrl:
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
         parts = urlsplit(url)
+        if parts.fragment or "@" in parts.path:
+            raise LogMisconfigured("in the Redis URL's user and password, / ? and # are written %2F, %3F and %23")
         scheme, _, kind = parts.scheme.partition("+")
         options = _options(parts.query)
         service, db = _service_and_db(kind, parts.path)

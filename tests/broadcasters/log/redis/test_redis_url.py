@@ -65,6 +65,13 @@ def test_a_password_is_not_shown() -> None:
     assert "hunter" not in repr(url)
 
 
+@pytest.mark.parametrize("url", ["redis://agent:hun#ter2@a", "redis://agent:hun/ter2@a"])
+def test_nor_when_it_is_written_wrongly(url: str) -> None:
+    with pytest.raises(LogMisconfigured, match="%2F") as caught:
+        RedisUrl.parse(url)
+    assert "ter" not in str(caught.value)
+
+
 def test_missing_certificates_are_the_operators_mistake() -> None:
     tls = RedisUrl.parse("rediss://a?ca=/nowhere/ca.pem").tls
     assert tls is not None
