@@ -26,11 +26,18 @@ from broadcasters.log.contract import PlanLog
 from plan_engine.assignment import Assignment, opening
 from plan_engine.attempt import plain
 from plan_engine.definition import Template, by_name, named
-from plan_engine.errors import EngineMisconfigured, EngineUnavailable, NotRunHere, StepFailed, UnfitInput
+from plan_engine.errors import (
+    EngineMisconfigured,
+    EngineUnavailable,
+    NotRunHere,
+    StepFailed,
+    UnfitInput,
+    UnknownTemplate,
+)
 from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
-from plan_engine.teller import tell_all
+from plan_engine.teller import Keyed, tell_all
 from plan_engine.tidying import ENDED, forget_ended, tidy_for_ever
 from plan_engine.unclaimed import tell_stopped
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
@@ -311,9 +318,16 @@ class Engine:
         if now.executor_id != known.executor_id:  # a worker was quicker: let one see the signal, and tell the end
             await self._ask(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
             return
+        await tell_stopped(plan_id, self._opening(known), by, self._log, self._broadcaster)
+
+    def _opening(self, known: Any) -> list[Keyed]:
+        """Its first words, which may not have been told yet; none of a template that only others know."""
         template, given, owner = _input_of(known)
-        plan = named(self._templates, template).plan(given)
-        await tell_stopped(Assignment(plan_id, template, given, owner, plan), by, self._log, self._broadcaster)
+        try:
+            plan = named(self._templates, template).plan(given)
+        except UnknownTemplate:
+            return []
+        return [*opening(Assignment(known.workflow_id, template, given, owner, plan))]
 
 
 def _fit(template: Template, given: Mapping[str, Any]) -> Any:

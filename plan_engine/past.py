@@ -10,7 +10,6 @@ from broadcasters.snapshot import Snapshot
 from broadcasters.snapshot_model import StepState
 from broadcasters.snapshot_steps import STEP_ENDED
 from plan_engine.asking import Asked
-from plan_engine.model import Step
 from plan_engine.teller import Keyed
 from plan_engine.voice import BROKEN_OFF
 
@@ -70,8 +69,8 @@ class Past:
         return self.steps.get(step_id) or PastStep()
 
     @classmethod
-    def of(cls, snapshot: Snapshot, steps: Iterable[Step]) -> Past:
-        ours = {step.id for step in steps}
+    def of(cls, snapshot: Snapshot, step_ids: Iterable[str]) -> Past:
+        ours = {*step_ids}
         return cls(
             told=snapshot.offset,
             status=snapshot.status,

@@ -129,7 +129,7 @@ class Run:
                 break
             except LogUnavailable:
                 await asyncio.sleep(AGAIN_S)
-        self._past = Past.of(snapshot, self._plan.steps)
+        self._past = Past.of(snapshot, self._steps)
         begun = self._course
         steps, slot = self._plan.steps, self._tools.slot
         self._course = Course(self._teller, steps, slot, self._past.told, self._past.percent)

@@ -148,6 +148,15 @@ async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(house: House) -
     await house.story("first")
 
 
+async def test_a_plan_that_nobody_here_can_run_can_be_stopped(house: House) -> None:
+    """As when its template was taken out of what is served."""
+    async with house.engine(only(sleeps), work=False) as before:
+        await before.start("only", {}, "p")
+    async with house.engine(work=False) as after:
+        await after.signal("p", "cancel", "maria")
+    assert statuses(await house.story("p"), "a") == ["pending", "cancelled"]
+
+
 async def test_a_signal_from_another_process_gets_there_also_while_no_worker_runs(house: House) -> None:
     async with house.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
