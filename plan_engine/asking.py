@@ -60,6 +60,7 @@ class Questions:
         self._answers = dict(answers)
         self._asked = asked or {}
         self._times: Counter[str] = Counter()
+        self._awaited = 0
 
     def begin_attempt(self) -> None:
         """The same question counts as the same again, and keeps its answer."""
@@ -87,15 +88,20 @@ class Questions:
     async def _put(self, voice: Voice, request_id: str, question: Question) -> Answer:
         request = self._request(voice, request_id, question)
         place = await voice.tell_asked(request, f"ask:{request_id}")
-        await voice.status("waiting", question.prompt, *voice.course.awaits_person())
         try:
+            await self._wait(voice, +1, question.prompt)
             answer = await self._answer(voice, request, place)
             await self._book.keep_answer(voice.plan_id, request_id, answer)
         finally:
-            after = [*voice.course.got_person()]
-            if not voice.closed:
-                await voice.status("in_progress", None, *after)
+            await self._wait(voice, -1)
         return answer
+
+    async def _wait(self, voice: Voice, more: int, content: str | None = None) -> None:
+        """Several may be asked at once: the step waits for as long as one of them does."""
+        before, self._awaited = self._awaited, self._awaited + more
+        said = [*(voice.course.awaits_person() if more > 0 else voice.course.got_person())]
+        if not voice.closed and not (before and self._awaited):
+            await voice.status("waiting" if more > 0 else "in_progress", content, *said)
 
     def _request(self, voice: Voice, request_id: str, question: Question) -> InputRequest:
         expires_at: str | None = None

@@ -55,7 +55,7 @@ class Course:
         self._awaited = 0
         self._paused = False
         self._busy = 0
-        self._resting = 0
+        self._resting: dict[str, int] = {}
         self.going = asyncio.Event()
         """Set unless the run is paused. A run that stops goes, too: to its end."""
         self.going.set()
@@ -106,7 +106,7 @@ class Course:
     @property
     def idle(self) -> bool:
         """Are there steps under way, and all of them waiting: for people, for another try, for the plan to go on?"""
-        return self._resting >= self._busy > 0
+        return len(self._resting) >= self._busy > 0
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -119,14 +119,16 @@ class Course:
             self._slot_changed()
 
     @contextmanager
-    def resting(self) -> Generator[None]:
-        """A step that is under way waits."""
-        self._resting += 1
+    def resting(self, step_id: str) -> Generator[None]:
+        """A step that is under way waits, perhaps for several things at once."""
+        self._resting[step_id] = self._resting.get(step_id, 0) + 1
         self._slot_changed()
         try:
             yield
         finally:
-            self._resting -= 1
+            self._resting[step_id] -= 1
+            if not self._resting[step_id]:
+                del self._resting[step_id]
             self._slot_changed()
 
     def _slot_changed(self) -> None:

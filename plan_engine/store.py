@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.event import listen
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from plan_engine.assignment import Signal
 from plan_engine.context import Answer
@@ -26,9 +28,11 @@ __all__ = ["SCHEMA", "Store", "default_url", "opened"]
 
 T = TypeVar("T")
 
+logger: Final = logging.getLogger(__name__)
 SCHEMA: Final = "plancast"
 """In PostgreSQL everything of ours, and of DBOS for us, is in this schema."""
 PATIENCE_MS: Final = 30_000
+AGAIN_S: Final = 0.5
 LATE: Final = 64
 """A signal with a lower number may become visible after a higher one; never so many lower."""
 
@@ -173,7 +177,7 @@ class Store:
                 if db.execute(sa.select(table.c.request_id).where(same)).first() is None:
                     db.execute(table.insert().values(values))
 
-        await self.call(work)
+        await self._patiently(work)
 
     async def answers(self, plan_id: str) -> Mapping[str, Answer]:
         """The answers kept of a plan, by request."""
@@ -187,7 +191,16 @@ class Store:
             with self.engine.connect() as db:
                 return db.execute(query).fetchall()
 
-        return await self.call(work)
+        return await self._patiently(work)
+
+    async def _patiently(self, work: Callable[[], T]) -> T:
+        """A run stands still while its database is away."""
+        while True:
+            try:
+                return await self.call(work)
+            except (OperationalError, PoolTimeout) as error:
+                logger.warning("the engine's database could not be reached (%s); trying again", error)
+                await asyncio.sleep(AGAIN_S)
 
     def forget(self, plan_ids: Sequence[str]) -> None:
         """All signals and answers to these plans."""

@@ -74,7 +74,7 @@ class Voice:
     @contextmanager
     def resting(self) -> Generator[None]:
         """Inside, the agent waits: its time doesn't count, and others may be worked on."""
-        with self.watch.stopped(), self.course.resting():
+        with self.watch.stopped(), self.course.resting(self.step.id):
             yield
 
     def on_close(self, call: Callable[[], object]) -> Callable[[], None]:
@@ -180,15 +180,18 @@ class Voice:
         await self.gate()
         call_id = self.next_id("tool")
         call = {"call_id": call_id, "agent_name": agent_name, "tool_name": tool_name}
-        await self.say(ToolCall, **call, phase="started", arguments=arguments)
-        self._tools[call_id] = call
+        known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}
+        started = build(ToolCall, {**known, "phase": "started", "arguments": arguments})
+        self._tools[call_id] = call  # before it is told: whoever is cancelled meanwhile must know of it
+        await self._teller.tell(started, self._key())
         return call_id
 
     async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:
         """Say how it went. (When the voice was closed first, that was said already.)"""
         await self.gate()
-        if call := self._tools.pop(call_id, None):
+        if call := self._tools.get(call_id):
             await self._teller.tell_all([self._tool_ended(call, phase, result)])
+            self._tools.pop(call_id, None)
 
     def _tool_ended(self, call: Mapping[str, Any], phase: ToolPhase, result: Any) -> Keyed:
         known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}

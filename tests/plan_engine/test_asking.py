@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
+from sqlalchemy.exc import OperationalError
 
 from hub.core.connection import RequestRefused
 from plan_engine import BlockingContext, Context, Expired, StepFailed
@@ -170,6 +172,47 @@ async def test_the_same_question_again_in_one_attempt_is_a_new_one(house: House)
         )
         await house.answer("p", second.data["request_id"], "Rome")
         assert (await house.end(engine, "p")).result == ["Atlantis", "Rome"]
+    await house.story("p")
+
+
+async def test_a_step_that_asks_two_things_at_once_waits_until_both_are_answered(house: House) -> None:
+    async def agent(ctx: Context) -> Any:
+        async def ask(question: str) -> Any:
+            answer = await ctx.ask(question)
+            await ctx.say(f"Heard {answer}")
+            return answer
+
+        return await asyncio.gather(ask("Who?"), ask("When?"))
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_step("p", "a", "waiting")
+        asked = {state.prompt: state.request_id for state in (await house.snapshot("p")).inputs}
+        await house.answer("p", asked["Who?"], "Ada")
+        await house.until_said("p", "Heard Ada")
+        assert [step.status for step in (await house.snapshot("p")).steps] == ["waiting"]
+        await house.answer("p", asked["When?"], "Monday")
+        assert (await house.end(engine, "p")).result == ["Ada", "Monday"]
+    assert statuses(await house.story("p"), "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
+
+
+async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(house: House) -> None:
+    refused: list[str] = []
+
+    def away(*said: Any) -> None:
+        if "INSERT INTO plancast_answers" in said[2] and len(refused) < 2:
+            refused.append(said[2])
+            raise OperationalError(said[2], None, Exception("server closed the connection"))
+
+    async def agent(ctx: Context) -> Any:
+        return await ctx.ask("Who?")
+
+    async with house.engine(only(agent)) as engine:
+        listen(engine._store.engine, "before_cursor_execute", away)
+        await engine.start("only", {}, "p")
+        await house.answer("p", await house.until_asked("p"), "Ada")
+        assert (await house.end(engine, "p")).result == "Ada"
+    assert len(refused) == 2
     await house.story("p")
 
 
