@@ -33,7 +33,7 @@ async def at_work(voice: Voice, context: Context) -> Any:
         work: Awaitable[Any] = in_thread(step.agent, BlockingContext(context, voice), name)
     else:
         work = step.agent(context)
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(_contained(work))
     try:
         await asyncio.wait({task, voice.course.stopping, voice.watch.over}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -48,6 +48,14 @@ async def at_work(voice: Voice, context: Context) -> Any:
         voice.shut()
         task.cancel()
         await voice.close()
+
+
+async def _contained(work: Awaitable[Any]) -> Any:
+    """asyncio would let it through, and with it end the process, and every other one that tries the step."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise StepFailed(f"The agent wanted to end its process ({error!r})") from error
 
 
 def _outcome(task: asyncio.Future[Any]) -> Any:

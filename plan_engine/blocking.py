@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from concurrent import futures
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from broadcasters.events import InputKind, MessageType
 from plan_engine.context import NO_DEFAULT, Answer, Context, Stream, ToolUse
-from plan_engine.errors import Cancelled
+from plan_engine.errors import Cancelled, StepFailed, in_words
 from plan_engine.model import Agent, Step
 from plan_engine.voice import Voice
 
@@ -115,7 +116,7 @@ class BlockingContext:
         try:
             yield use
         except Exception as error:
-            self.wait_for(self._voice.close_tool(call_id, "error", str(error) or type(error).__name__))
+            self.wait_for(self._voice.close_tool(call_id, "error", in_words(error)))
             raise
         self.wait_for(self._voice.close_tool(call_id, "completed", use.result))
 
@@ -224,8 +225,11 @@ async def in_thread(agent: Agent, context: BlockingContext, name: str) -> Any:
         error: BaseException | None = None
         try:
             value = agent(context)
-        except StopIteration as stop:  # no future takes this one
-            error = RuntimeError(f"the agent raised StopIteration({stop.value!r})")
+            if inspect.iscoroutine(value):
+                value.close()
+                raise StepFailed("The agent is a plain function, and what it returns is to be awaited", retry=False)
+        except (StopIteration, KeyboardInterrupt) as odd:  # no future takes the one, and no loop the other
+            error = RuntimeError(f"the agent raised {odd!r}")
         except BaseException as raised:
             error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

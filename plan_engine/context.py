@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Final, Protocol, cast
 
 from broadcasters.events import AgentMessage, InputKind, MessageType
+from plan_engine.errors import in_words
 from plan_engine.model import Step
 from plan_engine.voice import Voice
 
@@ -166,7 +167,7 @@ class Context:
         try:
             yield use
         except Exception as error:
-            await self._voice.close_tool(use.call_id, "error", str(error) or type(error).__name__)
+            await self._voice.close_tool(use.call_id, "error", in_words(error))
             raise
         await self._voice.close_tool(use.call_id, "completed", use.result)
 

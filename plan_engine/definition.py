@@ -68,7 +68,7 @@ class Template:
     def plan(self, given: Mapping[str, Any]) -> Plan:
         """The plan for this input, which `fit` has seen. `UnfitInput` when the template refuses it."""
         try:
-            plan: Any = self.make(given if self.input is None else self.input.model_validate(given))
+            plan: Any = self.make(given if self.input is None else self.input.model_validate(given, by_name=True))
         except BadPlan:
             raise
         except KeyError as error:

@@ -8,10 +8,12 @@ that it can't do its work, in words for people; `Cancelled` and `Expired` are wh
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from broadcasters.errors import PlancastError
 
 __all__ = [
+    "MAX_WORDS",
     "BadPlan",
     "Cancelled",
     "EngineMisconfigured",
@@ -21,7 +23,21 @@ __all__ = [
     "StepFailed",
     "UnfitInput",
     "UnknownTemplate",
+    "encodable",
+    "in_words",
 ]
+
+MAX_WORDS: Final = 4000
+
+
+def encodable(text: str) -> str:
+    """The text as an event can carry it. Halves of surrogate pairs, as in names of files, become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, or else its name."""
+    return encodable(str(error))[:MAX_WORDS] or type(error).__name__
 
 
 class BadPlan(PlancastError, ValueError):

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from plan_engine.attempt import Stopped, at_work
 from plan_engine.context import Context
 from plan_engine.course import Course
-from plan_engine.errors import StepFailed
+from plan_engine.errors import MAX_WORDS, StepFailed, encodable
 from plan_engine.model import Step
 from plan_engine.past import PastStep
 from plan_engine.stopwatch import Stopwatch
@@ -22,7 +22,6 @@ __all__ = ["Outcome", "StepRun"]
 
 MAX_RESTARTS: Final = 100
 """A step whose worker died so often while it ran is taken to be the reason."""
-MAX_WORDS: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class StepRun:
 def _in_words(error: Exception) -> str:
     """What people are told. The rest is in the data, for engineers."""
     if isinstance(error, StepFailed):
-        return str(error)[:MAX_WORDS].rstrip(".") or "It could not be done"
+        return encodable(str(error))[:MAX_WORDS].rstrip(".") or "It could not be done"
     if isinstance(error, TimeoutError):
         return "Something it waited for took too long"
     if isinstance(error, ConnectionError):
@@ -139,5 +138,6 @@ def _in_words(error: Exception) -> str:
 
 
 def _detail(error: Exception) -> dict[str, Any]:
-    shown = "".join(traceback.format_exception(error, limit=-8))
-    return {"type": type(error).__name__, "message": str(error)[:4000], "traceback": shown[-8000:]}
+    seen = traceback.TracebackException.from_exception(error, limit=-8)
+    message, shown = encodable(str(seen)), encodable("".join(seen.format()))
+    return {"type": type(error).__name__, "message": message[:MAX_WORDS], "traceback": shown[-8000:]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -321,6 +322,66 @@ async def test_a_result_that_json_cannot_say_is_the_agents_fault(house: House, v
         assert "JSON can't say" in (ended.message or "")
 
 
+def ends_itself(_: Any) -> None:
+    sys.exit(3)
+
+
+async def ends_itself_at_once(_: Any) -> None:
+    sys.exit(3)
+
+
+def interrupts(_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("agent", [ends_itself, ends_itself_at_once, interrupts])
+async def test_an_agent_that_would_end_the_process_fails_alone(house: House, agent: Any) -> None:
+    ended, events = await run(house, agent, retries=1, backoff=0.01)
+    assert ended.status == "error"
+    assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "error"]
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_told_so(house: House) -> None:
+    ended, _ = await run(house, lambda ctx: nothing(ctx))
+    assert "what it returns is to be awaited" in (ended.message or "")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [StepFailed("caf\udce9"), FileNotFoundError("caf\udce9"), Mute()])
+async def test_a_failure_with_no_words_that_can_be_told_is_one_like_others(house: House, error: Exception) -> None:
+    async def agent(ctx: Context) -> str:
+        if ctx.attempt == 1:
+            raise error
+        return "done"
+
+    ended, _ = await run(house, agent, retries=1, backoff=0.01)
+    assert ended.result == "done"
+
+
+@pytest.mark.parametrize("result", [object(), "x" * 400_000])
+async def test_a_tool_whose_result_cannot_be_told_is_not_left_open(house: House, result: Any) -> None:
+    async def agent(ctx: Context) -> None:
+        async with ctx.tool("sql") as use:
+            use.result = result
+
+    _, events = await run(house, agent)
+    assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
+
+
+async def test_a_tool_that_fails_in_odd_words_fails_with_its_own_error(house: House) -> None:
+    async def agent(ctx: Context) -> None:
+        async with ctx.tool("open"):
+            raise FileNotFoundError("caf\udce9")
+
+    _, events = await run(house, agent)
+    assert [e.data.get("result") for e in events if e.type == "tool_call"] == [None, "caf?"]
+    assert events[-1].data["data"]["error"]["type"] == "FileNotFoundError"
+
+
 async def test_a_plans_result_that_cannot_be_made_is_told(house: House) -> None:
     @template("odd", title="Odd")
     def plan(_: Any) -> Plan:
@@ -435,6 +496,24 @@ async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
         assert infos["typed"].input_schema["properties"]["size"]["default"] == 5
         assert infos["picky"].input_schema == {"type": "object"}
     assert (await house.log.head("p")).offset == 0
+
+
+async def test_an_input_may_have_other_names_outside(house: House) -> None:
+    class Given(BaseModel):
+        user_id: str = Field(alias="userId")
+
+    async def agent(ctx: Context) -> Any:
+        return dict(ctx.input)
+
+    @template("typed", title="Typed", input=Given)
+    def typed(given: Given) -> Plan:
+        return Plan(f"For {given.user_id}", [Step("a", "A", agent)])
+
+    async with house.engine(typed) as engine:
+        await engine.start("typed", {"userId": "ada"}, "p")
+        assert (await house.end(engine, "p")).result == {"user_id": "ada"}
+        with pytest.raises(UnfitInput, match="userId: Field required"):
+            await engine.start("typed", {}, "q")
 
 
 async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
@@ -572,3 +651,30 @@ async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(hou
         await asyncio.gather(*(house.end(engine, plan_id) for plan_id in waiting))
     for plan_id in waiting:
         await house.story(plan_id)
+
+
+async def test_a_step_that_asks_two_things_at_once_waits_once(house: House) -> None:
+    """Another step works meanwhile, so the plan doesn't only wait, and no other takes its place."""
+    begun = asyncio.Event()
+
+    async def asks(ctx: Context) -> None:
+        await asyncio.gather(ctx.ask("Who?"), ctx.ask("When?"))
+
+    async def works(ctx: Context) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @template("both", title="Both")
+    def both(_: Any) -> Plan:
+        return Plan("Both", [Step("asks", "Asks", asks), Step("works", "Works", works)])
+
+    async with house.engine(both, only(nothing), plans_at_once=1) as engine:
+        await engine.start("both", {}, "both")
+        await begun.wait()
+        await house.until_step("both", "asks", "waiting")
+        await engine.start("only", {}, "p")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await engine.outcome("p")
+        await engine.signal("both", "cancel", "maria")
+        assert (await house.end(engine, "p")).status == "completed"
