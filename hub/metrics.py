@@ -8,6 +8,7 @@ own. With several workers whichever of them is asked answers for all (`hub.sibli
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -22,6 +23,8 @@ from hub.measures import MEASURES, Numbers
 from hub.siblings import Siblings
 
 __all__ = ["Metrics"]
+
+logger = logging.getLogger(__name__)
 
 LAG_PERIOD: Final = 0.25
 SHARE_EVERY: Final = 4
@@ -75,7 +78,10 @@ class Metrics:
     def share(self) -> None:
         """Let the siblings know our numbers as they are now."""
         if self._siblings is not None:
-            self._siblings.share(self._own.collect())
+            try:
+                self._siblings.share(self._own.collect())
+            except OSError as error:  # no room on the disk, or somebody cleaned up
+                logger.warning("the other workers can't be told our numbers: %s", error)
 
     def _read(self) -> Numbers:
         return Numbers(self._counts, self.loop_lag, self._outbox() if self._outbox is not None else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import time
@@ -226,6 +227,22 @@ async def test_a_running_worker_shares_its_numbers(tmp_path: Path) -> None:
     assert scraped(metrics)[key("plancast_worker_age_seconds", worker="1")] >= 0
     theirs.close()
     mine.close()
+
+
+async def test_a_worker_that_cannot_share_goes_on_counting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    siblings = Siblings(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    metrics = Metrics(HubCounts(), siblings=siblings)
+    running = asyncio.create_task(metrics.run())
+    async with asyncio.timeout(30):
+        while "the other workers can't be told our numbers" not in caplog.text and not running.done():
+            await asyncio.sleep(0.05)
+        before = list(metrics.loop_lag.counts)
+        while metrics.loop_lag.counts == before and not running.done():
+            await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    siblings.close()
 
 
 def test_a_successor_that_has_not_spoken_yet_does_not_speak_for_the_dead(tmp_path: Path) -> None:
