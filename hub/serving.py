@@ -14,6 +14,7 @@ from typing import Final
 
 import uvicorn
 
+from broadcasters.errors import PlancastError
 from hub.app import create_app
 from hub.limits import OutletLimits
 from hub.node import Hub
@@ -38,9 +39,10 @@ def listener(settings: Settings, outlet: OutletLimits) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(outlet.peer_timeout_seconds * 1000))
     try:
         bound.bind((settings.host, settings.port))
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        where = f"{settings.host}:{settings.port}"
+        raise PlancastError(f"can't listen on {where}: {error.strerror} (see --host and --port)") from None
     return bound
 
 

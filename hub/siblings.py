@@ -36,9 +36,12 @@ class Siblings:
     """This worker among the others. `close` it at the end."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
-        self.worker, self._lock = self._take_place()
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.worker, self._lock = self._take_place()
+        except OSError as error:
+            raise PlancastError(f"the run directory {directory} can't be used: {error.strerror}") from None
 
     def share(self, families: Iterable[Metric]) -> None:
         """Leave our numbers for the others; a reader finds the old ones or the new ones, whole."""

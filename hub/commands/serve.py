@@ -51,11 +51,23 @@ def run(args: argparse.Namespace) -> int:
         print(f"plancast: {warning}", file=sys.stderr)
     if (refusal := refusal_to_bind(settings)) is not None:
         raise PlancastError(refusal)
+    _check(settings)
     tell_agents(settings, args)
     settings, about_engine = _with_engine(settings)
     with listener(settings, settings.limits.outlet) as bound:
         print(_welcome(settings, bound, about_engine), flush=True)
         return _serve(settings, bound)
+
+
+def _check(settings: Settings) -> None:
+    """What can't be used is said once, before anybody is let in: a worker that finds it would only be replaced."""
+    from hub.auth import Authenticator
+    from hub.siblings import Siblings
+
+    log_of(settings.log)
+    Authenticator(settings)
+    if settings.run_directory is not None:
+        Siblings(settings.run_directory).close()
 
 
 def _with_engine(settings: Settings) -> tuple[Settings, str]:

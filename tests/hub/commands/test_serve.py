@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -226,6 +227,41 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(settings: dict[str, Any],
         assert "Traceback" not in hub.output
     finally:
         hub.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"log": "ftp://plans"}, "no log is called 'ftp'; PLANCAST_LOG is one of"),
+        ({"auth_jwks": "http://keys.test/", "auth_audience": "us"}, "PLANCAST_AUTH_JWKS: keys that come over http://"),
+        ({"auth_secret": "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"}, "PLANCAST_AUTH_SECRET: that is a public"),
+        ({"run_directory": "/proc/hub"}, "the run directory /proc/hub can't be used: No such file or directory"),
+        ({"host": "[::1]"}, "can't listen on [::1]:"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_else(
+    settings: dict[str, Any], says: str, workers: int, house: House
+) -> None:
+    hub = HubServer(**{"log": house.log_url, "workers": workers, **settings})
+    try:
+        assert hub.start(wait=False).wait(20) == 1
+        assert hub.output.startswith(f"plancast: {says}")
+        assert hub.output.count("\n") == 1
+    finally:
+        hub.close()
+
+
+def test_a_port_that_is_taken_is_named(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        hub = HubServer(house.log_url)
+        hub.port = taken.getsockname()[1]
+        try:
+            assert hub.start(wait=False).wait(20) == 1
+            told = f"can't listen on 127.0.0.1:{hub.port}: Address already in use (see --host and --port)"
+            assert hub.output == f"plancast: {told}\n"
+        finally:
+            hub.close()
 
 
 def test_workers_that_cannot_start_say_so_and_try_again() -> None:
