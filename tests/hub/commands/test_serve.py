@@ -25,6 +25,7 @@ from tests.servers.process import free_port
 
 PLANS = "tests.plan_engine.plans"
 ROOT = Path(__file__).parents[3]
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(settings: dict[str, Any],
     [
         ({"log": "ftp://plans"}, "no log is called 'ftp'; PLANCAST_LOG is one of"),
         ({"auth_jwks": "http://keys.test/", "auth_audience": "us"}, "PLANCAST_AUTH_JWKS: keys that come over http://"),
-        ({"auth_secret": "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"}, "PLANCAST_AUTH_SECRET: that is a public"),
+        ({"auth_secret": PUBLIC_KEY}, "PLANCAST_AUTH_SECRET: that is a public or private key"),
         ({"run_directory": "/proc/hub"}, "the run directory /proc/hub can't be used: No such file or directory"),
         ({"host": "[::1]"}, "can't listen on [::1]:"),
     ],
