@@ -149,7 +149,9 @@ def _at_exit() -> None:
             station.stop(EXIT_PATIENCE)
 
 
-import_module("concurrent.futures.thread")  # it takes a lock before forks, and must do so after we let go of the logs
+# These take locks before forks, and must do so after we let go of the logs.
+import_module("concurrent.futures.thread")
+import_module("broadcasters.forks")
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 atexit.register(_at_exit)

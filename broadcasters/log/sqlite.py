@@ -156,11 +156,12 @@ class _Reader:
             raise LogUnavailable("the log was closed; open it again") from error
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.end)
         self._thread.shutdown()
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return read(self._opened.db())
+            with self._opened.in_use:
+                return read(self._opened.db())
         except sqlite3.Error as error:
             raise self._opened.file.error(error) from error

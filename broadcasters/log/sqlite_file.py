@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from broadcasters.errors import LogError, LogFull, LogMisconfigured, LogUnavailable
+from broadcasters.forks import close_before_forks
 
 __all__ = ["LAST_OFFSET", "Opened", "SqliteFile", "place_of"]
 
@@ -170,13 +172,15 @@ class SqliteFile:
 
 class Opened:
     """One thread's connection to the file. It moves on when another file stands at the path: the log was lost, or
-    put back from a copy."""
+    put back from a copy. While it is used, `in_use` is to be held: a fork closes it."""
 
     def __init__(self, file: SqliteFile, wait_s: float) -> None:
         self.file = file
+        self.in_use = threading.Lock()
         self._wait_s = wait_s  # how long SQLite itself waits for a lock
         self._identity = (0, 0)
         self._db: sqlite3.Connection | None = None
+        close_before_forks(self)
 
     def db(self) -> sqlite3.Connection:
         """The connection; its transactions are begun by hand. May raise `sqlite3.Error` or `LogMisconfigured`."""
@@ -185,7 +189,9 @@ class Opened:
         self.close()
         self.file.make_room()
         self._identity = self.file.identity()
-        self._db = sqlite3.connect(self.file.path, timeout=self.file.patience_s, isolation_level=None)
+        self._db = sqlite3.connect(
+            self.file.path, timeout=self.file.patience_s, isolation_level=None, check_same_thread=False
+        )
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA temp_store = MEMORY")
         self._db.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
@@ -197,6 +203,11 @@ class Opened:
         db, self._db = self._db, None
         if db is not None:
             db.close()
+
+    def end(self) -> None:
+        """As `close`, for who does not use it at the moment."""
+        with self.in_use:
+            self.close()
 
 
 @contextmanager

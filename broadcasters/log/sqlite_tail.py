@@ -127,9 +127,10 @@ class Tail:
             while not self._closing.is_set():
                 self._wake.wait(self._pause())
                 self._wake.clear()
-                self._turn()
+                with self._opened.in_use:
+                    self._turn()
         finally:
-            self._opened.close()
+            self._opened.end()
             self._refuse_wishes(LogUnavailable("the log was closed; open it again"))
             self._to_loop(self._ended.set_result, None)
 
@@ -248,12 +249,14 @@ class Tail:
                 return
 
     def _send(self, news: Sequence[News]) -> None:
-        """Hand it to the loop, and wait until it is taken."""
+        """Hand it to the loop, and wait until it is taken. (The loop may be the one that forks, so it may.)"""
         if news:
             self._taken.clear()
             self._to_loop(self._tell, news)
+            self._opened.in_use.release()
             if not self._closing.is_set():
                 self._taken.wait()
+            self._opened.in_use.acquire()
 
     def _to_loop(self, call: Callable[..., object], *args: object) -> None:
         try:

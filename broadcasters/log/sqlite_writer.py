@@ -136,7 +136,7 @@ class Writer:
             while self._serve():
                 pass
         finally:
-            self._opened.close()
+            self._opened.end()
             self._to_loop(self._ended.set_result, None)
 
     def _serve(self) -> bool:
@@ -166,14 +166,15 @@ class Writer:
             return [self._explained(error) for _ in group]
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._begun()
-        try:
-            result = work(db)
-            db.execute("COMMIT")
-        except BaseException:
-            self._appender.forget()
-            self._roll_back(db)
-            raise
+        with self._opened.in_use:
+            db = self._begun()
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                self._appender.forget()
+                self._roll_back(db)
+                raise
         self._committed()
         return result
 

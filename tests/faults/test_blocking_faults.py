@@ -202,6 +202,47 @@ class TestFork:
             ["parent", *(f"child {n}" for n in range(3) for _ in "ab"), "parent again", "parent again"]
         )
 
+    def test_children_of_an_event_loop_speak_while_it_does(self, log_url: str) -> None:
+        """Nobody tells an awaited broadcaster of the fork, and it may come in the middle of a transaction."""
+        (heard,) = run(
+            """
+            import asyncio, multiprocessing, os
+            import broadcasters
+            from broadcasters import blocking, send_agent_message
+
+            plan = os.environ["PLAN"]
+
+            def work(n):
+                if n % 2:
+                    blocking.send_agent_message(plan, "Child", f"c{n}")
+                else:
+                    asyncio.run(send_agent_message(plan, "Child", f"c{n}"))
+
+            async def speak():
+                for n in range(10_000):
+                    await send_agent_message("of-the-parent", "Parent", "on and on " * 200)
+                    if all_ended.is_set():
+                        return n + 1
+
+            async def main():
+                speaking = [asyncio.create_task(speak()) for _ in range(8)]
+                for n in range(20):
+                    children.append(multiprocessing.get_context("fork").Process(target=work, args=[n]))
+                    children[-1].start()
+                    await asyncio.sleep(0.02)
+                await asyncio.gather(*(asyncio.to_thread(child.join, 20) for child in children))
+                assert [child.exitcode for child in children] == [0] * 20
+                all_ended.set()
+                print(sum(await asyncio.gather(*speaking)))
+
+            all_ended, children = asyncio.Event(), []
+            asyncio.run(main())
+            """,
+            log_url,
+        )
+        assert sorted(contents(log_url)) == sorted(f"c{n}" for n in range(20))
+        assert len(contents(log_url, "of-the-parent")) == int(heard)
+
     def test_a_message_begun_before_the_fork_stays_the_parents(self, log_url: str) -> None:
         run(
             """
