@@ -45,7 +45,8 @@ DEADLINE = 10.0
 class Hub:
     """`async with Hub(settings) as hub`: it follows the log and may serve clients until it is left.
 
-    It may be entered by several, one within the other: an application and a router of ours in it, say.
+    It may be entered by several, one within the other: an application and a router of ours in it, say. It lives once:
+    when all have left it, it can't be entered again.
     """
 
     def __init__(self, settings: Settings, *, log: PlanLog | None = None, engine: EnginePort | None = None) -> None:
@@ -73,9 +74,12 @@ class Hub:
         """Set when the hub is drained: who waits without a connection in the roster leaves by itself."""
         self._open = AsyncExitStack()
         self._entered = 0
+        self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        if self._over:
+            raise RuntimeError("this hub was closed, and a hub lives once: make a new Hub(…) to open it again")
         if self._entered == 0:
             await self._begin()
         self._entered += 1
@@ -84,6 +88,7 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         self._entered -= 1
         if self._entered == 0:
+            self._over = True
             self.door.open = False
             await self._open.aclose()
 

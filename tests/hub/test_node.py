@@ -57,6 +57,14 @@ async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
         assert (await hub.broadcaster.send_plan_update("p")).offset == 1
 
 
+async def test_it_lives_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as hub:
+        pass
+    with pytest.raises(RuntimeError, match="lives once: make a new Hub"):
+        await hub.__aenter__()
+    assert ours() == set()
+
+
 @pytest.mark.parametrize("part", ["log", "probe"])
 async def test_what_cannot_be_opened_is_closed_again(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
