@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from agent_framework import Agent, AgentResponse, AgentResponseUpdate, AgentSession, Content, Message
@@ -63,6 +65,8 @@ class Updates:
         self.agent = agent
         self._step_id = step_id
         self._open: Line | None = None
+        self._call: tuple[str, Content] | None = None
+        """A call whose arguments are still being written, and who writes them."""
 
     async def tell(self, update: AgentResponseUpdate) -> None:
         agent = update.author_name or self.agent
@@ -75,18 +79,33 @@ class Updates:
                         Line(name, agent, "thinking" if thinks else "result", self._step_id), content.text
                     )
                 case "function_call":
-                    await self.end()
-                    call = str(content.call_id), str(content.name), agent, content.parse_arguments(), self._step_id
-                    await self._outlet.tool_started(Call(*call))
+                    await self._called(content, agent)
                 case "function_result":
+                    await self.end()
                     failed = content.exception is not None
                     result = content.exception if failed else content.result
                     await self._outlet.tool_ended(str(content.call_id), result, failed=failed)
                 case _:
                     pass
 
+    async def _called(self, part: Content, agent: str) -> None:
+        """More of the call that is being written, or the beginning of another one."""
+        if self._call and part.call_id in (self._call[1].call_id, "", None):
+            part = self._call[1] + part
+        else:
+            await self.end()
+        self._call = agent, part
+        if _is_whole(part.arguments):
+            await self._tell_call()
+
+    async def _tell_call(self) -> None:
+        if self._call:
+            (agent, call), self._call = self._call, None
+            told = str(call.call_id), str(call.name), agent, call.parse_arguments(), self._step_id
+            await self._outlet.tool_started(Call(*told))
+
     async def _write(self, line: Line, text: str) -> None:
-        if self._open and self._open != line:
+        if self._call or (self._open and self._open != line):
             await self.end()
         self._open = line
         await self._outlet.write(line, text)
@@ -95,3 +114,12 @@ class Updates:
         if self._open:
             await self._outlet.end_message(self._open.message_id)
             self._open = None
+        await self._tell_call()
+
+
+def _is_whole(arguments: Any) -> bool:
+    """Models write them bit by bit, as JSON; no beginning of an object is one."""
+    try:
+        return isinstance(json.loads(arguments) if isinstance(arguments, str) else arguments, Mapping)
+    except ValueError:
+        return False

@@ -60,6 +60,8 @@ class Parts:
         running = self._running.setdefault(namespace, {})
         if "result" in said or "error" in said:
             running.pop(task_id, None)
+            if said.get("error") is None and not said.get("interrupts"):
+                await self._left((*namespace, f"{name}:{task_id}"))
             await self._ended(self._tasks.get(task_id, Task(None, title_of(name))), said)
             return
         self._said[task_id] = 0  # a node that asked is run again from its beginning, and says the same again
@@ -81,6 +83,12 @@ class Parts:
         for message in _messages_in(result):
             await self._tools(task, message)
         await self._outlet.step(task.step_id, "completed", title=task.title, data=_without_messages(result))
+
+    async def _left(self, subgraph: Namespace) -> None:
+        """A node that hands over to one outside of its subgraph is done, and nothing says so but the subgraph's end."""
+        for namespace in [one for one in self._running if one[: len(subgraph)] == subgraph]:
+            for task in self._running.pop(namespace).values():
+                await self._ended(task, {})
 
     async def _tools(self, task: Task, message: BaseMessage) -> None:
         if isinstance(message, ToolMessage):

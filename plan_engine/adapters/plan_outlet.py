@@ -7,6 +7,7 @@ same story: steps that were under way stay so, a question keeps its place and it
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
@@ -62,7 +63,7 @@ class PlanOutlet(Outlet):
         self._called = {call.call_id for call in told.tool_calls} if resumes else set[str]()
         self._begun = {message.message_id for message in told.messages}
         self._messages: dict[str, Message] = {}
-        self._asking = 0
+        self._asking: Counter[str | None] = Counter()
 
     # ---- its life
 
@@ -200,11 +201,11 @@ class PlanOutlet(Outlet):
         return answer
 
     async def _wait(self, more: int, step_id: str | None) -> None:
-        """Several may be asked at once: the plan waits as long as one of them does."""
-        self._asking += more
-        status: PlanStatus = "waiting" if self._asking else "in_progress"
-        if step_id is not None:
-            step_status: StepStatus = "waiting" if more > 0 else "in_progress"
+        """Several may be asked at once: the plan, and a step of it, wait as long as one of them does."""
+        self._asking[step_id] += more
+        status: PlanStatus = "waiting" if self._asking.total() else "in_progress"
+        step_status: StepStatus = "waiting" if self._asking[step_id] else "in_progress"
+        if step_id is not None and self._steps.get(step_id) != step_status:
             self._steps[step_id] = step_status
             await self._say.send_step_update(self.plan_id, step_id, step_status)
         if status != self._status:

@@ -80,6 +80,21 @@ async def test_what_an_agent_says_thinks_and_uses_is_told(broadcaster: Broadcast
     )
 
 
+async def test_a_call_whose_arguments_come_bit_by_bit_is_told_whole(broadcaster: Broadcaster, person: Person) -> None:
+    calls = Content.from_function_call
+    bits = [
+        [calls("call-1", "orders", arguments="")],
+        [calls("", "", arguments='{"month"')],
+        [calls("", "", arguments=': "May"}')],
+        [calls("call-2", "orders", arguments='{"mon')],
+        [calls("call-2", "", arguments='th": "June"}')],
+    ]
+    agent = Agent(Scripted(bits, ADVISES), name="Analyst", tools=[tool(orders, approval_mode="never_require")])
+    await run_agent(person.plan_id, agent, "How is May?", broadcaster=broadcaster)
+    told = [(call.call_id, call.arguments, call.result) for call in (await person.sees()).tool_calls]
+    assert told == [("call-1", {"month": "May"}, "12 in May"), ("call-2", {"month": "June"}, "12 in June")]
+
+
 @pytest.mark.parametrize(("answer", "ran"), [("yes", ["May"]), ("no", [])])
 async def test_a_tool_that_needs_approval_is_put_to_a_person(
     broadcaster: Broadcaster, person: Person, answer: str, ran: list[str]

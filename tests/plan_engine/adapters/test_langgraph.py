@@ -16,7 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from broadcasters import Broadcaster
@@ -252,6 +252,18 @@ async def test_nodes_of_subgraphs_are_steps_and_may_ask(broadcaster: Broadcaster
     await person.answers(asked, "yes")
     assert (await running)["notes"] == ["yes"]
     assert steps_of(await person.sees()) == [("Outer", "completed"), ("Ask", "completed")]
+
+
+async def test_a_node_that_hands_over_to_one_outside_its_subgraph_is_done(
+    broadcaster: Broadcaster, person: Person
+) -> None:
+    hands_over: Command[Any] = Command(goto="writer", update={"notes": ["found"]}, graph=Command.PARENT)
+    researcher = chain({"search": lambda _: hands_over, "never": lambda _: {"notes": ["never"]}})
+    graph = chain({"researcher": researcher, "writer": lambda _: {"notes": ["written"]}})
+    values = await run_langgraph(person.plan_id, graph, {}, broadcaster=broadcaster)
+    assert values["notes"] == ["found", "written"]
+    plan = await person.sees()
+    assert {*steps_of(plan)} == {(title, "completed") for title in ("Researcher", "Search", "Writer")}
 
 
 async def test_a_tool_that_fails_is_shown_as_failed(broadcaster: Broadcaster, person: Person) -> None:

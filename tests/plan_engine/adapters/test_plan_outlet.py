@@ -1,0 +1,28 @@
+"""A run told as a plan of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+from broadcasters import Broadcaster
+from plan_engine.adapters.telling import telling
+from plan_engine.context import Question
+from tests.plan_engine.adapters.watching import Person, steps_of
+
+
+async def test_a_step_that_asks_two_things_waits_until_both_are_answered(
+    broadcaster: Broadcaster, person: Person
+) -> None:
+    question = Question("clarification", "Who?")
+    async with telling(person.plan_id, broadcaster) as outlet:
+        await outlet.step("both", "in_progress", title="Both")
+        asking = [asyncio.create_task(outlet.ask(name, question, agent="A", step_id="both")) for name in "ab"]
+        asked = dict(zip("ab", sorted(await person.is_asked(2), key=lambda one: one.request_id), strict=True))
+        await person.answers(asked["a"], "Ada")
+        await asking[0]
+        plan = await person.sees()
+        assert (plan.status, steps_of(plan)) == ("waiting", [("Both", "waiting")])
+        await person.answers(asked["b"], "Grace")
+        await asking[1]
+        plan = await person.sees()
+        assert (plan.status, steps_of(plan)) == ("in_progress", [("Both", "in_progress")])
