@@ -74,7 +74,7 @@ class ConnectionLimits:
     per_principal: int = 100
     """One person's tabs and machines, or one service's workers."""
     total: int = 10_000
-    """Per process; keep the file descriptor limit well above it."""
+    """Per process, which needs as many open files: see `hub.open_files`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     try:
         from hub.auth import refusal_to_bind
+        from hub.open_files import make_room
         from hub.serving import listener
     except ModuleNotFoundError as missing:
         raise PlancastError(f"a hub needs more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     settings, about_engine = _with_engine(settings)
     with listener(settings, settings.limits.outlet) as bound:
         print(_welcome(settings, bound, about_engine), flush=True)
+        if (too_few := make_room(settings.max_connections)) is not None:
+            print(f"plancast: {too_few}", file=sys.stderr)
         return _serve(settings, bound)
 
 
