@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Sequence
 from importlib.metadata import Distribution, distribution
@@ -32,8 +33,9 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made from the source distribution, which lies beside it."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     return next(folder.glob("*.whl"))
 
 
@@ -74,17 +76,25 @@ def copy_into(site: Path, installed: Distribution) -> None:
             copy2(source, site / file)
 
 
-def test_the_wheel_holds_the_packages_with_their_scripts(wheel: Path) -> None:
+def packaged() -> set[str]:
+    """Every file of our packages, the page as it was built included, but for what Python and `make` leave for themselves."""
+    files = (path for package in ("broadcasters", "hub", "plan_engine") for path in (ROOT / package).rglob("*"))
+    names = {str(path.relative_to(ROOT)) for path in files if path.is_file() and not path.name.startswith(".ready-")}
+    return {name for name in names if "__pycache__" not in name}
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for package in ("broadcasters", "hub", "plan_engine"):
-        here = {
-            str(path.relative_to(ROOT))
-            for path in (ROOT / package).rglob("*")
-            if path.suffix in (".py", ".lua", ".typed")
-        }
-        assert here <= inside
-    assert any(name.endswith(".lua") for name in inside)
-    assert not [name for name in inside if name.startswith(("tests/", "bench/", "examples/"))]
+    about = {name for name in inside if ".dist-info/" in name}
+    assert inside - about == packaged()
+    assert "licenses/LICENSE" in {name.partition(".dist-info/")[2] for name in about}
+
+
+def test_the_source_distribution_holds_the_same_and_what_it_is_built_with(wheel: Path) -> None:
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    documents = {"README.md", "CHANGELOG.md", "LICENSE"}
+    assert inside == packaged() | documents | {"pyproject.toml", "PKG-INFO", ".gitignore"}
 
 
 def test_what_the_wheel_needs_is_there(python: Path, tmp_path: Path) -> None:
