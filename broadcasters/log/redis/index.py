@@ -9,7 +9,6 @@ bear out is dropped when it is met.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -135,7 +134,7 @@ class Index:
             placed: list[Word] = [word for plan_id, ms in plans.items() for word in (ms, plan_id)]
             commands.append(("ZADD", key, ("GT", *placed)))
             if self._ttl:
-                oldest = int((time.time() - self._ttl * 1.1) * 1000)
+                oldest = max(plans.values()) - self._ttl * 1100  # by the server's clock, not by ours
                 commands += ("ZREMRANGEBYSCORE", key, ("-inf", oldest)), ("EXPIRE", key, (self._ttl,))
         await self._masters.call_each(commands)
 

@@ -52,6 +52,16 @@ async def test_a_plan_that_changed_hands_is_with_its_new_owner_only(
     assert members(server, f"{prefix}:index:owner:ada") == []
 
 
+async def test_an_agent_whose_clock_is_fast_drops_nobodys_plans(
+    log: RedisLog, server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Producer("plan-1").update(owner="ada").to(log)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 100 * 86_400)
+    await Producer("plan-2").update(owner="ada").to(log)
+    assert members(server, f"{prefix}:index:owner:ada") == ["plan-1", "plan-2"]
+
+
 async def test_owner_and_label_together(log: RedisLog) -> None:
     for i in range(12):
         labels = ["red"] if i % 3 == 0 else ["blue"]
