@@ -24,6 +24,8 @@ LAST_OFFSET: Final = 2**32 - 1
 
 APPLICATION_ID: Final = 0x506C616E  # "Plan"
 SCHEMA_VERSION: Final = 1
+LOOK_S = 2.0
+"""How often an idle thread looks whether the event loop it works for was closed without a word."""
 JOURNAL_BYTES: Final = 64 * 1024 * 1024
 """What the write-ahead log is cut back to after it had to grow."""
 
@@ -115,10 +117,16 @@ class SqliteFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LogMisconfigured(f"the log's directory {self.path.parent} can't be made: {error.strerror}") from error
-        if self.path.exists() and not self.path.is_file():
+        if self._exists() and not self.path.is_file():
             raise LogMisconfigured(f"the log {self.path} is not a file; name a file, such as {self.path / 'plans.db'}")
         with closing(sqlite3.connect(self.path, timeout=self.patience_s, isolation_level=None)) as db:
             self._prepare(db)
+
+    def _exists(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError as error:
+            raise LogMisconfigured(f"the log {self.path} can't be looked at: {error.strerror}") from error
 
     def identity(self) -> tuple[int, int]:
         """Which file stands at the path now: (0, 0) when none does."""

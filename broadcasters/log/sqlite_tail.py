@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broadcasters.errors import LogError, LogUnavailable
+from broadcasters.log import sqlite_file
 from broadcasters.log.contract import Watch, Watcher
 from broadcasters.log.sqlite_file import Opened, SqliteFile
 from broadcasters.log.sqlite_read import heads_of, page_of
@@ -124,7 +125,7 @@ class Tail:
 
     def _run(self) -> None:
         try:
-            while not self._closing.is_set():
+            while not self._closing.is_set() and not self._loop.is_closed():
                 self._wake.wait(self._pause())
                 self._wake.clear()
                 with self._opened.in_use:
@@ -134,10 +135,10 @@ class Tail:
             self._refuse_wishes(LogUnavailable("the log was closed; open it again"))
             self._to_loop(self._ended.set_result, None)
 
-    def _pause(self) -> float | None:
+    def _pause(self) -> float:
         if not self._standing:
             return AGAIN_S
-        return BEAT_S if self._told else None
+        return BEAT_S if self._told else sqlite_file.LOOK_S
 
     def _turn(self) -> None:
         try:

@@ -8,9 +8,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from broadcasters.errors import InvalidEvent, LogError, LogUnavailable
+from broadcasters.log import sqlite_file
 from broadcasters.log.contract import Appended
 from broadcasters.log.sqlite_append import Append, Appender
 from broadcasters.log.sqlite_file import Opened, SqliteFile
@@ -142,7 +144,7 @@ class Writer:
     def _serve(self) -> bool:
         """One wait, then everything that waits: appends together, a job by itself. False at the end."""
         group: list[_Waiting] = []
-        item = self._queue.get()
+        item = self._next()
         while isinstance(item, list):
             group += item
             if len(group) >= GROUP_APPENDS or self._queue.empty():
@@ -155,6 +157,12 @@ class Writer:
         if not isinstance(item, list):
             item()
         return True
+
+    def _next(self) -> list[_Waiting] | Callable[[], None] | None:
+        while not self._loop.is_closed():
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=sqlite_file.LOOK_S)
+        return None
 
     def _answers(self, group: list[_Waiting]) -> Sequence[Appended | Exception]:
         appends = [waiting.append for waiting in group]

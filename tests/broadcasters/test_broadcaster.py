@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import json
 import logging
@@ -19,9 +20,10 @@ import broadcasters
 from broadcasters import Broadcaster, InvalidEvent, LogMisconfigured, LogUnavailable, Position
 from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.lazy_log import LazyLog
-from broadcasters.log import log_of
+from broadcasters.log import log_of, sqlite_file
 from broadcasters.log.contract import CHECKPOINT_EVERY
 from tests.broadcasters.weather import WeatherLog
+from tests.servers import eventually
 
 PLAN = "plan-1"
 
@@ -400,6 +402,23 @@ class TestTheDefault:
         offsets = [asyncio.run(broadcasters.send_plan_update(PLAN)).offset for _ in range(3)]
         assert offsets == [1, 2, 3]
         assert threading.active_count() == 1
+
+    def test_it_ends_with_an_event_loop_that_was_just_closed(
+        self, log_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in many a Celery task: nobody closes async generators first, as `asyncio.run` does."""
+        monkeypatch.setattr(sqlite_file, "LOOK_S", 0.05)
+
+        def speak(url: str) -> None:
+            monkeypatch.setenv("PLANCAST_LOG", url)
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(broadcasters.send_plan_update(PLAN))
+            loop.close()
+
+        for _ in range(3):
+            speak(f"{log_url}?ttl=never")  # there is no task then that asyncio would mourn
+        asyncio.run(broadcasters.send_plan_update(PLAN))  # the last one is forgotten when the next one begins
+        eventually("its threads have ended", lambda: gc.collect() >= 0 and threading.active_count() == 1)
 
     async def test_all_verbs_speak_through_it(self) -> None:
         before = {thread.name for thread in threading.enumerate()}

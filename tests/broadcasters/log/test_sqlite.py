@@ -153,6 +153,10 @@ async def refusal(path: Path) -> str:
     return str(refused.value)
 
 
+async def test_a_name_too_long_for_a_file_is_refused(tmp_path: Path) -> None:
+    assert "can't be looked at: File name too long" in await refusal(tmp_path / ("n" * 300))
+
+
 async def test_missing_directories_are_made(tmp_path: Path) -> None:
     log = SqliteLog(f"sqlite:///{tmp_path / 'not' / 'there' / 'plans.db'}")
     await log.open()
