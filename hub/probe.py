@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from broadcasters.errors import LogError
@@ -37,14 +38,15 @@ class Probe:
         self._watch = await self._log.watch(self._plan_id, self)
 
     async def close(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind, as far as the log lets us: without it, what was said there lapses like any plan."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
-        if self._watch is not None:
-            await self._watch.close()
-        if self._said:
-            await self._log.delete(self._plan_id)
+        with suppress(LogError):
+            if self._watch is not None:
+                await self._watch.close()
+            if self._said:
+                await self._log.delete(self._plan_id)
 
     async def problem(self) -> str | None:
         """What keeps words from travelling through the log to this node and back; None: they do."""

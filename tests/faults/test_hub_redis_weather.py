@@ -4,6 +4,7 @@ says that it can't hear for as long as it can't."""
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +75,17 @@ async def restarts(chronicle: Chronicle, directory: Path, *, clients: int, times
                     await told_more(readers)
             tally = await told_all(readers, redis.url, talker.acks)
             print(f"\n{times} restarts, {clients} clients, red: {red}; {check_sanity(hub, readers)}; {tally}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hub_that_is_stopped_while_redis_is_away_ends_as_ever(workers: int) -> None:
+    with RedisServer() as redis:
+        async with HubServer(redis.url, workers=workers, drain_seconds=0) as hub:
+            redis.kill()
+            await hub.until_ready(False, RED_S)
+            hub.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(hub.wait, 30) == (-signal.SIGTERM if workers == 1 else 0)
+            assert hub.logged("error") == hub.logged("critical") == []
 
 
 async def test_redis_is_restarted_under_load(tmp_path: Path, chronicle: Chronicle) -> None:
