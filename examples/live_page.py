@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Sequence
@@ -43,14 +44,18 @@ def until_ready(hub: subprocess.Popen[bytes], address: str) -> bool:
 
 
 def templates(address: str) -> list[str]:
-    """What can be started on this hub."""
-    with urllib.request.urlopen(f"{address}/api/templates", timeout=5) as answer:
-        return [template["title"] for template in json.load(answer)]
+    """What can be started on this hub; nothing, where it asks who is there."""
+    try:
+        with urllib.request.urlopen(f"{address}/api/templates", timeout=5) as answer:
+            return [template["title"] for template in json.load(answer)]
+    except urllib.error.HTTPError:
+        return []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="A hub, its page, and a plan at work on it.")
-    parser.add_argument("--port", type=int, default=8000, help="where the page is served")
+    port = os.environ.get("PLANCAST_PORT") or 8000
+    parser.add_argument("--port", type=int, default=port, help="where the page is served")
     parser.add_argument("--speed", type=float, default=1.0, help="1 is human pace, 0 is at once")
     parser.add_argument("--once", action="store_true", help="end when the plan has ended")
     args = parser.parse_args(argv)

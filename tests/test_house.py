@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.servers.process import free_port
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("broadcasters", "hub", "plan_engine")
@@ -258,3 +261,17 @@ def test_the_first_plan_is_shown_to_its_end(tmp_path: Path) -> None:
     for shown in ("attempt 2 of 3", "60 %", "approval needed", "yes, says maria", "completed: The offer goes out"):
         assert shown in done.stdout
     assert f"tail first{os.linesep}" in done.stdout
+
+
+@pytest.mark.parametrize("secret", ["", "a secret that is long enough for everybody"])
+def test_the_live_page_is_served_until_its_plan_has_ended(tmp_path: Path, secret: str) -> None:
+    port = free_port()
+    command = [sys.executable, "examples/live_page.py", "--speed", "0", "--once"]
+    env = {**in_house(tmp_path), "PLANCAST_PORT": str(port), "PLANCAST_AUTH_SECRET": secret}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert f"http://127.0.0.1:{port}/plan/first-plan-" in done.stdout
+    assert "The plan has ended" in done.stdout
+    assert ("Start others" in done.stdout) is (not secret)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
