@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.chronicle import Chronicle
 from tests.faults.readers import Reader, told_all
 from tests.faults.talker import Talker
-from tests.servers import Proxy, RedisServer
+from tests.servers import Proxy, RedisServer, eventually
 from tests.servers.hub import HubServer
 
 pytestmark = pytest.mark.faults
@@ -81,6 +81,8 @@ async def restarts(chronicle: Chronicle, directory: Path, *, clients: int, times
 async def test_a_hub_that_is_stopped_while_redis_is_away_ends_as_ever(workers: int) -> None:
     with RedisServer() as redis:
         async with HubServer(redis.url, workers=workers, drain_seconds=0) as hub:
+            last = f'worker="{workers - 1}"' if workers > 1 else ""
+            await asyncio.to_thread(eventually, "all serve", lambda: last in hub.get("/metrics")[1])
             redis.kill()
             await hub.until_ready(False, RED_S)
             hub.signal(signal.SIGTERM)
