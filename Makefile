@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults fuzz lock clean venv servers modules page
+.PHONY: help run test check bench faults fuzz packages lock clean venv servers modules page
 
 help: ## what can be said here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -37,6 +37,11 @@ faults: venv servers modules page ## the long proofs: kills, cuts, starvation, t
 
 fuzz: venv ## a minute of random frames at the codec and the session (needs: pip install atheris)
 	@$(BIN)/python -m tests.fuzz.fuzz_wire -max_total_time=60
+
+packages: venv modules page ## what is installed elsewhere, in dist: wheel, source distribution, npm package
+	@$(BIN)/python -m build --no-isolation --outdir dist
+	@npm --prefix frontend run --silent build:lib
+	@npm pack ./frontend --silent --pack-destination dist
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \
