@@ -66,7 +66,9 @@ export class Watching {
   /** There is another token: with it, more may be allowed. */
   authenticated(anew: boolean): void {
     for (const one of this.followers.values()) {
-      if (one.standing === "expired" || (anew && one.error?.code === "forbidden")) one.standing = "apart";
+      if (one.standing !== "expired" && !(anew && one.error?.code === "forbidden")) continue;
+      one.standing = "apart";
+      one.error = null;
     }
   }
 
@@ -120,6 +122,7 @@ export class Watching {
       follower.error = new PlancastError(code, frame.reason, { planId: frame.plan_id });
     } else if (frame.code === TOKEN_EXPIRED_ENDING) {
       follower.standing = "expired";
+      follower.error = new PlancastError("token_expired", frame.reason, { planId: frame.plan_id });
     } else {
       if (frame.code === CONTINUITY_LOST) follower.beginAfresh();
       this.#rest(follower, now, follower.failures++ ? backoff(follower.failures, this.#random) : 0);
@@ -130,11 +133,11 @@ export class Watching {
   refused(frame: ErrorFrame, now: number): boolean {
     const follower = this.followers.get(frame.plan_id ?? "");
     if (!follower?.asked(frame.request_id)) return false;
+    follower.error = errorOf(frame);
     if (frame.code === "token_expired" || frame.code === "unauthenticated") {
       follower.standing = "expired";
       return true;
     }
-    follower.error = errorOf(frame);
     if (FINAL_ERRORS.has(frame.code)) {
       follower.standing = "refused";
       return true;

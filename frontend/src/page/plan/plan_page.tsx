@@ -58,7 +58,7 @@ function Watched({ planId, moment }: PlanPageProps) {
   if (view.phase === "refused") return <Refused view={view} />;
   if (!plan || !view.place) return <NotHereYet view={view} connection={connection} />;
   if (head === 0) return <NothingSaid view={view} connection={connection} />;
-  return <PlanView plan={plan} place={view.place} connection={connection} phase={view.phase} back={back} />;
+  return <PlanView {...{ plan, connection, back }} place={view.place} phase={view.phase} error={view.error} />;
 }
 
 interface Shown {
@@ -114,7 +114,7 @@ function NotHereYet({ view, connection }: Shown) {
   return (
     <div aria-busy aria-label={`Loading plan ${planId}`} role="status">
       <div className={styles.tag}>
-        <ConnectionTag connection={connection} phase={phase} />
+        <ConnectionTag connection={connection} phase={phase} error={error} />
       </div>
       <Skeleton className={styles.skeleton} aria-hidden>
         <SkeletonItem style={{ width: "40%", height: "28px" }} />
@@ -132,7 +132,7 @@ function NothingSaid({ view, connection }: Shown) {
     <Notice
       icon={<MoreHorizontalRegular />}
       title="Nothing is known of this plan yet"
-      actions={<ConnectionTag connection={connection} phase={view.phase} />}
+      actions={<ConnectionTag connection={connection} phase={view.phase} error={view.error} />}
     >
       Nobody has said anything about {view.planId}. If that is the right name, leave this page open: the plan appears
       here with its first word.

@@ -10,7 +10,7 @@ import {
 } from "@fluentui/react-components";
 import { Keyboard20Regular } from "@fluentui/react-icons";
 import { useDeferredValue, useMemo, useRef, useState } from "react";
-import type { Connection, Place, PlanPhase, Snapshot } from "../../client/index.js";
+import type { Connection, Place, PlancastError, PlanPhase, Snapshot } from "../../client/index.js";
 import { ConversationPanel } from "./conversation/conversation_panel.js";
 import { Scrubber } from "./history/scrubber.js";
 import type { LookingBack } from "./history/use_looking_back.js";
@@ -77,10 +77,11 @@ interface Props {
   readonly place: Place;
   readonly connection: Connection;
   readonly phase: PlanPhase;
+  readonly error: PlancastError | null;
   readonly back: LookingBack;
 }
 
-export function PlanView({ plan, place, connection, phase, back }: Props) {
+export function PlanView({ plan, place, connection, phase, error, back }: Props) {
   const styles = useStyles();
   const root = useRef<HTMLDivElement>(null);
   const narrow = useIsNarrow(root, NARROW);
@@ -91,7 +92,7 @@ export function PlanView({ plan, place, connection, phase, back }: Props) {
   const [enabled, setEnabled] = useShortcuts((shortcut) => obey(shortcut, back, place.offset, setView, setHelp));
   return (
     <div ref={root} className={styles.view}>
-      <PlanHeader plan={plan} connection={connection} phase={phase} past={past} />
+      <PlanHeader plan={plan} connection={connection} phase={phase} error={error} past={past} />
       {past && <PastBanner plan={plan} back={back} />}
       <div className={styles.body}>
         {!narrow && (

@@ -412,7 +412,10 @@ describe("tokens", () => {
     bench.hear({ type: "error", code: "token_expired", message: "over", data: { error: "over" } });
     bench.hear({ type: "subscription_ended", plan_id: "p", code: 2501, reason: "the token expired" });
     expect(bench.take()).toContainEqual({ do: "fetch_token", reason: "expired" });
+    const follower = bench.session.watching.begin("p");
+    expect(follower).toMatchObject({ standing: "expired", error: { code: "token_expired" } });
     bench.do((session, now) => session.token("t2", now)).hear({ type: "authenticated" });
+    expect(follower.error).toBeNull();
     expect(bench.said()).toMatchObject([
       { type: "authenticate", token: "t2" },
       { type: "subscribe_plan", since: place },

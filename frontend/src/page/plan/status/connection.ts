@@ -1,5 +1,5 @@
 /** The tag that says how current the page is: the truth, and nothing nicer. */
-import type { Connection, PlanPhase } from "../../../client/index.js";
+import type { Connection, PlancastError, PlanPhase } from "../../../client/index.js";
 
 export type Tone = "good" | "busy" | "warning" | "bad" | "quiet";
 
@@ -13,7 +13,14 @@ export interface ConnectionWords {
 
 export const LIVE_TEXT = "Real-time updates active";
 
-export function connectionWords(connection: Connection, phase: PlanPhase, now: number): ConnectionWords {
+/** `error`: why the plan isn't to be had, or not yet. */
+export function connectionWords(
+  connection: Connection,
+  phase: PlanPhase,
+  now: number,
+  error: PlancastError | null = null,
+): ConnectionWords {
+  if (error && isLeftOut(connection, phase)) return notToBeHad(error);
   switch (connection.status) {
     case "live":
       return phase === "live" ? { tone: "good", text: LIVE_TEXT, detail: viaOf(connection.transport) } : catchingUp;
@@ -46,6 +53,18 @@ export function connectionWords(connection: Connection, phase: PlanPhase, now: n
     default:
       return { tone: "quiet", text: "Not connected" };
   }
+}
+
+const CONNECTED = new Set<Connection["status"]>(["catching_up", "live", "polling"]);
+
+/** There is a connection, but not for this plan. */
+function isLeftOut({ status }: Connection, phase: PlanPhase): boolean {
+  return phase === "waiting" && CONNECTED.has(status);
+}
+
+function notToBeHad({ code, message }: PlancastError): ConnectionWords {
+  const signedOut = code === "token_expired" || code === "unauthenticated";
+  return { tone: "warning", text: signedOut ? "Sign-in ended" : "Not up to date", detail: message };
 }
 
 const catchingUp: ConnectionWords = { tone: "busy", text: "Catching up…", detail: "What was missed is on its way." };

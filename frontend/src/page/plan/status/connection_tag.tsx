@@ -1,5 +1,5 @@
 import { Button, makeStyles, mergeClasses, tokens, Tooltip } from "@fluentui/react-components";
-import type { Connection, PlanPhase } from "../../../client/index.js";
+import type { Connection, PlancastError, PlanPhase } from "../../../client/index.js";
 import { useClient } from "../../../react/index.js";
 import { connectionWords, type Tone } from "./connection.js";
 import { useNow } from "./use_now.js";
@@ -39,11 +39,17 @@ const useStyles = makeStyles({
 
 const BREATHES: Readonly<Record<Tone, boolean>> = { good: true, busy: true, warning: true, bad: false, quiet: false };
 
-export function ConnectionTag({ connection, phase }: { readonly connection: Connection; readonly phase: PlanPhase }) {
+interface Props {
+  readonly connection: Connection;
+  readonly phase: PlanPhase;
+  readonly error?: PlancastError | null;
+}
+
+export function ConnectionTag({ connection, phase, error = null }: Props) {
   const styles = useStyles();
   const client = useClient();
   const now = useNow(connection.status === "reconnecting");
-  const { tone, text, detail, mayRetry } = connectionWords(connection, phase, now);
+  const { tone, text, detail, mayRetry } = connectionWords(connection, phase, now, error);
   const tag = (
     <span className={mergeClasses(styles.tag, styles[tone])} data-connection={connection.status}>
       <span className={mergeClasses(styles.dot, BREATHES[tone] && styles.breathe)} aria-hidden />

@@ -1,6 +1,6 @@
 import { makeStyles, ProgressBar, tokens } from "@fluentui/react-components";
 import { memo } from "react";
-import type { Connection, PlanPhase, Snapshot } from "../../../client/index.js";
+import type { Connection, PlancastError, PlanPhase, Snapshot } from "../../../client/index.js";
 import { isPlanEnded } from "../../../client/index.js";
 import { ConnectionTag } from "./connection_tag.js";
 import { between, duration, moment } from "./durations.js";
@@ -30,7 +30,12 @@ const useStyles = makeStyles({
     lineHeight: tokens.lineHeightBase600,
     fontWeight: tokens.fontWeightSemibold,
     overflowWrap: "anywhere",
-    "@container plan (max-width: 640px)": { fontSize: tokens.fontSizeBase500, lineHeight: tokens.lineHeightBase500 },
+    textWrap: "balance",
+    "@container plan (max-width: 640px)": {
+      flexBasis: "100%",
+      fontSize: tokens.fontSizeBase500,
+      lineHeight: tokens.lineHeightBase500,
+    },
   },
   apart: { marginLeft: "auto" },
   content: { margin: 0, color: tokens.colorNeutralForeground2, overflowWrap: "anywhere" },
@@ -40,7 +45,15 @@ const useStyles = makeStyles({
     fontSize: tokens.fontSizeBase200,
     fontVariantNumeric: "tabular-nums",
   },
-  progress: { display: "flex", alignItems: "center", gap: tokens.spacingHorizontalM, minHeight: "20px" },
+  progress: {
+    display: "flex",
+    alignItems: "center",
+    gap: tokens.spacingHorizontalM,
+    flexGrow: 1,
+    flexBasis: "280px",
+    minWidth: 0,
+    minHeight: "24px",
+  },
   bar: { flexGrow: 1, flexShrink: 1, minWidth: 0 },
 });
 
@@ -48,11 +61,12 @@ interface Props {
   readonly plan: Snapshot;
   readonly connection: Connection;
   readonly phase: PlanPhase;
+  readonly error: PlancastError | null;
   /** It is the past that is shown: nothing can be done there. */
   readonly past: boolean;
 }
 
-export const PlanHeader = memo(function PlanHeader({ plan, connection, phase, past }: Props) {
+export const PlanHeader = memo(function PlanHeader({ plan, connection, phase, error, past }: Props) {
   const styles = useStyles();
   return (
     <header className={styles.header}>
@@ -60,18 +74,14 @@ export const PlanHeader = memo(function PlanHeader({ plan, connection, phase, pa
         <h1 className={styles.title}>{plan.title ?? plan.plan_id}</h1>
         <StatusBadge plan={plan} />
         <span className={styles.apart}>
-          <ConnectionTag connection={connection} phase={phase} />
+          <ConnectionTag connection={connection} phase={phase} error={error} />
         </span>
       </div>
-      <Progress plan={plan} past={past} />
       <div className={styles.row}>
-        {plan.content && <p className={styles.content}>{plan.content}</p>}
-        {!past && (
-          <div className={styles.apart}>
-            <PlanActions plan={plan} />
-          </div>
-        )}
+        <Progress plan={plan} past={past} />
+        {!past && <PlanActions plan={plan} />}
       </div>
+      {plan.content && <p className={styles.content}>{plan.content}</p>}
     </header>
   );
 });

@@ -1,6 +1,6 @@
-import { Badge, type BadgeProps } from "@fluentui/react-components";
+import { Badge, type BadgeProps, makeStyles, tokens } from "@fluentui/react-components";
 import type { Snapshot } from "../../../client/index.js";
-import { obeyedSignal, PLAN_WORDS } from "./words.js";
+import { isPaused, obeyedSignal, planWords } from "./words.js";
 
 const COLOURS: Readonly<Record<Snapshot["status"], BadgeProps["color"]>> = {
   pending: "subtle",
@@ -11,10 +11,13 @@ const COLOURS: Readonly<Record<Snapshot["status"], BadgeProps["color"]>> = {
   cancelled: "subtle",
 };
 
+const useStyles = makeStyles({ badge: { padding: `0 ${tokens.spacingHorizontalMNudge}`, whiteSpace: "nowrap" } });
+
 /** How the plan is, in a word. */
 export function StatusBadge({ plan }: { readonly plan: Snapshot }) {
+  const styles = useStyles();
   return (
-    <Badge appearance="tint" size="large" color={COLOURS[plan.status]}>
+    <Badge className={styles.badge} appearance="tint" size="large" color={COLOURS[plan.status]}>
       {statusText(plan)}
     </Badge>
   );
@@ -23,7 +26,7 @@ export function StatusBadge({ plan }: { readonly plan: Snapshot }) {
 export function statusText(plan: Snapshot): string {
   if (plan.status === "waiting" && plan.inputs.some(({ answered_at }) => answered_at === undefined))
     return "Waiting for you";
+  if (isPaused(plan)) return "Paused";
   const signal = plan.ended_at === undefined ? obeyedSignal(plan) : null;
-  if (signal === "pause" && plan.status === "waiting") return "Paused";
-  return signal === "cancel" ? "Stopping…" : PLAN_WORDS[plan.status];
+  return signal === "cancel" ? "Stopping…" : planWords(plan.status);
 }
