@@ -5,7 +5,7 @@ import type { PlanView } from "../client/index.js";
 import { usePlan } from "../react/index.js";
 import { Welcome } from "./gallery/welcome.js";
 import { navigate } from "./navigation.js";
-import { PLAN_WORDS } from "./plan/status/words.js";
+import { planWords } from "./plan/status/words.js";
 import type { Route } from "./routes.js";
 import { Boundary } from "./shell/boundary.js";
 import { Message } from "./shell/message.js";
@@ -51,7 +51,7 @@ function PlanTitle({ planId }: { readonly planId: string }) {
 
 function titleOf({ snapshot, planId }: PlanView): string {
   if (!snapshot || snapshot.offset === 0) return planId;
-  return `${PLAN_WORDS[snapshot.status]}: ${snapshot.title ?? planId}`;
+  return `${planWords(snapshot.status)}: ${snapshot.title ?? planId}`;
 }
 
 function NotFound({ path }: { readonly path: string }) {

@@ -24,7 +24,7 @@ const useStyles = makeStyles({
   quiet: {
     color: tokens.colorNeutralForeground2,
     fontSize: tokens.fontSizeBase400,
-    lineHeight: tokens.lineHeightBase500,
+    lineHeight: 1.5,
     maxWidth: "40rem",
   },
 });

@@ -17,7 +17,7 @@ const useStyles = makeStyles({
     display: "grid",
     gridTemplateColumns: "auto 1fr",
     gap: `${tokens.spacingVerticalS} ${tokens.spacingHorizontalL}`,
-    margin: `0 0 ${tokens.spacingVerticalL}`,
+    margin: `${tokens.spacingVerticalM} 0 ${tokens.spacingVerticalL}`,
     alignItems: "center",
   },
   key: {

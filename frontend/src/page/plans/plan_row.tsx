@@ -13,10 +13,10 @@ import { memo } from "react";
 import type { PlanStatus, PlanSummary, PlanView } from "../../client/index.js";
 import { usePlan } from "../../react/index.js";
 import { ViewLink } from "../navigation.js";
-import { PLAN_WORDS, planProgress } from "../plan/status/words.js";
+import { StatusMark } from "../plan/status/status_mark.js";
+import { planProgress, planWords } from "../plan/status/words.js";
 import { planHref } from "../routes.js";
 import { ago } from "../shell/now.js";
-import { StatusMark } from "./status_mark.js";
 
 const useStyles = makeStyles({
   row: {
@@ -59,6 +59,8 @@ const useStyles = makeStyles({
 
 interface RowProps {
   readonly plan: PlanSummary;
+  /** Show it as it is now, watched over the page's one connection. */
+  readonly live: boolean;
   readonly now: number;
   readonly chosen: boolean;
   readonly onWall: boolean;
@@ -71,17 +73,14 @@ interface Standing {
   readonly progress: number | undefined;
 }
 
-/** A plan in the list, as the list last heard of it. */
-export const PlanRow = memo(function PlanRow(props: RowProps) {
-  const { title, status, progress } = props.plan;
-  return <Row {...props} standing={{ title, status, progress: progress ?? undefined }} />;
-});
+/** No plan has this id: nothing is watched. */
+const NO_PLAN = "";
 
-/** A plan in the list as it is now: watched over the page's one connection. */
-export const LivePlanRow = memo(function LivePlanRow(props: RowProps) {
-  const live = usePlan(props.plan.plan_id, standingOf, sameStanding);
-  const { title, status, progress } = props.plan;
-  return <Row {...props} standing={live ?? { title, status, progress: progress ?? undefined }} />;
+/** A plan in the list, as the list last heard of it. */
+export const PlanRow = memo(function PlanRow({ live, ...props }: RowProps) {
+  const { plan_id, title, status, progress } = props.plan;
+  const now = usePlan(live ? plan_id : NO_PLAN, standingOf, sameStanding);
+  return <Row {...props} standing={now ?? { title, status, progress: progress ?? undefined }} />;
 });
 
 function standingOf({ snapshot }: PlanView): Standing | null {
@@ -93,7 +92,14 @@ function sameStanding(one: Standing | null, other: Standing | null): boolean {
   return one?.title === other?.title && one?.status === other?.status && one?.progress === other?.progress;
 }
 
-function Row({ plan, now, chosen, onWall, onToggleWall, standing }: RowProps & { readonly standing: Standing }) {
+function Row({
+  plan,
+  now,
+  chosen,
+  onWall,
+  onToggleWall,
+  standing,
+}: Omit<RowProps, "live"> & { readonly standing: Standing }) {
   const styles = useStyles();
   const { title, status, progress } = standing;
   const name = title ?? plan.plan_id;
@@ -106,7 +112,7 @@ function Row({ plan, now, chosen, onWall, onToggleWall, standing }: RowProps & {
           {name}
         </Text>
         <Caption1 className={styles.about}>
-          {PLAN_WORDS[status]} · {ago(plan.updated_at, now)}
+          {planWords(status)} · {ago(plan.updated_at, now)}
           {plan.owner && ` · ${plan.owner}`}
         </Caption1>
         {status === "in_progress" && progress !== undefined && (

@@ -1,6 +1,6 @@
 import { Button, makeStyles, Skeleton, SkeletonItem, tokens } from "@fluentui/react-components";
 import { AddRegular, DocumentSearchRegular, LockClosedRegular, PlugDisconnectedRegular } from "@fluentui/react-icons";
-import { useDeferredValue, useState } from "react";
+import { useDeferredValue, useEffect, useRef, useState } from "react";
 import { isPlanEnded } from "../../client/index.js";
 import { type PlanListing, usePlanList } from "../../react/index.js";
 import { navigate } from "../navigation.js";
@@ -9,7 +9,7 @@ import { Message } from "../shell/message.js";
 import { useNow } from "../shell/now.js";
 import { toggledOnWall } from "../wall/wall_plans.js";
 import { Filters } from "./filters.js";
-import { LivePlanRow, PlanRow } from "./plan_row.js";
+import { PlanRow } from "./plan_row.js";
 import { EVERYTHING, filterCount, matching, queryOf, type Sought } from "./sought.js";
 
 const REFRESH_MS = 3_000;
@@ -41,6 +41,7 @@ export function Sidebar({ route }: { readonly route: Route }) {
   const styles = useStyles();
   const [sought, setSought] = useState<Sought>(EVERYTHING);
   const list = usePlanList(queryOf(useDeferredValue(sought)), { refreshMs: REFRESH_MS });
+  useAnewWith(route.view === "plan" ? route.planId : undefined, list.refresh);
   return (
     <div className={styles.root}>
       <div className={styles.top}>
@@ -55,6 +56,16 @@ export function Sidebar({ route }: { readonly route: Route }) {
       </div>
     </div>
   );
+}
+
+/** Another plan is looked at, perhaps one that was just started. */
+function useAnewWith(planId: string | undefined, refresh: () => void): void {
+  const last = useRef(planId);
+  useEffect(() => {
+    if (last.current === planId) return;
+    last.current = planId;
+    refresh();
+  }, [planId, refresh]);
 }
 
 interface RowsProps {
@@ -76,19 +87,17 @@ function Rows({ list, sought, route, onClear }: RowsProps) {
   return (
     <>
       <ul className={styles.list} aria-label="Plans">
-        {plans.map((plan) => {
-          const Row = watched.has(plan) ? LivePlanRow : PlanRow;
-          return (
-            <Row
-              key={plan.plan_id}
-              plan={plan}
-              now={now}
-              chosen={route.view === "plan" && route.planId === plan.plan_id}
-              onWall={onWall.has(plan.plan_id)}
-              onToggleWall={toggleWall}
-            />
-          );
-        })}
+        {plans.map((plan) => (
+          <PlanRow
+            key={plan.plan_id}
+            plan={plan}
+            live={watched.has(plan)}
+            now={now}
+            chosen={route.view === "plan" && route.planId === plan.plan_id}
+            onWall={onWall.has(plan.plan_id)}
+            onToggleWall={toggleWall}
+          />
+        ))}
       </ul>
       {list.hasMore && (
         <Button appearance="subtle" className={styles.more} disabledFocusable={list.loading} onClick={list.loadMore}>

@@ -13,11 +13,15 @@ import { DismissRegular, PersonQuestionMarkRegular } from "@fluentui/react-icons
 import { memo } from "react";
 import { usePlan } from "../../react/index.js";
 import { ViewLink } from "../navigation.js";
-import { PLAN_WORDS } from "../plan/status/words.js";
-import { StatusMark } from "../plans/status_mark.js";
+import { StatusMark } from "../plan/status/status_mark.js";
+import { planWords } from "../plan/status/words.js";
 import { planHref } from "../routes.js";
 import { ago } from "../shell/now.js";
 import { cardView, type CardView, sameCard } from "./card_view.js";
+
+/** No more than so many, and an ellipsis where there would be. */
+const lines = (most: number) =>
+  ({ display: "-webkit-box", WebkitBoxOrient: "vertical", WebkitLineClamp: most, overflow: "hidden" }) as const;
 
 const useStyles = makeStyles({
   card: {
@@ -35,7 +39,8 @@ const useStyles = makeStyles({
     ":hover": { boxShadow: tokens.shadow8 },
   },
   asks: { borderTop: `3px solid ${tokens.colorPaletteMarigoldBorderActive}` },
-  top: { display: "flex", alignItems: "center", gap: tokens.spacingHorizontalS, paddingRight: "28px" },
+  top: { display: "flex", gap: tokens.spacingHorizontalS, paddingRight: "28px" },
+  mark: { display: "flex", alignItems: "center", height: tokens.lineHeightBase400 },
   link: {
     minWidth: 0,
     color: "inherit",
@@ -45,20 +50,10 @@ const useStyles = makeStyles({
     ":focus-visible": { outlineStyle: "none" },
     ":focus-visible::after": { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: "-2px" },
   },
-  title: {
-    margin: 0,
-    overflow: "hidden",
-    maxHeight: "2lh",
-    overflowWrap: "anywhere",
-  },
+  title: { margin: 0, overflowWrap: "anywhere", ...lines(2) },
   off: { position: "absolute", zIndex: 1, top: tokens.spacingVerticalS, right: tokens.spacingHorizontalS },
   quiet: { color: tokens.colorNeutralForeground2 },
-  words: {
-    overflow: "hidden",
-    maxHeight: "4lh",
-    lineHeight: tokens.lineHeightBase300,
-    overflowWrap: "anywhere",
-  },
+  words: { lineHeight: tokens.lineHeightBase300, overflowWrap: "anywhere", ...lines(4) },
   foot: {
     marginTop: "auto",
     display: "flex",
@@ -82,7 +77,11 @@ export const WallCard = memo(function WallCard({ planId, now, onOff }: CardProps
   return (
     <article className={mergeClasses(styles.card, card.questions > 0 && styles.asks)} aria-label={name}>
       <div className={styles.top}>
-        {card.status && <StatusMark status={card.status} />}
+        {card.status && (
+          <span className={styles.mark}>
+            <StatusMark status={card.status} />
+          </span>
+        )}
         <ViewLink href={planHref(planId)} className={styles.link}>
           <Subtitle2 as="h2" className={styles.title}>
             {name}
@@ -141,7 +140,7 @@ function Foot({ card, now }: { readonly card: CardView; readonly now: number }) 
   return (
     <Caption1 className={styles.foot}>
       <span>
-        {PLAN_WORDS[card.status]}
+        {planWords(card.status)}
         {card.stepsInAll > 0 && ` · ${card.stepsOver} of ${card.stepsInAll} steps`}
       </span>
       {card.updatedAt && <span>{ago(card.updatedAt, now)}</span>}

@@ -36,6 +36,7 @@ afterEach(() => {
   cleanup();
   for (const client of clients.splice(0)) client.close();
   vi.restoreAllMocks();
+  vi.unstubAllGlobals();
 });
 
 function open(told: readonly PlanEvent[], moment?: string, planId = "p") {
@@ -143,6 +144,15 @@ test("the scrubber goes to any event", async () => {
   await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
   fireEvent.keyDown(document.body, { key: "l" });
   await screen.findByRole("heading", { level: 1, name: "Third" }, PATIENCE);
+});
+
+test("where the browser gives no clipboard, as over plain HTTP, the link is shown to be copied", async () => {
+  const prompt = vi.fn();
+  vi.stubGlobal("prompt", prompt);
+  vi.spyOn(navigator, "clipboard", "get").mockReturnValue(undefined as unknown as Clipboard);
+  open([planUpdate({ title: "Trip" })]);
+  fireEvent.click(await screen.findByRole("button", { name: "Copy a link to this plan" }, PATIENCE));
+  await waitFor(() => expect(prompt).toHaveBeenCalledWith("Copy this link", expect.stringContaining("/plan/p")));
 });
 
 test("tool calls fold", async () => {

@@ -5,10 +5,11 @@ import { csvCell, csvRows } from "../../../src/page/plan/results/csv.js";
 import { optionsIn } from "../../../src/page/plan/results/itinerary.js";
 import { ground, poisIn } from "../../../src/page/plan/results/places.js";
 import { label } from "../../../src/page/plan/results/read.js";
-import { sectionsOf } from "../../../src/page/plan/results/sections.js";
+import { sectionsBeside, sectionsOf } from "../../../src/page/plan/results/sections.js";
+import { resultsOf } from "../../../src/page/plan/results/results_panel.js";
 import { errorIn, hasResult, resultIn } from "../../../src/page/plan/results/step_result.js";
 import { columnText, type Table, tableOf } from "../../../src/page/plan/results/tabular.js";
-import { step } from "./plans.js";
+import { plan, step } from "./plans.js";
 
 const kinds = (data: Record<string, unknown>) => sectionsOf(data).map(({ kind }) => kind);
 
@@ -22,6 +23,27 @@ test("data is told by its shape", () => {
   expect(kinds({ theme: { exhibition_title: "Dreams" }, who: "me" })).toEqual(["theme", "rest"]);
   expect(kinds({ best: [{ customer: "Ann", total: 3 }] })).toEqual(["table"]);
   expect(kinds({ odd: { deep: [1, 2] } })).toEqual(["rest"]);
+});
+
+test("what isn't known of several parts is kept together, under their names", () => {
+  const parts = { intent: { kind: "x" }, insight: { text: "Warm." }, summary: { text: "One city.", months: 12 } };
+  expect(sectionsOf(parts)).toEqual([
+    { kind: "text", text: "Warm." },
+    { kind: "text", text: "One city." },
+    { kind: "rest", value: { summary: { months: 12 }, intent: { kind: "x" } } },
+  ]);
+});
+
+test("what a message says is not said again beside it", () => {
+  const data = { type: "insight", payload: { text: "Warm.", rows: [{ city: "Lisbon", value: 17 }] } };
+  expect(sectionsBeside("Warm.\n", data).map(({ kind }) => kind)).toEqual(["table", "rest"]);
+  expect(sectionsBeside("Wet.", data).map(({ kind }) => kind)).toEqual(["text", "table", "rest"]);
+});
+
+test("a step that came to just what the plan did isn't told again", () => {
+  const steps = [step("a", { data: { answer: "41" } }), step("b", { data: { answer: "42", restarts: 1 } })];
+  expect(resultsOf(plan({ steps })).map(({ key }) => key)).toEqual(["step b", "step a"]);
+  expect(resultsOf(plan({ steps, result: { answer: "42" } })).map(({ key }) => key)).toEqual(["plan", "step a"]);
 });
 
 test("nothing that may be said breaks it; whatever is said, something is shown", () => {

@@ -1,11 +1,12 @@
 import { webDarkTheme, webLightTheme } from "@fluentui/react-components";
 import { expect, test } from "vitest";
 import { activities } from "../../../src/page/plan/agents/activity.js";
+import { PlancastError } from "../../../src/client/index.js";
 import { agentColour, agentColours } from "../../../src/page/plan/agents/colour.js";
 import { shortcutOf, takesKeys } from "../../../src/page/plan/shortcuts.js";
 import { connectionWords, LIVE_TEXT } from "../../../src/page/plan/status/connection.js";
 import { between, duration } from "../../../src/page/plan/status/durations.js";
-import { announcement, obeyedSignal, planProgress } from "../../../src/page/plan/status/words.js";
+import { announcement, obeyedSignal, planProgress, planWords, stepWords } from "../../../src/page/plan/status/words.js";
 import { statusText } from "../../../src/page/plan/status/status_badge.js";
 import { AT, later, message, plan, step, tool } from "./plans.js";
 
@@ -22,6 +23,14 @@ test("the tag says how things are", () => {
     "Offline",
   );
   expect(words({ status: "refused", code: 4503, reason: "no right" }, "refused", 0)).toBe("Refused: no right");
+});
+
+test("the tag doesn't promise what won't come: a sign-in that ended, a plan that can't be had for now", () => {
+  const tag = (code: string, phase: "waiting" | "live") =>
+    connectionWords({ status: "live", transport: "websocket" }, phase, 0, new PlancastError(code, "too many plans"));
+  expect(tag("token_expired", "waiting")).toMatchObject({ tone: "warning", text: "Sign-in ended" });
+  expect(tag("unavailable", "waiting")).toMatchObject({ text: "Not up to date", detail: "too many plans" });
+  expect(tag("unavailable", "live").text).toBe(LIVE_TEXT);
 });
 
 test("durations in few words", () => {
@@ -70,6 +79,23 @@ test("who is at work: thinking, acting or working; nobody once the plan has ende
     { agent: "Dee", doing: "acting" },
   ]);
   expect(activities({ ...busy, status: "completed" })).toEqual([]);
+});
+
+test("nobody is at work on a plan that is paused, and whoever steers it never is", () => {
+  const steers = message(2, "Please pause this plan", {
+    agent_name: "maria",
+    message_type: "action",
+    data: { signal: "pause", state: "requested", by: "maria" },
+  });
+  const steps = [step("s", { agent_name: "Bob", status: "in_progress" })];
+  const busy = plan({ steps, messages: [steers] });
+  expect(activities(busy)).toEqual([{ agent: "Bob", doing: "working" }]);
+  expect(activities({ ...busy, status: "waiting", data: { signal: "pause", state: "acknowledged" } })).toEqual([]);
+});
+
+test("statuses that only a newer hub knows are said in its own words", () => {
+  expect([planWords("waiting"), planWords("on_hold" as "waiting")]).toEqual(["Waiting", "On hold"]);
+  expect([stepWords("pending"), stepWords("handed_over" as "pending")]).toEqual(["To do", "Handed over"]);
 });
 
 function luminance(hex: string): number {

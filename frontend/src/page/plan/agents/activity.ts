@@ -1,5 +1,6 @@
 /** What agents are doing at this moment. */
 import { isPlanEnded, type MessageState, type Snapshot } from "../../../client/index.js";
+import { isPaused } from "../status/words.js";
 
 export type Doing = "thinking" | "acting" | "working";
 
@@ -22,7 +23,7 @@ const NEWEST = 200;
  * who are in the middle of a sentence.
  */
 export function activities(plan: Snapshot): readonly Activity[] {
-  if (isPlanEnded(plan.status)) return [];
+  if (standsStill(plan)) return [];
   const doing = new Map<string, Doing>();
   for (const step of plan.steps) {
     if (step.agent_name && (step.status === "in_progress" || step.status === "retrying"))
@@ -39,7 +40,12 @@ export function activities(plan: Snapshot): readonly Activity[] {
   return [...doing].map(([agent, what]) => ({ agent, doing: what })).sort((a, b) => a.agent.localeCompare(b.agent));
 }
 
-function doingOf({ message_type, streaming }: MessageState): Doing | null {
+function standsStill(plan: Snapshot): boolean {
+  return isPlanEnded(plan.status) || isPaused(plan);
+}
+
+function doingOf({ message_type, streaming, data }: MessageState): Doing | null {
+  if (data?.["signal"] !== undefined) return null; // somebody who steers the plan, and works on none
   if (message_type === "thinking") return "thinking";
   if (message_type === "action") return "acting";
   return streaming ? "working" : null;

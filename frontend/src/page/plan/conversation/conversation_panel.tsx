@@ -1,8 +1,8 @@
-import { Button, makeStyles, tokens } from "@fluentui/react-components";
+import { Button, makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { ArrowDown16Regular, ChatMultipleRegular, PersonQuestionMark16Regular } from "@fluentui/react-icons";
 import { defaultRangeExtractor, type Range, type ReactVirtualizer, useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useMemo, useState } from "react";
-import type { Snapshot } from "../../../client/index.js";
+import { isPlanEnded, type Snapshot } from "../../../client/index.js";
 import { activities } from "../agents/activity.js";
 import { ActivityStrip } from "../agents/activity_strip.js";
 import { Notice } from "../status/notice.js";
@@ -41,8 +41,9 @@ const useStyles = makeStyles({
     alignItems: "center",
     minHeight: "32px",
     padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalXL}`,
-    borderTop: `1px solid ${tokens.colorNeutralStroke3}`,
+    borderTop: "1px solid transparent",
   },
+  busy: { borderTop: `1px solid ${tokens.colorNeutralStroke3}` },
   jump: {
     position: "absolute",
     bottom: "52px",
@@ -84,7 +85,11 @@ export const ConversationPanel = memo(function ConversationPanel({ plan, past }:
         <Lines planId={plan.plan_id} lines={lines} past={past} omitted={omitted} />
       )}
       {!past && <Announcer plan={plan} />}
-      <div className={styles.foot}>{atWork.length > 0 && <ActivityStrip activities={atWork} />}</div>
+      {!past && !isPlanEnded(plan.status) && (
+        <div className={mergeClasses(styles.foot, atWork.length > 0 && styles.busy)}>
+          {atWork.length > 0 && <ActivityStrip activities={atWork} />}
+        </div>
+      )}
     </div>
   );
 });

@@ -90,7 +90,7 @@ function Head({ line }: { readonly line: Line }) {
 function aboutOf(line: Line): string {
   switch (line.kind) {
     case "message":
-      return MESSAGE_WORDS[line.part.message_type];
+      return line.part.data?.["signal"] === undefined ? MESSAGE_WORDS[line.part.message_type] : "asks";
     case "input":
       return line.agent === undefined ? "The plan asks" : "asks";
     case "artifact":

@@ -4,8 +4,8 @@ import type { MessageState } from "../../../client/index.js";
 import { Pulse } from "../agents/pulse.js";
 import { JsonFold } from "../results/json_view.js";
 import type { Fields } from "../results/read.js";
-import { ResultView } from "../results/result_view.js";
-import { sectionsOf } from "../results/sections.js";
+import { SectionsView } from "../results/result_view.js";
+import { sectionsBeside } from "../results/sections.js";
 import { resultIn } from "../results/step_result.js";
 import { Markdown } from "./markdown.js";
 
@@ -54,15 +54,17 @@ export const MessageRow = memo(function MessageRow({
         </span>
       )}
       {message.error && <div className={styles.error}>It broke off here: {message.error}</div>}
-      {data && <MessageData data={data} />}
+      {data && <MessageData message={message.content} data={data} />}
     </div>
   );
 });
 
 /** What is known is shown; what isn't, is for those who want to know. */
-function MessageData({ data }: { readonly data: Fields }) {
-  const known = useMemo(() => sectionsOf(data).some(({ kind }) => kind !== "rest"), [data]);
-  return known ? <ResultView data={data} /> : <JsonFold label="Details" value={data} />;
+function MessageData({ message, data }: { readonly message: string; readonly data: Fields }) {
+  const sections = useMemo(() => sectionsBeside(message, data), [message, data]);
+  const [first] = sections;
+  if (sections.length === 1 && first?.kind === "rest") return <JsonFold label="Details" value={first.value} />;
+  return <SectionsView sections={sections} />;
 }
 
 export const MESSAGE_WORDS: Readonly<Record<MessageState["message_type"], string>> = {

@@ -150,18 +150,21 @@ function ShareMoment({ planId, place }: { readonly planId: string; readonly plac
   const link = momentLink(window.location, planId, place);
   const done = copied === link;
   const name = done ? "Link copied" : place ? "Copy a link to this moment" : "Copy a link to this plan";
-  const copy = () =>
-    void navigator.clipboard.writeText(link).then(
-      () => setCopied(link),
-      () => window.prompt("Copy this link", link),
-    );
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(link);
+      setCopied(link);
+    } catch {
+      window.prompt("Copy this link", link); // not allowed; or there is no clipboard, for the page came over plain HTTP
+    }
+  };
   return (
     <Tooltip content={name} relationship="label">
       <Button
         size="small"
         appearance="subtle"
         icon={done ? <Checkmark20Regular /> : <Link20Regular />}
-        onClick={copy}
+        onClick={() => void copy()}
         data-share={link}
       />
     </Tooltip>

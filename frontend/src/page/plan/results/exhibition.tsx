@@ -77,6 +77,7 @@ const useStyles = makeStyles({
     fontWeight: tokens.fontWeightSemibold,
     letterSpacing: "0.04em",
   },
+  manifest: { display: "inline-flex", alignItems: "center", gap: tokens.spacingHorizontalXXS, fontSize: "inherit" },
   links: {
     marginTop: "auto",
     paddingTop: tokens.spacingVerticalXS,
@@ -155,10 +156,17 @@ export function ArtworksView({ artworks }: { readonly artworks: readonly Artwork
 }
 
 function Manifest({ artwork }: { readonly artwork: Artwork }) {
+  const styles = useStyles();
   const link = safeLink(artwork.manifest);
   if (!link) return null;
   return (
-    <Link href={link} target="_blank" rel="noopener noreferrer" aria-label={`IIIF manifest of ${artwork.title}`}>
+    <Link
+      className={styles.manifest}
+      href={link}
+      target="_blank"
+      rel="noopener noreferrer"
+      aria-label={`IIIF manifest of ${artwork.title}`}
+    >
       IIIF <Open16Regular aria-hidden />
     </Link>
   );

@@ -36,8 +36,12 @@ const useStyles = makeStyles({
 
 /** What a step, a plan or an artifact came to. Data of no known shape is shown as names and values. */
 export const ResultView = memo(function ResultView({ data }: { readonly data: Fields }) {
-  const styles = useStyles();
   const sections = useMemo(() => sectionsOf(data), [data]);
+  return <SectionsView sections={sections} />;
+});
+
+export function SectionsView({ sections }: { readonly sections: readonly Section[] }) {
+  const styles = useStyles();
   return (
     <div className={styles.sections}>
       {sections.map((section, at) => (
@@ -50,7 +54,7 @@ export const ResultView = memo(function ResultView({ data }: { readonly data: Fi
       ))}
     </div>
   );
-});
+}
 
 function SectionView({ section, alone }: { readonly section: Section; readonly alone: boolean }) {
   const styles = useStyles();

@@ -40,12 +40,13 @@ export interface Result {
   readonly data: Fields;
 }
 
-/** The plan's own result first, then what its steps came to, the last first. */
+/** The plan's own result first, then what its steps came to, the last first; a step that came to just that isn't told again. */
 export function resultsOf(plan: Pick<Snapshot, "result" | "steps">): readonly Result[] {
   const own = resultIn(plan.result);
+  const told = own && JSON.stringify(own);
   const ofSteps = plan.steps.flatMap((step) => {
     const data = resultIn(step.data);
-    return data
+    return data && (told === null || JSON.stringify(data) !== told)
       ? [{ key: `step ${step.step_id}`, title: step.title ?? step.step_id, agent: step.agent_name, data }]
       : [];
   });

@@ -68,17 +68,28 @@ const DEEPEST = 3;
 
 export function sectionsOf(data: Fields, depth = 0): readonly Section[] {
   const sections: Section[] = [];
+  const rest: (readonly [string, unknown])[] = [];
   const used = new Set<string>();
   for (const recognise of RECOGNISERS) {
     if (recognise === nested && depth >= DEEPEST) continue;
     const left = Object.fromEntries(Object.entries(data).filter(([name]) => !used.has(name)));
     const found = recognise === nested ? nested(left, depth) : recognise(left);
-    sections.push(...(found?.sections ?? []));
+    for (const section of found?.sections ?? []) {
+      if (section.kind === "rest") rest.push(...Object.entries(section.value));
+      else sections.push(section);
+    }
     for (const name of found?.used ?? []) used.add(name);
   }
-  const rest = Object.entries(data).filter(([name, value]) => !used.has(name) && value !== null && value !== undefined);
+  rest.push(
+    ...Object.entries(data).filter(([name, value]) => !used.has(name) && value !== null && value !== undefined),
+  );
   if (rest.length > 0) sections.push({ kind: "rest", value: Object.fromEntries(rest) });
   return sections;
+}
+
+/** The same beside a message: what that says is not said twice. */
+export function sectionsBeside(message: string, data: Fields): readonly Section[] {
+  return sectionsOf(data).filter((section) => section.kind !== "text" || section.text.trim() !== message.trim());
 }
 
 function theme(fields: Fields): ReturnType<Recogniser> {
@@ -205,7 +216,7 @@ function nested(fields: Fields, depth = 0): ReturnType<Recogniser> {
   for (const [name, value] of Object.entries(fields)) {
     const inner = isFields(value) ? sectionsOf(value, depth + 1) : tables(name, value);
     if (!inner.some(({ kind }) => kind !== "rest")) continue;
-    sections.push(...inner);
+    sections.push(...inner.map((one) => (one.kind === "rest" ? { ...one, value: { [name]: one.value } } : one)));
     used.push(name);
   }
   return { sections, used };

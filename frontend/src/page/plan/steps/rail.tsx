@@ -1,6 +1,6 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import type { StepState } from "../../../client/index.js";
-import { StepMark } from "./step_mark.js";
+import { StatusMark } from "../status/status_mark.js";
 import type { Strand, TimelineRow } from "./lanes.js";
 
 const LANE = 20;
@@ -11,7 +11,17 @@ const MARK_Y = 20;
 const useStyles = makeStyles({
   rail: { position: "relative", flexShrink: 0, alignSelf: "stretch" },
   lines: { position: "absolute", inset: 0, width: "100%", height: "100%", overflow: "visible" },
-  mark: { position: "absolute", display: "flex", transform: "translate(-50%, -50%)", top: `${MARK_Y}px` },
+  mark: {
+    position: "absolute",
+    top: `${MARK_Y}px`,
+    transform: "translate(-50%, -50%)",
+    display: "grid",
+    placeItems: "center",
+    width: "22px",
+    height: "22px",
+    borderRadius: tokens.borderRadiusCircular,
+    backgroundColor: tokens.colorNeutralBackground1,
+  },
 });
 
 /** The lines beside a step: what it waited for comes from above, what waits for it goes on below. Decoration. */
@@ -37,7 +47,7 @@ export function Rail({ row, lanes }: { readonly row: TimelineRow; readonly lanes
         {leaves && <line x1={x(lane)} x2={x(lane)} y1={MARK_Y} y2="100%" stroke={colour(isDone(step))} />}
       </svg>
       <span className={styles.mark} style={{ left: `${x(lane)}px` }}>
-        <StepMark status={step.status} />
+        <StatusMark status={step.status} size={20} />
       </span>
     </div>
   );

@@ -5,7 +5,7 @@ import { AgentName } from "../agents/agent_name.js";
 import { errorIn } from "../results/step_result.js";
 import { between, duration } from "../status/durations.js";
 import { useNow } from "../status/use_now.js";
-import { STEP_WORDS } from "../status/words.js";
+import { stepWords } from "../status/words.js";
 
 const useStyles = makeStyles({
   step: { minWidth: 0, flexGrow: 1, padding: `${tokens.spacingVerticalS} 0 ${tokens.spacingVerticalM}` },
@@ -100,7 +100,7 @@ function Meta({ step }: { readonly step: StepState }) {
   const of = step.max_attempts === undefined ? "" : ` of ${step.max_attempts}`;
   return (
     <div className={styles.meta}>
-      <span className={mergeClasses(toneOf(step, styles))}>{STEP_WORDS[step.status]}</span>
+      <span className={mergeClasses(toneOf(step, styles))}>{stepWords(step.status)}</span>
       {several && (
         <span>
           Attempt {step.attempt}
@@ -129,7 +129,7 @@ function Attempts({ attempts }: { readonly attempts: readonly AttemptState[] }) 
       <ol className={styles.attempts}>
         {attempts.map((one) => (
           <li key={one.attempt} value={one.attempt}>
-            {STEP_WORDS[one.status]}
+            {stepWords(one.status)}
             {one.duration_ms !== undefined && ` after ${duration(one.duration_ms)}`}
             {one.content && `: ${one.content}`}
           </li>
