@@ -54,9 +54,6 @@ def test_imports_keep_their_direction() -> None:
 def test_an_import_in_the_wrong_direction_would_be_found(tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for room in ("hub/core", "hub/wire"):
-        (tmp_path / room).mkdir(exist_ok=True)
-        (tmp_path / room / "__init__.py").touch()
     wrong = {
         "broadcasters/wrong.py": "import plan_engine",
         "broadcasters/log/wrong.py": "import broadcasters.broadcaster",
@@ -208,6 +205,8 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 # --- documents
 
+LINK = re.compile(r"\]\((?!http)([^)#]*)#?([^)]*)\)")
+
 
 def blocks(document: str, language: str) -> list[str]:
     text = (ROOT / document).read_text()
@@ -245,13 +244,35 @@ def test_the_commands_documents_name_exist() -> None:
         assert named <= targets, document
 
 
+def documents() -> list[Path]:
+    others = ("frontend/README.md", "tests/vectors/README.md")
+    return [*ROOT.glob("*.md"), *(ROOT / name for name in others), *sorted(ROOT.glob("docs/**/*.md"))]
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link into this document may name behind its #."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-        ROOT.glob("docs/*.md")
-    )
-    links = [(path, link) for path in documents for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text())]
-    assert links
-    assert [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
+    links = [(path, *link) for path in documents() for link in LINK.findall(path.read_text())]
+    assert any(anchor for *_, anchor in links)
+    lost = []
+    for path, name, anchor in links:
+        there = path.parent / name if name else path
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            lost.append(f"{path.name}: {name}#{anchor}")
+    assert lost == []
+
+
+def test_contributing_names_every_command_and_every_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    told = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^\| `make ([a-z]+)` \|", text, re.MULTILINE)) == set(told) - {"help"}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.iterdir())}
+    rooms = {name for name in folders if not name.startswith((".", "_"))} - {"build", "dist"}
+    assert set(re.findall(r"^([a-z_]+)/ ", text, re.MULTILINE)) == rooms
 
 
 def test_the_first_plan_is_shown_to_its_end(tmp_path: Path) -> None:
