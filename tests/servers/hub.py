@@ -225,7 +225,8 @@ class HubServer:
     def _environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
         settings = {"host": "127.0.0.1", "port": self.port, "log": self.log, **self._settings}
-        return clean | {f"PLANCAST_{name.upper()}": str(value) for name, value in settings.items()}
+        mine = {f"PLANCAST_{name.upper()}": str(value) for name, value in settings.items()}
+        return clean | mine | {"HOME": str(self.directory)}  # where the sample shop is made
 
 
 def _kill(pid: int) -> None:

@@ -17,11 +17,9 @@ STEPS = ["brief", "figures", "customers", "proposal", "decision", "follow_up"]
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # where the sample shop is made
-        with HubServer(f"sqlite:///{tmp_path_factory.mktemp('plans')}/plans.db", engine="embedded", pace=0.1) as hub:
-            yield hub
-            assert hub.logged("error") == []
+    with HubServer(f"sqlite:///{tmp_path_factory.mktemp('plans')}/plans.db", engine="embedded", pace=0.1) as hub:
+        yield hub
+        assert hub.logged("error") == []
 
 
 @pytest.fixture
