@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.websockets import WebSocket
 
 from broadcasters.checkpointing import snapshot_of
@@ -47,6 +47,8 @@ __all__ = [
 TEMPLATE: Final = "exhibition"
 STAGES: Final = {"theme_refinement": 25, "artist_discovery": 55, "artwork_discovery": 90}
 """The template's steps, and the progress when each is complete."""
+_NO_ADDRESS: Final = frozenset({".", "..", "chat", "streaming"})
+"""As sessions, these would have the sockets of others, or none."""
 
 
 def plan_of(session_id: str) -> str:
@@ -142,13 +144,19 @@ class ExhibitionTalk(Speaker):
 # -- over HTTP
 
 
+def _addressable(session_id: str) -> str:
+    if "/" in session_id or session_id in _NO_ADDRESS:
+        raise ValueError("no address leads to a session of this name")
+    return session_id
+
+
 class Theme(BaseModel):
     """What the exhibition is to be about. With a session_id of its own a client can open the socket first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"theme": "Surrealism and dreams"}]})
 
     theme: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
-    session_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    session_id: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_addressable)] | None = None
 
 
 class ProposalStarted(BaseModel):

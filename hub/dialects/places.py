@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broadcasters.position import Position
-from hub.transports.sse import BadCursor, places_of
+from hub.transports.sse import BadCursor, place_in
 
 __all__ = ["BadCursor", "place_of", "place_said"]
 
@@ -15,7 +15,4 @@ def place_said(place: Position) -> str:
 
 def place_of(text: str) -> Position:
     """As a client says it; `BadCursor` when it is none."""
-    [said] = places_of([""], text, None).values()
-    if not isinstance(said, dict):
-        raise BadCursor(f"{text!r:.60} is not epoch:offset")
-    return Position(said["epoch"], said["offset"])
+    return Position(**place_in(text))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from starlette.websockets import WebSocket
 
 from broadcasters.events import AgentMessage, PlanUpdate, StepUpdate
@@ -121,6 +121,8 @@ class TripTalk(Speaker):
         """The plan that the client is told of."""
         self._begun = self._stop = False
         """Whether that plan is known to have been started, and whether it was to be stopped before."""
+        self._silent = False
+        """Whether that plan was resumed, and nothing was told of it since: perhaps there is none."""
         self._story = TripStory()
 
     def heard(self, frame: Mapping[str, Any]) -> Iterable[Act]:
@@ -146,13 +148,14 @@ class TripTalk(Speaker):
     def told(self, told: Told) -> Iterable[Act]:
         if told.event.plan_id != self._now:
             return
+        self._silent = False
         yield from self._story(told)
         if told.ending:
             yield from self._ended(told.event.plan_id)
 
     def refused(self, refusal: Refusal) -> Iterable[Act]:
         yield _error(refusal.message, refusal.code)
-        if self._now is not None and refusal.plan_id == self._now and refusal.act != "signal":
+        if self._now is not None and refusal.plan_id == self._now and (refusal.act != "signal" or self._silent):
             yield from self._ended(self._now)
 
     def _ask(self, frame: Mapping[str, Any]) -> Iterator[Act]:
@@ -186,6 +189,7 @@ class TripTalk(Speaker):
                 yield _error(f"place: {error}", ErrorCode.INVALID_FIELD)
                 return
             self._turn_to(plan_id, begun=True)
+            self._silent = True
             yield Follow(plan_id, since)
 
     def _next(self) -> Iterator[Act]:
@@ -195,7 +199,7 @@ class TripTalk(Speaker):
             yield start
 
     def _turn_to(self, plan_id: str, *, begun: bool) -> None:
-        self._now, self._begun, self._stop = plan_id, begun, False
+        self._now, self._begun, self._stop, self._silent = plan_id, begun, False, False
         self._story = TripStory()
 
     def _ended(self, plan_id: str) -> Iterator[Act]:
@@ -228,6 +232,13 @@ def _error(message: str, code: str) -> Say:
 # -- over HTTP
 
 
+def _empty_for_null(items: object) -> object:
+    return [] if items is None else items
+
+
+Items = Annotated[list[dict[str, JsonValue]], BeforeValidator(_empty_for_null)]
+
+
 class AskTrip(BaseModel):
     """What the traveller says, and how things stand. A plan_id makes asking again harmless."""
 
@@ -238,9 +249,9 @@ class AskTrip(BaseModel):
     )
 
     message: Annotated[str, Field(min_length=1, max_length=8192, pattern=r"\S")]
-    pois: list[dict[str, JsonValue]] = Field(default_factory=list[dict[str, JsonValue]])
-    requirements: list[dict[str, JsonValue]] = Field(default_factory=list[dict[str, JsonValue]])
-    plan: list[dict[str, JsonValue]] = Field(default_factory=list[dict[str, JsonValue]])
+    pois: Items = Field(default_factory=list[dict[str, JsonValue]])
+    requirements: Items = Field(default_factory=list[dict[str, JsonValue]])
+    plan: Items = Field(default_factory=list[dict[str, JsonValue]])
     plan_id: Annotated[str, Field(pattern=PLAN_ID)] | None = None
 
 

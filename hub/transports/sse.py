@@ -19,7 +19,7 @@ from hub.transports.line import Line
 from hub.wire.codes import CloseCode, SubscriptionCode
 from hub.wire.event_stream import data_field, message, place_of, snapshot_is_over
 
-__all__ = ["HEADERS", "BadCursor", "Since", "Stream", "places_of"]
+__all__ = ["HEADERS", "BadCursor", "Since", "Stream", "place_in", "places_of"]
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -42,12 +42,13 @@ def places_of(plan_ids: Sequence[str], cursor: str, otherwise: Since) -> dict[st
     if len(parts) != len(plan_ids):
         raise BadCursor(f"a cursor of {len(parts)} places, for {len(plan_ids)} plans")
     return {
-        plan_id: _place(part) if part or len(parts) == 1 else otherwise
+        plan_id: place_in(part) if part or len(parts) == 1 else otherwise
         for plan_id, part in zip(plan_ids, parts, strict=True)
     }
 
 
-def _place(part: str) -> Since:
+def place_in(part: str) -> dict[str, Any]:
+    """The place of one plan, as `subscribe_plan` wants it; `BadCursor` when it is none."""
     epoch, colon, offset = part.partition(":")
     plain = len(epoch) <= 64 and (not epoch or (epoch.isascii() and epoch.isalnum()))
     if not colon or not plain or not offset.isascii() or not offset.isdigit() or len(offset) > 15:

@@ -219,6 +219,16 @@ def test_a_conversation_is_resumed_from_a_place_or_told_again() -> None:
     assert frames(busy.heard(resume))[0]["code"] == "too_many_requests"
 
 
+def test_a_plan_that_was_resumed_and_is_not_there_can_be_let_go() -> None:
+    client = talk()
+    [*client.heard({"type": "resume", "plan_id": "trip-7"})]
+    assert [*client.heard(ASKED)] == []
+    assert [*client.heard({"type": "cancel"})] == [Signal("trip-7", "cancel")]
+    error, unfollow, start = client.refused(Refusal("not_supported", "no engine runs it", "trip-7", "signal"))
+    assert (frames([error])[0]["code"], unfollow) == ("not_supported", Unfollow("trip-7"))
+    assert start == Start("trip", ASKED, "trip-1")
+
+
 def test_plan_ids_are_random_and_of_the_rule() -> None:
     one, other = new_plan_id(), new_plan_id()
     assert one != other

@@ -162,6 +162,8 @@ async def test_over_http_it_is_one_answer(hub: HubServer) -> None:
         assert {frame["type"]: frame.get("data") for frame in frames[:-1]} == {
             n: trip[n] for n in trip if n != "plan_id"
         }
+        empty = await http.post("/chat", json={"message": "hello", "pois": None, "requirements": None, "plan": None})
+        assert empty.json()["pois"] == []
         pois = [{"name": f"Place {number}"} for number in range(20)]
         refused = await http.post("/chat", json={"message": "plan it in 1 day", "pois": pois})
         assert (refused.status_code, refused.json()["code"]) == (422, "plan_failed")
