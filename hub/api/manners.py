@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api.problems import Problem, problem_of
@@ -16,6 +18,7 @@ from hub.wire.codes import ErrorCode
 
 __all__ = ["HeadAsGet", "teach"]
 
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
 ASKED_WITH: Final = (
     "Authorization",
@@ -34,7 +37,7 @@ def teach(app: FastAPI, settings: Settings) -> None:
         CORSMiddleware,
         allow_origins=settings.origins,
         allow_origin_regex=LOOPBACK if settings.development else None,
-        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+        allow_methods=METHODS,
         allow_headers=ASKED_WITH,
         expose_headers=ANSWERED_WITH,
         max_age=600,
@@ -44,8 +47,18 @@ def teach(app: FastAPI, settings: Settings) -> None:
     app.add_exception_handler(Exception, _our_mistake)
 
 
-async def _as_problem(_: Request, error: Exception) -> Response:
-    return (problem_of(error) or Problem(ErrorCode.INTERNAL, "something in the hub failed")).response()
+async def _as_problem(request: Request, error: Exception) -> Response:
+    response = (problem_of(error) or Problem(ErrorCode.INTERNAL, "something in the hub failed")).response()
+    if response.status_code == 405:  # who raised it knows of one route only
+        response.headers["Allow"] = ", ".join(_allowed(request))
+    return response
+
+
+def _allowed(request: Request) -> Iterator[str]:
+    for method in METHODS:
+        asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        if any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
+            yield method
 
 
 async def _our_mistake(_: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it

@@ -68,8 +68,22 @@ async def test_what_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> 
     problem(await client.get("/api/nothing"), 404, "http_404")
     wrong = await client.put("/api/plans/p")
     problem(wrong, 405, "http_405")
-    assert "GET" in wrong.headers["allow"]
     assert (await client.options("/api/plans/p")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/plans", "GET, HEAD, POST"),
+        ("/api/plans/p", "GET, HEAD, DELETE"),
+        ("/api/plans/p/checkpoint", "GET, HEAD, PUT"),
+        ("/api/tickets", "POST"),
+    ],
+)
+async def test_whoever_asks_for_the_wrong_thing_is_told_all_that_can_be_done(
+    client: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    assert (await client.patch(path)).headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
