@@ -58,7 +58,9 @@ export class Http {
       if (error instanceof PlancastError) throw error;
       throw new PlancastError("network", `the hub can't be reached: ${said(error)}`);
     } finally {
-      disarm?.(); // what comes of a stream goes on, and ends with the signal
+      disarm?.();
+      // What comes of a stream goes on, and ends with the signal.
+      if (timeoutMs) signal?.removeEventListener("abort", abort);
     }
   }
 }

@@ -49,7 +49,7 @@ export class PlanList {
   };
 
   readonly loadMore = (): void => {
-    if (!this.#view.hasMore || this.#wanted >= MOST) return;
+    if (!this.#view.hasMore) return;
     this.#wanted = Math.min(MOST, this.#wanted + (this.#query.limit ?? PAGE));
     this.#show({ loading: true });
     this.refresh();
@@ -63,7 +63,11 @@ export class PlanList {
     clearTimeout(this.#timer);
     const asked = ++this.#asked;
     const news = await this.#client.plans({ ...this.#query, limit: this.#wanted }).then(
-      ({ plans, cursor }) => ({ plans: this.#shared(plans), hasMore: cursor !== null, error: null }),
+      ({ plans, cursor }) => ({
+        plans: this.#shared(plans),
+        hasMore: cursor !== null && this.#wanted < MOST,
+        error: null,
+      }),
       (error: unknown) => ({ error: error as PlancastError }),
     );
     if (asked !== this.#asked) return; // it was asked again since

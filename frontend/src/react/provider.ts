@@ -32,6 +32,9 @@ function OwnClient({
   return createElement(ClientContext.Provider, { value: client }, children);
 }
 
+/** A server renders no page whose origin could be the hub's, and connects to none. */
+const NO_PAGE = "http://no-hub-url-was-given.invalid";
+
 /** The options as they were given last: `fetchToken` is likely to be another function with each rendering. */
 class Given {
   #options: ClientOptions;
@@ -46,7 +49,8 @@ class Given {
 
   createClient(url: string | undefined, token: string | undefined, fetches: boolean): Client {
     const fetchToken: ClientOptions["fetchToken"] = (why) => this.#options.fetchToken?.(why) ?? "";
-    return createClient({ ...this.#options, url, token, fetchToken: fetches ? fetchToken : undefined });
+    const address = url ?? (typeof location === "undefined" ? NO_PAGE : undefined);
+    return createClient({ ...this.#options, url: address, token, fetchToken: fetches ? fetchToken : undefined });
   }
 }
 

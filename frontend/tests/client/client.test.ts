@@ -340,6 +340,17 @@ describe("requests", () => {
     await expect(client({ environment: { fetch: html } }).plans()).rejects.toMatchObject({ code: "http_502" });
   });
 
+  test("a signal that ends requests hears nothing of those that are over", async () => {
+    const stop = new AbortController();
+    const listened = vi.spyOn(stop.signal, "addEventListener");
+    const left = vi.spyOn(stop.signal, "removeEventListener");
+    const fetching = () => Promise.resolve(Response.json({ events: [] }));
+    const one = client({ environment: { fetch: fetching } });
+    for (let page = 0; page < 3; page++) await one.events("p", { signal: stop.signal });
+    expect(listened).toHaveBeenCalledTimes(3);
+    expect(left.mock.calls).toEqual(listened.mock.calls.map(([name, listener]) => [name, listener]));
+  });
+
   test("a request that gets no answer ends some day", async () => {
     const fetching = (_: string, { signal }: RequestInit) =>
       new Promise<Response>((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))));

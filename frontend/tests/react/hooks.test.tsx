@@ -377,6 +377,28 @@ test("on a server, nothing connects", () => {
   expect(hub.sockets).toHaveLength(0);
 });
 
+test("on a server, where no page says where the hub is, nothing needs to know", () => {
+  vi.stubGlobal("location", undefined);
+  const Shown = () => usePlan("p").phase;
+  const html = renderToString(
+    <PlancastProvider>
+      <Shown />
+    </PlancastProvider>,
+  );
+  vi.unstubAllGlobals();
+  expect(html).toBe("waiting");
+});
+
+test("a list that is as long as it gets has no more to be loaded", async () => {
+  const { client, within } = page();
+  const asked = vi.spyOn(client, "plans").mockResolvedValue({ plans: [], cursor: "more" });
+  const { result } = renderHook(() => usePlanList({ limit: 300 }), { wrapper: within });
+  await waitFor(() => expect(result.current.hasMore).toBe(true));
+  act(() => result.current.loadMore());
+  await waitFor(() => expect(result.current).toMatchObject({ loading: false, hasMore: false }));
+  expect(asked.mock.lastCall).toMatchObject([{ limit: 500 }]);
+});
+
 test("a hook outside a provider says what is missing", () => {
   vi.spyOn(console, "error").mockReturnValue();
   expect(() => renderHook(() => usePlan("p"))).toThrow("<PlancastProvider>");
