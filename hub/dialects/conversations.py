@@ -1,4 +1,4 @@
-"""The history of S1: `/conversations/{user_id}` and its messages, from the log's index and its plans.
+"""The history of data queries: `/conversations/{user_id}` and its messages, from the log's index and its plans.
 
 A conversation is what its plans carry as a label; only plans of this user's sessions count (hub/dialects/data_query.py), so
 nobody writes into another's history. A user's history may be read by whoever may read `query:{user}:*`.

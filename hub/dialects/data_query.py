@@ -1,4 +1,4 @@
-"""S1, a question to the shop's data: `/ws/{user_id}/{session_id}` over the template `data_query`. History: conversations.py.
+"""A question to the shop's data: `/ws/{user_id}/{session_id}` over the template `data_query`. History: conversations.py.
 
 Ids: a session's questions are plans one after the other, `query:{user}:{session}:1`, `…:2` and so on (names written as
 hub/dialects/names.py says). A client follows the plan that is under way, and then the next number, whoever starts that: so

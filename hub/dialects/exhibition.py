@@ -1,4 +1,4 @@
-"""S0, an exhibition in progressive stages: `/ws/{session_id}` and `/api/proposals` over the template `exhibition`.
+"""An exhibition in progressive stages: `/ws/{session_id}` and `/api/proposals` over the template `exhibition`.
 
 Ids: the plan of a session is `exhibition:` and the session's id (written as hub/dialects/names.py says). The socket may be
 opened before the plan is started, while it runs, or after: it is told everything from the beginning. A `progress` frame

@@ -1,4 +1,4 @@
-"""S2, insight chat by tasks: `POST /api/chat`, then `/api/chat/status/{task_id}` or `/api/chat/stream` over `insight_chat`.
+"""Insight chat by tasks: `POST /api/chat`, then `/api/chat/status/{task_id}` or `/api/chat/stream` over `insight_chat`.
 
 Ids: a task_id is a UUID made here, and its plan is called `insight-` and that UUID. Anything else names no task (404), and
 nor does a task that ended more than PLANCAST_TASK_SECONDS ago; its plan stays where plans are kept. The stream's messages

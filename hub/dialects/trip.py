@@ -1,4 +1,4 @@
-"""S4, a trip by chat: `/ws/chat` and `POST /chat` over the template `trip`.
+"""A trip by chat: `/ws/chat` and `POST /chat` over the template `trip`.
 
 Ids: a request has no id in the original format; the plan it starts is called `trip-` and 32 random digits, and the client
 is told so (`started`). A client may choose the plan_id itself, one that begins with `trip-`: sending the same request again

@@ -1,4 +1,4 @@
-"""The terminal clients of S0, S1 and S3, against a real hub."""
+"""The terminal clients of exhibitions, data queries and plan streaming, against a real hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S1 as pure translation: a plan's events as frames, and one client's conversation."""
+"""Data queries as pure translation: a plan's events as frames, and one client's conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S0 as pure translation: a plan's events as frames of the three stages."""
+"""An exhibition as pure translation: a plan's events as frames of the three stages."""
 
 from __future__ import annotations
 

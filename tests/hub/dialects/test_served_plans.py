@@ -1,4 +1,4 @@
-"""S3, the heart: the business template on `/ws/streaming`, watched by front ends written to the seed's format."""
+"""The business template on `/ws/streaming`, watched by front ends written to the seed's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S0 and S1 over their own addresses: a hub with its engine in a process, and clients that know nothing but the format."""
+"""Exhibitions and data queries over their own addresses: a hub with its engine in a process, and clients of the mere format."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def page(hub: HubServer, path: str, **headers: str) -> AsyncIterator[Page]
         yield Page(socket)
 
 
-# ---- S0: an exhibition in stages
+# ---- an exhibition in stages
 
 PROGRESS = {"type", "session_id", "stage", "progress", "message", "updated_at"}
 SHAPES = {
@@ -174,7 +174,7 @@ async def test_what_is_no_exhibition(http: httpx.AsyncClient, hub: HubServer) ->
             await turned_away.next()
 
 
-# ---- S1: questions to the shop's data
+# ---- questions to the shop's data
 
 MORE = {"conversation_id", "query_id"}
 DATA_OF = {
