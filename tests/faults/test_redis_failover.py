@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
+from broadcasters.log.contract import Checkpoint, Entry, Facts
 from broadcasters.log.redis import link
 from broadcasters.position import Position
 from tests.contract.saying import Heard, Producer
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender, all_said_more, check_story, until
 from tests.servers import RedisCluster, RedisServer, SentinelSet, eventually
+from tests.servers.cluster import slot_of
 
 pytestmark = pytest.mark.faults
 
@@ -123,6 +126,7 @@ async def test_a_cluster_hands_over_a_shard_and_an_idle_watcher_hears_what_follo
     with RedisCluster() as cluster:
         await cluster_failover(open_log, cluster, kill=False)
         await slot_moves(open_log, cluster)
+        await slot_moves_slowly(open_log, cluster)
 
 
 @pytest.mark.slow
@@ -153,8 +157,62 @@ async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
     last = await senders[0].say()
     await heard.until_offset(last.offset)
     assert cluster.holder(plan_id) is target
-    assert sum(sender.repetitions for sender in senders) >= 1
     await check_story(log, senders)
+
+
+async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
+    """A reshard may take long, or stay half done. All can be said and read meanwhile, but for the moments in which a
+    plan's keys are in two places."""
+    plan_id = "slow"
+    anew, unknown = (f"{name}-{same_slot(plan_id, name)}" for name in ("anew", "unknown"))
+    log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), Heard()
+    await log.watch(plan_id, heard)
+    senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
+    source = cluster.holder(plan_id)
+    target = next(
+        node for node in cluster.masters if node is not source and node.info("replication")["role"] == "master"
+    )
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for sender in senders:
+            group.create_task(sender.until(enough))
+        await all_said_more(senders)
+        cluster.begin_move(plan_id, source, target)
+        source.call("HSET", f"plancast:{{{plan_id}}}:meta", "touched", 1)  # its life is to be renewed
+        await all_said_more(senders)
+        senders.append(newcomer := Sender(log, plan_id, "newcomer"))
+        group.create_task(newcomer.until(enough))
+        await all_said_more(senders)
+        assert sum(sender.repetitions for sender in senders) == 0
+        while cluster.move_key(plan_id, source, target):
+            await asyncio.sleep(0)
+        await all_said_more(senders)
+        repetitions = sum(sender.repetitions for sender in senders)
+        await all_said_more(senders)
+        assert (await Sender(log, anew, "agent").say()).offset == 1
+        assert (await log.heads([plan_id, anew, unknown]))[anew].offset == 1
+        assert (await log.read(unknown, 0)).payloads == ()
+        keyed = Entry(b'{"type":"agent_message","id":"k","data":{}}', "a key")
+        first = await log.append(anew, "one", 1, [keyed], Facts())
+        assert (await log.append(anew, "another", 1, [keyed], Facts())).offsets[0] == first.offsets[0]
+        place = (await log.head(plan_id)).position
+        assert await log.keep_checkpoint(plan_id, Checkpoint(place, b"a snapshot"), 10**6)
+        assert (await log.checkpoint(plan_id)) == Checkpoint(place, b"a snapshot")
+        assert await log.delete(anew)
+        assert sum(sender.repetitions for sender in senders) == repetitions
+        cluster.end_move(plan_id, source, target)
+        assert (await idle.read(plan_id, 0, 1)).payloads
+        assert (await idle.head(plan_id)).offset > place.offset
+        await heard.until_word("resumed")
+        await all_said_more(senders)
+        enough.set()
+    last = await senders[0].say()
+    await heard.until_offset(last.offset)
+    await check_story(log, senders)
+
+
+def same_slot(plan_id: str, name: str) -> int:
+    return next(n for n in itertools.count() if slot_of(f"{name}-{n}") == slot_of(plan_id))
 
 
 @pytest.mark.slow

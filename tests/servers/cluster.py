@@ -8,9 +8,13 @@ from typing import Any, Self
 
 from tests.servers.process import RedisServer, eventually
 
-__all__ = ["RedisCluster"]
+__all__ = ["RedisCluster", "slot_of"]
 
 SLOTS = 16_384
+
+
+def slot_of(plan_id: str) -> int:
+    return crc_hqx(plan_id.encode(), 0) % SLOTS
 
 
 class RedisCluster:
@@ -56,7 +60,7 @@ class RedisCluster:
 
     def holder(self, plan_id: str) -> RedisServer:
         """The node that is master of this plan at the moment, as the living nodes see it."""
-        slot = crc_hqx(plan_id.encode(), 0) % SLOTS
+        slot = slot_of(plan_id)
         for node in self.nodes:
             if node.alive and node.info("replication")["role"] == "master" and self._serves(node, slot):
                 return node
@@ -71,15 +75,26 @@ class RedisCluster:
 
     def move_slot(self, plan_id: str, source: RedisServer, target: RedisServer) -> None:
         """Move the plan's slot, with all that is in it, from one master to another, as a reshard does."""
-        slot = crc_hqx(plan_id.encode(), 0) % SLOTS
-        source_id, target_id = source.call("CLUSTER", "MYID"), target.call("CLUSTER", "MYID")
-        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
-        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            for key in keys:
-                source.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+        self.begin_move(plan_id, source, target)
+        while self.move_key(plan_id, source, target):
+            pass
+        self.end_move(plan_id, source, target)
+
+    def begin_move(self, plan_id: str, source: RedisServer, target: RedisServer) -> None:
+        slot = slot_of(plan_id)
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.call("CLUSTER", "MYID"))
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.call("CLUSTER", "MYID"))
+
+    def move_key(self, plan_id: str, source: RedisServer, target: RedisServer) -> str | None:
+        """Move one key of the slot; its name, or None when there is none left."""
+        for key in source.call("CLUSTER", "GETKEYSINSLOT", slot_of(plan_id), 1):
+            source.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+            return str(key)
+        return None
+
+    def end_move(self, plan_id: str, source: RedisServer, target: RedisServer) -> None:
         for node in (target, source):
-            node.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+            node.call("CLUSTER", "SETSLOT", slot_of(plan_id), "NODE", target.call("CLUSTER", "MYID"))
 
     def wait_until_whole(self) -> None:
         """Every living node agrees that all slots are served."""

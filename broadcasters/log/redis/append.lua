@@ -1,13 +1,15 @@
 #!lua
 -- Appends to one plan in one step: deduplicate, next offset, store, book, tell the watchers.
--- KEYS  log, meta, keys, checkpoint, live channel
+-- KEYS  log, meta, and keys if any is given: what must be here while a Cluster moves the slot. The rest has names like
+--       theirs, and may be missing.
 -- ARGV  1 producer, 2 seq of the first entry, 3 name of an epoch should one begin now, 4 seconds to live (0: for ever),
 --       5 status should the plan have none, 6 how many payloads, 7 how many keys (none, or one a payload, '' for none),
 --       8… the payloads, the keys, and then facts as name, value, name, value …
 -- Answers {epoch, now in ms, events since the checkpoint, offset of the first entry}, or with every entry's offset
 -- when these are not neighbours; 0 stands for an entry from before the producer's last append.
 local call = redis.call
-local log, meta, keys, checkpoint, live = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
+local meta, live = stem .. 'meta', stem .. 'live'
 local n, ttl = tonumber(ARGV[6]), tonumber(ARGV[4])
 local producer, keyed = 'p:' .. ARGV[1], ARGV[7] ~= '0'
 
@@ -45,6 +47,7 @@ if plan[3] == IDENTITY and plan[4] and record and not keyed and #ARGV == 7 + n
 end
 
 -- All others.
+local keys, checkpoint = stem .. 'keys', stem .. 'checkpoint'
 local LINEAGE = 16
 local PRODUCERS, SILENT = 256, 900
 local seq = tonumber(ARGV[2])
@@ -109,14 +112,15 @@ local function keep(new_keys)
   if ttl > 0 and call('HLEN', keys) * 2 == #new_keys then call('EXPIRE', keys, ttl) end
 end
 
--- Lives count from the last event, but a life is renewed only when a hundredth of it is over.
+-- Lives count from the last event, but a life is renewed only when a hundredth of it is over. (While a slot is moved,
+-- even that is refused for a key that is missing.)
 local function keep_alive()
   local touched = tonumber(plan[5] or 0)
   if ttl == 0 and touched ~= 0 then
-    for i = 1, 4 do call('PERSIST', KEYS[i]) end
+    for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('PERSIST', key) end
     call('HSET', meta, 'touched', 0)
   elseif ttl > 0 and seconds - touched >= ttl / 100 then
-    for i = 1, 4 do call('EXPIRE', KEYS[i], ttl) end
+    for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('EXPIRE', key, ttl) end
     call('HSET', meta, 'touched', seconds)
   end
 end
@@ -141,7 +145,7 @@ if not plan[1] or call('EXISTS', log) == 0 then
   if kind ~= 'none' and kind ~= 'stream' then
     return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
   end
-  call('DEL', log, meta, keys, checkpoint)
+  for _, key in ipairs({checkpoint, keys, meta, log}) do call('DEL', key) end
   plan, record = {}, false
 end
 

@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Keeps a checkpoint, unless a newer one is kept or it stands outside the lineage, and trims what it covers. (Also when
 -- memory is full: a snapshot takes less room than what it lets go.)
--- KEYS  log, meta, checkpoint
+-- KEYS  log, meta, checkpoint; or only the first
 -- ARGV  epoch, offset, how many events to leave before it, the checkpoint as it is kept
 -- Answers 1 when kept, else 0.
-local log, meta, checkpoint = KEYS[1], KEYS[2], KEYS[3]
+local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
+local meta, checkpoint = stem .. 'meta', stem .. 'checkpoint'
 local epoch, offset = ARGV[1], tonumber(ARGV[2])
 local m = redis.call('HMGET', meta, 'epoch', 'lineage', 'offset', 'floor', 'cp')
 if not m[1] or offset < 1 or offset < tonumber(m[5] or 0) then return 0 end

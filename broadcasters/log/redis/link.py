@@ -92,6 +92,11 @@ class RedisLink(asyncio.Protocol):
         self._write(_pack(words))
         return future
 
+    def send_asking(self, *words: Word) -> asyncio.Future[Any]:
+        """As `send`, to who is taking the key's slot over, and does this only for those who were sent here."""
+        self.send("ASKING").add_done_callback(retrieved)
+        return self.send(*words)
+
     def send_unanswered(self, commands: Iterable[Sequence[Word]]) -> asyncio.Future[list[Refused]]:
         """For commands that are answered by pushes, if at all: which refusals there were, once all have run."""
         future: asyncio.Future[list[Refused]] = self._loop.create_future()

@@ -89,7 +89,8 @@ class RedisLog(PlanLog):
     async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
         keys = self._keys.plan(check_plan_id(plan_id))
         args = self._append_args(producer, seq, entries, facts)
-        answer: Any = await self._masters.run("append", keys, args, self._url.replicas)
+        needed = keys[:3] if any(entry.key for entry in entries) else keys[:2]
+        answer: Any = await self._masters.run("append", needed, args, self._url.replicas)
         epoch, now_ms, uncovered, *places = answer
         first = int(places[0])
         offsets = places if len(places) == len(entries) > 1 else range(first, first + len(entries))
@@ -156,7 +157,7 @@ class RedisLog(PlanLog):
         return await self._index.page(owner, label, cursor, max(limit, 1))
 
     async def delete(self, plan_id: str) -> bool:
-        said: Any = await self._masters.run("delete", self._keys.plan(check_plan_id(plan_id)), ())
+        said: Any = await self._masters.run("delete", self._keys.plan(check_plan_id(plan_id))[:4], ())
         if not said:
             return False
         owner, labels = said

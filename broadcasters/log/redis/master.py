@@ -45,10 +45,15 @@ class Master:
             raise meaning(refused, f"loading the scripts at {link.address}") from None
         return master
 
-    async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word]) -> Any:
-        """What the script answers. `Refused` when it, or Redis, says no."""
+    async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word], asking: bool = False) -> Any:
+        """What the script answers. `Refused` when it, or Redis, says no.
+
+        `asking`: another master has sent us here. It has none of the keys, so those that are missing here, too, are
+        nowhere; but of more than one, Redis would insist that they be here."""
         for _ in range(3):
             try:
+                if asking:
+                    return await self.link.send_asking("EVALSHA", self._shas[script], 1, keys[0], *args)
                 return await self.link.call("EVALSHA", self._shas[script], len(keys), *keys, *args)
             except Refused as refused:
                 if refused.code not in _FORGOTTEN:

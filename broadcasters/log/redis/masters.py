@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from broadcasters.errors import LogError, LogUnavailable
@@ -11,7 +11,7 @@ from broadcasters.log.contract import Durability
 from broadcasters.log.redis.link import RedisLink, Word, open_link, retrieved
 from broadcasters.log.redis.master import Master, Script
 from broadcasters.log.redis.refusals import ELSEWHERE, MISPLACED, Refused, meaning
-from broadcasters.log.redis.topology import Topology
+from broadcasters.log.redis.topology import Topology, pointed_to
 from broadcasters.log.redis.url import Address, RedisUrl
 
 __all__ = ["Command", "Masters"]
@@ -22,6 +22,8 @@ Command: TypeAlias = tuple[str, str, Sequence[Word]]
 _WEAKEST_FIRST: Final[tuple[Durability, ...]] = ("memory", "second", "disk")
 AT_ONCE: Final = 2000
 """Commands in one pipeline."""
+HOPS: Final = 2
+"""A slot that has moved since we looked may be on the move again."""
 
 
 class Masters:
@@ -64,14 +66,18 @@ class Masters:
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Word], replicas: int = 0) -> Any:
         """Run a script on a plan's keys; returns when so many replicas have what it did, too."""
-        master = await self._holding(keys[0])
-        try:
-            answer = await master.run(script, keys, args)
+
+        async def run_at(master: Master, asking: bool) -> Any:
+            answer = await master.run(script, keys, args, asking)
             if replicas:  # of this very master: another one would answer for a history of its own
                 await master.confirm(replicas)
+            return answer
+
+        master = await self._holding(keys[0])
+        try:
+            return await run_at(master, False)
         except Refused as refused:
-            raise self._heed(refused, master, keys[0]) from None
-        return answer
+            return await self._follow(refused, master, keys[0], run_at)
 
     async def call(self, command: str, key: str, *words: Word) -> Any:
         """Call one command on its key."""
@@ -88,12 +94,38 @@ class Masters:
             calls = zip(part, commands[start : start + AT_ONCE], strict=True)
             sent = [master.link.send(name, key, *words) for master, (name, key, words) in calls]
             said += await asyncio.gather(*sent, return_exceptions=True)
-        for master, (_, key, _), one in zip(holders, commands, said, strict=True):
+        for at, one in enumerate(said):
             if isinstance(one, Refused):
-                raise self._heed(one, master, key) from None
-            if isinstance(one, BaseException):
+                said[at] = await self._call_elsewhere(one, holders[at], commands[at])
+            elif isinstance(one, BaseException):
                 raise one
         return said
+
+    async def _call_elsewhere(self, refused: Refused, master: Master, command: Command) -> Any:
+        name, key, words = command
+
+        async def call_at(master: Master, asking: bool) -> Any:
+            await master.link.room()
+            return await (master.link.send_asking if asking else master.link.send)(name, key, *words)
+
+        return await self._follow(refused, master, key, call_at)
+
+    async def _follow(
+        self, refused: Refused, master: Master, key: str, call: Callable[[Master, bool], Awaitable[Any]]
+    ) -> Any:
+        """Call it where the refusal points, if it does; nothing was done so far, so this is no repetition."""
+        for _ in range(HOPS):
+            address = pointed_to(refused, master.link.address)
+            if address is None:
+                break
+            if refused.code == "MOVED":
+                self._topology.doubt()
+            master = await self._alive(address)
+            try:
+                return await call(master, refused.code == "ASK")
+            except Refused as again:
+                refused = again
+        raise self._heed(refused, master, key) from None
 
     async def keep_only(self, addresses: Iterable[Address]) -> None:
         """Let go of those that are masters no more."""
@@ -105,7 +137,9 @@ class Masters:
     async def _holding(self, key: str) -> Master:
         if not self._opened:
             raise LogUnavailable("the log is not open")
-        address = await self._topology.locate(key)
+        return await self._alive(await self._topology.locate(key))
+
+    async def _alive(self, address: Address) -> Master:
         master = self._masters.get(address)
         return master if master is not None and master.link.alive else await self._at(address)
 

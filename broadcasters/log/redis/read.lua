@@ -1,10 +1,10 @@
 #!lua flags=no-writes
 -- One consistent view of a plan: what follows an offset, and where its log stands.
--- KEYS  log, meta
+-- KEYS  log, meta; or only the first
 -- ARGV  after, at most so many events, about so many bytes
 -- Answers {epoch, lineage, head, floor, offset of the first payload, payload, payload …}, or {} when there is no plan.
 local log, limit, room = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local m = redis.call('HMGET', KEYS[2], 'epoch', 'lineage', 'offset', 'floor')
+local m = redis.call('HMGET', string.sub(log, 1, -4) .. 'meta', 'epoch', 'lineage', 'offset', 'floor')
 if not m[1] then return {} end
 local head, floor = tonumber(m[3]), tonumber(m[4] or 0)
 local at = math.max(tonumber(ARGV[1]), floor)

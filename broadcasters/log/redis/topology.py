@@ -16,7 +16,7 @@ from broadcasters.log.redis.link import RedisLink, Word, open_link, retrieved
 from broadcasters.log.redis.refusals import Refused, meaning
 from broadcasters.log.redis.url import Address, RedisUrl, Tls, User
 
-__all__ = ["Cluster", "Sentinels", "Single", "Topology", "slot_of", "topology_of"]
+__all__ = ["Cluster", "Sentinels", "Single", "Topology", "pointed_to", "slot_of", "topology_of"]
 
 SLOTS: Final = 16_384
 ANSWER_PATIENCE: Final = 2.0
@@ -31,6 +31,14 @@ def slot_of(key: str) -> int:
     end = key.find("}", start + 1) if start >= 0 else -1
     tag = key[start + 1 : end] if end > start + 1 else key
     return crc_hqx(tag.encode(), 0) % SLOTS
+
+
+def pointed_to(refused: Refused, asked: Address) -> Address | None:
+    """Where a refusal points: to who has the slot by now (MOVED), or is taking it over (ASK)."""
+    if refused.code not in ("MOVED", "ASK"):
+        return None
+    host, _, port = str(refused).rpartition(" ")[2].rpartition(":")
+    return Address(asked.host if host in ("", "?") else host, int(port))
 
 
 def topology_of(url: RedisUrl) -> Topology:

@@ -8,7 +8,8 @@ import pytest
 
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.redis import RedisLog
-from broadcasters.log.redis.topology import slot_of, topology_of
+from broadcasters.log.redis.refusals import Refused
+from broadcasters.log.redis.topology import pointed_to, slot_of, topology_of
 from broadcasters.log.redis.url import Address, RedisUrl
 from tests.contract.saying import Heard, Producer
 from tests.servers import RedisServer, eventually
@@ -27,6 +28,20 @@ async def test_a_single_server_holds_everything() -> None:
     assert await topology.locate("a") == await topology.locate("b") == Address("somewhere", 1)
     topology.doubt()
     assert list(await topology.masters()) == [Address("somewhere", 1)]
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", Address("127.0.0.1", 6381)),
+        ("ASK 3999 ::1:6381", Address("::1", 6381)),
+        ("ASK 3999 :6381", Address("asked", 6381)),
+        ("MOVED 3999 ?:6381", Address("asked", 6381)),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", None),
+    ],
+)
+def test_where_a_refusal_points(said: str, where: Address | None) -> None:
+    assert pointed_to(Refused(said), Address("asked", 6379)) == where
 
 
 async def test_an_unknown_service_is_the_operators_mistake() -> None:
