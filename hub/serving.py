@@ -20,6 +20,7 @@ from hub.limits import OutletLimits
 from hub.node import Hub
 from hub.settings import Settings
 from hub.transports.doorstep import Doorstep
+from hub.transports.visitors import in_both_spellings
 
 __all__ = ["listener", "serve"]
 
@@ -59,7 +60,7 @@ def serve(hub: Hub, bound: socket.socket) -> None:
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         proxy_headers=True,
-        forwarded_allow_ips=settings.proxies,
+        forwarded_allow_ips=in_both_spellings(settings.proxies),
         log_config=None,
         access_log=False,
         backlog=BACKLOG,

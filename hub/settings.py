@@ -49,7 +49,10 @@ class Settings:
     )
     workers: int = _setting("address", 1, partial(_whole, least=1, most=256), "Processes that share the port.")
     proxies: str = _setting(
-        "address", "127.0.0.1", values.text, "Reverse proxies whose X-Forwarded-For and -Proto are believed, by comma."
+        "address",
+        "127.0.0.1",
+        values.proxies,
+        "Reverse proxies whose X-Forwarded-For and -Proto are believed, by comma.",
     )
     drain_seconds: float = _setting(
         "address", 20.0, partial(_number, least=0, most=3600), "Time to send clients elsewhere after SIGTERM."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ __all__ = [
     "number",
     "origins",
     "path",
+    "proxies",
     "secret",
     "size",
     "switch",
@@ -138,6 +139,17 @@ def origins(value: str) -> tuple[str, ...]:
             raise ValueError(f"{_quoted(one)} is not an origin such as https://plans.example.org (no path, no pattern)")
         found.append(origin)
     return tuple(found)
+
+
+def proxies(value: str) -> str:
+    """Addresses and networks, or `*` for every one there is."""
+    for one in value.split(",") if value != "*" else ():
+        try:
+            ip_network(one.strip())
+        except ValueError:
+            wanted = "an address such as 10.0.0.5, nor a network such as 10.0.0.0/8"
+            raise ValueError(f"{_quoted(one.strip())} is neither {wanted}") from None
+    return value
 
 
 def modules(value: str) -> tuple[str, ...]:

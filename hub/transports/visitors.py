@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any, Final, cast
 
 from starlette.requests import HTTPConnection
@@ -12,9 +13,16 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from hub.core.principal import Principal
 from hub.transports.door import Admission, Door, Visitor
 
-__all__ = ["Proxies", "guest", "visitor_of"]
+__all__ = ["Proxies", "guest", "in_both_spellings", "visitor_of"]
 
 SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
+
+
+def in_both_spellings(proxies: str) -> str:
+    """These addresses and networks, and those of IPv4 once more as a socket shows them that listens for IPv6 as well."""
+    named = [ip_network(one) for part in proxies.split(",") if (one := part.strip()) not in ("", "*")]
+    mapped = [f"::ffff:{one.network_address}/{96 + one.prefixlen}" for one in named if one.version == 4]
+    return ",".join([proxies, *mapped])
 
 
 class Proxies:
@@ -22,7 +30,7 @@ class Proxies:
     the same headers in the same way."""
 
     def __init__(self, trusted: str) -> None:
-        self._trusted = ProxyHeadersMiddleware(cast("Any", None), trusted).trusted_hosts
+        self._trusted = ProxyHeadersMiddleware(cast("Any", None), in_both_spellings(trusted)).trusted_hosts
 
     def seen(
         self, address: str | None, scheme: str, forwarded_for: Sequence[str], forwarded_proto: Sequence[str]

@@ -95,6 +95,16 @@ def test_help_names_flag_default_and_variable(capsys: pytest.CaptureFixture[str]
         ("INSECURE", "perhaps", "'perhaps' is neither yes nor no"),
         ("LOGS", "xml", "'xml' is none of auto, json, text"),
         ("HOST", "a\nb", "a text without line breaks is needed"),
+        (
+            "PROXIES",
+            "10.0.0.5,nginx",
+            "'nginx' is neither an address such as 10.0.0.5, nor a network such as 10.0.0.0/8",
+        ),
+        (
+            "PROXIES",
+            "10.0.0.5/8",
+            "'10.0.0.5/8' is neither an address such as 10.0.0.5, nor a network such as 10.0.0.0/8",
+        ),
         ("AUTH_SECRET", "short", "5 bytes; a secret has at least 32 (make one with: openssl rand -base64 48)"),
         ("AUTH_SECRET", "@/nowhere/at/all", "the file /nowhere/at/all can't be read: No such file or directory"),
         ("AUTH_SECRET", "@~nobody-here/secret", "~nobody-here/secret: nobody has that home"),

@@ -1,0 +1,39 @@
+"""Proxies are believed however the kernel spells their addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.transports.visitors import Proxies
+from tests.servers.hub import HubServer
+
+FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "address", "believed"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "::ffff:127.0.0.1", True),
+        ("127.0.0.1", "::ffff:127.0.0.2", False),
+        ("10.0.0.0/8, 2001:db8::1", "10.1.2.3", True),
+        ("10.0.0.0/8, 2001:db8::1", "::ffff:10.1.2.3", True),
+        ("10.0.0.0/8, 2001:db8::1", "::ffff:11.1.2.3", False),
+        ("10.0.0.0/8, 2001:db8::1", "2001:db8::1", True),
+        ("*", "::ffff:11.1.2.3", True),
+    ],
+)
+def test_an_address_of_ipv4_may_be_seen_as_one_of_ipv6(trusted: str, address: str, believed: bool) -> None:
+    seen = Proxies(trusted).seen(address, "ws", ["203.0.113.7"], ["https"])
+    assert seen == (("203.0.113.7", "wss") if believed else (address, "ws"))
+
+
+async def test_a_proxy_is_believed_by_a_hub_that_listens_for_both_kinds(tmp_path: Path) -> None:
+    log = f"sqlite:///{tmp_path / 'plans.db'}"
+    async with HubServer(log, host="::", insecure=True) as hub, httpx.AsyncClient(base_url=hub.url) as client:
+        page = {"Host": "plans.example", "Origin": "https://plans.example"}
+        assert (await client.get("/api/plans", headers={**page, **FORWARDED})).status_code == 200
+        assert (await client.get("/api/plans", headers=page)).status_code == 403
