@@ -1,4 +1,4 @@
-"""Exhibitions and data queries over their own addresses: a hub with its engine in a process, and clients of the mere format."""
+"""Exhibitions and data queries over their own addresses: a hub with its engine, and clients that know only the format."""
 
 from __future__ import annotations
 
