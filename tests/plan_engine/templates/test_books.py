@@ -36,12 +36,20 @@ def test_the_shop_is_the_same_for_everybody() -> None:
         "VACUUM INTO 'copy.db'",
         "SELECT zeroblob(1000000000)",
         "CREATE TEMP TABLE x (y)",
+        "SELECT COUNT(*) FROM sqlite_master",
+        "SELECT printf('%.*c', 1000000000, 'x')",
+        "SELECT fts3_tokenizer('simple')",
+        f"SELECT {', '.join(['hex(zeroblob(8000))'] * 100)} FROM orders",
     ],
 )
 def test_nothing_but_reading_the_shop_is_possible(sql: str) -> None:
     with pytest.raises(QueryRefused):
         query(sql)
     assert query("SELECT COUNT(*) FROM orders").rows == [[3212]]
+
+
+def test_rows_of_what_a_with_names_can_be_counted() -> None:
+    assert query("WITH found AS (SELECT city FROM customers GROUP BY city) SELECT COUNT(*) FROM found").rows == [[9]]
 
 
 def test_a_query_that_takes_too_long_is_stopped() -> None:
