@@ -314,7 +314,7 @@ def _together(settings: Settings) -> Settings:
     """Settings that are fine one by one may not be so together."""
     secret, jwks, algorithm = settings.auth_secret, settings.auth_jwks, settings.auth_algorithm
     if settings.log.startswith(("http://", "https://")):
-        raise BadSetting("PLANCAST_LOG: a hub keeps plans itself; only agents reach their log through another hub")
+        raise BadSetting("PLANCAST_LOG: hubs and workers reach the log itself; only agents reach it through a hub")
     if secret and jwks:
         raise BadSetting("PLANCAST_AUTH_SECRET and PLANCAST_AUTH_JWKS: one of them says who signs tokens, not both")
     if jwks and not settings.auth_audience:

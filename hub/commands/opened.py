@@ -13,7 +13,8 @@ __all__ = ["log_argument", "opened"]
 
 
 def log_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log", metavar="URL", help="where plans are kept: sqlite:///… or redis://… (or PLANCAST_LOG)")
+    where = "sqlite:///…, redis://…, or a hub's http://… (or PLANCAST_LOG; a hub's token: PLANCAST_TOKEN)"
+    parser.add_argument("--log", metavar="URL", help=f"where plans are kept: {where}")
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hub.commands.gallery import check_model, tell_agents, templates_of
-from hub.commands.opened import log_argument
 from hub.settings import add_flags, load
 from hub.values import without_password
 
@@ -31,7 +30,7 @@ plancast worker --templates shop.plans --engine-db postgresql://db/plans --log r
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    log_argument(parser)
+    parser.add_argument("--log", metavar="URL", help="where plans are kept: sqlite:///… or redis://… (or PLANCAST_LOG)")
     add_flags(parser, "engine")
 
 

@@ -57,6 +57,16 @@ def told(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
 # --- help and misuse
 
 
+@pytest.mark.parametrize(("name", "through_a_hub"), [("publish", 1), ("tail", 1), ("plans", 1), ("worker", 0)])
+def test_help_says_which_logs_a_command_can_reach(
+    name: str, through_a_hub: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    said = capsys.readouterr().out
+    assert (said.count("http://…"), said.count("PLANCAST_TOKEN")) == (through_a_hub, through_a_hub)
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
