@@ -159,13 +159,14 @@ class Outbox:
     def _enqueue(self, item: Item) -> None:
         self._events += 1
         self._bytes += len(item.entry.payload)
-        plan_id = item.event.plan_id
-        lane = self._lanes.get(plan_id)
-        if lane is None:
-            lane = self._lanes[plan_id] = Lane(plan_id)
-            lane.task = item.future.get_loop().create_task(self._serve(lane), name=f"outbox of {plan_id}")
-            lane.task.add_done_callback(lambda _: self._served(lane))
+        lane = self._lanes.get(item.event.plan_id) or self._begin(item.event.plan_id)
         lane.queue[item] = None
+
+    def _begin(self, plan_id: str) -> Lane:
+        lane = self._lanes[plan_id] = Lane(plan_id)
+        lane.task = asyncio.create_task(self._serve(lane), name=f"outbox of {plan_id}")
+        lane.task.add_done_callback(lambda _: self._served(lane))
+        return lane
 
     def _withdraw(self, item: Item) -> None:
         """Its sender was cancelled. What is under way can't be called back."""
@@ -199,11 +200,16 @@ class Outbox:
         del self._lanes[lane.plan_id]
 
     def _served(self, lane: Lane) -> None:
-        """Its task has ended: as it should, or cut short, maybe before its first step."""
+        """Its task has ended: as it should, or cut short, maybe before its first step. What was not sent goes on in
+        another, unless this is the end."""
         if self._lanes.get(lane.plan_id) is not lane:
             return
         del self._lanes[lane.plan_id]
-        left = [*lane.under_way, *lane.queue]
+        left = [*lane.under_way]
+        if self._closed:
+            left += lane.queue
+        elif lane.queue:
+            self._begin(lane.plan_id).queue.update(lane.queue)
         for item in left:
             item.fail(BroadcasterClosed(f"the broadcaster was stopped; {lane.fate(item)}"))
         self._make_room(left)

@@ -448,6 +448,20 @@ class TestClosing:
         assert (await b.send_agent_message(PLAN, "A", "next")).offset == 1
         assert b.statistics().queued_events == 0
 
+    async def test_what_is_said_at_that_moment_is_delivered(self, log: WeatherLog, b: Broadcaster) -> None:
+        """`asyncio.run` cancels all tasks at once: an agent's, which then says so, and those of the outbox."""
+        log.gate.clear()
+        sent = saying(b, "sent")
+        await until(lambda: log.calls)
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("outbox of"):
+                task.cancel()
+        last_words = saying(b, "I was", "cancelled")
+        assert isinstance(await outcome(sent[0]), BroadcasterClosed)
+        log.gate.set()
+        assert [place.offset for place in await asyncio.gather(*last_words)] == [1, 2]
+        assert b.statistics().queued_events == 0
+
     def test_it_belongs_to_one_event_loop(self, log_url: str) -> None:
         b = Broadcaster(log_url)
         asyncio.run(_send_and_let_go(b))
