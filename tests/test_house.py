@@ -236,6 +236,11 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert done.stdout, command
 
 
+def test_both_readmes_show_the_same_page() -> None:
+    """The frontend's own is compiled and run by frontend/tests/package."""
+    assert blocks("README.md", "tsx") == blocks("frontend/README.md", "tsx")
+
+
 def test_the_commands_documents_name_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in ("README.md", "CONTRIBUTING.md", ".ci/run", "docs/decisions.md"):
@@ -282,6 +287,14 @@ def test_the_first_plan_is_shown_to_its_end(tmp_path: Path) -> None:
     for shown in ("attempt 2 of 3", "60 %", "approval needed", "yes, says maria", "completed: The offer goes out"):
         assert shown in done.stdout
     assert f"tail first{os.linesep}" in done.stdout
+    assert told_in(ROOT.joinpath("README.md").read_text()) <= told_in(done.stdout)
+
+
+def told_in(text: str) -> set[str]:
+    """What `plancast tail` printed, whenever it was and however long it took."""
+    lines = re.findall(r"^\d\d:\d\d:\d\d (.+)$", text, re.MULTILINE)
+    assert lines
+    return {re.sub(r"\(\d+\.\d s\)", "", line).rstrip() for line in lines}
 
 
 @pytest.mark.parametrize("secret", ["", "a secret that is long enough for everybody"])
