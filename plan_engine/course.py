@@ -54,6 +54,8 @@ class Course:
         self._sum = 0.0
         self._awaited = 0
         self._paused = False
+        self._stops = False
+        """It will stop; nobody can change that any more."""
         self._busy = 0
         self._resting: dict[str, int] = {}
         self.going = asyncio.Event()
@@ -68,6 +70,7 @@ class Course:
 
     def end(self, stop: Stop) -> None:
         """Make the run stop; the first reason counts."""
+        self._stops = True
         if not self.stopping.done():
             self.stopping.set_result(stop)
             self.going.set()
@@ -75,21 +78,22 @@ class Course:
     # ---- pausing
 
     async def pause(self, by: str, key: str) -> None:
-        if not self._paused and not self.stop:
+        if not self._paused and not self._stops:
             self._paused = True
             self.going.clear()
             await self._acknowledge("pause", by, f"Paused by {by}", key)
 
     async def resume(self, by: str, key: str) -> None:
-        if self._paused and not self.stop:
+        if self._paused and not self._stops:
             self._paused = False
             self.going.set()
             await self._acknowledge("resume", by, f"{by} let it go on", key)
 
     async def cancel(self, by: str, key: str) -> None:
         """Acknowledged first, where the log is quick, and stopped even where it isn't."""
-        if self.stop:
+        if self._stops:
             return
+        self._stops = True
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._acknowledge("cancel", by, f"Stopping, as {by} asked", key)

@@ -39,7 +39,7 @@ from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
 from plan_engine.teller import Keyed, tell_all
 from plan_engine.tidying import ENDED, forget_ended, tidy_for_ever
-from plan_engine.unclaimed import tell_stopped
+from plan_engine.unclaimed import tell_end
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
 __all__ = ["Ended", "Engine"]
@@ -318,7 +318,9 @@ class Engine:
         if now.executor_id != known.executor_id:  # a worker was quicker: let one see the signal, and tell the end
             await self._ask(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
             return
-        await tell_stopped(plan_id, self._opening(known), by, self._log, self._broadcaster)
+        data = {"signal": "cancel", "state": "stopped", "by": by}
+        end = {"status": "cancelled", "content": f"Stopped by {by}", "data": data}
+        await tell_end(plan_id, end, self._log, self._broadcaster, self._opening(known))
 
     def _opening(self, known: Any) -> list[Keyed]:
         """Its first words, which may not have been told yet; none of a template that only others know."""

@@ -1,8 +1,8 @@
-"""Stopping a plan that no worker has at the moment: it waits for its turn, or for a worker to take it over."""
+"""The end of a plan that no worker has, or can have: it waits for its turn or for another worker, or it can't be run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broadcasters.broadcaster import Broadcaster
@@ -12,22 +12,25 @@ from broadcasters.log.contract import PlanLog
 from plan_engine.past import Past
 from plan_engine.teller import Keyed, tell_all
 
-__all__ = ["tell_stopped"]
+__all__ = ["tell_end"]
 
 
-async def tell_stopped(plan_id: str, opening: Sequence[Keyed], by: str, log: PlanLog, broadcaster: Broadcaster) -> None:
-    """Tell its end, in the place of the worker it will not have."""
+async def tell_end(
+    plan_id: str, end: Mapping[str, Any], log: PlanLog, broadcaster: Broadcaster, opening: Sequence[Keyed] = ()
+) -> None:
+    """Tell it in the place of the worker, unless an end was told. `end`: its status and content, and data. `opening`:
+    the plan's first words, where they may not have been told yet."""
     await tell_all(broadcaster, opening)
     snapshot, _ = await snapshot_of(log, plan_id)
     past = Past.of(snapshot, (step.step_id for step in snapshot.steps))
     if not past.ended:
-        await tell_all(broadcaster, [*past.loose_ends, *_last_words(plan_id, past, by)])
+        await tell_all(broadcaster, [*past.loose_ends, *_last_words(plan_id, past, end)])
 
 
-def _last_words(plan_id: str, past: Past, by: str) -> Iterator[Keyed]:
-    said: dict[str, Any] = {"plan_id": plan_id, "status": "cancelled", "content": f"Stopped by {by}"}
+def _last_words(plan_id: str, past: Past, end: Mapping[str, Any]) -> Iterator[Keyed]:
     for step_id, step in past.steps.items():
         if not step.ended:
-            yield build(StepUpdate, {**said, "step_id": step_id}), f"{step_id}:end"
-    data = {"signal": "cancel", "state": "stopped", "by": by}
-    yield build(PlanUpdate, {**said, "data": data}), "~plan:end"
+            status = "cancelled" if step.begun or end["status"] == "cancelled" else "skipped"
+            fields = {"plan_id": plan_id, "step_id": step_id, "status": status, "content": end["content"]}
+            yield build(StepUpdate, fields), f"{step_id}:end"
+    yield build(PlanUpdate, {"plan_id": plan_id, **end}), "~plan:end"

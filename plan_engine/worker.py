@@ -19,15 +19,16 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.events import PlanUpdate, build
+from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import PlanLog
 from plan_engine.assignment import Assignment, Signal, Tools
 from plan_engine.definition import Template, named
-from plan_engine.errors import EngineMisconfigured
+from plan_engine.errors import EngineMisconfigured, in_words
 from plan_engine.lease import Hold, Lease
 from plan_engine.run import Durably, GivenUp, Run
 from plan_engine.slots import Slot
 from plan_engine.store import SCHEMA, Store
+from plan_engine.unclaimed import tell_end
 
 __all__ = ["APPLICATION", "QUEUE", "VERSION", "WORKFLOW", "JsonSerializer", "Worker", "queue_of"]
 
@@ -39,6 +40,7 @@ WORKFLOW: Final = "plancast.plan"
 QUEUE: Final = "plancast"
 PATIENCE_S: Final = 5.0
 PASS_ON_S: Final = 1.0
+AGAIN_S: Final = 0.5
 
 
 def queue_of(template: Template) -> str:
@@ -185,10 +187,14 @@ class Worker:
         raise asyncio.CancelledError(f"plan {plan_id} is left to other workers")
 
     async def _tell_failed(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
-        detail = {"error": {"type": type(error).__name__, "message": str(error)}}
-        event = build(PlanUpdate, {"plan_id": plan_id, "status": "error", "content": text, "data": detail})
-        await self._broadcaster.send(event, key="~plan:end")
-        return {"status": "error", "message": text}
+        detail = {"error": {"type": type(error).__name__, "message": in_words(error)}}
+        end = {"status": "error", "content": text, "data": detail}
+        while True:
+            try:
+                await tell_end(plan_id, end, self._log, self._broadcaster)
+                return {"status": "error", "message": text}
+            except LogUnavailable:
+                await asyncio.sleep(AGAIN_S)
 
 
 def _durably(step_ids: list[str]) -> Durably:

@@ -573,6 +573,22 @@ async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> 
 # ---- the engine itself
 
 
+async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(house: House) -> None:
+    @template("only", title="As it is now")
+    def changed(_: Any) -> Plan:
+        raise TypeError("changed")
+
+    async def asks(ctx: Context) -> None:
+        await ctx.ask("Who?")
+
+    async with house.engine(only(asks)) as before:
+        await before.start("only", {}, "p")
+        await house.until_asked("p")
+    async with house.engine(changed) as after:
+        assert await house.end(after, "p") == Ended("error", message="This plan could not be made")
+    assert statuses(await house.story("p"), "a")[-1] == "cancelled"
+
+
 async def test_runs_that_ended_long_ago_are_forgotten(house: House) -> None:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Who?") if ctx.plan_id != "quick" else None

@@ -1,0 +1,39 @@
+"""How a run goes as a whole, without a run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from broadcasters.events import PlanUpdate
+from broadcasters.position import Position
+from plan_engine.course import Course
+
+
+class Nowhere:
+    """Where a run is told, and its place among others; each word takes a moment."""
+
+    plan_id = "p"
+
+    def __init__(self) -> None:
+        self.acknowledged: list[str] = []
+
+    async def tell(self, event: PlanUpdate, _: str) -> Position:
+        await asyncio.sleep(0)
+        self.acknowledged.append((event.data or {})["signal"])
+        return Position("e", 1)
+
+    def free(self) -> None: ...
+
+    def take(self) -> None: ...
+
+
+async def test_a_plan_that_is_to_stop_obeys_nobody_else() -> None:
+    nowhere: Any = Nowhere()
+    course = Course(nowhere, [], nowhere)
+    obey = (course.pause, course.cancel, course.resume, course.cancel, course.pause)
+    await asyncio.gather(*(signal("maria", f"~signal:{number}") for number, signal in enumerate(obey)))
+    assert nowhere.acknowledged == ["pause", "cancel"]
+    assert course.stop is not None
+    assert course.stop.why == "cancelled"
+    assert course.going.is_set()
