@@ -39,6 +39,8 @@ class Refusal:
         return LogMisconfigured(f"{text}{self._advice()}")
 
     def _advice(self) -> str:
+        if 300 <= self.status < 400:
+            return "; the address redirects: name the one it leads to, maybe with https"
         if self.status == 401:
             return "; PLANCAST_TOKEN, or ?token=@/a/file in the address, says who is asking"
         if self.status == 404 and self.code in ("", "http_404"):

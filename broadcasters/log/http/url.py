@@ -43,10 +43,15 @@ class HubUrl:
 
     def token(self) -> str | None:
         """The token, as it is now."""
-        if self.token_source is None or not self.token_source.startswith("@"):
-            return self.token_source
-        path = Path(self.token_source[1:])
-        try:
-            return path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise LogMisconfigured(f"the token in {path} can't be read: {error}") from None
+        source = (self.token_source or "").strip()
+        token = _read(Path(source[1:])).strip() if source.startswith("@") else source
+        if not token.isascii() or not token.isprintable():
+            raise LogMisconfigured("the token for the hub (PLANCAST_TOKEN) is not one line of printable ASCII")
+        return token or None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LogMisconfigured(f"the token in {path} can't be read: {error}") from None

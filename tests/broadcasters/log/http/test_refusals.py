@@ -28,6 +28,7 @@ def body(code: str, detail: str = "for some reason", **more: object) -> bytes:
         (404, b"not here", LogMisconfigured, "is this the address of a Plancast hub?"),
         (413, body("too_large"), LogMisconfigured, "for some reason"),
         (302, b"", LogMisconfigured, "302"),
+        (308, b"", LogMisconfigured, "the address redirects"),
         (422, body("invalid_field", "count: too many", field="count"), InvalidEvent, "count: too many"),
         (422, b"[]", LogMisconfigured, "422"),
     ],

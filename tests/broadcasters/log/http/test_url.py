@@ -54,3 +54,20 @@ def test_a_token_in_a_file_is_read_each_time(tmp_path: Path) -> None:
     for now in ("one", "two"):
         path.write_text(f"{now}\n")
         assert url.token() == now
+
+
+def test_a_line_break_behind_a_token_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANCAST_TOKEN", "of the variable\n")
+    assert HubUrl.parse("http://hub").token() == "of the variable"
+    monkeypatch.setenv("PLANCAST_TOKEN", "\n")
+    assert HubUrl.parse("http://hub").token() is None
+
+
+@pytest.mark.parametrize("token", ["hunter2\nhunter2", "h\u00fcnter2", "hunter2\0x"])
+def test_a_token_that_fits_into_no_header_is_refused_and_not_shown(token: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(token)
+    for url in (HubUrl("http://hub", token), HubUrl("http://hub", f"@{path}")):
+        with pytest.raises(LogMisconfigured, match="printable") as caught:
+            url.token()
+        assert "nter2" not in str(caught.value)
