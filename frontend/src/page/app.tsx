@@ -8,6 +8,7 @@ import { Doorkeeper } from "./sign_in/doorkeeper.js";
 import { Renewal } from "./sign_in/renewal.js";
 import { SessionStore } from "./sign_in/session.js";
 import { SignIn } from "./sign_in/sign_in.js";
+import { tabStorage } from "./sign_in/tab_storage.js";
 import { useIsDark } from "./theme/preference.js";
 import { darkTheme, lightTheme } from "./theme/themes.js";
 import { View } from "./view.js";
@@ -29,7 +30,7 @@ export function App() {
 
 /** Whoever the hub doesn't know is asked for a token; the others get the page. */
 function Doorway() {
-  const [store] = useState(() => new SessionStore(sessionStorage));
+  const [store] = useState(() => new SessionStore(tabStorage()));
   const session = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const route = useRoute();
   const { token, visit, door } = session;

@@ -1,5 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { SessionStore } from "../../src/page/sign_in/session.js";
+import { tabStorage } from "../../src/page/sign_in/tab_storage.js";
+import { rememberedWall, rememberWall } from "../../src/page/wall/wall_plans.js";
 
 class Drawer {
   readonly kept = new Map<string, string>();
@@ -73,4 +75,16 @@ test("whoever listens is told, until they stop", () => {
   stop();
   store.leave();
   expect(told).toBe(1);
+});
+
+test("a browser that keeps nothing shows the page nonetheless", () => {
+  vi.spyOn(globalThis, "sessionStorage", "get").mockImplementation(() => {
+    throw new DOMException("storage is blocked", "SecurityError");
+  });
+  const store = new SessionStore(tabStorage());
+  store.enter("one");
+  expect(store.getSnapshot().token).toBe("one");
+  rememberWall(["a"]);
+  expect(rememberedWall()).toEqual([]);
+  vi.restoreAllMocks();
 });

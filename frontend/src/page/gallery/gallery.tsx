@@ -8,6 +8,7 @@ import {
   Subtitle2,
   Text,
   tokens,
+  useRestoreFocusTarget,
 } from "@fluentui/react-components";
 import { ArrowRightRegular, PlugDisconnectedRegular, SparkleRegular } from "@fluentui/react-icons";
 import { useState } from "react";
@@ -69,6 +70,7 @@ export function Gallery() {
   const styles = useStyles();
   const { templates, error, retry } = useTemplates();
   const [chosen, setChosen] = useState<Template>();
+  const comesBack = useRestoreFocusTarget();
   if (error) {
     return (
       <Message
@@ -89,6 +91,7 @@ export function Gallery() {
           <li key={template.name}>
             <button
               type="button"
+              {...comesBack}
               className={mergeClasses(styles.card, styles.button)}
               onClick={() => setChosen(template)}
             >

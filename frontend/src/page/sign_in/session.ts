@@ -1,5 +1,6 @@
 /** Who is there: a token that somebody pasted, kept in this tab only, and whether the hub still takes it. */
 import type { TokenReason } from "../../client/index.js";
+import type { TabStorage } from "./tab_storage.js";
 
 export type Door =
   /** `endsSoon`: the token in use ends soon, and there is no other yet. */
@@ -20,12 +21,12 @@ export interface Session {
 
 /** Made once, by the page. */
 export class SessionStore {
-  readonly #storage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
+  readonly #storage: TabStorage;
   readonly #listeners = new Set<() => void>();
   #session: Session;
   #given: string | undefined;
 
-  constructor(storage: Pick<Storage, "getItem" | "setItem" | "removeItem">) {
+  constructor(storage: TabStorage) {
     this.#storage = storage;
     this.#session = { door: OPEN, token: storage.getItem(KEY) ?? undefined, visit: 0 };
   }

@@ -4,7 +4,11 @@ import { isPlanId, WALL_MOST } from "../routes.js";
 const KEY = "plancast.wall";
 
 export function rememberWall(plans: readonly string[]): void {
-  sessionStorage.setItem(KEY, JSON.stringify(plans));
+  try {
+    sessionStorage.setItem(KEY, JSON.stringify(plans));
+  } catch {
+    // a browser that keeps nothing: the address does
+  }
 }
 
 export function rememberedWall(): readonly string[] {

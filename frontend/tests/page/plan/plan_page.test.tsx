@@ -94,7 +94,9 @@ test("it goes on as agents speak; results are announced", async () => {
 
 test("a question is answered in place; whoever answered it stands there afterwards", async () => {
   const { hub } = open([planUpdate({ title: "Trip" }), asks({ options: ["yes", "no"] })]);
-  fireEvent.click(await screen.findByRole("button", { name: "Yes" }, PATIENCE));
+  const yes = await screen.findByRole("button", { name: "Yes" }, PATIENCE);
+  yes.focus();
+  fireEvent.click(yes);
   await waitFor(
     () => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_input", request_id: "q", answer: "yes" }),
     PATIENCE,
@@ -103,6 +105,7 @@ test("a question is answered in place; whoever answered it stands there afterwar
   act(() => hub.say("p", { type: "input_response", data: answer }));
   await screen.findByText(/answered by ann/, {}, PATIENCE);
   expect(screen.queryByRole("button", { name: "Yes" })).toBeNull();
+  expect(document.activeElement).toBe(screen.getByRole("region", { name: "Approval needed" }));
 });
 
 test("an answer that has to fit a schema is filled in, and checked before it is sent", async () => {

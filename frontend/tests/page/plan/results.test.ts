@@ -23,6 +23,11 @@ test("data is told by its shape", () => {
   expect(kinds({ theme: { exhibition_title: "Dreams" }, who: "me" })).toEqual(["theme", "rest"]);
   expect(kinds({ best: [{ customer: "Ann", total: 3 }] })).toEqual(["table"]);
   expect(kinds({ odd: { deep: [1, 2] } })).toEqual(["rest"]);
+  expect(sectionsOf({ proposal: "# One\n\nTwo", sql: "a\n\nb", note: "x" })).toMatchObject([
+    { kind: "text", title: "Proposal" },
+    { kind: "code" },
+    { kind: "rest", value: { note: "x" } },
+  ]);
 });
 
 test("what isn't known of several parts is kept together, under their names", () => {

@@ -44,7 +44,13 @@ const useStyles = makeStyles({
       color: tokens.colorNeutralForeground2,
     },
     "& table": { borderCollapse: "collapse", display: "block", overflowX: "auto", maxWidth: "100%" },
-    "& th, & td": { padding: "4px 10px", borderBottom: `1px solid ${tokens.colorNeutralStroke2}`, textAlign: "left" },
+    "& th, & td": {
+      padding: "4px 10px",
+      borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
+      textAlign: "left",
+      // Not "anywhere": a table that is too wide is scrolled, before its words are torn.
+      overflowWrap: "break-word",
+    },
     "& img": { maxWidth: "100%", maxHeight: "360px", borderRadius: tokens.borderRadiusMedium },
   },
 });

@@ -1,6 +1,6 @@
 import { makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { CheckmarkCircle16Filled, Clock16Regular, PersonQuestionMark20Regular } from "@fluentui/react-icons";
-import { memo } from "react";
+import { memo, useEffect, useRef } from "react";
 import type { InputState, PlancastError } from "../../../client/index.js";
 import { isPlanEnded } from "../../../client/index.js";
 import { usePlan, usePlanInput } from "../../../react/index.js";
@@ -55,8 +55,11 @@ interface Props {
 export const InputCard = memo(function InputCard({ planId, request, past }: Props) {
   const styles = useStyles();
   const open = request.answered_at === undefined;
+  const card = useFocusWhenAnswered(open);
   return (
     <section
+      ref={card}
+      tabIndex={-1}
       className={mergeClasses(styles.card, open && !past && styles.open)}
       aria-label={KIND_WORDS[request.kind]}
       data-input={request.request_id}
@@ -77,6 +80,18 @@ export const InputCard = memo(function InputCard({ planId, request, past }: Prop
     </section>
   );
 });
+
+/** Who answers stands on what goes away then; from the card they go on. */
+function useFocusWhenAnswered(open: boolean) {
+  const card = useRef<HTMLElement>(null);
+  const wasOpen = useRef(open);
+  useEffect(() => {
+    const answered = wasOpen.current && !open;
+    wasOpen.current = open;
+    if (answered && document.activeElement === document.body) card.current?.focus({ preventScroll: true });
+  }, [open]);
+  return card;
+}
 
 const KIND_WORDS = { approval: "Approval needed", clarification: "Question", choice: "Choice" } as const;
 

@@ -36,7 +36,7 @@ function Choices({ request, sending, onAnswer }: Props) {
         <Button
           key={at}
           appearance={primary ? "primary" : "secondary"}
-          disabled={sending}
+          disabledFocusable={sending}
           onClick={() => onAnswer(answer)}
         >
           <span>
@@ -72,7 +72,7 @@ function Answering({ request, sending, onAnswer }: Props) {
         />
       ))}
       <div>
-        <Button type="submit" appearance="primary" disabled={sending}>
+        <Button type="submit" appearance="primary" disabledFocusable={sending}>
           {sending ? "Sending…" : "Send answer"}
         </Button>
       </div>

@@ -159,14 +159,23 @@ const TEXTS = [
   "message",
 ];
 
+const CODE = ["sql", "query_sql", "code"];
+
 function texts(fields: Fields): ReturnType<Recogniser> {
-  const found = [...TEXTS, "result"].filter((name) => typeof fields[name] === "string" && fields[name] !== "");
+  const named = [...TEXTS, "result"].filter((name) => typeof fields[name] === "string" && fields[name] !== "");
+  const found = [...named, ...Object.keys(fields).filter((name) => !named.includes(name) && isProse(name, fields))];
   const sections = found.map((name, at) => ({
     kind: "text" as const,
     text: String(fields[name]),
-    ...(at > 0 ? { title: label(name) } : {}),
+    ...(at > 0 || named.length === 0 ? { title: label(name) } : {}),
   }));
   return { sections, used: found };
+}
+
+/** Paragraphs, whatever they are called. */
+function isProse(name: string, fields: Fields): boolean {
+  const value = fields[name];
+  return typeof value === "string" && /\S\n\s*\n\S/.test(value) && !CODE.includes(name);
 }
 
 function table(fields: Fields): ReturnType<Recogniser> {
@@ -204,7 +213,7 @@ function itinerary(fields: Fields): ReturnType<Recogniser> {
 }
 
 function code(fields: Fields): ReturnType<Recogniser> {
-  const found = ["sql", "query_sql", "code"].filter((name) => typeof fields[name] === "string" && fields[name] !== "");
+  const found = CODE.filter((name) => typeof fields[name] === "string" && fields[name] !== "");
   const sections = found.map((name) => ({ kind: "code" as const, title: label(name), text: String(fields[name]) }));
   return { sections, used: found };
 }

@@ -18,10 +18,14 @@ import { obeyedSignal } from "./words.js";
 
 const useStyles = makeStyles({
   row: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },
-  error: { color: tokens.colorStatusDangerForeground1, fontSize: tokens.fontSizeBase200, flexBasis: "100%" },
+  error: {
+    flexBasis: "100%",
+    color: tokens.colorStatusDangerForeground1,
+    fontSize: tokens.fontSizeBase200,
+  },
 });
 
-/** Pause, resume, cancel. What happens then, the plan says itself. */
+/** Pause, resume, cancel, in a row that wraps. What happens then, the plan says itself. */
 export function PlanActions({ plan }: { readonly plan: Snapshot }) {
   const styles = useStyles();
   const { send, sending, error } = usePlanSignal(plan.plan_id);
@@ -29,23 +33,35 @@ export function PlanActions({ plan }: { readonly plan: Snapshot }) {
   const signal = obeyedSignal(plan);
   const paused = signal === "pause";
   return (
-    <div className={styles.row} role="group" aria-label="Steer the plan">
-      {paused ? (
-        <Button size="small" icon={<PlayRegular />} disabled={sending !== null} onClick={() => void send("resume")}>
-          Resume
-        </Button>
-      ) : (
-        <Button size="small" icon={<PauseRegular />} disabled={sending !== null} onClick={() => void send("pause")}>
-          Pause
-        </Button>
-      )}
-      <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
+    <>
+      <div className={styles.row} role="group" aria-label="Steer the plan">
+        {paused ? (
+          <Button
+            size="small"
+            icon={<PlayRegular />}
+            disabledFocusable={sending !== null}
+            onClick={() => void send("resume")}
+          >
+            Resume
+          </Button>
+        ) : (
+          <Button
+            size="small"
+            icon={<PauseRegular />}
+            disabledFocusable={sending !== null}
+            onClick={() => void send("pause")}
+          >
+            Pause
+          </Button>
+        )}
+        <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
+      </div>
       {error && (
         <span className={styles.error} role="alert">
           {signalWords(error)}
         </span>
       )}
-    </div>
+    </>
   );
 }
 
@@ -59,7 +75,7 @@ function CancelButton({ disabled, onCancel }: { readonly disabled: boolean; read
   return (
     <Dialog>
       <DialogTrigger disableButtonEnhancement>
-        <Button size="small" appearance="subtle" icon={<StopRegular />} disabled={disabled}>
+        <Button size="small" appearance="subtle" icon={<StopRegular />} disabledFocusable={disabled}>
           Cancel plan
         </Button>
       </DialogTrigger>
