@@ -7,6 +7,7 @@ our keys, and `jku`, `x5u` and `jwk` are never looked at.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, cast
@@ -28,9 +29,12 @@ __all__ = [
     "Authenticator",
     "TokenExpired",
     "TokenInvalid",
+    "TokenMissing",
     "mint",
     "refusal_to_bind",
 ]
+
+logger = logging.getLogger(__name__)
 
 MAX_TOKEN_BYTES: Final = 8 * 1024
 MAX_TIME: Final = 253_402_300_799  # the end of the year 9999: what date libraries can still write
@@ -53,6 +57,17 @@ class AuthenticationFailed(PlancastError):
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail or message
+
+    def log(self) -> None:
+        """Tell the operator what can't be told to the client, or what nobody but the operator may be able to mend."""
+        if self.code is ErrorCode.INVALID_TOKEN or self.detail != str(self):
+            logger.warning("a client was refused: %s", self.detail)
+
+
+class TokenMissing(AuthenticationFailed):
+    """Nothing was shown that says who asks."""
+
+    code = ErrorCode.UNAUTHENTICATED
 
 
 class TokenInvalid(AuthenticationFailed):

@@ -133,6 +133,7 @@ class Hub:
         try:
             return await self.authenticator.authenticate(token, time.time())
         except AuthenticationFailed as failure:
+            failure.log()
             raise TokenRefused(failure.code, str(failure)) from None
 
     async def answer(self, answer: Answer) -> Position:

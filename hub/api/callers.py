@@ -11,7 +11,7 @@ from fastapi.security import APIKeyQuery, HTTPBearer
 
 from broadcasters.events import PLAN_ID
 from hub.api.problems import Problem
-from hub.auth import TokenInvalid
+from hub.auth import AuthenticationFailed, TokenMissing
 from hub.core.principal import Principal, Verb
 from hub.node import Hub
 from hub.transports.door import bearer
@@ -40,20 +40,27 @@ def caller_of(hub: Hub) -> Caller:
         request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)
     ) -> Principal:
         hub.door.require_open()
-        headers = request.headers
-        authorization, ticket = headers.get("authorization"), request.query_params.get("ticket")
         if not _permitted(hub, request):
             hub.counts.auth_failures["origin"] += 1
             raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
-        if ticket is not None:
-            return await hub.tickets.redeem(ticket, time.time())
-        if authorization is not None:
-            return await hub.authenticator.authenticate(bearer(authorization), time.time())
-        if hub.authenticator.anonymous is None:
-            raise TokenInvalid("a token is needed: Authorization: Bearer …")
-        return hub.authenticator.anonymous
+        try:
+            return await _who(hub, request.headers.get("authorization"), request.query_params.get("ticket"))
+        except AuthenticationFailed as failure:
+            hub.counts.auth_failures[failure.code.value] += 1
+            failure.log()
+            raise
 
     return caller
+
+
+async def _who(hub: Hub, authorization: str | None, ticket: str | None) -> Principal:
+    if ticket is not None:
+        return await hub.tickets.redeem(ticket, time.time())
+    if authorization is not None:
+        return await hub.authenticator.authenticate(bearer(authorization), time.time())
+    if hub.authenticator.anonymous is None:
+        raise TokenMissing("a token is needed: Authorization: Bearer …")
+    return hub.authenticator.anonymous
 
 
 def _permitted(hub: Hub, request: Request) -> bool:

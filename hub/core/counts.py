@@ -11,7 +11,8 @@ One `HubCounts` belongs to one hub in one process; whoever does the thing counts
 - `holes`, `continuity_lost`           holes found and read from the log; channels that had to start over
 - `log_errors`                         by the error's class name
 - `slow_consumers`                     clients closed because they took nothing for too long
-- `auth_failures`                      by error code (invalid_token, token_expired, unavailable), or `origin`
+- `auth_failures`                      by error code (unauthenticated, invalid_token, token_expired, unavailable), or
+                                       `origin`
 - `refused_connections`                by reason: address, principal, process, draining
 - `latency`                            publish to write: from an event's timestamp to its hand-over to those who are live;
                                        one event of a burst, and so often in a second

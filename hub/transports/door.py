@@ -189,6 +189,7 @@ class Door:
 
     def _no_good(self, failure: AuthenticationFailed) -> Refused:
         self.counts.auth_failures[failure.code.value] += 1
+        failure.log()
         return Refused(failure.close, str(failure))
 
 

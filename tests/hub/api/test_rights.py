@@ -81,12 +81,39 @@ async def test_a_route_wants_its_verb_and_no_other(
 
 @pytest.mark.parametrize(("method", "path", "more"), [route[1:] for route in ROUTES] + OPEN_TO_ALL)
 async def test_no_route_answers_nobody(asking: httpx.AsyncClient, method: str, path: str, more: dict[str, Any]) -> None:
-    for headers in ({}, {"Authorization": "Basic YWRhOmxvdmVsYWNl"}, {"Authorization": "Bearer nonsense"}):
+    for headers, code in (
+        ({}, "unauthenticated"),
+        ({"Authorization": "Basic YWRhOmxvdmVsYWNl"}, "invalid_token"),
+        ({"Authorization": "Bearer nonsense"}, "invalid_token"),
+    ):
         response = await asking.request(method, path, headers=headers, **more)
-        problem(response, 401, "invalid_token")
+        problem(response, 401, code)
         assert response.headers["www-authenticate"] == "Bearer"
     past = await asking.request(method, path, headers=bearer({"*": ["read"]}, exp=time.time() - 60), **more)
     problem(past, 401, "token_expired")
+
+
+async def test_whoever_is_refused_is_counted_and_the_operator_learns_why(tmp_path: Path) -> None:
+    async with (
+        HubServer(f"sqlite:///{tmp_path / 'plans.db'}", auth_secret=SECRET) as hub,
+        httpx.AsyncClient(base_url=hub.url, timeout=30) as client,
+    ):
+        ticket = (await client.post("/api/tickets", headers=bearer({"*": ["read"]}))).json()["ticket"]
+        for headers in (
+            {},
+            bearer({}, aud="others.test"),
+            bearer({}, exp=1),
+            {**bearer({}), "Origin": "https://evil.example"},
+        ):
+            assert (await client.get("/api/plans", headers=headers)).status_code in (401, 403)
+        for status in (200, 401):
+            assert (await client.get("/api/plans", params={"ticket": ticket})).status_code == status
+        for code, times in {"unauthenticated": 1, "invalid_token": 1, "token_expired": 2, "origin": 1}.items():
+            assert hub.metric("plancast_auth_failures_total", reason=code) == times
+        assert [line["message"] for line in hub.logged("warning")] == [
+            "a client was refused: the token is meant for another audience",
+            "a client was refused: a ticket was used twice",
+        ]
 
 
 async def test_a_list_shows_only_what_may_be_read(asking: httpx.AsyncClient) -> None:

@@ -85,7 +85,7 @@ async def test_a_good_token_is_known_at_once_and_none_comes_later(tmp_path: Path
             hub.door.leave(None, admission)
 
 
-async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path) -> None:
+async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with asked(tmp_path, auth_leeway=0.0) as hub:
         late = token_of(hub, "ada", {}, seconds=-1)
         assert await refusal(hub, visitor(authorization="Bearer nonsense")) == CloseCode.UNAUTHENTICATED
@@ -94,6 +94,8 @@ async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path) -> Non
         assert await refusal(hub, visitor(ticket="pct_")) == CloseCode.UNAUTHENTICATED
         assert await refusal(hub, visitor(origin="http://evil.example")) == CloseCode.ORIGIN_REFUSED
         assert hub.counts.auth_failures == {"invalid_token": 3, "token_expired": 1, "origin": 1}
+    assert "a client was refused: DecodeError: Not enough segments" in caplog.messages
+    assert "a client was refused: this is no ticket" in caplog.messages
 
 
 async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> None:
