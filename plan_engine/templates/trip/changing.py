@@ -21,14 +21,15 @@ def changed_pois(before: Sequence[Poi], intents: Sequence[Intent], found: Mappin
     """The places after these wishes; `found` says what each search came to."""
     pois = list(before)
     for intent in intents:
-        if intent.intent != "poi":
+        new = found.get(_new(intent), ())
+        if intent.intent != "poi" or (intent.action == "replace" and not new):
             continue
         at = len(pois)
         if intent.action in ("remove", "replace"):
             gone = [poi for poi in pois if _meant(poi, intent.value.partition(ARROW)[0])]
             at = pois.index(gone[0]) if gone else at
             pois = [poi for poi in pois if poi not in gone]
-        pois[at:at] = _not_yet(pois, found.get(_new(intent), ()))
+        pois[at:at] = _not_yet(pois, new)
     unwanted = avoided([{"description": one.value} for one in intents if one.intent == "requirement"])
     return [poi for poi in pois if not is_of(poi, unwanted)]
 

@@ -89,7 +89,7 @@ def _wanted(message: str, cities: Sequence[str], *, named: bool, action: str) ->
 
 def _requirements(message: str) -> Iterator[Intent]:
     if (days := days_in(message)) is not None:
-        yield Intent(intent="requirement", action="add", value=f"{days} {'day' if days == 1 else 'days'}")
+        yield Intent(intent="requirement", action="add", value=_length(days))
     for kind in _unwanted(message):
         yield Intent(intent="requirement", action="add", value=f"no {kind}s")
     for pattern, (wish, _) in _WISHES.items():
@@ -120,7 +120,11 @@ def _tidy(name: str) -> str:
 
 def _summary(message: str) -> str:
     where, days = " and ".join(cities_in(message)), days_in(message)
-    return " in ".join(filter(None, [f"{days} days" if days else "", where])) or plain(message)[:80]
+    return " in ".join(filter(None, [_length(days) if days else "", where])) or plain(message)[:80]
+
+
+def _length(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
 
 
 def priority_of(wish: str) -> str:

@@ -46,6 +46,10 @@ def names(pois: Any) -> list[str]:
             ],
         ),
         ("museums in Paris", [("poi", "add", "museum in Paris"), ("plan", "create", "Paris")]),
+        (
+            "a 1 day trip to Paris",
+            [("poi", "add", "Paris"), ("requirement", "add", "1 day"), ("plan", "create", "1 day in Paris")],
+        ),
         ("a trip to Atlantis", [("poi", "add", "Atlantis"), ("plan", "create", "a trip to atlantis")]),
         ("What a lovely day", [("other", "none", "What a lovely day")]),
         ("hello", [("other", "none", "hello")]),
@@ -107,6 +111,7 @@ def test_places_are_added_once_removed_and_replaced_where_they_stood() -> None:
     assert searches(swap) == ["Orange Garden"]
     swapped = changed_pois(before, swap, {"Orange Garden": garden})
     assert names(swapped) == ["Colosseum", "Orange Garden", "Pantheon", "Vatican Museums", "My aunt's"]
+    assert changed_pois(before, swap, {"Orange Garden": []}) == before, "nothing is known that could take its place"
     add = [intent("poi", "add", "Rome")]
     assert changed_pois(before, add, {"Rome": before[:2]}) == before
     assert changed_pois(before, [intent("poi", "remove", "Rome")], {}) == [{"name": "My aunt's"}]
