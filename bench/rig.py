@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -61,12 +60,13 @@ def resident(pid: int) -> int:
 
 
 def native(name: str) -> Path:
-    """The C program of that name, built when it is older than its source."""
+    """The C program of that name, built when it is older than its source; each checkout has its own."""
     source = HERE / "native" / f"{name}.c"
-    program = Path(tempfile.gettempdir()) / f"plancast-bench-{name}"
+    program = HERE.parent / "build" / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         if shutil.which("gcc") is None:
             sys.exit("the benches need a C compiler: apt-get install gcc")
+        program.parent.mkdir(exist_ok=True)
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
     return program
 
