@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import string
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
+from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
 from broadcasters.events import MessageType, PlanEvent, check_plan_id
@@ -61,7 +63,7 @@ class Broadcaster(Verbs):
     may be handed in instead, and then its owner opens and closes it. `deadline`: for how many seconds an event is
     tried before its sender gets `LogUnavailable`. `max_events` and `max_bytes` bound what waits for the log; past
     them senders wait, and get `OutboxFull` at their deadline. `producer`, if given, must be a name never used before:
-    by it and its own counting, the log recognises a repeated append.
+    by it and its own counting, the log recognises a repeated append. (A forked child gets another.)
     """
 
     def __init__(
@@ -78,17 +80,17 @@ class Broadcaster(Verbs):
             raise ValueError("a broadcaster gets a url or a log, not both")
         self._log = LazyLog(log, lambda: log_of(url))
         self._deadline = deadline
-        self._producer = _checked(producer) if producer is not None else _new_producer()
         self._said = 0
         self._checkpoints = _Checkpoints(self._log)
         self._outbox = Outbox(
             self._log,
-            self._producer,
+            _checked(producer) if producer is not None else _new_producer(),
             appended=self._appended,
             deadline=deadline,
             max_events=max_events,
             max_bytes=max_bytes,
         )
+        _outboxes.add(self._outbox)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -186,7 +188,7 @@ class Broadcaster(Verbs):
 
     def _next_id(self) -> str:
         self._said += 1
-        return f"{self._producer}.{self._said}"
+        return f"{self._outbox.producer}.{self._said}"
 
     def _entry(self, event: object, key: str | None) -> Entry:
         if not isinstance(event, PlanEvent):
@@ -251,3 +253,16 @@ class _Checkpoints:
             await take_checkpoint(log, plan_id)
         finally:
             self._log.leave()
+
+
+_outboxes: WeakSet[Outbox] = WeakSet()
+
+
+def _in_child() -> None:
+    """By its parent's name and counting, the log would take a forked child for its parent repeating itself."""
+    for outbox in _outboxes:
+        outbox.producer = _new_producer()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -72,7 +72,8 @@ class OutboxStatistics:
 class Outbox:
     """Takes events in, brings them to the log, and tells each sender. Belongs to one event loop.
 
-    `appended` is called with each answer of the log. Call `close` when done.
+    `appended` is called with each answer of the log. Call `close` when done. `producer` may be changed before the
+    first event.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Outbox:
         if deadline <= 0 or max_events < 1 or max_bytes < MAX_EVENT_BYTES:
             least = f"deadline > 0, max_events >= 1 and max_bytes >= {MAX_EVENT_BYTES:,} (one event)"
             raise ValueError(f"an outbox needs {least}; got {deadline!r}, {max_events!r}, {max_bytes!r}")
-        self._log, self._producer, self._appended = log, producer, appended
+        self._log, self.producer, self._appended = log, producer, appended
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: dict[str, Lane] = {}
@@ -235,7 +236,7 @@ class Outbox:
             log = await self._log.enter()
             try:
                 lane.sent = True
-                answer = await log.append(lane.plan_id, self._producer, seq, entries, facts)
+                answer = await log.append(lane.plan_id, self.producer, seq, entries, facts)
             finally:
                 self._log.leave()
             self._settle(lane, answer)

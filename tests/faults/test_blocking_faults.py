@@ -243,6 +243,35 @@ class TestFork:
         assert sorted(contents(log_url)) == sorted(f"c{n}" for n in range(20))
         assert len(contents(log_url, "of-the-parent")) == int(heard)
 
+    @pytest.mark.parametrize("producer", [None, "given"])
+    def test_one_made_before_the_fork_is_another_in_each_child(self, log_url: str, producer: str | None) -> None:
+        """As under a server that loads the application first and forks its workers then."""
+        run(
+            """
+            import asyncio, os, sys
+            from broadcasters import Broadcaster
+
+            b = Broadcaster(producer=os.environ.get("PRODUCER"))
+
+            async def speak(text):
+                async with b:
+                    for n in range(3):
+                        await b.send_agent_message(os.environ["PLAN"], "A", f"{text}.{n}")
+
+            for n in range(3):
+                if not os.fork():
+                    asyncio.run(speak(f"child {n}"))
+                    sys.exit()
+                assert os.wait()[1] == 0
+            asyncio.run(speak("parent"))
+            """,
+            log_url,
+            **({"PRODUCER": producer} if producer else {}),
+        )
+        assert contents(log_url) == [
+            f"{one}.{n}" for one in ("child 0", "child 1", "child 2", "parent") for n in range(3)
+        ]
+
     def test_a_message_begun_before_the_fork_stays_the_parents(self, log_url: str) -> None:
         run(
             """
