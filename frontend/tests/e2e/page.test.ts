@@ -110,6 +110,18 @@ test("five plans hang on the wall, over one socket", async () => {
   expect(new URL(page.url()).searchParams.getAll("plan")).toEqual(plans.filter((plan) => plan !== "wall-3"));
 });
 
+test("a dialog that a key opened gives the focus back to where it was", async () => {
+  await hub.publish("keys-1", [message("said 1.")]);
+  const page = await visits.visit(`${hub.url}/plan/keys-1`);
+  const pause = page.getByRole("button", { name: "Pause" });
+  await pause.focus();
+  await page.keyboard.press("?");
+  await page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor({ state: "detached" });
+  await expect.poll(() => pause.evaluate((button) => button === document.activeElement)).toBe(true);
+});
+
 test("what is at no address is told so, and the way back is shown", async () => {
   const page = await visits.visit(`${hub.url}/plan/%20`);
   await page.getByRole("heading", { name: "There is nothing at this address" }).waitFor();

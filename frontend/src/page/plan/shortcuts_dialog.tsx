@@ -10,6 +10,7 @@ import {
   Switch,
   tokens,
 } from "@fluentui/react-components";
+import { useEffect, useLayoutEffect, useRef } from "react";
 import { SHORTCUTS } from "./shortcuts.js";
 
 const useStyles = makeStyles({
@@ -38,10 +39,26 @@ interface Props {
   readonly onEnabled: (enabled: boolean) => void;
 }
 
+/** Opened by a key, it has no button that focus would go back to: it goes back to where it was. */
+function useFocusBack(open: boolean): void {
+  const before = useRef<Element | null>(null);
+  useLayoutEffect(() => {
+    if (open) before.current = document.activeElement;
+  }, [open]);
+  useEffect(() => {
+    if (!open) return;
+    return () => {
+      if (before.current instanceof HTMLElement) before.current.focus();
+    };
+  }, [open]);
+}
+
 export function ShortcutsDialog({ open, enabled, onClose, onEnabled }: Props) {
   const styles = useStyles();
+  useFocusBack(open);
+  if (!open) return null;
   return (
-    <Dialog open={open} onOpenChange={(_, state) => !state.open && onClose()}>
+    <Dialog open onOpenChange={(_, state) => !state.open && onClose()}>
       <DialogSurface>
         <DialogBody>
           <DialogTitle>Keyboard shortcuts</DialogTitle>
