@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api import events, health, log, page, plans, sample_traffic, steering, streams, tickets
@@ -14,6 +16,7 @@ from hub.api.manners import teach
 from hub.api.openapi import describe
 from hub.dialects import routes as dialects
 from hub.node import Hub
+from hub.transports.door import Door
 from hub.transports.websocket import serve_websocket
 
 __all__ = ["create_app", "streaming_router"]
@@ -56,10 +59,17 @@ def streaming_router(hub: Hub) -> APIRouter:
 
     routes = APIRouter(lifespan=lifespan)
 
-    @routes.websocket("/ws/streaming")
-    async def streaming(websocket: WebSocket) -> None:
-        await serve_websocket(hub.door, websocket)
-
+    routes.routes.append(WebSocketRoute("/ws/streaming", _Streaming(hub.door)))
     if hub.engine is not None:  # behind the exact path above, which `/ws/{session_id}` would take for a session
         routes.include_router(dialects.router(hub))
     return routes
+
+
+class _Streaming:
+    """An ASGI application, not a function: FastAPI's own way to call one costs 5 KiB for as long as a socket is open."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve_websocket(self._door, WebSocket(scope, receive, send))
