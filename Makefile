@@ -2,15 +2,16 @@
 
 SHELL := /bin/bash
 BIN := .venv/bin
+BENCHES := publish fan_out intake idle joining slow_reader engine
 export PYTHONDONTWRITEBYTECODE := 1
 # pyright comes with its wheel; without this it would ask the network whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults fuzz packages lock clean venv servers modules page
+.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers modules page
 
 help: ## what can be said here
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: venv page ## a hub with its page, and a plan at work on it
 	@$(BIN)/python examples/live_page.py
@@ -29,7 +30,10 @@ check: venv modules ## style, types, import direction, and the size of what page
 	npm --prefix frontend run --silent check
 
 bench: venv servers ## how fast it is, in tables; also written to bench/results
-	@for each in publish fan_out intake idle engine; do $(BIN)/python -m bench.$$each || exit; done
+	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each || exit; done
+
+bench-full: venv servers ## the same at full length, some ten minutes
+	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each --full || exit; done
 
 faults: venv servers modules page ## the long proofs: kills, cuts, starvation, the page in bad weather
 	@$(BIN)/python -m pytest -m "slow or faults"

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -184,4 +185,4 @@ def main(*, full: bool = False) -> None:  # noqa: ARG001 - there is one form
 
 
 if __name__ == "__main__":
-    main()
+    main(full="--full" in sys.argv)

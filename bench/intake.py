@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from bench.rig import Hub, Sink, record, redis, table
@@ -55,4 +56,4 @@ def main(*, full: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(full="--full" in sys.argv)

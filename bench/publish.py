@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -88,4 +89,4 @@ def main(*, full: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(full="--full" in sys.argv)

@@ -83,17 +83,19 @@ def redis(**options: Any) -> Iterator[RedisServer]:
 
 
 class Hub:
-    """`with Hub(log_url) as hub`: a `plancast serve` process on the served core."""
+    """`with Hub(log_url) as hub`: a `plancast serve` process on the served core; `mounted`: in somebody else's app."""
 
-    def __init__(self, log: str, **settings: object) -> None:
+    def __init__(self, log: str, *, mounted: bool = False, **settings: object) -> None:
         self.port = free_port()
+        served = ["hub", "serve", "--port", str(self.port), "--logs-level", "error"]
+        self._module = ["tests.servers.guest_house", str(self.port), "{}"] if mounted else served
         said = {"log": log, "engine": "off", "max_connections_per_address": 20_000, "drain_seconds": 0, **settings}
         self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in said.items()}
 
     def __enter__(self) -> Hub:
-        command = [sys.executable, "-m", "hub", "serve", "--port", str(self.port), "--logs-level", "error"]
+        command = on_core(SERVED, [sys.executable, "-m", *self._module])
         self._process = subprocess.Popen(
-            on_core(SERVED, command), env=self._environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, env=self._environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.pid = self._process.pid
         until = time.monotonic() + 20
@@ -124,11 +126,15 @@ class Hub:
 
 
 class Sink:
-    """Many clients in one C process on the load's core. `ready` returns when all of them are subscribed."""
+    """Many clients in one C process on the load's core. `ready` returns when all of them are subscribed.
 
-    def __init__(self, port: int, clients: int, events: int, frames: Sequence[str], *, seconds: float = 60) -> None:
+    A `%d` in a frame is the client's number modulo `plans`."""
+
+    def __init__(
+        self, port: int, clients: int, events: int, frames: Sequence[str], *, plans: int = 1, seconds: float = 60
+    ) -> None:
         path = "/ws/streaming" if frames else "-"
-        said = ["127.0.0.1", str(port), path, str(clients), str(events), str(seconds), *frames]
+        said = ["127.0.0.1", *map(str, (port, path, clients, plans, events, seconds)), *frames]
         self._process = subprocess.Popen(on_core(LOAD, [str(native("sink")), *said]), stdout=subprocess.PIPE, text=True)
 
     def _line(self) -> str:
@@ -149,8 +155,8 @@ class Sink:
         return found
 
 
-def floor(clients: int, size: int, events: int, rate: float) -> float:
-    """Microseconds of CPU that the kernel alone asks for, for one send of this size."""
+def floor(clients: int, size: int, events: int, rate: float) -> tuple[float, float]:
+    """What the kernel alone asks for: microseconds of CPU for one send of this size, and the clients' p99 in ms."""
     port = free_port()
     said = [str(port), str(clients), str(size), str(events), str(rate)]
     sender = subprocess.Popen(on_core(SERVED, [str(native("floor")), *said]), stdout=subprocess.PIPE, text=True)
@@ -159,10 +165,10 @@ def floor(clients: int, size: int, events: int, rate: float) -> float:
     sender.stdout.readline()
     sink = Sink(port, clients, events, ())
     sink.ready()
-    sink.result()
+    heard = sink.result()
     found = json.loads(sender.stdout.readline())
     sender.wait()
-    return float(found["cpu_s"] / found["sends"] * 1e6)
+    return float(found["cpu_s"] / found["sends"] * 1e6), float(heard["p99_ms"])
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> None:

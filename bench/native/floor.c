@@ -2,7 +2,8 @@
  *
  *   floor PORT CLIENTS SIZE EVENTS PER-SECOND   (PER-SECOND 0: as fast as the clients read)
  *
- * Waits for the clients, then sends each of them EVENTS text frames of SIZE bytes, paced. Prints its own CPU time. */
+ * Waits for the clients, then sends each of them EVENTS text frames of SIZE bytes, paced, with the time of each as the
+ * sink looks for it. Prints its own CPU time. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -60,6 +61,9 @@ int main(int argc, char **argv) {
       double wait = began + (double)e / rate - now();
       if (wait > 0) nanosleep(&(struct timespec){(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)}, NULL);
     }
+    struct timespec said;
+    clock_gettime(CLOCK_MONOTONIC, &said);
+    snprintf((char *)frame + head + 24, 22, "@%019lld@", said.tv_sec * 1000000000LL + said.tv_nsec);
     for (int i = 0; i < clients; i++) {
       size_t sent = 0;
       while (sent < head + size) {

@@ -1,9 +1,9 @@
 /* Many WebSocket clients in one thread: they subscribe, read, and count. The load side of the fan-out benches.
  *
- *   sink HOST PORT PATH CLIENTS EVENTS SECONDS [SUBSCRIBE-FRAME ...]
+ *   sink HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [SUBSCRIBE-FRAME ...]
  *
  * Opens CLIENTS connections (PATH "-": raw, without a handshake), sends each of them the frames given (a single `%d`
- * in one is replaced by the client's number), prints "ready" when everybody got as many confirmations as frames were
+ * in one is replaced by the client's number modulo PLANS), prints "ready" when everybody got as many confirmations as frames were
  * sent, then reads until everybody got EVENTS events, or for SECONDS. Prints one line of JSON at the end.
  *
  * Events are the text frames whose payload begins {"type":"agent_message". A payload may carry "@NANOSECONDS@": then
@@ -160,13 +160,13 @@ static double percentile(double p) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 7) return fprintf(stderr, "sink HOST PORT PATH CLIENTS EVENTS SECONDS [FRAME ...]\n"), 2;
-  int frames = argc - 7, poll_fd = epoll_create1(0);
+  if (argc < 8) return fprintf(stderr, "sink HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [FRAME ...]\n"), 2;
+  int frames = argc - 8, plans = atoi(argv[5]), poll_fd = epoll_create1(0);
   struct rlimit files = {60000, 60000};
   setrlimit(RLIMIT_NOFILE, &files);
   count = open_count = atoi(argv[4]);
-  wanted = atol(argv[5]);
-  double seconds = atof(argv[6]);
+  wanted = atol(argv[6]);
+  double seconds = atof(argv[7]);
   clients = calloc((size_t)count, sizeof *clients);
   latencies = malloc(LATENCIES * sizeof *latencies);
   for (int i = 0; i < count; i++) {
@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
     epoll_ctl(poll_fd, EPOLL_CTL_ADD, clients[i].fd, &watch);
     for (int f = 0; f < frames; f++) {
       char text[2048];
-      snprintf(text, sizeof text, argv[7 + f], i); /* NOLINT: the frames are ours */
+      snprintf(text, sizeof text, argv[8 + f], i % plans); /* NOLINT: the frames are ours */
       send_text(clients[i].fd, text);
     }
   }
