@@ -242,9 +242,9 @@ def test_both_readmes_show_the_same_page() -> None:
 
 
 def test_the_commands_documents_name_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in ("README.md", "CONTRIBUTING.md", ".ci/run", "docs/decisions.md"):
-        named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
         assert named, document
         assert named <= targets, document
 
@@ -273,8 +273,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_contributing_names_every_command_and_every_room() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    told = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"^\| `make ([a-z]+)` \|", text, re.MULTILINE)) == set(told) - {"help"}
+    told = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^\| `make ([a-z-]+)` \|", text, re.MULTILINE)) == set(told) - {"help"}
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.iterdir())}
     rooms = {name for name in folders if not name.startswith((".", "_"))} - {"build", "dist"}
     assert set(re.findall(r"^([a-z_]+)/ ", text, re.MULTILINE)) == rooms
