@@ -44,6 +44,10 @@ def _templates_in(name: str) -> list[Template]:
         why = f"templates are looked for in {name}, and there is no module {missing.name}"
         cure = ": pip install 'plancast[templates]'" if name == BUILT_IN else ""
         raise PlancastError(why + cure) from None
+    except PlancastError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PlancastError(f"{name} can't be imported for its templates: {type(error).__name__}: {error}") from error
     if not (here := templates_in(module)):
         raise PlancastError(f"there is no template in {name}; one is made with plan_engine.template")
     return here

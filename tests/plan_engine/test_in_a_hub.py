@@ -76,3 +76,22 @@ def test_a_worker_that_cannot_begin_says_why(
     monkeypatch.setenv("PLANCAST_ENGINE_DB", f"sqlite:///{tmp_path / 'engine.db'}")
     assert main(["worker", *words]) == 1
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("def half(", "broken_shop can't be imported for its templates: SyntaxError: "),
+        ("raise RuntimeError('no till')", "broken_shop can't be imported for its templates: RuntimeError: no till\n"),
+        ("raise SystemExit(3)", "broken_shop can't be imported for its templates: SystemExit: 3\n"),
+        ("from plan_engine import template\ntemplate('A Shop', title='')(print)", "template 'A Shop': a name is "),
+    ],
+)
+def test_a_module_of_templates_that_is_broken_is_named(
+    source: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_shop.py").write_text(source)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert main(["worker", "--templates", "broken_shop"]) == 1
+    assert f"plancast: {says}" in capsys.readouterr().err
