@@ -222,11 +222,12 @@ class Engine:
             if not worker.busy:
                 continue
             try:
-                for plan_id, signal in await self._store.signals_since(last):
+                found = await self._store.signals_since(last)
+                for plan_id, signal in found:
                     if signal.number not in seen:
-                        seen.add(signal.number)
                         worker.signal(plan_id, signal)
                     last = max(last, signal.number)
+                seen = {signal.number for _, signal in found}
             except SQLAlchemyError as error:
                 logger.warning("signals could not be read (%s); trying again", error)
 
