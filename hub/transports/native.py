@@ -64,7 +64,8 @@ class NativeSockets:
         return _Switch(self, config, server_state, app_state)
 
     async def run(self) -> None:
-        """Ping everybody every HEARTBEAT_SECONDS, spread over that time; drop those who died. Until cancelled."""
+        """Ping everybody every HEARTBEAT_SECONDS, spread over that time; drop those who died; let wait for each what may
+        now. Until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
@@ -257,7 +258,7 @@ class _Socket(asyncio.Protocol):
         door = self._sockets.door
         self._admission = admission
         self._connection = door.connect(self, admission, "native")
-        self._transport.set_write_buffer_limits(high=door.waters.high, low=door.waters.low)
+        self._bound()
         door.begin(self._connection)
 
     def _refuse(self, refusal: Refused, response: Response) -> None:
@@ -327,6 +328,7 @@ class _Socket(asyncio.Protocol):
 
     def beat(self, now: float) -> None:
         """Time passes: ask whether the client lives, or give it up."""
+        self._bound()
         if self._closing is not None or self._websocket.state is not OPEN or now - self._heard < HEARTBEAT_SECONDS:
             return
         if self._pinged <= self._heard:
@@ -337,6 +339,11 @@ class _Socket(asyncio.Protocol):
             self._pinged = now
         elif now - self._pinged > SILENCE_SECONDS:
             self._transport.abort()
+
+    def _bound(self) -> None:
+        """What may wait here is the less the more connections there are."""
+        waters = self._sockets.door.waters
+        self._transport.set_write_buffer_limits(high=waters.high, low=waters.low)
 
     def _takes(self) -> bool:
         """Whether the client is busy with what is before the ping: it took some of it since we looked last."""

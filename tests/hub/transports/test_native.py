@@ -335,6 +335,16 @@ async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> No
         assert (await client.hear())["offset"] == said.offset + 1
 
 
+async def test_who_came_early_leaves_room_for_those_who_come_later(tmp_path: Path) -> None:
+    async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
+        await client.hear_of("connected")
+        [early] = hub.native.open
+        waters = hub.door.waters
+        for connections in (10_000, 1):
+            waters.share(connections)
+            await until(lambda: early._transport.get_write_buffer_limits() == (waters.low, waters.high))
+
+
 async def test_a_reader_that_takes_nothing_is_closed_and_may_come_back(tmp_path: Path) -> None:
     """C-CLS-3, C-CLS-1"""
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url):
