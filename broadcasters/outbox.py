@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Final
 
-from broadcasters.errors import BroadcasterClosed, LogUnavailable, OutboxFull
+from broadcasters.errors import BroadcasterClosed, LogMisconfigured, LogUnavailable, OutboxFull
 from broadcasters.events import MAX_EVENT_BYTES, PlanEvent
 from broadcasters.lane import Item, Lane, fate
 from broadcasters.lazy_log import LazyLog
@@ -250,7 +250,10 @@ class Outbox:
 
     def _settle(self, lane: Lane, answer: Appended) -> None:
         for item, offset in zip(lane.under_way, answer.offsets, strict=True):
-            if not item.future.done():
+            if not offset:  # taken for a repetition, and one of long ago; ours are never that
+                name = f"another broadcaster has spoken under this one's name, {self.producer!r}"
+                item.fail(LogMisconfigured(f"{name}: this event was not stored; give each a name of its own, or none"))
+            elif not item.future.done():
                 item.future.set_result(Position(answer.epoch, offset))
         self._appends += 1
         self._appended_events += len(lane.under_way)

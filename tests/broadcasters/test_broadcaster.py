@@ -214,6 +214,15 @@ class TestVerbs:
         with pytest.raises(ValueError, match="producer"):
             Broadcaster(log=log, producer=producer)
 
+    async def test_a_name_that_another_has_used_is_noticed(self, log: WeatherLog) -> None:
+        """As by a program that is begun again under the name it was given."""
+        async with Broadcaster(log=log, producer="given") as b:
+            for _ in range(3):
+                await b.send_plan_update(PLAN)
+        async with Broadcaster(log=log, producer="given") as again:
+            with pytest.raises(LogMisconfigured, match="'given': this event was not stored"):
+                await again.send_plan_update(PLAN)
+
     async def test_two_broadcasters_never_share_a_name(self, log: WeatherLog) -> None:
         async with Broadcaster(log=log) as one, Broadcaster(log=log) as other:
             await one.send_plan_update(PLAN)
