@@ -43,6 +43,7 @@ fuzz: venv ## a minute of random frames at the codec and the session (needs: pip
 	@$(BIN)/python -m tests.fuzz.fuzz_wire -max_total_time=60
 
 packages: venv modules page ## what is installed elsewhere, in dist: wheel, source distribution, npm package
+	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist
 	@npm --prefix frontend run --silent build:lib
 	@npm pack ./frontend --silent --pack-destination dist
