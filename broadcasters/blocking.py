@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
@@ -103,6 +104,7 @@ class Broadcaster:
     ) -> None:
         self._url, self._producer, self._pid = url, producer, os.getpid()
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
+        self._patience = min(deadline + GRACE, threading.TIMEOUT_MAX)
         self._station: Station | None = None
         self._closed = False
 
@@ -139,8 +141,7 @@ class Broadcaster:
             )
 
         station = self._begun()
-        patience = self._deadline + GRACE
-        return Message(station.call(begin(), patience), station, patience)
+        return Message(station.call(begin(), self._patience), station, self._patience)
 
     def statistics(self) -> OutboxStatistics:
         """How the outbox stands, and what it has done so far."""
@@ -149,7 +150,7 @@ class Broadcaster:
             return station.broadcaster.statistics()
 
         station = self._begun()
-        return station.call(ask(), self._deadline + GRACE)
+        return station.call(ask(), self._patience)
 
     def close(self) -> None:
         """Bring what was said to the log, as far as deadlines allow, and end the thread. Closing twice is harmless."""
@@ -160,11 +161,11 @@ class Broadcaster:
         """As `close`, but the next event begins anew."""
         station, self._station = self._station, None
         if station and not station.left_behind:
-            station.stop(self._deadline + GRACE)
+            station.stop(self._patience)
 
     def wait_for(self, speak: Callable[[awaited.Broadcaster], Coroutine[Any, Any, T]]) -> T:
         station = self._begun()
-        return station.call(speak(station.broadcaster), self._deadline + GRACE)
+        return station.call(speak(station.broadcaster), self._patience)
 
     def _begun(self) -> Station:
         _refuse_in_event_loop()

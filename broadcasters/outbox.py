@@ -86,7 +86,7 @@ class Outbox:
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        if deadline <= 0 or max_events < 1 or max_bytes < MAX_EVENT_BYTES:
+        if not deadline > 0 or max_events < 1 or max_bytes < MAX_EVENT_BYTES:
             least = f"deadline > 0, max_events >= 1 and max_bytes >= {MAX_EVENT_BYTES:,} (one event)"
             raise ValueError(f"an outbox needs {least}; got {deadline!r}, {max_events!r}, {max_bytes!r}")
         self._log, self.producer, self._appended = log, producer, appended

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -214,6 +215,10 @@ class TestOpeningAndClosing:
             pytest.raises(LogUnavailable, match=r"within 0.3 s.*was not sent"),
         ):
             b.send_plan_update(PLAN)
+
+    def test_the_deadline_may_be_never(self, log_url: str) -> None:
+        with Broadcaster(log_url, deadline=math.inf) as b:
+            assert b.send_agent_message(PLAN, "A", "hello").offset == 1
 
     def test_closed_it_takes_nothing_more(self, log_url: str) -> None:
         b = Broadcaster(log_url)

@@ -372,7 +372,9 @@ class TestRoom:
             await asyncio.gather(sent, last, *rest)
         assert await log.said(PLAN) == ["sent", "last"]
 
-    @pytest.mark.parametrize("limits", [{"deadline": 0}, {"max_events": 0}, {"max_bytes": 1000}])
+    @pytest.mark.parametrize(
+        "limits", [{"deadline": 0}, {"deadline": float("nan")}, {"max_events": 0}, {"max_bytes": 1000}]
+    )
     async def test_limits_that_let_nothing_through_are_refused(self, log: WeatherLog, limits: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="an outbox needs"):
             Broadcaster(log=log, **limits)
