@@ -33,7 +33,7 @@ _secrets = re.compile(
     r"(?P<jwt>eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*)"
     r"|(?P<ticket>pct_[\w.-]+)"
     r"|(?P<bearer>(?i:bearer)\s+)[\w.~+/=-]+"
-    r"|(?P<query>(?i:[?&](?:ticket|token|access_token)=))[^&\s\"']+"
+    r"|(?P<query>(?i:[?&](?:ticket|token|access_token|\w*password)=))[^&\s\"']+"
     r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"
 )
 

@@ -172,6 +172,7 @@ def loopback(host: str) -> bool:
 
 def without_password(value: str) -> str:
     """A URL that may be shown."""
+    value = re.sub(r"([?&]\w*password=)[^&]*", r"\1***", value)
     try:
         parts = urlsplit(value)
         if parts.password is None:

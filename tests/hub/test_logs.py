@@ -116,6 +116,7 @@ def test_no_token_ticket_password_or_secret_is_ever_in_the_logs(logs: str) -> No
         path = f"/api/stream?plan=a&ticket={secret}&token={secret}" if " " not in secret else secret
         said = {"swordfish": "redis://u:swordfish@10.0.0.1:6379/0", "0paque/To.ken+x=": "Bearer 0paque/To.ken+x="}
         text = said.get(secret, secret)
+        log.info("no answer from redis+sentinel://h/n?ttl=9&sentinel_password=%s&ca=x", secret)
         log.info("plain %s", text)
         log.info("in an argument's repr: %r", {"authorization": text, "other": [text]})
         log.warning(f"formatted {text}", extra=dict.fromkeys(FIELDS, text))

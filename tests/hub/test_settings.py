@@ -208,6 +208,11 @@ def vars_of(settings: Settings) -> dict[str, object]:
         ("redis://:pw@h:1/0", "redis://:***@h:1/0"),
         ("rediss://u:p%40w@h", "rediss://u:***@h"),
         ("redis+sentinel://u:pw@a:1,b:2/0", "redis+sentinel://u:***@a:1,b:2/0"),
+        (
+            "redis+sentinel://u:pw@a/b?sentinel_password=p%w&ttl=9",
+            "redis+sentinel://u:***@a/b?sentinel_password=***&ttl=9",
+        ),
+        ("postgresql://h/db?password=pw", "postgresql://h/db?password=***"),
         ("redis://h", "redis://h"),
         ("sqlite:////a/b", "sqlite:////a/b"),
         ("not a url [", "not a url ["),
