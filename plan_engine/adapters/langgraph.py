@@ -74,10 +74,13 @@ class _Run:
 
     async def to_the_end(self, given: Any) -> Any:
         state = await self._state()
-        if state is not None and state.created_at is not None and self._outlet.taken_up:
-            if not state.next:
+        if self._outlet.taken_up and state is not None:
+            if state.created_at is None:  # its checkpoints were lost with the process that had them
+                await self._outlet.break_off_the_former()
+            elif not state.next:
                 return state.values  # it was finished, only nobody had been told
-            given = None
+            else:
+                given = None
         while True:
             values, interrupts = await self._stream(given)
             if not interrupts:

@@ -82,6 +82,10 @@ class Outlet(ABC):
         await self.write(line, text)
         await self.end_message(line.message_id)
 
+    @abstractmethod
+    async def break_off_the_former(self) -> None:
+        """What an earlier run left open is not taken up."""
+
     # ---- its life, for `telling`
 
     @abstractmethod

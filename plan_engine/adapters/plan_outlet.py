@@ -73,7 +73,7 @@ class PlanOutlet(Outlet):
             await self._say.send_plan_update(self.plan_id, title=title, message_type=None)
             self._status = "in_progress"
         if not self._resumes:
-            await self._break_off_the_former()
+            await self.break_off_the_former()
 
     async def completed(self) -> None:
         await self._close("cancelled", None)
@@ -105,7 +105,7 @@ class PlanOutlet(Outlet):
                 await self._say.send_step_update(self.plan_id, step_id, status, BROKEN_OFF)
                 self._steps[step_id] = status
 
-    async def _break_off_the_former(self) -> None:
+    async def break_off_the_former(self) -> None:
         for request in self._told.inputs:
             if request.answered_at is None:
                 await self._say.send_input_response(self.plan_id, request.request_id, None, by=WITHDRAWN)

@@ -38,6 +38,9 @@ class StepOutlet(Outlet):
     async def begin(self) -> None:
         await self._context.checkpoint()
 
+    async def break_off_the_former(self) -> None:
+        """The engine has."""
+
     async def completed(self) -> None:
         for message_id in [*self._messages]:
             await self.end_message(message_id)

@@ -145,6 +145,29 @@ async def test_a_run_that_died_while_it_waited_goes_on_with_the_answer_given_mea
     assert plan.offset - told <= 5, "nothing that was told is told again"
 
 
+async def test_a_run_whose_checkpoints_died_with_it_begins_anew_and_leaves_nothing_open(
+    log_url: str, broadcaster: Broadcaster, person: Person
+) -> None:
+    dying = await Broadcaster(log_url).open()
+    first = asyncio.create_task(run_langgraph(person.plan_id, shop(InMemorySaver()), {}, broadcaster=dying))
+    (lost,) = await person.is_asked()
+    await dying.close()
+    first.cancel()
+    await asyncio.wait([first])
+
+    again = asyncio.create_task(run_langgraph(person.plan_id, shop(InMemorySaver()), {}, broadcaster=broadcaster))
+    await person.until(lambda plan: len(plan.inputs) == 2 and plan.status == "waiting")
+    (asked,) = [one for one in (await person.sees()).inputs if one.answered_at is None]
+    assert asked.request_id != lost.request_id
+    await person.answers(asked, "yes")
+    await again
+    plan = await person.sees()
+    assert [(step.title, step.status) for step in plan.steps if step.title == "Send"] == [
+        ("Send", "error"),
+        ("Send", "completed"),
+    ]
+
+
 async def test_a_node_that_died_in_the_middle_of_a_message_says_it_anew_in_its_place(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
