@@ -51,7 +51,7 @@ function Watched({ planId, moment }: PlanPageProps) {
   const connection = useConnection();
   const linked = useMemo(() => momentOf(moment), [moment]);
   const head = view.place?.offset ?? 0;
-  const back = useLookingBack(planId, head, linked);
+  const back = useLookingBack(planId, view.place, linked);
   // What is typed or clicked comes first, what agents say a moment later.
   const now = useDeferredValue(view.snapshot);
   const plan = back.snapshot ?? now;

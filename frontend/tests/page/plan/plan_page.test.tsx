@@ -2,7 +2,7 @@ import { FluentProvider, webLightTheme } from "@fluentui/react-components";
 import { act, cleanup, configure, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { StrictMode } from "react";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import type { Client, PlanEvent } from "../../../src/client/index.js";
+import { type Client, emptySnapshot, type PlanEvent } from "../../../src/client/index.js";
 import { PlanPage } from "../../../src/page/plan/index.js";
 import { PlancastProvider } from "../../../src/react/index.js";
 import { at, message, planUpdate, ScriptedHub } from "../../scripted_hub.js";
@@ -147,6 +147,19 @@ test("the scrubber goes to any event", async () => {
   await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
   fireEvent.keyDown(document.body, { key: "l" });
   await screen.findByRole("heading", { level: 1, name: "Third" }, PATIENCE);
+});
+
+test("a plan that begins anew is shown as it is now, and its past is read anew", async () => {
+  const { hub, events } = open([planUpdate({ title: "First" }), planUpdate({ title: "Second" })]);
+  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, PATIENCE);
+  fireEvent.change(slider, { target: { value: "1" } });
+  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  const data = { ...emptySnapshot("p"), offset: 3, status: "in_progress", title: "Anew" };
+  act(() => hub.sockets.at(-1)?.tell({ type: "snapshot", plan_id: "p", epoch: "f", offset: 3, data }));
+  await screen.findByRole("heading", { level: 1, name: "Anew" }, PATIENCE);
+  events.mockClear();
+  fireEvent.keyDown(document.body, { key: "," });
+  await waitFor(() => expect(events).toHaveBeenCalledWith("p", expect.objectContaining({ after: 0 })), PATIENCE);
 });
 
 test("where the browser gives no clipboard, as over plain HTTP, the link is shown to be copied", async () => {

@@ -20,6 +20,8 @@ export type Asked = Pick<Client, "events" | "snapshot">;
 export class Archive {
   readonly #client: Asked;
   readonly #planId: string;
+  /** Of the history that is read; a plan that begins anew has another. */
+  readonly #epoch: { readonly epoch?: string };
   /** A moment that has to be of this plan's history before anything is read. */
   #unproved: Place | null;
   readonly #listeners = new Set<() => void>();
@@ -27,9 +29,10 @@ export class Archive {
   #reading: AbortController | null = null;
   #view: ArchiveView;
 
-  constructor(client: Asked, planId: string, linked: Place | null) {
+  constructor(client: Asked, planId: string, linked: Place | null, epoch = "") {
     this.#client = client;
     this.#planId = planId;
+    this.#epoch = epoch ? { epoch } : {};
     this.#unproved = linked;
     this.#view = { past: new Past(emptySnapshot(planId)), end: 0, loading: false, error: null };
   }
@@ -69,7 +72,7 @@ export class Archive {
   async #readOn(signal: AbortSignal): Promise<boolean> {
     const { past } = this.#view;
     try {
-      const page = await this.#client.events(this.#planId, { after: past.end, limit: PAGE, signal });
+      const page = await this.#client.events(this.#planId, { after: past.end, ...this.#epoch, limit: PAGE, signal });
       if (signal.aborted || page.offset <= past.end) return false;
       past.add(page.events, page.offset);
       this.#show({ end: past.end });

@@ -18,21 +18,27 @@ export interface LookingBack extends ArchiveView {
   readonly pause: () => void;
 }
 
-/** `head`: how far the plan is now; `linked`: the moment that a link named. */
-export function useLookingBack(planId: string, head: number, linked: Place | null): LookingBack {
+/** `place`: how far the plan is now; `linked`: the moment that a link named. */
+export function useLookingBack(planId: string, place: Place | null, linked: Place | null): LookingBack {
   const client = useClient();
-  const archive = useMemo(() => new Archive(client, planId, linked), [client, planId, linked]);
+  const { epoch, offset: head = 0 } = place ?? {};
+  const archive = useMemo(() => new Archive(client, planId, linked, epoch), [client, planId, linked, epoch]);
   const view = useSyncExternalStore(archive.subscribe, archive.getSnapshot, archive.getSnapshot);
   const [chosen, setOffset] = useState<number | null>(linked?.offset ?? null);
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState<Speed>(4);
+  const [last, setLast] = useState(epoch);
+  if (last !== epoch) {
+    setLast(epoch);
+    if (last !== undefined) setOffset(null); // the moment was one of another history
+  }
   const { past, end } = view;
   // A link to a moment that is no longer part of what is kept shows what is now.
   const offset = view.error?.code === "continuity_lost" ? null : chosen;
   const isLooking = offset !== null || playing;
   useEffect(() => {
-    if (isLooking) archive.want(Math.max(head, offset ?? 0));
-  }, [archive, isLooking, head, offset]);
+    if (isLooking && epoch !== undefined) archive.want(Math.max(head, offset ?? 0));
+  }, [archive, isLooking, epoch, head, offset]);
   const lookAt = useCallback((to: number | null) => {
     setPlaying(false);
     setOffset(to);
