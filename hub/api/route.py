@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
 from hub.api.problems import Problem, problem_of
 from hub.limits import BatchLimits
@@ -77,6 +78,8 @@ class _Asked(Request):
                     self._whole = await self._read()
             except TimeoutError:
                 raise Problem("too_slow", f"the body did not come within {BODY_S:g} s", status=408) from None
+            except ClientDisconnect:
+                raise Problem(ErrorCode.BAD_FRAME, "the body broke off") from None
         return self._whole
 
     async def json(self) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.hub.api.test_events import problem
 from tests.hub.hubs import Said, say
+from tests.servers.hub import HubServer
 
 OURS, FOREIGN = "http://localhost:5173", "https://evil.example"
 
@@ -94,6 +95,21 @@ async def test_odd_addresses_do_no_harm(client: httpx.AsyncClient, path: str) ->
     request.url = request.url.copy_with(raw_path=path.encode())
     response = await client.send(request)
     assert response.status_code in (200, 404, 422), response.text
+
+
+@pytest.mark.parametrize("broken", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"])
+async def test_a_body_that_breaks_off_is_no_mistake_of_ours(
+    server: HubServer, client: httpx.AsyncClient, broken: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /api/plans/p/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + broken)
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        await reader.read()
+    writer.close()
+    for _ in range(3):
+        assert (await client.get("/healthz")).status_code == 200
+    assert server.logged("error") == []
 
 
 @pytest.mark.slow
