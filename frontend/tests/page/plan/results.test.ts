@@ -174,6 +174,8 @@ test("itineraries: options with days, or days alone", () => {
     title: "Slow",
     days: [{ stops: [{ name: "Forum", time: "9:00" }] }, {}],
   });
+  const inLisbon = ["Alfama", "Day 2 in Belem"].map((title, at) => ({ day: at + 1, title, stops: ["Tower"] }));
+  expect(optionsIn(inLisbon)[0]?.days.map(({ title }) => title)).toEqual(["Day 1: Alfama", "Day 2 in Belem"]);
   expect(optionsIn([{ x: 1 }])).toEqual([]);
 });
 

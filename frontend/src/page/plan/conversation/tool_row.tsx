@@ -36,7 +36,7 @@ const useStyles = makeStyles({
     "@media (prefers-reduced-motion: reduce)": { transitionDuration: "0s" },
   },
   open: { transform: "rotate(90deg)" },
-  name: { fontFamily: tokens.fontFamilyMonospace, overflowWrap: "anywhere" },
+  name: { flexShrink: 0, maxWidth: "70%", fontFamily: tokens.fontFamilyMonospace, overflowWrap: "anywhere" },
   about: {
     color: tokens.colorNeutralForeground3,
     overflow: "hidden",

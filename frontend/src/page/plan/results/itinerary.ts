@@ -46,8 +46,9 @@ function daysIn(value: unknown): readonly Day[] {
 
 function dayTitle(fields: Fields, at: number): string {
   const title = textOf(fields, "title", "label");
-  if (title !== undefined) return title;
-  const number = numberOf(fields, "day", "number") ?? (fields["day"] === undefined ? at + 1 : undefined);
+  const told = numberOf(fields, "day", "number");
+  if (title !== undefined) return told === undefined || /\d/.test(title) ? title : `Day ${told}: ${title}`;
+  const number = told ?? (fields["day"] === undefined ? at + 1 : undefined);
   const date = textOf(fields, "date");
   const day = number === undefined ? (textOf(fields, "day") ?? `Day ${at + 1}`) : `Day ${number}`;
   return date === undefined ? day : `${day}, ${date}`;

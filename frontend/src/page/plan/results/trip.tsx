@@ -155,7 +155,7 @@ export function RequirementsView({ requirements }: { readonly requirements: read
         <li key={at}>
           {text}{" "}
           {priority && (
-            <Badge appearance="tint" size="small" color={/high|must/i.test(priority) ? "important" : "informative"}>
+            <Badge appearance="tint" size="small" color={/high|must/i.test(priority) ? "warning" : "informative"}>
               {priority}
             </Badge>
           )}
