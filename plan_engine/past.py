@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from broadcasters.events import PLAN_ENDED, AgentMessage, PlanStatus, StepStatus, ToolCall, build
 from broadcasters.snapshot import Snapshot
-from broadcasters.snapshot_model import StepState
+from broadcasters.snapshot_model import MessageState, StepState
 from broadcasters.snapshot_steps import STEP_ENDED
 from plan_engine.asking import Asked
 from plan_engine.teller import Keyed
 from plan_engine.voice import BROKEN_OFF
 
-__all__ = ["Past", "PastStep"]
+__all__ = ["Past", "PastStep", "broken_off"]
 
 RESTARTED = "its worker was restarted"
 
@@ -85,18 +85,23 @@ class Past:
 def _open_messages(snapshot: Snapshot, ours: set[str]) -> Iterator[Keyed]:
     for state in snapshot.messages:
         if state.streaming and state.step_id in ours:
-            fields = {
-                "plan_id": snapshot.plan_id,
-                "agent_name": state.agent_name,
-                "content": "",
-                "message_type": state.message_type,
-                "step_id": state.step_id,
-                "message_id": state.message_id,
-                "append": True,
-                "final": True,
-                "error": RESTARTED,
-            }
-            yield build(AgentMessage, fields), f"{state.message_id}:end"
+            yield broken_off(snapshot.plan_id, state, RESTARTED), f"{state.message_id}:end"
+
+
+def broken_off(plan_id: str, message: MessageState, why: str) -> AgentMessage:
+    """The end of a message that nobody will go on with."""
+    fields = {
+        "plan_id": plan_id,
+        "agent_name": message.agent_name,
+        "content": "",
+        "message_type": message.message_type,
+        "step_id": message.step_id,
+        "message_id": message.message_id,
+        "append": True,
+        "final": True,
+        "error": why,
+    }
+    return build(AgentMessage, fields)
 
 
 def _open_tools(snapshot: Snapshot, ours: set[str]) -> Iterator[Keyed]:

@@ -23,6 +23,7 @@ from plan_engine.adapters.answers import answer_to
 from plan_engine.adapters.outlet import Call, Line, Outlet
 from plan_engine.adapters.plain import as_text, cut, plain, plain_object
 from plan_engine.context import Answer, Question
+from plan_engine.past import broken_off
 
 __all__ = ["BROKEN_OFF", "WITHDRAWN", "PlanOutlet", "named"]
 
@@ -109,6 +110,9 @@ class PlanOutlet(Outlet):
         for request in self._told.inputs:
             if request.answered_at is None:
                 await self._say.send_input_response(self.plan_id, request.request_id, None, by=WITHDRAWN)
+        for message in self._told.messages:
+            if message.streaming:
+                await self._say.send(broken_off(self.plan_id, message, BROKEN_OFF))
         await self._close("error", None)
 
     # ---- steps and progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from broadcasters import Broadcaster
+from plan_engine.adapters.outlet import Call, Line
 from plan_engine.adapters.telling import telling
 from plan_engine.context import Question
 from tests.plan_engine.adapters.watching import Person, steps_of
@@ -26,3 +27,30 @@ async def test_a_step_that_asks_two_things_waits_until_both_are_answered(
         await asking[1]
         plan = await person.sees()
         assert (plan.status, steps_of(plan)) == ("in_progress", [("Both", "in_progress")])
+
+
+async def test_what_a_run_that_died_left_open_has_broken_off(
+    log_url: str, broadcaster: Broadcaster, person: Person
+) -> None:
+    dying = await Broadcaster(log_url).open()
+
+    async def first() -> None:
+        async with telling(person.plan_id, dying) as outlet:
+            await outlet.step("s", "in_progress", title="S")
+            await outlet.tool_started(Call("c", "search", "A"))
+            await outlet.write(Line("m", "A"), "half a sen")
+            await asyncio.Event().wait()
+
+    run = asyncio.create_task(first())
+    await person.until(lambda plan: plan.messages)
+    await dying.close()
+    run.cancel()
+    await asyncio.wait([run])
+
+    async with telling(person.plan_id, broadcaster):
+        plan = await person.sees()
+        assert steps_of(plan) == [("S", "error")]
+        assert [call.phase for call in plan.tool_calls] == ["error"]
+        assert [(said.content, said.streaming, said.error) for said in plan.messages] == [
+            ("half a sen", False, "broken off")
+        ]
