@@ -34,7 +34,7 @@ def close_before_forks(closable: Closable) -> None:
 
 _all: WeakSet[Closable] = WeakSet()
 _held: list[Closable] = []
-_no_fork = threading.Lock()
+_no_fork = threading.RLock()
 
 
 def _before_fork() -> None:
