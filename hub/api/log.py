@@ -195,7 +195,7 @@ async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list
         tailing = Tailing(hub.log, plan_ids)
         try:
             heads = await tailing.stand()
-            async for lines in tailing.told(heads, hub.leaving):
+            async for lines in tailing.told(heads, hub.leaving, principal.expires_at):
                 yield lines
         finally:
             await tailing.close()

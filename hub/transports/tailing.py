@@ -7,8 +7,10 @@ Nothing is kept for long here. An agent that reads slower than plans talk misses
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Final
 
 from broadcasters.log.contract import Head, PlanLog
@@ -40,14 +42,16 @@ class Tailing:
             self._watches.push_async_callback(watch.close)
         return await self._log.heads(self._plan_ids)
 
-    async def told(self, heads: Mapping[str, Head], leaving: asyncio.Event) -> AsyncGenerator[bytes]:
-        """The tail's lines, until `leaving`."""
+    async def told(
+        self, heads: Mapping[str, Head], leaving: asyncio.Event, expires_at: float | None
+    ) -> AsyncGenerator[bytes]:
+        """The tail's lines, until `leaving`, or until the right to them expires (Unix time)."""
         ended = asyncio.ensure_future(leaving.wait())
         try:
             yield write_standing(heads)
-            while not ended.done():
-                something = asyncio.ensure_future(self._something.wait())
-                await asyncio.wait({something, ended}, timeout=TAIL_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            while not ended.done() and (left := inf if expires_at is None else expires_at - time.time()) > 0:
+                something, beat = asyncio.ensure_future(self._something.wait()), min(TAIL_BEAT_S, left)
+                await asyncio.wait({something, ended}, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
                 something.cancel()
                 yield self._take() or b"\n"
         finally:

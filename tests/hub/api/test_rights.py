@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -114,6 +115,15 @@ async def test_whoever_is_refused_is_counted_and_the_operator_learns_why(tmp_pat
             "a client was refused: the token is meant for another audience",
             "a client was refused: a ticket was used twice",
         ]
+
+
+async def test_a_tail_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient) -> None:
+    """H-LOG-4: an agent that shows a fresh token goes on."""
+    lasts_a_second = bearer({"plan-1": ["read"]}, exp=time.time() - 4)  # clocks may differ by five
+    async with asyncio.timeout(20):
+        ended = await asking.post("/api/tail", headers=lasts_a_second, **PLANS)
+    assert ended.status_code == 200
+    problem(await asking.post("/api/tail", headers=lasts_a_second, **PLANS), 401, "token_expired")
 
 
 async def test_a_list_shows_only_what_may_be_read(asking: httpx.AsyncClient) -> None:
