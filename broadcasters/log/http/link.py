@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from broadcasters.errors import LogUnavailable
+from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.http.lines import MEDIA_TYPE
 from broadcasters.log.http.refusals import Refusal
 from broadcasters.log.http.url import HubUrl
@@ -144,6 +144,8 @@ class Link:
             raise LogUnavailable(f"the log at {self.address} is not open")
         return self._client
 
-    def _unreachable(self, error: Exception, about: str) -> LogUnavailable:
+    def _unreachable(self, error: Exception, about: str) -> LogError:
         why = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            return LogMisconfigured(f"the certificate of the hub at {self.address} is not trusted: {why}")
         return LogUnavailable(f"no answer from the hub at {self.address} to {about}: {why}")

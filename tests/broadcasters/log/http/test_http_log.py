@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -255,6 +256,14 @@ async def test_an_address_that_is_no_hubs(hub: HubServer) -> None:
         await HttpLog(f"{hub.url}/elsewhere").open()
     with pytest.raises(LogUnavailable, match="no answer from the hub"):
         await HttpLog("http://127.0.0.1:1").open()
+
+
+async def test_a_certificate_of_a_stranger(certificate: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        with pytest.raises(LogMisconfigured, match="not trusted: "):
+            await HttpLog(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}").open()
 
 
 @pytest.mark.parametrize("plan_id", [".", "..", "~a:b@c_d-e.f", "x" * 128])

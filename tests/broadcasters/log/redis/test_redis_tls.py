@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,19 +14,6 @@ from broadcasters.log.redis import RedisLog, link
 from tests.contract.saying import Heard, Producer, all_of
 from tests.servers import RedisServer
 from tests.servers.process import free_port
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For 127.0.0.1, and its own authority; the key beside it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    path = tmp_path_factory.mktemp("tls") / "cert.pem"
-    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    files = ("-keyout", str(path.with_suffix(".key")), "-out", str(path))
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files)
-    subprocess.run(new, check=True, capture_output=True)
-    return path
 
 
 @pytest.fixture(scope="module")
