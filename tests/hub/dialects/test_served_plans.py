@@ -58,7 +58,9 @@ async def start(http: httpx.AsyncClient, plan: str) -> None:
 
 async def approve(http: httpx.AsyncClient, plan: str) -> None:
     [asked] = (await http.get(f"/api/plans/{plan}")).json()["inputs"]
-    answer = await http.post(f"/api/plans/{plan}/inputs/{asked['request_id']}", json={"answer": "yes"})
+    address = f"/api/plans/{plan}/inputs/{asked['request_id']}"
+    assert (await http.post(address, json={})).status_code == 422, "no answer isn't the answer null"
+    answer = await http.post(address, json={"answer": "yes"})
     assert answer.status_code == 200, answer.text
 
 
