@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -79,6 +80,23 @@ async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeyp
 async def test_all_of_it_below_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = executed(MOUNTED, tmp_path, monkeypatch)
     await all_of_it(names["hub"], names["app"])
+
+
+async def test_its_server_waits_for_no_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = executed(MOUNTED, tmp_path, monkeypatch)
+    server: uvicorn.Server = names["Server"](uvicorn.Config(names["app"], port=0, log_config=None))
+    serving = asyncio.create_task(server._serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/plancast") as http,
+        http.stream("GET", "/api/plans/house/stream") as stream,
+    ):
+        server.should_exit = True
+        told = [line async for line in stream.aiter_lines() if line]
+    assert told[-2:] == ["event: close", 'data: {"code":1012,"reason":"the hub restarts; come back after the hint"}']
+    async with asyncio.timeout(10):
+        await serving
 
 
 async def test_in_a_starlette_application(tmp_path: Path) -> None:
