@@ -32,6 +32,8 @@ def create_app(hub: Hub) -> FastAPI:
         title="Plancast",
         summary="A pub/sub subscription hub for multi-plan streaming.",
         version=version("plancast"),
+        docs_url=None,  # the framework's pages run scripts of other hosts here, where the page keeps its token
+        redoc_url=None,
     )
     app.include_router(streaming_router(hub))
     for part in (plans, steering, events, streams, tickets, log):

@@ -1,4 +1,4 @@
-"""What an application of ours does with every request, whatever it is for: HEAD, CORS, problems throughout."""
+"""What an application of ours does with every request, whatever it is for: HEAD, CORS, discretion, problems throughout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
@@ -16,7 +17,7 @@ from hub.api.problems import Problem, problem_of
 from hub.settings import Settings
 from hub.wire.codes import ErrorCode
 
-__all__ = ["HeadAsGet", "teach"]
+__all__ = ["Discreet", "HeadAsGet", "teach"]
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
@@ -43,6 +44,7 @@ def teach(app: FastAPI, settings: Settings) -> None:
         max_age=600,
     )
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Discreet)
     app.add_exception_handler(HTTPException, _as_problem)
     app.add_exception_handler(Exception, _our_mistake)
 
@@ -89,3 +91,25 @@ class HeadAsGet:
 
         with suppress(OSError):
             await self._app({**scope, "method": "GET"}, receive, headers_only)
+
+
+class Discreet:
+    """What an answer is, it says itself, and no browser guesses; it is for whoever asked, and nobody keeps it, unless it
+    says otherwise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def discreetly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, discreetly)

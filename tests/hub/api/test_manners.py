@@ -65,6 +65,29 @@ async def test_a_name_of_the_outside_world_leads_nowhere_in_development(client: 
     assert (await client.get("/api/plans", headers={"Host": "localhost:8000"})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/plans", "/api/templates", "/api/log", "/api/nothing", "/openapi.json", "/metrics"]
+)
+async def test_an_answer_is_for_whoever_asked_and_is_what_it_says_it_is(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_an_answer_that_may_be_kept_says_so_itself(client: httpx.AsyncClient, plan_id: str) -> None:
+    await say(client, plan_id, Said.message("a"))
+    assert (await client.get(f"/api/plans/{plan_id}")).headers.get_list("cache-control") == ["private, no-cache"]
+    assert (await client.get("/")).headers.get_list("cache-control") == ["no-cache"]
+    assert (await client.get("/")).headers.get_list("x-content-type-options") == ["nosniff"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
+async def test_no_page_of_a_framework_runs_scripts_of_other_hosts_beside_ours(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    problem(await client.get(path), 404, "http_404")
+
+
 async def test_what_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> None:
     problem(await client.get("/api/nothing"), 404, "http_404")
     wrong = await client.put("/api/plans/p")
