@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.transports.unreadable import answer_to
 
 __all__ = ["OtherSocket"]
+
+protocol_log = logging.getLogger(f"{__name__}.protocol")
+protocol_log.setLevel(logging.WARNING)  # it tells of each connection that opens, and of each that is refused
 
 UNREAD_BYTES: Final = 1024 * 1024
 FRAGMENTS: Final = 1024
@@ -17,6 +21,10 @@ FRAGMENTS: Final = 1024
 class OtherSocket(WebSocketsSansIOProtocol):
     """Ends what can never become a WebSocket, and cuts the line of a client that asks for pongs and reads none, or
     whose message never ends."""
+
+    def __init__(self, *made_of: Any, **named: Any) -> None:
+        super().__init__(*made_of, **named)
+        self.logger = self.conn.logger = protocol_log
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,20 @@ async def test_what_it_is_for() -> None:
         assert (await client.raw())[1] == b""
         assert await client.raw() == (TEXT, b"hello")
         assert await client.closed() == 1000
+
+
+async def test_nobody_fills_the_log_by_knocking(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as port:
+        caplog.clear()
+        async with dialled(f"ws://127.0.0.1:{port}/patient") as client:
+            await client.send(frame(b"hello", TEXT))
+            await client.raw()
+            assert await client.closed() == 1000
+        async with connected(port) as client:
+            await client.send(handshake(f"ws://127.0.0.1:{port}/nothing", {}))
+            assert (await client.until_eof())[:13] == b"HTTP/1.1 403 "
+        assert caplog.messages == []
 
 
 @pytest.mark.parametrize("flood", [frame(b"x" * 125, PING), frame(b"", CONT, fin=False)], ids=["pings", "fragments"])
