@@ -52,7 +52,7 @@ def opened(url: str) -> sa.Engine:
         return sa.create_engine(name.set(drivername="postgresql+psycopg"), pool_size=20, pool_pre_ping=True)
     if name.get_backend_name() != "sqlite" or name.database in (None, "", ":memory:"):
         raise EngineMisconfigured(f"the engine's database is sqlite:///… or postgresql://…, not {name!r}")
-    Path(str(name.database)).parent.mkdir(parents=True, exist_ok=True)
+    Path(str(name.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = sa.create_engine(name, pool_size=20)
     listen(engine, "connect", _prepare_sqlite)
     return engine

@@ -114,7 +114,7 @@ class SqliteFile:
     def make_room(self) -> None:
         """Create the directory that the file is to stand in, and the file with its schema, where they are missing."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise LogMisconfigured(f"the log's directory {self.path.parent} can't be made: {error.strerror}") from error
         if self._exists() and not self.path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import sys
 import threading
 from datetime import timedelta
@@ -627,6 +628,11 @@ async def test_a_database_it_cannot_use_is_named(house: House, url: str) -> None
     with pytest.raises(EngineMisconfigured, match=r"sqlite:///… or postgresql://…"):
         async with Engine(url, house.log, []):
             pass
+
+
+async def test_a_directory_that_is_made_for_its_database_is_for_its_owner_only(house: House, tmp_path: Path) -> None:
+    async with Engine(f"sqlite:///{tmp_path / '.plancast' / 'engine.db'}", house.log, [], work=False):
+        assert stat.S_IMODE((tmp_path / ".plancast").stat().st_mode) == 0o700
 
 
 async def test_a_database_that_is_away_is_told_in_a_sentence(house: House) -> None:

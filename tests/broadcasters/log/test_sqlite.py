@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,13 @@ async def test_missing_directories_are_made(tmp_path: Path) -> None:
     await log.open()
     assert list((await Producer("plan-1").batch("a").to(log)).offsets) == [1]
     await log.close()
+
+
+async def test_a_directory_that_is_made_for_plans_is_for_their_owner_only(tmp_path: Path) -> None:
+    log = SqliteLog(f"sqlite:///{tmp_path / '.plancast' / 'plans.db'}")
+    await log.open()
+    await log.close()
+    assert stat.S_IMODE((tmp_path / ".plancast").stat().st_mode) == 0o700
 
 
 async def test_opening_twice_is_harmless(plans: PlanLog) -> None:
