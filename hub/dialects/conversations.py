@@ -165,7 +165,7 @@ def router(hub: Hub) -> APIRouter:
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
         return conversations_of(user_id, await _plans(hub.log, user_id, label_of("user", user_id), PLANS_AT_MOST))
 
-    @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 422, 503))
+    @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 404, 422, 503))
     async def get_messages(
         user_id: UserPath,
         conversation_id: Annotated[str, Path(min_length=1, max_length=128)],
