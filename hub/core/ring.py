@@ -48,9 +48,9 @@ class Ring:
 
     def _shrink(self) -> None:
         # A quarter more than must go does, so that a full ring is not cut anew for every event.
-        drop = max(0, len(self._frames) - self._max_frames * 3 // 4) if len(self._frames) > self._max_frames else 0
+        drop = max(0, len(self._frames) - self._max_frames * 3 // 4)
         size = self.size - sum(map(len, self._frames[:drop]))
-        while size > self._max_bytes * 3 // 4 and drop < len(self._frames):
+        while size > self._max_bytes * 3 // 4:
             size -= len(self._frames[drop])
             drop += 1
         del self._frames[:drop]

@@ -61,8 +61,18 @@ def test_what_fell_out_is_not_given(said: list[bytes]) -> None:
 
 def test_a_full_ring_is_cut_by_a_quarter_not_by_one() -> None:
     ring = Ring(0, 10_000, 100)
-    ring.extend([b"x"] * 101)
+    ring.extend([b"x"] * 100)
+    assert ring.first == 1, "just full is not too full"
+    ring.extend([b"x"])
     assert (ring.first, ring.last) == (27, 101)
+
+
+def test_a_ring_with_too_many_bytes_loses_a_quarter_of_them() -> None:
+    ring = Ring(0, 100, 1_000)
+    ring.extend([b"x" * 10] * 10)
+    assert ring.first == 1, "just full is not too full"
+    ring.extend([b"x" * 10])
+    assert (ring.first, ring.last, ring.size) == (5, 11, 70)
 
 
 def test_one_frame_larger_than_the_ring_is_not_held() -> None:
