@@ -365,6 +365,20 @@ async def test_who_leaves_when_placed_gets_no_snapshot() -> None:
 
 
 @in_virtual_time
+async def test_who_leaves_as_others_are_handed_what_came_before_it_is_not_placed() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=1)
+    live, joining = await joined(channel, log), Witness(log.story(), "now")
+    live.on_event = joining.leave
+    log.tell(part(2))
+    joining.join(channel)
+    assert live.frames == [(2, 2)]
+    assert joining.told == []
+    assert joining.subscriber.standing is Standing.GONE
+    await channel.close()
+
+
+@in_virtual_time
 async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=5)
@@ -480,6 +494,28 @@ async def test_a_read_under_way_as_the_story_breaks_leaves_nobody_behind_for_eve
     assert standing(other) == (Standing.LIVE, 9)
     log.release()
     log.tell(step(100))
+    await turns()
+    assert standing(reading) == (Standing.LIVE, 10)
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_must_have_a_snapshot_does_not_wait_for_a_page_that_it_can_not_use() -> None:
+    log = ScriptedLog()
+    channel = await opened(log)
+    reading = await joined(channel, log, "now", room=5)
+    for number in range(1, 11):
+        log.tell(step(number))
+        await turns()
+    log.hanging = True
+    reading.drain()
+    await turns()
+    log.hanging, log.looks_late = False, True
+    log.story().fork(3)
+    log.tell(*[step(number) for number in range(40, 47)])
+    await turns(60)
+    assert reading.told[-2:] == [("placed", Position("e2", 10), 10, "forked"), ("snapshot", Position("e2", 10))]
+    log.release()
     await turns()
     assert standing(reading) == (Standing.LIVE, 10)
     await channel.close()
@@ -659,6 +695,9 @@ async def test_started_twice_it_is_placed_once() -> None:
     channel.start(witness.subscriber)
     snapshot = Witness(log.story(), "snapshot")
     snapshot.join(channel)
+    channel.start(snapshot.subscriber)
+    await turns()
+    channel.start(witness.subscriber)
     channel.start(snapshot.subscriber)
     await turns()
     assert [told[0] for told in witness.told] == ["placed", "events", "events", "events"]
