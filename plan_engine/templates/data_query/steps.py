@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from plan_engine.context import Context
 from plan_engine.definition import template
@@ -34,14 +35,15 @@ _EXAMPLES: Final = "“sales by month”, “our five best customers”, “retu
 
 
 class DataQuestion(BaseModel):
-    """What is asked, by whom, and where. `may_ask`: can whoever asked be asked in return? `asking` names this asking."""
+    """What is asked, by whom, and where. `may_ask`: can whoever asked be asked in return? `asking` names this asking.
+    Those two are a front end's to say, and offered to nobody."""
 
     query: str = Field(min_length=1, max_length=4000)
     user_id: str | None = Field(default=None, max_length=64)
     conversation_id: str | None = Field(default=None, max_length=128)
     session_id: str | None = Field(default=None, max_length=64)
-    may_ask: bool = True
-    asking: str | None = Field(default=None, max_length=64)
+    may_ask: SkipJsonSchema[bool] = True
+    asking: SkipJsonSchema[str | None] = Field(default=None, max_length=64)
 
     @property
     def labels(self) -> list[str]:

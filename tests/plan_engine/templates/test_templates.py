@@ -140,6 +140,14 @@ async def test_a_question_is_answered_from_the_database(query: str, retries: int
     assert texts[-1] == "Finalizing Response..."
 
 
+def test_what_only_a_front_end_says_is_offered_to_nobody() -> None:
+    assert {"may_ask", "asking"}.isdisjoint(data_query.input_schema["properties"])
+    given = data_query.fit({"query": "Sales by month?", "may_ask": False, "asking": "a1"})
+    assert (given["may_ask"], given["asking"]) == (False, "a1")
+    with pytest.raises(UnfitInput, match="asking"):
+        data_query.fit({"query": "Sales by month?", "asking": "a" * 65})
+
+
 async def test_an_answer_without_figures_is_sent_back(house: House) -> None:
     async with house.engine(data_query) as engine:
         await engine.start("data_query", {"query": "Which city buys the least?"}, "p")
