@@ -8,7 +8,16 @@ from typing import Any, Literal, Protocol
 
 from broadcasters.errors import PlancastError
 
-__all__ = ["EngineAway", "EnginePort", "NotRunHere", "SignalName", "TemplateInfo", "UnfitInput", "UnknownTemplate"]
+__all__ = [
+    "BrokenTemplate",
+    "EngineAway",
+    "EnginePort",
+    "NotRunHere",
+    "SignalName",
+    "TemplateInfo",
+    "UnfitInput",
+    "UnknownTemplate",
+]
 
 SignalName = Literal["cancel", "pause", "resume"]
 
@@ -23,6 +32,10 @@ class UnknownTemplate(PlancastError):
 
 class UnfitInput(PlancastError, ValueError):
     """The template can't work with this input; the message says why."""
+
+
+class BrokenTemplate(PlancastError):
+    """The template makes no plan that can be run; its author must change something, and the message says what."""
 
 
 class EngineAway(PlancastError):
@@ -59,7 +72,7 @@ class EnginePort(Protocol):
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
         """Start a plan of this template. Starting the same plan_id again changes nothing.
 
-        Raises `UnknownTemplate` or `UnfitInput`."""
+        Raises `UnknownTemplate`, `UnfitInput` or `BrokenTemplate`."""
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         """Ask a plan to stop, to pause or to go on; the plan itself says when it obeyed. Raises `NotRunHere`."""

@@ -66,15 +66,19 @@ class Template:
             raise UnfitInput(f"{where}: {what}" if where else what) from None
 
     def plan(self, given: Mapping[str, Any]) -> Plan:
-        """The plan for this input, which `fit` has seen. `UnfitInput` when the template refuses it."""
+        """The plan for this input, which `fit` has seen. `UnfitInput` when the template refuses it; `BadPlan` when it
+        trips over it, for an input that it can't take is its own to refuse."""
         try:
             plan: Any = self.make(given if self.input is None else self.input.model_validate(given, by_name=True))
-        except BadPlan:
-            raise
+        except BadPlan as error:
+            raise BadPlan(f"template {self.name!r}: {error}") from error
         except KeyError as error:
             raise UnfitInput(f"{error.args[0]!r} is missing from the input") from error
         except ValueError as error:
             raise UnfitInput(str(error)) from error
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise BadPlan(f"template {self.name!r} is at fault: over this input it raised {what}") from error
         if not isinstance(plan, Plan):
             raise BadPlan(f"template {self.name!r} makes a Plan, not a {type(plan).__name__}")
         return plan

@@ -121,6 +121,8 @@ class Plan:
             raise BadPlan("a plan has a title for people, of at most 1,024 characters")
         if not 1 <= len(self.steps) <= MAX_STEPS:
             raise BadPlan(f"a plan has 1 to {MAX_STEPS:,} steps, not {len(self.steps):,}")
+        if len(self.labels) > 16 or not all(1 <= len(label) <= 256 for label in self.labels):
+            raise BadPlan(f"a plan has at most 16 labels of 1 to 256 characters, not {self.labels!r:.200}")
         object.__setattr__(self, "dependents", _dependents(self.steps))
         _check_order(self.steps, self.dependents)
 

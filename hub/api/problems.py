@@ -22,7 +22,7 @@ from broadcasters.errors import (
 )
 from hub.auth import AuthenticationFailed
 from hub.core.connection import RequestRefused
-from hub.engine_port import EngineAway
+from hub.engine_port import BrokenTemplate, EngineAway
 from hub.tickets import TicketTooLarge
 from hub.transports.door import Refused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
@@ -168,6 +168,9 @@ def problem_of(error: Exception) -> Problem | None:
         case AuthenticationFailed():
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
             return Problem(error.code, str(error), status=error.status, headers=headers)
+        case BrokenTemplate():
+            title = "The template is at fault; its author must change something."
+            return Problem("broken_template", str(error), status=500, title=title)
         case TicketTooLarge():
             return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
         case Refused():

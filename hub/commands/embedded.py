@@ -6,7 +6,15 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import (
+    BrokenTemplate,
+    EngineAway,
+    NotRunHere,
+    SignalName,
+    TemplateInfo,
+    UnfitInput,
+    UnknownTemplate,
+)
 from plan_engine import Engine, errors
 
 __all__ = ["Embedded"]
@@ -47,6 +55,8 @@ def _in_the_hubs_words() -> Generator[None]:
         raise UnknownTemplate(*error.args) from None
     except errors.UnfitInput as error:
         raise UnfitInput(*error.args) from None
+    except errors.BadPlan as error:
+        raise BrokenTemplate(*error.args) from error
     except errors.NotRunHere as error:
         raise NotRunHere(*error.args) from None
     except errors.EngineUnavailable as error:

@@ -8,7 +8,7 @@ from typing import Final
 from hub.core.connection import RequestRefused
 from hub.core.principal import Principal
 from hub.dialects.speaker import Start
-from hub.engine_port import EngineAway, UnfitInput, UnknownTemplate
+from hub.engine_port import BrokenTemplate, EngineAway, UnfitInput, UnknownTemplate
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 
@@ -31,6 +31,8 @@ async def start_plan(hub: Hub, principal: Principal, start: Start) -> None:
         raise RequestRefused(ErrorCode.NOT_SUPPORTED, str(error)) from None
     except UnfitInput as error:
         raise RequestRefused(ErrorCode.INVALID_FIELD, str(error)) from None
+    except BrokenTemplate as error:
+        raise RequestRefused(ErrorCode.INTERNAL, str(error)) from None
     except EngineAway as away:
         raise RequestRefused(ErrorCode.UNAVAILABLE, str(away)) from None
     except TimeoutError:

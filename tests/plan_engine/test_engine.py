@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from broadcasters.errors import InvalidPlanId
 from plan_engine import (
+    BadPlan,
     BlockingContext,
     Context,
     EngineMisconfigured,
@@ -496,6 +497,21 @@ async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
         assert infos["typed"].about == "About it."
         assert infos["typed"].input_schema["properties"]["size"]["default"] == 5
         assert infos["picky"].input_schema == {"type": "object"}
+    assert (await house.log.head("p")).offset == 0
+
+
+async def test_a_template_that_trips_over_its_input_is_named(house: House) -> None:
+    @template("clumsy", title="Clumsy")
+    def clumsy(given: Any) -> Plan:
+        return Plan("P", [Step("a", "A", nothing)] * given["n"])
+
+    async with house.engine(clumsy) as engine:
+        with pytest.raises(
+            BadPlan, match="template 'clumsy' is at fault: over this input it raised TypeError: can't mul"
+        ):
+            await engine.start("clumsy", {"n": "three"}, "p")
+        with pytest.raises(BadPlan, match="template 'clumsy': a plan has 1 to 10,000 steps, not 0"):
+            await engine.start("clumsy", {"n": 0}, "p")
     assert (await house.log.head("p")).offset == 0
 
 

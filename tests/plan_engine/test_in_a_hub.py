@@ -8,26 +8,39 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hub.cli import main
 from hub.commands.embedded import Embedded
-from hub.engine_port import EnginePort, NotRunHere, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import BrokenTemplate, EnginePort, NotRunHere, TemplateInfo, UnfitInput, UnknownTemplate
+from plan_engine import Plan, Step, template
 from tests.plan_engine.house import House
 from tests.plan_engine.plans import quick, shop
+
+
+@template("clumsy", title="Clumsy")
+def clumsy(given: dict[str, Any]) -> Plan:
+    return Plan("P", [Step("a", "A", print)] * given["steps"])
+
 
 WORKER = [str(Path(sys.executable).with_name("plancast")), "worker", "--templates", "tests.plan_engine.plans"]
 
 
 async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House) -> None:
-    async with house.engine(quick, work=False) as engine:
+    async with house.engine(quick, clumsy, work=False) as engine:
         port: EnginePort = Embedded(engine)
-        assert port.templates() == [TemplateInfo("quick", "Two quick steps", "", {"type": "object"})]
-        with pytest.raises(UnknownTemplate, match="there are: quick"):
+        assert port.templates() == [
+            TemplateInfo("quick", "Two quick steps", "", {"type": "object"}),
+            TemplateInfo("clumsy", "Clumsy", "", {"type": "object"}),
+        ]
+        with pytest.raises(UnknownTemplate, match="there are: clumsy, quick"):
             await port.start("slow", {}, "p", None)
         with pytest.raises(UnfitInput):
             await port.start("quick", {"effects": object()}, "p", None)
+        with pytest.raises(BrokenTemplate, match="template 'clumsy' is at fault: over this input it raised TypeError"):
+            await port.start("clumsy", {"steps": "many"}, "p", None)
         with pytest.raises(NotRunHere):
             await port.signal("p", "cancel", "maria")
         await port.start("quick", {}, "p", "maria")

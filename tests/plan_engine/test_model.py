@@ -65,6 +65,12 @@ def test_a_plan_needs_a_title() -> None:
         Plan("", [step("a")])
 
 
+@pytest.mark.parametrize("labels", [["label"] * 17, [""], ["x" * 257]])
+def test_labels_that_no_event_carries_are_refused(labels: list[str]) -> None:
+    with pytest.raises(BadPlan, match="at most 16 labels of 1 to 256 characters"):
+        Plan("A plan", [step("a")], labels=labels)
+
+
 def test_people_hear_the_agents_name() -> None:
     names = [Step("a", "A", agent).agent_name for agent in (data_analyst, Advisor(), partial(data_analyst))]
     assert names == ["Data analyst", "Advisor", "Data analyst"]

@@ -11,7 +11,15 @@ import pytest
 import pytest_asyncio
 
 from hub.app import create_app
-from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import (
+    BrokenTemplate,
+    EngineAway,
+    NotRunHere,
+    SignalName,
+    TemplateInfo,
+    UnfitInput,
+    UnknownTemplate,
+)
 from hub.node import Hub
 from hub.settings import load
 from tests.hub.api.test_events import problem
@@ -39,6 +47,8 @@ class Engine:
             raise UnknownTemplate(f"no template is called {template!r}; there is trip")
         if "where" not in given:
             raise UnfitInput("where: is missing")
+        if not isinstance(given["where"], str):
+            raise BrokenTemplate("template 'trip' is at fault: where is a text")
         self.started.append((template, dict(given), plan_id, owner))
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
@@ -83,6 +93,8 @@ async def test_what_can_not_be_started_is_told_why(asking: httpx.AsyncClient, en
     assert "there is trip" in problem(unknown, 404, "unknown_template")["detail"]
     unfit = problem(await asking.post("/api/plans", json={"template": "trip"}), 422, "invalid_field")
     assert (unfit["field"], unfit["detail"]) == ("input", "where: is missing")
+    broken = await asking.post("/api/plans", json={"template": "trip", "input": {"where": 5}})
+    assert "where is a text" in problem(broken, 500, "broken_template")["detail"]
     for body, field in (
         ({}, "template"),
         ({"template": "trip", "plan_id": "a b"}, "plan_id"),

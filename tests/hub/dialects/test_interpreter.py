@@ -23,7 +23,15 @@ from hub.core.principal import Principal
 from hub.dialects.recital import Recital, as_message
 from hub.dialects.socket import serve_dialect
 from hub.dialects.speaker import Act, Follow, HangUp, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
-from hub.engine_port import EngineAway, NotRunHere, SignalName, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import (
+    BrokenTemplate,
+    EngineAway,
+    NotRunHere,
+    SignalName,
+    TemplateInfo,
+    UnfitInput,
+    UnknownTemplate,
+)
 from hub.node import Hub
 from hub.transports.outflow import Outflow
 from hub.transports.sse import HEADERS
@@ -95,6 +103,7 @@ class Works:
             "odd": UnfitInput("unfit"),
             "none": UnknownTemplate("unknown"),
             "away": EngineAway("away"),
+            "torn": BrokenTemplate("torn"),
             "broken": RuntimeError("broken"),
         }
         if template in failures:
@@ -185,7 +194,12 @@ async def test_what_it_asks_of_an_engine_is_done_or_refused(tmp_path: Path) -> N
         works = hub.engine = Works()
         assert await ask(line, start="good", plan="p") == {"started": "p"}
         assert works.started == [("good", "p", "development")]
-        for template, why in (("odd", "invalid_field"), ("none", "not_supported"), ("away", "unavailable")):
+        for template, why in (
+            ("odd", "invalid_field"),
+            ("none", "not_supported"),
+            ("away", "unavailable"),
+            ("torn", "internal"),
+        ):
             assert await ask(line, start=template, plan="p") == {"refused": why, **refused}
         assert await ask(line, cancel="q") == {"refused": "not_supported", "plan": "q", "act": "signal"}
         await line.send(json.dumps({"cancel": "p"}))
