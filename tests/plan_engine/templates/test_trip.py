@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -77,6 +78,24 @@ def test_wishes_are_heard_as_things_stand(message: str, first: tuple[str, str, s
     heard_now = wishes(message, ROME)
     assert heard_now[0] == first
     assert heard_now[-1][:2] == ("plan", "update")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "replace" + " " * 8000 + "x",
+        "a" + " " * 8000 + "x",
+        "replace " * 1000,
+        "a " * 4000,
+        "please " * 1000 + "instead of",
+        "Rome instead of x" + "." * 8000 + "x",
+    ],
+)
+def test_no_message_takes_long_to_hear(message: str) -> None:
+    """Whoever may start a trip must not stop the process that plans it, and everybody else's hub with it."""
+    before = time.process_time()
+    heard(message, ROME)
+    assert time.process_time() - before < 0.5
 
 
 @pytest.mark.parametrize(("text", "days"), [("3 days", 3), ("five-day trip", 5), ("a week", 7), ("someday", None)])
