@@ -310,6 +310,18 @@ async def test_what_is_read_for_a_client_that_fills_up_meanwhile_waits() -> None
 
 
 @in_virtual_time
+async def test_a_snapshot_that_the_ring_goes_on_from_is_folded_once() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    first, second = await joined(channel, log, "snapshot"), await joined(channel, log, "snapshot")
+    log.tell(part(4))
+    third = await joined(channel, log, "snapshot")
+    assert standing(first) == standing(second) == standing(third) == (Standing.LIVE, 4)
+    assert log.count("checkpoint") == 1
+    await channel.close()
+
+
+@in_virtual_time
 async def test_a_full_client_gets_its_snapshot_when_it_drains() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
@@ -683,6 +695,17 @@ async def test_closed_it_has_no_task_no_watch_and_begins_nothing_new() -> None:
     behind.drain()
     channel.start(joining.subscriber)
     assert log.watches == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_virtual_time
+async def test_closed_while_the_log_is_down_it_asks_no_more() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=20)
+    log.down = True
+    await joined(channel, log, Position("e1", 3))
+    await joined(channel, log, "snapshot")
+    await channel.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
