@@ -30,11 +30,11 @@ REMEMBERED: Final = 512
 """So many different messages are told apart when repetitions are held back."""
 
 _secrets = re.compile(
-    r"(?P<jwt>eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*)"
+    r"(?P<jwt>eyJ[\w-]{5,}(?:\.[\w-]*){0,2})"
     r"|(?P<ticket>pct_[\w.-]+)"
     r"|(?P<bearer>(?i:bearer)\s+)[\w.~+/=-]+"
     r"|(?P<query>(?i:[?&](?:ticket|token|access_token|\w*password)=))[^&\s\"']+"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -213,3 +214,11 @@ def test_no_flood_of_different_warnings_fills_the_memory() -> None:
     sparing = Sparing(clock=Clock())
     assert all(sparing.filter(record(f"warning {n}")) for n in range(10_000))
     assert len(sparing._said) <= 512
+
+
+@pytest.mark.parametrize("part", ["eyJ", "a.", "a://", "a://b:", "bearer ", "?ticket=", "pct_"])
+def test_no_line_takes_long_to_clean(part: str) -> None:
+    """Clients choose parts of lines, an address for one, and everybody waits while a line is written."""
+    before = time.process_time()
+    redacted(part * (64 * 1024 // len(part)))
+    assert time.process_time() - before < 0.5
