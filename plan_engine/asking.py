@@ -88,12 +88,15 @@ class Questions:
     async def _put(self, voice: Voice, request_id: str, question: Question) -> Answer:
         request = self._request(voice, request_id, question)
         place = await voice.tell_asked(request, f"ask:{request_id}")
+        voice.retells = voice.retells and request_id in self._asked
         try:
             await self._wait(voice, +1, question.prompt)
+            voice.retells = False
             answer = await self._answer(voice, request, place)
-            await self._book.keep_answer(voice.plan_id, request_id, answer)
         finally:
             await self._wait(voice, -1)
+        if not voice.closed:  # a step that was told to wait has an answer to wait for
+            await self._book.keep_answer(voice.plan_id, request_id, answer)
         return answer
 
     async def _wait(self, voice: Voice, more: int, content: str | None = None) -> None:

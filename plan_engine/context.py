@@ -108,7 +108,7 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """1 the first time. A restart of the worker begins a new attempt, too."""
+        """1 the first time. A restart of the worker begins a new attempt, too, unless this one waited for a person."""
         return self._voice.attempt
 
     @property

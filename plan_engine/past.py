@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from broadcasters.events import PLAN_ENDED, AgentMessage, PlanStatus, StepStatus, ToolCall, build
 from broadcasters.snapshot import Snapshot
@@ -26,6 +27,8 @@ class PastStep:
     attempt: int = 1
     restarts: int = 0
     """How many of its attempts ended because their worker did."""
+    pause: float = 0.0
+    """Seconds that are left of the pause before this attempt."""
 
     @property
     def ended(self) -> bool:
@@ -33,8 +36,8 @@ class PastStep:
 
     @property
     def begun(self) -> bool:
-        """Had the agent of this attempt begun to work?"""
-        return self.status not in ("pending", "retrying")
+        """Was the agent of this attempt at work? (One that only waited for a person comes back to its question.)"""
+        return self.status not in ("pending", "retrying", "waiting")
 
     @property
     def failures(self) -> int:
@@ -44,7 +47,15 @@ class PastStep:
     def of(cls, state: StepState) -> PastStep:
         restarts = (state.data or {}).get("restarts", 0)
         known = isinstance(restarts, int) and 0 <= restarts < state.attempt
-        return cls(state.status, state.attempt, restarts if known else 0)
+        return cls(state.status, state.attempt, restarts if known else 0, _left_of_pause(state))
+
+
+def _left_of_pause(state: StepState) -> float:
+    pause = (state.data or {}).get("pause")
+    if state.status != "retrying" or state.started_at is None or not isinstance(pause, int | float):
+        return 0.0
+    gone = (datetime.now(UTC) - datetime.fromisoformat(state.started_at)).total_seconds()
+    return max(0.0, pause - max(0.0, gone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,11 @@ class Past:
     @property
     def ended(self) -> bool:
         return self.status in PLAN_ENDED
+
+    @property
+    def waiting(self) -> bool:
+        """Does a step of it wait for a person?"""
+        return any(step.status == "waiting" for step in self.steps.values())
 
     def step(self, step_id: str) -> PastStep:
         return self.steps.get(step_id) or PastStep()

@@ -1,19 +1,20 @@
-"""A message said in pieces, as a model produces it: rolled up into few events, each told through the run's teller, so
+"""A message said in pieces, as a model produces it: rolled up into few events, each told as the attempt's voice tells, so
 that a worker which lost the run says no more of it. (A broadcaster's own streamed messages know nothing of that.)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from broadcasters.errors import InvalidEvent
-from broadcasters.events import AgentMessage, build
+from broadcasters.events import AgentMessage, PlanEvent, build
 from plan_engine.errors import Cancelled
-from plan_engine.teller import Teller
 
 __all__ = ["Pieces"]
+
+Tell = Callable[[PlanEvent, str], Awaitable[object]]
 
 ROLL_UP_S: Final = 0.04
 """Text waits no longer than this for more."""
@@ -24,8 +25,8 @@ MAX_PART: Final = 32 * 1024
 class Pieces:
     """Open for writing until `close`. Text is told by a task that lives as long as there is some."""
 
-    def __init__(self, teller: Teller, fields: Mapping[str, Any], key: Callable[[], str]) -> None:
-        self._teller, self._fields, self._key = teller, fields, key
+    def __init__(self, tell: Tell, fields: Mapping[str, Any], key: Callable[[], str]) -> None:
+        self._tell_part, self._fields, self._key = tell, fields, key
         self._text = ""
         self._told_at = float("-inf")
         self._telling: asyncio.Task[None] | None = None
@@ -57,8 +58,8 @@ class Pieces:
             stopped = isinstance(error, asyncio.CancelledError)
             more["error"] = "cancelled" if stopped else f"the agent failed: {type(error).__name__}"
         while len(self._text) > MAX_PART:
-            await self._teller.tell(self._part(self._take()), self._key())
-        await self._teller.tell(self._part(self._take(), **more), self._key())
+            await self._tell_part(self._part(self._take()), self._key())
+        await self._tell_part(self._part(self._take(), **more), self._key())
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
@@ -66,7 +67,7 @@ class Pieces:
             if len(self._text) < MAX_PART:
                 await asyncio.sleep(self._told_at + ROLL_UP_S - loop.time())
             self._told_at = loop.time()
-            await self._teller.tell(self._part(self._take()), self._key())
+            await self._tell_part(self._part(self._take()), self._key())
         self._telling = None
 
     def _take(self) -> str:

@@ -112,8 +112,9 @@ class Run:
         self._begun = True
         for signal in (*signals, *self._early):
             await self.signal(signal)
-        if not self._past.ended:
-            await self._teller.tell_all(self._course.took_over(self._past.status))
+        said = self._course.took_over(self._past.status)
+        if not self._past.ended and not self._past.waiting:
+            await self._teller.tell_all(said)
 
     async def _head(self) -> Head:
         while True:
@@ -185,7 +186,8 @@ class Run:
             questions.begin_attempt()
             return Context(voice, questions, self._work.given, needed, self._work.owner)
 
-        step_run = StepRun(step, self._past.step(step.id), self._teller, self._course, context)
+        past, told = self._past.step(step.id), self._past.told
+        step_run = StepRun(step, past, told, self._teller, self._course, context)
         self._step_runs[step.id] = step_run
         return (await step_run.work()).record()
 
@@ -290,8 +292,9 @@ class Run:
             yield build(StepUpdate, fields), f"{step.id}:end"
 
     def _stalled(self) -> Iterator[Keyed]:
+        """What waits, for a person or for its next attempt, stands still only when that is over."""
         for step_id, step_run in self._step_runs.items():
-            if step_id not in self._ended:
+            if step_id not in self._ended and step_run.voice.told == "in_progress":
                 key = f"{step_id}:{step_run.voice.attempt}:stalled"
                 yield step_run.voice.update("stalled", "Its worker is stopping; another one will go on", key=key)
 

@@ -47,6 +47,7 @@ class StepRun:
         self,
         step: Step,
         past: PastStep,
+        told: int,
         teller: Teller,
         course: Course,
         context: Callable[[Voice], Context],
@@ -55,13 +56,14 @@ class StepRun:
         self._failures = past.failures
         self._restarts = past.restarts
         self._again = past.begun
+        self._pause = past.pause
         self._attempt = past.attempt
         if past.begun:
             self._attempt += 1
             self._restarts += 1
-        self.voice = self._new_voice()
+        self.voice = self._new_voice(told if past.status == "waiting" else 0)
 
-    def _new_voice(self) -> Voice:
+    def _new_voice(self, goes_on_after: int = 0) -> Voice:
         return Voice(
             self._teller,
             self._course,
@@ -70,6 +72,7 @@ class StepRun:
             max_attempts=self._step.retries + 1 + self._restarts,
             restarts=self._restarts,
             watch=Stopwatch(self._step.timeout),
+            goes_on_after=goes_on_after,
         )
 
     async def work(self) -> Outcome:
@@ -85,6 +88,9 @@ class StepRun:
             return self._outcome(message=f"Its worker died {self._restarts} times while it ran")
         if self._again:
             await self.voice.retrying("Going on after a restart")
+        if self._pause:
+            with self.voice.resting():
+                await self._rest(self._pause)
         while True:
             try:
                 await self.voice.begin()

@@ -76,7 +76,7 @@ def _stalled(snapshot: Snapshot) -> Iterator[Keyed]:
     if snapshot.status in PLAN_ENDED:
         return
     for step in snapshot.steps:
-        if step.status in ("in_progress", "waiting", "retrying"):
+        if step.status == "in_progress":  # what waits stands still only when that is over
             fields = {
                 "plan_id": snapshot.plan_id,
                 "step_id": step.step_id,

@@ -25,7 +25,10 @@ BROKEN_OFF: Final = "broken off"
 
 
 class Voice:
-    """Every word gets a key of step, attempt and a number in the attempt, so that no word of it is told twice."""
+    """Every word gets a key of step, attempt and a number in the attempt, so that no word of it is told twice.
+
+    With `goes_on_after`, so many events had been told when another worker left the attempt waiting for a person. Its
+    agent begins anew, and `retells` what it said already, which isn't told again, until it is back at a question."""
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Voice:
         max_attempts: int,
         restarts: int = 0,
         watch: Stopwatch | None = None,
+        goes_on_after: int = 0,
     ) -> None:
         self.step = step
         self.attempt = attempt
@@ -44,6 +48,10 @@ class Voice:
         self.course = course
         self.watch = watch or Stopwatch(None)
         self.closed = False
+        self.retells = goes_on_after > 0
+        self.told: StepStatus = "waiting" if goes_on_after else "pending"
+        """How the step was last told to go."""
+        self._name = f"{step.id}:{attempt}" + (f"+{goes_on_after}" if goes_on_after else "")
         self._teller = teller
         self._restarts = restarts
         self._said = 0
@@ -59,7 +67,7 @@ class Voice:
     def next_id(self, kind: str) -> str:
         """A name for something this attempt does: a message, a tool call."""
         self._said += 1
-        return f"{self.step.id}:{self.attempt}:{kind}{self._said}"
+        return f"{self._name}:{kind}{self._said}"
 
     # ---- the gate that every word passes
 
@@ -84,11 +92,14 @@ class Voice:
 
     # ---- words
 
-    async def say(self, cls: type[PlanEvent], **fields: Any) -> Position:
+    async def say(self, cls: type[PlanEvent], **fields: Any) -> None:
         """Say something of the plan, as of this step."""
         await self.gate()
-        event = build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
-        return await self._teller.tell(event, self._key())
+        await self._tell(build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields}), self._key())
+
+    async def _tell(self, event: PlanEvent, key: str) -> None:
+        if not self.retells:
+            await self._teller.tell(event, key)
 
     async def tell_asked(self, event: PlanEvent, key: str) -> Position:
         """Say something that is the same in every attempt, under a key of its own."""
@@ -98,7 +109,8 @@ class Voice:
     async def begin(self) -> None:
         """Say that this attempt begins."""
         await self.gate()
-        await self._teller.tell_all([self.update("in_progress", key=f"{self.step.id}:{self.attempt}:begin")])
+        if not self.retells:
+            await self._teller.tell_all([self.update("in_progress", key=f"{self.step.id}:{self.attempt}:begin")])
 
     async def retrying(self, content: str, data: Mapping[str, Any] | None = None) -> None:
         """Say why there is this attempt, after another one."""
@@ -109,12 +121,15 @@ class Voice:
     async def status(self, status: StepStatus, content: str | None = None, *more: Keyed) -> None:
         """Say how the step goes, and with it, in the same append, what else there is to say."""
         await self.gate()
-        await self._teller.tell_all([self.update(status, content), *more])
+        said = [] if self.retells else [self.update(status, content)]
+        await self._teller.tell_all([*said, *more])
 
     async def progress(self, percent: float, text: str | None, data: Mapping[str, Any] | None) -> None:
         await self.gate()
         said = self.update("in_progress", text, progress=percent, data=data)
-        await self._teller.tell_all([said, *self.course.progress(self.step.id, percent)])
+        of_the_plan = [*self.course.progress(self.step.id, percent)]
+        if not self.retells:
+            await self._teller.tell_all([said, *of_the_plan])
 
     def update(
         self,
@@ -126,6 +141,8 @@ class Voice:
         **fields: Any,
     ) -> Keyed:
         """How the step goes, to be told."""
+        if not self.retells:
+            self.told = status
         if self._restarts:
             data = {**(data or {}), "restarts": self._restarts}
         known = {"plan_id": self.plan_id, "step_id": self.step.id, "status": status, "content": content, "data": data}
@@ -138,7 +155,7 @@ class Voice:
 
     def _key(self) -> str:
         self._said += 1
-        return f"{self.step.id}:{self.attempt}:{self._said}"
+        return f"{self._name}:{self._said}"
 
     # ---- messages in pieces
 
@@ -152,7 +169,7 @@ class Voice:
             "step_id": self.step.id,
             "message_id": message_id,
         }
-        self._messages[message_id] = Pieces(self._teller, fields, self._key)
+        self._messages[message_id] = Pieces(self._tell, fields, self._key)
         return message_id
 
     async def write(self, message_id: str, text: str) -> None:
@@ -182,8 +199,9 @@ class Voice:
         call = {"call_id": call_id, "agent_name": agent_name, "tool_name": tool_name}
         known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}
         started = build(ToolCall, {**known, "phase": "started", "arguments": arguments})
-        self._tools[call_id] = call  # before it is told: whoever is cancelled meanwhile must know of it
-        await self._teller.tell(started, self._key())
+        if not self.retells:
+            self._tools[call_id] = call  # before it is told: whoever is cancelled meanwhile must know of it
+        await self._tell(started, self._key())
         return call_id
 
     async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:

@@ -14,7 +14,8 @@ from plan_engine import BlockingContext, Context, Expired, StepFailed
 from plan_engine.asking import CLOCK
 from plan_engine.context import Answer
 from plan_engine.engine import Ended
-from tests.plan_engine.house import House, statuses
+from tests.plan_engine.house import DEADLINE_S, House, statuses
+from tests.plan_engine.story import told
 from tests.plan_engine.test_engine import only
 
 
@@ -100,13 +101,66 @@ async def test_an_answer_given_while_no_worker_ran_is_found(house: House) -> Non
         await house.until_step("p", "a", "waiting")
     await house.answer("p", request_id, "Rome")
     async with house.engine(only(agent)) as engine:
-        assert (await house.end(engine, "p")).result == ["Rome", 2]
+        assert (await house.end(engine, "p")).result == ["Rome", 1]
     events = await house.story("p")
-    assert statuses(events, "a") == [
-        *("pending", "in_progress", "waiting", "stalled"),
-        *("retrying", "in_progress", "waiting", "in_progress", "completed"),
-    ]
+    assert statuses(events, "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
     assert sum(e.type == "input_request" for e in events) == 1
+
+
+async def test_who_only_waited_comes_back_to_the_question_without_a_word(house: House) -> None:
+    at_the_question = asyncio.Event()
+
+    async def agent(ctx: Context) -> Any:
+        await ctx.think("A city is wanted")
+        await ctx.progress(20, "Looking at the map")
+        async with ctx.tool("atlas") as use:
+            use.result = "of the world"
+        async with ctx.stream() as message:
+            await message.write("So many cities")
+        at_the_question.set()
+        city = await ctx.ask("Which city?")
+        await ctx.say(f"{city} it is")
+        return [city, ctx.attempt, ctx.max_attempts]
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        request_id = await house.until_asked("p")
+        await house.until_step("p", "a", "waiting")
+    before = await house.story_so_far("p")
+    for _ in range(2):
+        at_the_question.clear()
+        async with house.engine(only(agent)):
+            await asyncio.wait_for(at_the_question.wait(), DEADLINE_S)
+    assert await house.story_so_far("p") == before
+    await house.answer("p", request_id, "Rome")
+    async with house.engine(only(agent)) as engine:
+        assert (await house.end(engine, "p")).result == ["Rome", 1, 1]
+    events = await house.story("p")
+    assert statuses(events, "a") == ["pending", "in_progress", "in_progress", "waiting", "in_progress", "completed"]
+    assert [e.data["content"] for e in events if e.type == "agent_message" and "message_id" not in e.data] == [
+        "A city is wanted",
+        "Rome it is",
+    ]
+
+
+async def test_who_comes_back_with_another_question_is_heard(house: House) -> None:
+    questions = iter(["Which city?", "Which country?"])
+
+    async def agent(ctx: Context) -> Any:
+        where = await ctx.ask(next(questions))
+        async with ctx.tool("atlas") as use:
+            use.result = where
+        return where
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_step("p", "a", "waiting")
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        asked = await house.until("p", lambda event: event.data.get("prompt") == "Which country?")
+        await house.answer("p", asked.data["request_id"], "Italy")
+        assert (await house.end(engine, "p")).result == "Italy"
+    assert [e.data["phase"] for e in await told(house.log, "p") if e.type == "tool_call"] == ["started", "completed"]
 
 
 async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(house: House) -> None:

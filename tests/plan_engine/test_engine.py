@@ -6,7 +6,7 @@ import asyncio
 import stat
 import sys
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -588,6 +588,24 @@ async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> 
 
 
 # ---- the engine itself
+
+
+async def test_a_pause_between_attempts_outlives_a_restart(house: House) -> None:
+    async def agent(ctx: Context) -> Any:
+        if ctx.attempt == 1:
+            raise StepFailed("The atlas is closed")
+        return [ctx.attempt, ctx.max_attempts]
+
+    agents = only(agent, retries=1, backoff=3)
+    async with house.engine(agents) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_step("p", "a", "retrying")
+    async with house.engine(agents) as engine:
+        assert (await house.end(engine, "p")).result == [2, 2]
+    events = await house.story("p")
+    assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
+    paused, begun = [datetime.fromisoformat(e.data["timestamp"]) for e in events if e.data.get("attempt") == 2][:2]
+    assert timedelta(seconds=2.9) < begun - paused < timedelta(seconds=4.5)
 
 
 async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(house: House) -> None:

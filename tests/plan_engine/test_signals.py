@@ -167,6 +167,7 @@ async def test_a_signal_from_another_process_gets_there_also_while_no_worker_run
         assert (await house.end(engine, "p")).status == "cancelled"
     events = await house.story("p")
     assert statuses(events, "a") == ["pending", "in_progress", "stalled", "cancelled"]
+    assert any(e.data.get("content") == "Its worker is stopping; another one will go on" for e in events)
 
 
 async def test_a_paused_plan_says_nothing_until_it_goes_on(house: House) -> None:
