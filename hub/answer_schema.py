@@ -13,9 +13,30 @@ from typing import Any, Final, cast
 
 __all__ = ["misfit", "same"]
 
+COMPARED: Final = 500_000
+"""Parts of the schema times parts of the answer: what takes half a second at worst. A form comes to a few thousand."""
 
-def misfit(schema: object, answer: Any, path: str = "answer") -> str | None:
+
+def misfit(schema: object, answer: Any) -> str | None:
     """What doesn't fit, for the person who answered; None when nothing of that kind is found."""
+    if _parts(schema) * _parts(answer) > COMPARED:
+        return "answer: too much of it to be compared with all that its schema says"
+    return _misfit(schema, answer, "answer")
+
+
+def _parts(value: object) -> int:
+    count, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        if isinstance(one, Mapping):
+            waiting += cast("Mapping[str, object]", one).values()
+        elif isinstance(one, list):
+            waiting += cast("list[object]", one)
+    return count
+
+
+def _misfit(schema: object, answer: Any, path: str) -> str | None:
     if schema is False:
         return f"{path}: nothing may stand here"
     if not isinstance(schema, Mapping):
@@ -52,7 +73,7 @@ def _object_faults(schema: Mapping[str, Any], answer: Mapping[str, Any], path: s
     properties: Mapping[str, Any] = cast("Mapping[str, Any]", known) if isinstance(known, Mapping) else {}
     for name, value in answer.items():
         if (
-            fault := misfit(properties.get(name, schema.get("additionalProperties")), value, f"{path}.{name}")
+            fault := _misfit(properties.get(name, schema.get("additionalProperties")), value, f"{path}.{name}")
         ) is not None:
             yield fault
 
@@ -60,7 +81,7 @@ def _object_faults(schema: Mapping[str, Any], answer: Mapping[str, Any], path: s
 def _list_faults(schema: Mapping[str, Any], answer: Sequence[Any], path: str) -> Iterator[str]:
     yield from _bounds(schema, len(answer), _COUNTS, path)
     for at, value in enumerate(answer):
-        if (fault := misfit(schema.get("items"), value, f"{path}[{at}]")) is not None:
+        if (fault := _misfit(schema.get("items"), value, f"{path}[{at}]")) is not None:
             yield fault
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -93,3 +94,20 @@ def test_no_schema_makes_it_raise(schema: Any, answer: Any) -> None:
 def test_every_value_is_the_same_as_itself(value: Any) -> None:
     assert same(value, value)
     assert misfit({"enum": [value]}, value) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"items": {"enum": list(range(3000))}}, [2999] * 3000),
+        ({"items": {"required": ["a"] * 3000}}, [{"a": 1}] * 3000),
+        ({"additionalProperties": {"type": ["null"] * 3000}}, dict.fromkeys(map(str, range(3000)))),
+    ],
+)
+def test_no_answer_takes_long_to_judge(schema: Any, answer: Any) -> None:
+    """Everybody on the hub waits while it is done; an answer that would take long is refused."""
+    before = time.process_time()
+    fault = misfit(schema, answer)
+    assert time.process_time() - before < 0.5
+    assert fault is not None
+    assert "too much" in fault
