@@ -30,7 +30,7 @@ async def tell_end(
 def _last_words(plan_id: str, past: Past, end: Mapping[str, Any]) -> Iterator[Keyed]:
     for step_id, step in past.steps.items():
         if not step.ended:
-            status = "cancelled" if step.begun or end["status"] == "cancelled" else "skipped"
+            status = "skipped" if step.status == "pending" and end["status"] != "cancelled" else "cancelled"
             fields = {"plan_id": plan_id, "step_id": step_id, "status": status, "content": end["content"]}
             yield build(StepUpdate, fields), f"{step_id}:end"
     yield build(PlanUpdate, {"plan_id": plan_id, **end}), "~plan:end"
