@@ -131,9 +131,20 @@ async def test_l3_what_comes_late_from_before_the_last_append_is_not_stored(log:
     late, last = producer.batch("a", "b"), producer.batch("c")
     await late.to(log)
     await last.to(log)
-    await late.to(log)
+    assert list((await late.to(log)).offsets) == [0, 0]
     assert await all_of(log, "plan-1") == ["a", "b", "c"]
     assert list((await last.to(log)).offsets) == [3]
+
+
+async def test_l3_nor_when_the_entries_of_the_last_append_are_no_neighbours(log: PlanLog) -> None:
+    await Producer("plan-1", "x").batch("a", keys=["key"]).to(log)
+    producer = Producer("plan-1", "y")
+    late, last = producer.batch("b", "c"), producer.batch("d", "a again", "e", keys=[None, "key", None])
+    await late.to(log)
+    await last.to(log)
+    assert list((await late.to(log)).offsets) == [0, 0]
+    assert await all_of(log, "plan-1") == ["a", "b", "c", "d", "e"]
+    assert list((await last.to(log)).offsets) == [4, 1, 5]
 
 
 async def test_l3_each_plan_and_each_producer_has_a_count_of_its_own(log: PlanLog) -> None:
@@ -333,7 +344,8 @@ async def test_l8_an_append_says_when_a_checkpoint_is_due(log: PlanLog) -> None:
     due = [(await producer.batch(*["x"] * half).to(log)).checkpoint_due for _ in range(2)]
     assert due == [False, True]
     assert await checkpointed(log, CHECKPOINT_EVERY, window=CHECKPOINT_EVERY) is True
-    assert (await producer.batch("y").to(log)).checkpoint_due is False
+    known = producer.batch("y", keys=["key"])
+    assert [(await known.to(log)).checkpoint_due for _ in range(2)] == [False, False]
     assert (await producer.batch(*["z"] * half).to(log)).checkpoint_due is False
     assert (await producer.batch(*["z"] * half).to(log)).checkpoint_due is True
 
@@ -425,6 +437,7 @@ async def test_l9_a_first_status_counts_only_while_there_is_none(log: PlanLog) -
     assert [plan.status for plan in (await log.plans()).plans] == ["in_progress"]
     await producer.update(status="completed").to(log)
     await producer.batch("a last word").to(log)
+    await producer.batch("one more", keys=["key"]).to(log)
     assert [plan.status for plan in (await log.plans()).plans] == ["completed"]
 
 

@@ -25,7 +25,7 @@ local plan = call('HMGET', meta, 'offset', 'epoch', 'identity', 'status', 'touch
 -- Nearly every append is a plain one: the plan goes on, the producer is known and says something new, nothing else
 -- changes. It is written out here, since making a function, a table or a number's text costs as much as a command.
 local record = plan[7]
-if plan[3] == IDENTITY and plan[4] and record and not keyed and #ARGV == 7 + n
+if plan[3] == IDENTITY and plan[4] and record and #ARGV == 7 + n
     and tonumber(ARGV[2]) > tonumber(string.match(record, '^%d+'))
     and (seconds - plan[5] < ttl / 100 or ttl == 0 and plan[5] == '0') then
   local offset = plan[1] + 1

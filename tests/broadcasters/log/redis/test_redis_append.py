@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
-from broadcasters.log.contract import Entry, Facts
+from broadcasters.log.contract import Checkpoint, Entry, Facts
 from broadcasters.log.redis import RedisLog
 from broadcasters.position import Position
 from tests.contract.saying import Heard, Producer
@@ -50,16 +51,23 @@ async def test_keys_said_later_live_as_long(log: RedisLog, server: RedisServer, 
 
 
 async def test_with_ttl_0_plans_are_kept_for_ever(log: RedisLog, server: RedisServer, prefix: str) -> None:
-    await Producer("old").batch("a").to(log)
+    old = Producer("old")
+    await old.batch("a").to(log)
     eternal = RedisLog(f"{server.url}?prefix={prefix}&ttl=0")
     await eternal.open()
-    for plan_id in ("old", "new"):
-        producer = Producer(plan_id, "another")
+    for producer in (old, Producer("new")):
         await producer.batch("b").to(eternal)
         await producer.batch("c").to(eternal)
-        assert ttl_of(server, f"{prefix}:{{{plan_id}}}:log") == -1
-        assert ttl_of(server, f"{prefix}:{{{plan_id}}}:meta") == -1
+        assert ttl_of(server, f"{prefix}:{{{producer.plan_id}}}:log") == -1
+        assert ttl_of(server, f"{prefix}:{{{producer.plan_id}}}:meta") == -1
     await eternal.close()
+
+
+async def test_a_plan_begun_without_a_status_gets_the_first_that_is_said(log: RedisLog) -> None:
+    producer = Producer("plan")
+    await producer.batch("a", facts=Facts()).to(log)
+    await producer.batch("b", facts=Facts(first_status="in_progress")).to(log)
+    assert [plan.status for plan in (await log.plans()).plans] == ["in_progress"]
 
 
 @pytest.mark.parametrize("vanished", ["log", "meta"])
@@ -75,6 +83,22 @@ async def test_half_a_plan_is_no_plan(log: RedisLog, server: RedisServer, prefix
     assert head.position == Position(new.epoch, 1)
     assert not head.lineage.contains(old.epoch)
     assert (await log.read("plan", 0)).payloads[0].count(b'"c"') == 1
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+async def test_of_half_a_plan_nothing_is_remembered(
+    log: RedisLog, server: RedisServer, prefix: str, repeated: bool
+) -> None:
+    producer, stem = Producer("plan"), f"{prefix}:{{plan}}:"
+    told = Facts(first_status="in_progress", title="Old")
+    first, second = producer.batch("a", facts=told), producer.batch("b")
+    old = await first.to(log)
+    assert await log.keep_checkpoint("plan", Checkpoint(Position(old.epoch, 1), b"{}"), 1)
+    server.call("DEL", stem + "log")
+    again = replace(first, facts=second.facts) if repeated else second
+    assert list((await again.to(log)).offsets) == [1]
+    assert server.call("EXISTS", stem + "checkpoint") == 0
+    assert [plan.title for plan in (await log.plans()).plans] == [None]
 
 
 async def test_a_lineage_keeps_its_last_sixteen_epochs(log: RedisLog, server: RedisServer, prefix: str) -> None:
