@@ -1,6 +1,6 @@
 import { Button, makeStyles, Title2, tokens } from "@fluentui/react-components";
 import { GridRegular } from "@fluentui/react-icons";
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { isPlanEnded, type PlancastError } from "../../client/index.js";
 import { useClient, useConnection } from "../../react/index.js";
 import { navigate } from "../navigation.js";
@@ -38,6 +38,7 @@ export function Wall({ plans }: { readonly plans: readonly string[] }) {
   const styles = useStyles();
   const now = useNow(TIMES_MS);
   const connection = useConnection();
+  const error = useLeftOut(plans);
   useTitle(plans.length > 0 ? `Wall of ${plans.length}` : "Wall");
   useEffect(() => rememberWall(plans), [plans]);
   return (
@@ -46,7 +47,7 @@ export function Wall({ plans }: { readonly plans: readonly string[] }) {
         <Title2 as="h1" className={styles.title}>
           Wall
         </Title2>
-        {plans.length > 0 && <ConnectionTag connection={connection} phase="live" />}
+        {plans.length > 0 && <ConnectionTag connection={connection} phase={error ? "waiting" : "live"} error={error} />}
         {plans.length > 0 && <HangWhatRuns plans={plans} />}
       </div>
       {plans.length === 0 ? (
@@ -70,6 +71,21 @@ export function Wall({ plans }: { readonly plans: readonly string[] }) {
       )}
     </div>
   );
+}
+
+/** Why plans on the wall aren't to be had, or not yet, if there are such. */
+function useLeftOut(plans: readonly string[]): PlancastError | null {
+  const client = useClient();
+  const subscribe = useCallback(
+    (listener: () => void) => {
+      const leave = plans.map((planId) => client.plan(planId).subscribe(listener));
+      return () => leave.forEach((end) => end());
+    },
+    [client, plans],
+  );
+  const leftOut = () =>
+    plans.map((planId) => client.plan(planId).getSnapshot()).find(({ phase, error }) => phase === "waiting" && error);
+  return useSyncExternalStore(subscribe, leftOut)?.error ?? null;
 }
 
 function takeOff(planId: string): void {

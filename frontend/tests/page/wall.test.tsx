@@ -1,0 +1,31 @@
+import { FluentProvider, webLightTheme } from "@fluentui/react-components";
+import { act, cleanup, configure, render, screen } from "@testing-library/react";
+import { afterEach, expect, test } from "vitest";
+import { Wall } from "../../src/page/wall/wall.js";
+import { PlancastProvider } from "../../src/react/index.js";
+import { planUpdate, ScriptedHub } from "../scripted_hub.js";
+
+configure({ defaultHidden: true });
+afterEach(cleanup);
+
+const PATIENCE = { timeout: 30_000 };
+const PLANS = ["p", "q"];
+
+test("the tag says what the plan page says: updates are live, until the token has ended", async () => {
+  const hub = new ScriptedHub();
+  const client = hub.client();
+  for (const plan of PLANS) hub.say(plan, planUpdate({ title: `Plan ${plan}` }));
+  render(
+    <FluentProvider theme={webLightTheme}>
+      <PlancastProvider client={client}>
+        <Wall plans={PLANS} />
+      </PlancastProvider>
+    </FluentProvider>,
+  );
+  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  const reason = "the token has expired";
+  act(() => hub.sockets[0]?.tell({ type: "subscription_ended", plan_id: "q", code: 2501, reason }));
+  await screen.findByText("Sign-in ended", {}, PATIENCE);
+  expect(screen.queryByText("Real-time updates active")).toBeNull();
+  client.close();
+});
