@@ -37,7 +37,10 @@ function Doorway() {
   const signedIn = token !== undefined;
   // Another visit is another client; a fresh token of the same visit is not.
   const client = useMemo(
-    () => (visit >= 0 && signedIn ? createClient({ fetchToken: store.fetchToken }) : createClient()),
+    () =>
+      visit >= 0 && signedIn
+        ? createClient({ fetchToken: store.fetchToken, environment: { fetch: store.fetch } })
+        : createClient(),
     [visit, signedIn, store],
   );
   if (door.state === "closed") return <SignIn door={door} session={store} />;

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { createClient } from "../../src/client/index.js";
 import { SessionStore } from "../../src/page/sign_in/session.js";
 import { tabStorage } from "../../src/page/sign_in/tab_storage.js";
 import { rememberedWall, rememberWall } from "../../src/page/wall/wall_plans.js";
@@ -65,6 +66,24 @@ describe("a token ends", () => {
     expect(store.fetchToken({ reason: "expired" })).toBe("two");
     expect(store.getSnapshot().door).toEqual({ state: "open", endsSoon: false });
   });
+});
+
+test("while the token has ended no request leaves the page; with another they do", async () => {
+  const asked = vi.fn(() => Promise.resolve(Response.json({ plans: [], cursor: null })));
+  vi.stubGlobal("fetch", asked);
+  const { store } = signedIn();
+  const { fetchToken, fetch } = store;
+  const client = createClient({ url: "http://hub.example", fetchToken, environment: { fetch } });
+  await client.plans();
+  store.expire();
+  for (let times = 0; times < 3; times++) {
+    await expect(client.plans()).rejects.toMatchObject({ code: "token_expired", status: 401 });
+  }
+  expect(asked).toHaveBeenCalledTimes(1);
+  store.renew("two");
+  expect(await client.plans()).toMatchObject({ plans: [] });
+  expect(asked).toHaveBeenCalledTimes(2);
+  vi.unstubAllGlobals();
 });
 
 test("whoever listens is told, until they stop", () => {

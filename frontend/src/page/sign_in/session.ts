@@ -10,6 +10,7 @@ export type Door =
   | { readonly state: "closed"; readonly why: "needed" | "refused" | "expired"; readonly detail?: string };
 
 const KEY = "plancast.token";
+const ENDED = { code: "token_expired", detail: "Your sign-in has ended." };
 const OPEN: Door = { state: "open", endsSoon: false };
 
 export interface Session {
@@ -50,6 +51,12 @@ export class SessionStore {
     }
     return token;
   };
+
+  /** For the client: while the token in use has ended, it is known here what the hub would answer. */
+  readonly fetch: typeof fetch = (address, init) =>
+    this.#session.door.state === "expired"
+      ? Promise.resolve(Response.json(ENDED, { status: 401 }))
+      : globalThis.fetch(address, init);
 
   /** Somebody comes in. */
   enter(token: string): void {
