@@ -29,6 +29,7 @@ from hub.settings import Settings
 from hub.siblings import Siblings
 from hub.tickets import Tickets, ticket_key
 from hub.tracing import deliveries
+from hub.transports.crowd import Crowd
 from hub.transports.door import Door
 from hub.transports.native import NativeSockets
 from hub.transports.visitors import Proxies
@@ -67,7 +68,9 @@ class Hub:
         self.door = Door(
             self.registry, self.roster, self, self.authenticator, self.tickets, origins, limits, self.counts
         )
-        self.native = NativeSockets(self.door, Proxies(settings.proxies))
+        proxies = Proxies(settings.proxies)
+        self.crowd = Crowd(limits.connections, proxies, self.counts)
+        self.native = NativeSockets(self.door, proxies)
         self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
         self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings)
         self.leaving = asyncio.Event()

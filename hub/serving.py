@@ -10,6 +10,7 @@ import asyncio
 import gc
 import socket
 import sys
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -56,7 +57,7 @@ def serve(hub: Hub, bound: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(hub),
         ws=hub.native.protocol,  # type: ignore[arg-type]
-        http=Doorstep,
+        http=partial(Doorstep, crowd=hub.crowd),  # type: ignore[arg-type]
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         ws_ping_interval=25.0,
         ws_ping_timeout=10.0,

@@ -13,6 +13,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from hub.transports.crowd import Crowd
+
 __all__ = ["Doorstep"]
 
 HEAD_SECONDS: Final = 10.0
@@ -25,7 +27,7 @@ REST_SECONDS: Final = 5.0
 
 
 class Doorstep(HttpToolsProtocol):
-    """One HTTP connection. Hand the class to uvicorn as `http=`."""
+    """One HTTP connection. Hand the class to uvicorn as `http=`, with the crowd that it is counted in, if any."""
 
     def __init__(
         self,
@@ -33,8 +35,11 @@ class Doorstep(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        crowd: Crowd | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._crowd = crowd
+        self._place: str | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._in_head = True
         self._came = 0  # bytes of the message that is coming
@@ -43,10 +48,17 @@ class Doorstep(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self._crowd is not None:
+            self._place = self._crowd.enter(self.client[0] if self.client else None)
+            if self._place is None:
+                self._refused = True
+                transport.abort()
+                return
         self._wait(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
+        self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -65,7 +77,13 @@ class Doorstep(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._answering = True
+            self._leave()
             super().handle_websocket_upgrade()
+
+    def _leave(self) -> None:
+        place, self._place = self._place, None
+        if self._crowd is not None and place is not None:
+            self._crowd.leave(place)
 
     # -- the parser's side ---------------------------------------------------------------------------------------------
 

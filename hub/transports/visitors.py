@@ -32,11 +32,15 @@ class Proxies:
     def __init__(self, trusted: str) -> None:
         self._trusted = ProxyHeadersMiddleware(cast("Any", None), in_both_spellings(trusted)).trusted_hosts
 
+    def believed(self, address: str | None) -> bool:
+        """Is that one of them?"""
+        return address in self._trusted
+
     def seen(
         self, address: str | None, scheme: str, forwarded_for: Sequence[str], forwarded_proto: Sequence[str]
     ) -> tuple[str | None, str]:
         """Address and scheme (ws or wss) of the client, as the proxy in front of us saw them if it is one."""
-        if address not in self._trusted:
+        if not self.believed(address):
             return address, scheme
         if forwarded_proto and (proto := forwarded_proto[-1].strip()) in SCHEMES:
             scheme = proto.replace("http", "ws")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 import uvicorn
 
+from hub.core.counts import HubCounts
+from hub.limits import ConnectionLimits
 from hub.transports import doorstep
+from hub.transports.crowd import Crowd
 from hub.transports.doorstep import Doorstep
 from hub.transports.others import OtherSocket
-from tests.faults.raw_socket import RawSocket, connected
-from tests.hub.transports.serving import run
+from hub.transports.visitors import Proxies
+from tests.faults.raw_socket import RawSocket, connected, handshake
+from tests.hub.transports.serving import run, until
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -30,6 +35,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             pass
         return
     await send({"type": "http.response.body", "body": b"%b; %d bytes" % (names, size)})
+
+
+def crowd(proxies: str = "") -> Crowd:
+    """Lets an address hold two lines."""
+    return Crowd(ConnectionLimits(per_address=1), Proxies(proxies), HubCounts())
 
 
 @asynccontextmanager
@@ -124,3 +134,47 @@ async def test_an_answer_may_take_as_long_as_it_likes() -> None:
         assert not ending.done()
         line.vanish()
         await ending
+
+
+@asynccontextmanager
+async def crowded(lines: Crowd) -> AsyncGenerator[int]:
+    doorstep_of: Any = partial(Doorstep, crowd=lines)
+    config = uvicorn.Config(app, http=doorstep_of, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+    async with run(config) as port:
+        yield port
+
+
+async def test_an_address_holds_so_many_lines_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one that says nothing on any of them would leave no open file for anybody else."""
+    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
+    lines = crowd()
+    async with crowded(lines) as port, connected(port):
+        async with connected(port):
+            await until(lambda: lines._lines.total == 2)
+            for _ in range(3):
+                async with connected(port) as third:
+                    assert await third.until_eof() == b""
+        await until(lambda: lines._lines.total == 1)
+        async with connected(port) as second:
+            await second.send(GET + b"\r\n")
+            assert b"host; 0 bytes" in await second.until(b"0\r\n\r\n")
+
+
+async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
+    async with crowded(crowd("127.0.0.1")) as port, AsyncExitStack() as lines:
+        many = [await lines.enter_async_context(connected(port)) for _ in range(5)]
+        for line in many:
+            await line.send(GET + b"\r\n")
+            assert b"host; 0 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_line_that_becomes_a_websocket_is_counted_no_more() -> None:
+    lines = crowd()
+    upgrade = handshake("ws://h/nothing", {})
+    async with crowded(lines) as port:
+        for _ in range(4):
+            async with connected(port) as one:
+                await one.send(upgrade)
+                await one.until(b"\r\n\r\n")
+    assert len(lines._lines) == lines._lines.total == 0
