@@ -189,6 +189,7 @@ class TestDeadlines:
         (queued,) = saying(hasty, "queued")
         assert "unknown" in str(await outcome(sent))
         assert "was not sent" in str(await outcome(queued))
+        assert hasty.statistics().longest_wait == 0, "nobody waits any more"
         log.gate.set()
         (later,) = saying(hasty, "later")
         assert (await later).offset == 2

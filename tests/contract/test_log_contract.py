@@ -136,7 +136,8 @@ async def test_l3_what_comes_late_from_before_the_last_append_is_not_stored(log:
     assert list((await last.to(log)).offsets) == [3]
 
 
-async def test_l3_nor_when_the_entries_of_the_last_append_are_no_neighbours(log: PlanLog) -> None:
+async def test_l3_nor_when_the_entries_of_the_last_append_are_no_neighbours(open_log: OpenLog) -> None:
+    log = await open_log()
     await Producer("plan-1", "x").batch("a", keys=["key"]).to(log)
     producer = Producer("plan-1", "y")
     late, last = producer.batch("b", "c"), producer.batch("d", "a again", "e", keys=[None, "key", None])
@@ -144,7 +145,7 @@ async def test_l3_nor_when_the_entries_of_the_last_append_are_no_neighbours(log:
     await last.to(log)
     assert list((await late.to(log)).offsets) == [0, 0]
     assert await all_of(log, "plan-1") == ["a", "b", "c", "d", "e"]
-    assert list((await last.to(log)).offsets) == [4, 1, 5]
+    assert list((await last.to(await open_log())).offsets) == [4, 1, 5]
 
 
 async def test_l3_each_plan_and_each_producer_has_a_count_of_its_own(log: PlanLog) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from broadcasters.errors import InvalidEvent, LogMisconfigured, LogUnavailable
+from broadcasters.errors import InvalidEvent, LogFull, LogMisconfigured, LogUnavailable
 from broadcasters.log import sqlite as embedded
-from broadcasters.log import sqlite_tail, sqlite_writer
+from broadcasters.log import sqlite_append, sqlite_tail, sqlite_writer
 from broadcasters.log.contract import MAX_APPEND_EVENTS, Appended, Checkpoint, Entry, Facts, PlanLog
 from broadcasters.log.sqlite import SqliteLog
 from broadcasters.log.sqlite_append import Append
@@ -309,6 +309,15 @@ async def test_an_append_at_fault_does_not_fail_the_others(plans: PlanLog) -> No
 async def test_an_append_of_no_or_too_many_entries_is_the_callers_mistake(plans: PlanLog, count: int) -> None:
     with pytest.raises(ValueError, match="1 to 256 entries"):
         await plans.append("plan-1", "producer-1", 1, [Entry(b"{}")] * count, Facts())
+
+
+async def test_a_plan_that_holds_all_it_can_is_full(plans: PlanLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_append, "LAST_OFFSET", 3)
+    producer = Producer("plan-1")
+    await producer.batch("a", "b").to(plans)
+    with pytest.raises(LogFull, match="at most 3 events; nothing was written"):
+        await producer.batch("c", "d").to(plans)
+    assert list((await producer.batch("e").to(plans)).offsets) == [3]
 
 
 async def test_within_one_group_the_last_append_decides_who_was_last_active(plans: PlanLog) -> None:

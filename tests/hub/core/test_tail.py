@@ -101,7 +101,27 @@ async def test_what_comes_next_is_taken_and_what_is_known_is_not() -> None:
     log.watches[0].tell()
     tail.arrived("e1", 4, [part(4), part(5)])
     assert diary.payloads == [part(3), part(4), part(5)]
+    assert diary.told == [2, 1]
     assert log.asked == []
+    await tail.close()
+
+
+@in_virtual_time
+async def test_what_is_missed_while_it_reads_is_read_behind_it() -> None:
+    log = ScriptedLog()
+    tail, diary = await opened(log, said=2)
+    log.say(part(3))
+    log.hanging = True
+    tail.mend()
+    await turns()
+    log.hanging = False
+    log.say(part(4))
+    log.drop_all()
+    tail.mend()
+    log.release()
+    await turns()
+    assert diary.told == [1, 1, "caught up"]
+    assert tail.head == 4
     await tail.close()
 
 
@@ -272,6 +292,7 @@ async def test_not_heard_for_a_while_as_it_opens_it_looks_again() -> None:
     assert tail.deaf is True
     log.say(part(1))
     log.watches[0].resume()
+    assert tail.deaf is False
     await turns(40)
     assert diary.payloads == [part(1)]
     await tail.close()
