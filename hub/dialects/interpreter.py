@@ -185,10 +185,13 @@ class Interpreter:
         self._carry_out(lambda: self._speaker.found(plans))
 
     async def _see_to(self, start: Start) -> None:
-        principal = self.connection.session.principal
+        session = self.connection.session
+        principal = session.principal
         try:
             if principal is None:
                 raise RequestRefused(ErrorCode.UNAUTHENTICATED, "authenticate first")
+            if session.phase is Phase.EXPIRED:
+                raise RequestRefused(ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first")
             await start_plan(self._hub, principal, start)
         except RequestRefused as refusal:
             self._refuse(refusal.code, str(refusal), start.plan_id, "start")

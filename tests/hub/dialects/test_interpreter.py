@@ -44,6 +44,9 @@ DEADLINE_S = 40.0
 class Parrot(Speaker):
     """Does what it is told, and tells what it hears of."""
 
+    later = ""
+    """A plan to start as soon as something is refused."""
+
     def opened(self) -> Iterable[Act]:
         yield Say({"said": "hello"})
 
@@ -57,6 +60,8 @@ class Parrot(Speaker):
                 yield Unfollow(plan_id)
             case {"start": str(template), "plan": str(plan_id)}:
                 yield Start(template, {}, plan_id)
+            case {"later": str(plan_id)}:
+                self.later = plan_id
             case {"cancel": str(plan_id)}:
                 yield Signal(plan_id, "cancel")
             case {"bye": _}:
@@ -74,6 +79,9 @@ class Parrot(Speaker):
 
     def refused(self, refusal: Refusal) -> Iterable[Act]:
         yield Say({"refused": refusal.code, "plan": refusal.plan_id, "act": refusal.act})
+        if self.later:
+            plan_id, self.later = self.later, ""
+            yield Start("good", plan_id=plan_id, given={})
 
 
 def said_of(told: Told) -> dict[str, Any]:
@@ -292,6 +300,21 @@ async def test_it_is_asked_who_you_are(tmp_path: Path) -> None:
         async with connect(url) as line:
             await line.send(json.dumps({"type": "authenticate", "token": "x"}))
             assert await code(line) == 4501
+
+
+async def test_nothing_is_started_for_whose_token_has_expired(tmp_path: Path) -> None:
+    async with nest(tmp_path, auth_secret=SECRET) as (hub, url):
+        works = hub.engine = Works()
+        lasts_a_second = token_of(hub, "ada", {"p": ["read", "start"]}, seconds=1 - hub.settings.auth_leeway)
+        async with connect(url, additional_headers={"Authorization": f"Bearer {lasts_a_second}"}) as line:
+            assert await hear(line) == {"said": "hello"}
+            await line.send(json.dumps({"later": "p"}))
+            assert await hear(line) == {"refused": "token_expired", "plan": None, "act": None}
+            assert await hear(line) == {"refused": "token_expired", "plan": "p", "act": "start"}
+            fresh = token_of(hub, "ada", {"p": ["start"]})
+            assert (await ask(line, type="authenticate", token=fresh))["type"] == "authenticated"
+            assert await ask(line, start="good", plan="p") == {"started": "p"}
+        assert works.started == [("good", "p", "ada")]
 
 
 async def test_foreign_pages_and_too_many_lines_are_refused(tmp_path: Path) -> None:
