@@ -27,7 +27,7 @@ class Message:
     """One message, open for writing. Made by `Broadcaster.message`; used as `async with … as m: await m.write("…")`.
 
     Leaving the block closes the message, and waits until all of it is durable. When the block was left by an
-    exception, the message is closed with an error mark that readers see, and the exception goes on.
+    exception, or a part was lost, the message is closed with an error mark that readers see, and the exception goes on.
     """
 
     def __init__(self, fields: Mapping[str, Any], post: Callable[[PlanEvent], Item]) -> None:
@@ -124,6 +124,14 @@ class Message:
         return self._say(self._event(self._take(), final=True, **more))
 
     async def _finish(self) -> None:
+        """What follows a part that was lost must not pass for the whole."""
+        try:
+            if self._under_way:
+                await asyncio.wait([self._under_way])
+            self._raise_failure()
+        except BaseException as error:
+            await self._break_off(error)
+            raise
         await self._close()
         self._raise_failure()
 

@@ -219,6 +219,51 @@ async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log
         await m.__aexit__(None, None, None)
     (last,) = await parts(log)
     assert last["final"]
+    assert last["error"]
+
+
+async def test_what_follows_a_part_that_is_lost_meanwhile_does_not_pass_for_the_whole(
+    log: WeatherLog, b: Broadcaster
+) -> None:
+    log.gate.clear()
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write("lost")
+    await until(lambda: log.calls)
+    await m.write(", and this is not")
+    leaving = asyncio.create_task(m.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    log.error = LogFull("no room")
+    log.gate.set()
+    while log.under_way[PLAN]:
+        await asyncio.sleep(0)
+    log.error = None
+    with pytest.raises(LogFull):
+        await leaving
+    (last,) = await parts(log)
+    assert last["content"] == ", and this is not"
+    assert last["final"]
+    assert last["error"]
+
+
+async def test_cancelled_while_a_part_is_under_way_and_all_was_said_it_is_closed_too(
+    log: WeatherLog, b: Broadcaster
+) -> None:
+    log.gate.clear()
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write("all ")
+    await until(lambda: log.calls)
+    await m.write("of it")
+    leaving = asyncio.create_task(m.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    log.gate.set()
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    await log.until_said(PLAN, "all of it")
+    assert (await parts(log))[-1]["final"]
 
 
 async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log: WeatherLog) -> None:
