@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final
 
@@ -160,7 +161,7 @@ def _reading(hub: Hub) -> APIRouter:
         response = await reading.page(Position(epoch, after), empty=not wait)
         if response is None:
             with guest(hub.door, visitor_of(request), principal, "poll"):
-                response = await reading.wait(wait)
+                response = await reading.wait(min(wait, principal.lasts(time.time())))
         return response
 
     return routes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import Final, Literal, cast, get_args
 
@@ -103,6 +104,10 @@ class Principal:
 
     def expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
+
+    def lasts(self, now: float) -> float:
+        """For how many seconds more."""
+        return inf if self.expires_at is None else max(0.0, self.expires_at - now)
 
     @classmethod
     def development(cls) -> Principal:

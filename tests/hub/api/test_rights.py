@@ -126,6 +126,13 @@ async def test_a_tail_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient
     problem(await asking.post("/api/tail", headers=lasts_a_second, **PLANS), 401, "token_expired")
 
 
+async def test_a_poll_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient) -> None:
+    lasts_a_second = bearer({"nothing-yet": ["read"]}, exp=time.time() - 4)  # clocks may differ by five
+    async with asyncio.timeout(20):
+        nothing = await asking.get("/api/plans/nothing-yet/events?wait=30", headers=lasts_a_second)
+    assert nothing.json()["events"] == []
+
+
 async def test_a_list_shows_only_what_may_be_read(asking: httpx.AsyncClient) -> None:
     everything = bearer({"*": ["read", "publish"]})
     for plan_id in ("secret-1", "open-1", "secret-2", "open-2", "secret-3"):
