@@ -142,14 +142,17 @@ async def _plans(log: PlanLog, user_id: str, label: str, most: int) -> list[Plan
     return found[:most]
 
 
-async def _snapshots(log: PlanLog, plans: Sequence[PlanEntry]) -> list[Snapshot]:
+async def _told(log: PlanLog, plans: Sequence[PlanEntry]) -> list[ConversationMessage]:
+    """What these plans have to say, in the order in which they were begun; few of them are in memory at once."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def read(plan: PlanEntry) -> Snapshot:
+    async def read(plan: PlanEntry) -> tuple[str, list[ConversationMessage]]:
         async with room:
-            return (await snapshot_of(log, plan.plan_id))[0]
+            snapshot, _ = await snapshot_of(log, plan.plan_id)
+            return snapshot.created_at or "", messages_of(snapshot)
 
-    return await asyncio.gather(*map(read, plans))
+    told = sorted(await asyncio.gather(*map(read, plans)), key=lambda one: one[0])
+    return [message for _, messages in told for message in messages]
 
 
 def router(hub: Hub) -> APIRouter:
@@ -175,8 +178,7 @@ def router(hub: Hub) -> APIRouter:
         """The newest messages of a conversation, in the order they were said."""
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
         plans = await _plans(hub.log, user_id, label_of("conversation", user_id, conversation_id), limit)
-        told = sorted(await _snapshots(hub.log, plans), key=lambda snapshot: snapshot.created_at or "")
-        messages = [message for snapshot in told for message in messages_of(snapshot)][-limit:]
+        messages = (await _told(hub.log, plans))[-limit:]
         return Messages(user_id=user_id, conversation_id=conversation_id, messages=messages, count=len(messages))
 
     return routes

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Iterable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from broadcasters.log.contract import PlanEntry
+from broadcasters.log.contract import PlanEntry, PlanLog
 from broadcasters.position import Position
+from hub.dialects import conversations
 from hub.dialects.conversations import conversations_of, preview
 from hub.dialects.data_query import QueryStory, QueryTalk
 from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Signal, Start, Told, Unfollow
@@ -277,3 +281,27 @@ def test_plans_are_gathered_into_conversations() -> None:
         ("two", 2, "second"),
     ]
     assert (found.conversations[0].created_at, found.conversations[0].last_updated) == ("created 1", "updated 3")
+
+
+class _Folded(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+async def test_a_long_conversation_is_not_in_memory_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot may weigh a megabyte, and a conversation has hundreds."""
+    alive, most = weakref.WeakSet[_Folded](), 0
+
+    async def snapshot_of(_: object, plan_id: str) -> tuple[_Folded, None]:
+        nonlocal most
+        await asyncio.sleep(0)
+        said = {"result": {"query": "?", "response": plan_id}, "title": "?", "status": "completed"}
+        snapshot = _Folded(plan_id=plan_id, created_at="", ended_at="", **said)
+        alive.add(snapshot)
+        most = max(most, len(alive))
+        return snapshot, None
+
+    monkeypatch.setattr(conversations, "snapshot_of", snapshot_of)
+    plans = [_entry(_plan_id(number)) for number in range(100)]
+    messages = await conversations._told(cast("PlanLog", None), plans)
+    assert [message.content for message in messages[1::2]] == [plan.plan_id for plan in plans]
+    assert most <= 2 * conversations.AT_ONCE
