@@ -99,7 +99,7 @@ class Questions:
             await self._book.keep_answer(voice.plan_id, request_id, answer)
         return answer
 
-    async def _wait(self, voice: Voice, more: int, content: str | None = None) -> None:
+    async def _wait(self, voice: Voice, more: int, content: str = "") -> None:
         """Several may be asked at once: the step waits for as long as one of them does."""
         before, self._awaited = self._awaited, self._awaited + more
         said = [*(voice.course.awaits_person() if more > 0 else voice.course.got_person())]

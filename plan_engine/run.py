@@ -27,6 +27,8 @@ __all__ = ["Durably", "GivenUp", "Run"]
 
 logger: Final = logging.getLogger(__name__)
 AGAIN_S: Final = 0.5
+DONE: Final = ""
+"""In place of what was said on the way, which is not so any more."""
 
 Durably = Callable[[str, Callable[[], Awaitable[dict[str, Any]]]], Awaitable[dict[str, Any]]]
 """Do this work for the step of that id and record what it returned; or, if that is recorded, return the record."""
@@ -195,7 +197,7 @@ class Run:
         self._ended.add(step.id)
         if outcome.status == "completed":
             self._results[step.id] = outcome.value
-            await self._tell_end(step, "completed", outcome, data=_as_data(outcome.value))
+            await self._tell_end(step, "completed", outcome, DONE, data=_as_data(outcome.value))
             return
         data = {"error": outcome.detail} if outcome.detail else None
         if step.on_failure == "skip":
@@ -267,7 +269,7 @@ class Run:
             text = "All steps are done, but putting their results together failed"
             await self._tell_plan_end("error", content=text, data=data)
             return {"status": "error", "message": text}
-        await self._tell_plan_end("completed", progress=100.0, data=_as_data(result))
+        await self._tell_plan_end("completed", content=DONE, progress=100.0, data=_as_data(result))
         return {"status": "completed", "result": result}
 
     async def _tell_plan_end(self, status: PlanStatus, **fields: Any) -> None:

@@ -137,6 +137,8 @@ async def test_who_only_waited_comes_back_to_the_question_without_a_word(house: 
         assert (await house.end(engine, "p")).result == ["Rome", 1, 1]
     events = await house.story("p")
     assert statuses(events, "a") == ["pending", "in_progress", "in_progress", "waiting", "in_progress", "completed"]
+    [asks, answered] = [e.data["content"] for e in events if e.type == "step_update" and "content" in e.data][1:3]
+    assert (asks, answered) == ("Which city?", "")
     assert [e.data["content"] for e in events if e.type == "agent_message" and "message_id" not in e.data] == [
         "A city is wanted",
         "Rome it is",

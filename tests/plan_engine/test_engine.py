@@ -114,8 +114,8 @@ async def test_everything_an_agent_can_say_is_told_of_its_step(house: House) -> 
 
     ended, events = await run(house, agent)
     assert ended.result == "p a 1/1 p/a None False"
-    said = [(e.data["agent_name"], e.data["content"], e.data["message_type"]) for e in events if "content" in e.data]
-    assert said == [
+    messages = [e.data for e in events if e.type == "agent_message"]
+    assert [(said["agent_name"], said["content"], said["message_type"]) for said in messages] == [
         ("Agent", "Hm", "thinking"),
         ("Agent", "Counting", "action"),
         ("Somebody else", "Three", "result"),
@@ -588,6 +588,17 @@ async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> 
 
 
 # ---- the engine itself
+
+
+async def test_a_step_that_is_done_no_longer_says_what_it_was_at(house: House) -> None:
+    async def agent(ctx: Context) -> None:
+        await ctx.progress(80, "Fetching Data... (retry 2)")
+
+    async with house.engine(only(agent)) as engine:
+        await engine.start("only", {}, "p")
+        await house.end(engine, "p")
+    [step] = (await house.snapshot("p")).steps
+    assert (step.status, step.content) == ("completed", "")
 
 
 async def test_a_pause_between_attempts_outlives_a_restart(house: House) -> None:

@@ -200,6 +200,7 @@ async def test_a_paused_plan_says_nothing_until_it_goes_on(house: House) -> None
     events = await house.story("p")
     told = [e.data.get("content") for e in events]
     assert told.index("number 1") > told.index("otto let it go on") > told.index("Paused by maria")
+    assert (await house.snapshot("p")).content == ""
     assert [e.data["status"] for e in events if e.type == "plan_update" and e.data.get("content")] == [
         "waiting",
         "in_progress",
