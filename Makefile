@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers modules page
+.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers nginx modules page
 
 help: ## what can be said here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,7 +35,7 @@ bench: venv servers ## how fast it is, in tables; also written to bench/results
 bench-full: venv servers ## the same at full length, some ten minutes
 	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each --full || exit; done
 
-faults: venv servers modules page ## the long proofs: kills, cuts, starvation, the page in bad weather
+faults: venv servers nginx modules page ## the long proofs: kills, cuts, starvation, the page in bad weather
 	@$(BIN)/python -m pytest -m "slow or faults"
 	@npm --prefix frontend run --silent test:e2e
 
@@ -61,6 +61,9 @@ venv:
 
 servers:
 	@scripts/ready servers
+
+nginx:
+	@scripts/ready nginx
 
 modules:
 	@scripts/ready modules

@@ -1,0 +1,257 @@
+"""deploy/: its numbers fit the hub's, systemd reads its units, and clients behind its nginx miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+import hub.app  # noqa: F401 - and with it every kind of route
+from broadcasters.log.http.lines import TAIL_BEAT_S
+from hub.api.route import BODY_S, ApiRoute
+from hub.auth import MAX_TOKEN_BYTES
+from hub.limits import MIB
+from hub.open_files import SPARE
+from hub.serving import GRACE
+from hub.settings import Settings
+from hub.transports.door import HEARTBEAT_SECONDS
+from hub.transports.native import SILENCE_SECONDS
+from hub.transports.sse import KEEP_ALIVE_SECONDS
+from tests.broadcasters.log import conftest
+from tests.hub.event_source import EventSource
+from tests.hub.hubs import Said, say
+from tests.hub.tokens import SECRET, token
+from tests.servers.hub import HubServer
+from tests.servers.nginx import NginxServer
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+UNITS = ["plancast.service", "plancast-worker.service"]
+SETTINGS = Settings()
+certificate = conftest.certificate
+
+
+# --- systemd
+
+
+def unit(name: str) -> dict[str, str]:
+    """What it says, of all sections."""
+    return dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_nothing_wrong_with_a_unit(name: str, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed")
+    here = (DEPLOY / name).read_text().replace("/opt/plancast/bin/", f"{Path(sys.executable).parent}/")
+    (tmp_path / name).write_text(here)
+    verify = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / name)]
+    done = subprocess.run(verify, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_hub_that_is_stopped_has_time_to_drain_and_is_told_once() -> None:
+    said = unit("plancast.service")
+    assert said["KillMode"] == "mixed"  # else systemd's signal to a worker, and its parent's, end it at once
+    assert int(said["TimeoutStopSec"]) >= SETTINGS.drain_seconds + GRACE + 20
+    assert int(said["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE
+
+
+def test_a_worker_runs_as_its_hub_does() -> None:
+    hub, worker = (unit(name) for name in UNITS)
+    own = {"Description", "ExecStart"}
+    hubs_own = {"OOMPolicy", "LimitNOFILE"}
+    assert {name: worker[name] for name in worker.keys() - own} == {
+        name: hub[name] for name in hub.keys() - own - hubs_own
+    }
+
+
+# --- nginx's numbers
+
+
+def directive(name: str) -> str:
+    [value] = re.findall(rf"^ *{name} +(.+?);", (DEPLOY / "nginx.conf").read_text(), re.MULTILINE)
+    return str(value)
+
+
+def kinds_of_routes(kind: type[ApiRoute]) -> list[type[ApiRoute]]:
+    return [kind, *(each for one in kind.__subclasses__() for each in kinds_of_routes(one))]
+
+
+def test_nginx_takes_what_the_hub_takes_and_waits_longer_than_it_does() -> None:
+    routes = kinds_of_routes(ApiRoute)
+    assert directive("client_max_body_size") == f"{max(route.body_bytes for route in routes) // MIB}m"
+    silences = [HEARTBEAT_SECONDS + SILENCE_SECONDS, KEEP_ALIVE_SECONDS, TAIL_BEAT_S]
+    longest = max(*silences, *(route.seconds + BODY_S for route in routes))
+    assert int(directive("proxy_read_timeout").removesuffix("s")) > longest
+    assert int(directive("keepalive_timeout").removesuffix("s")) < uvicorn.Config("").timeout_keep_alive
+
+
+# --- behind nginx
+
+
+def may(plans: str = "*", **more: Any) -> dict[str, str]:
+    claims = {"sub": "ada", "exp": int(time.time()) + 600, "plans": {plans: ["read", "publish"]}, **more}
+    return {"Authorization": f"Bearer {token(claims)}"}
+
+
+def client_of(nginx: NginxServer, address: str = "127.0.0.1", **headers: str) -> httpx.AsyncClient:
+    """From this address."""
+    line = httpx.AsyncHTTPTransport(verify=nginx.tls, local_address=address)
+    return httpx.AsyncClient(base_url=nginx.url, transport=line, headers=may() | headers, timeout=30)
+
+
+def socket_of(nginx: NginxServer, address: str = "127.0.0.1", **more: Any) -> connect:
+    more = {"additional_headers": may(), **more}
+    return connect(nginx.ws, ssl=nginx.tls, proxy=None, local_addr=(address, 0), **more)
+
+
+async def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        while True:
+            said: dict[str, Any] = json.loads(await socket.recv())
+            if said["type"] == kind:
+                return said
+
+
+async def line_of(lines: AsyncIterator[str], holding: str) -> None:
+    async with asyncio.timeout(20):
+        async for line in lines:
+            if holding in line:
+                return
+    raise AssertionError(f"it ended without {holding!r}")
+
+
+def hub_on(tmp_path: Path, **settings: Any) -> HubServer:
+    return HubServer(f"sqlite:///{tmp_path / 'plans.db'}", auth_secret=SECRET, **settings)
+
+
+@pytest.mark.slow
+async def test_what_is_said_is_told_at_once_on_every_way(tmp_path: Path, certificate: Path) -> None:
+    """Each event on each of them before the next one is said: nothing waits in nginx for more."""
+    with hub_on(tmp_path) as hub, NginxServer([hub.port], certificate) as nginx:
+        async with (
+            client_of(nginx) as client,
+            socket_of(nginx, origin=nginx.url) as socket,  # a page of the hub's own, and of nobody else's
+            EventSource.open(client, "/api/plans/p/stream?since=start", headers={"Accept-Encoding": "gzip"}) as stream,
+            client.stream("POST", "/api/tail", json={"plans": ["p"]}) as tail,
+        ):
+            await hear(socket, "connected")
+            await socket.send('{"type": "subscribe_plan", "plan_id": "p"}')
+            await hear(socket, "subscription_confirmed")
+            await stream.until("subscription_confirmed")
+            lines = tail.aiter_lines()
+            place = {"after": 0, "wait": 25}
+            for number in range(1, 4):
+                poll = asyncio.create_task(client.get("/api/plans/p/events", params=place))
+                await say(client, "p", Said.message(f"word {number}"))
+                assert (await hear(socket, "agent_message"))["data"]["content"] == f"word {number}"
+                assert (await stream.until("agent_message")).said["data"]["content"] == f"word {number}"
+                await line_of(lines, f"word {number}")
+                page = (await poll).json()
+                assert [event["offset"] for event in page["events"]] == [number]
+                place = {"after": page["offset"], "epoch": page["epoch"], "wait": 25}
+
+
+@pytest.mark.slow
+async def test_clients_are_who_nginx_sees_and_not_who_they_say(tmp_path: Path, certificate: Path) -> None:
+    lies = may() | {"X-Forwarded-For": "203.0.113.7"}
+    with hub_on(tmp_path, max_connections_per_address=1) as hub, NginxServer([hub.port], certificate) as nginx:
+        async with socket_of(nginx, "127.0.0.2") as one, socket_of(nginx, "127.0.0.3") as other:
+            await hear(one, "connected")
+            await hear(other, "connected")
+            async with socket_of(nginx, "127.0.0.2", additional_headers=lies) as second:
+                with pytest.raises(ConnectionClosed) as refused:
+                    await hear(second, "connected")
+                assert refused.value.rcvd is not None
+                assert "1 connections of this address" in refused.value.rcvd.reason
+            async with client_of(nginx, "127.0.0.3", **lies) as client:
+                assert (await client.get("/api/plans/p/stream")).status_code == 429
+
+
+@pytest.mark.slow
+async def test_what_a_hub_would_take_or_refuse_nginx_leaves_to_it(tmp_path: Path, certificate: Path) -> None:
+    with hub_on(tmp_path) as hub, NginxServer([hub.port], certificate) as nginx:
+        large = may(more="x" * 6000)
+        assert MAX_TOKEN_BYTES - 16 < len(large["Authorization"].removeprefix("Bearer ")) <= MAX_TOKEN_BYTES
+        long = "".join(f"&plan={n:0128}" for n in range(50))
+        async with client_of(nginx, **large) as client:
+            async with EventSource.open(client, f"/api/stream?since=now{long}") as stream:
+                await stream.until("subscription_confirmed")
+            refused = await client.post("/api/plans/p/events", json={"type": "x" * 3 * MIB, "data": {}})
+            assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+            # The path goes on as it came: decoded, it would be another one.
+            assert (await client.get("/api/plans/p%2Fq/events")).status_code in (404, 422)
+            ticket = (await client.post("/api/tickets")).json()["ticket"]
+            assert (await client.get(f"/api/plans/p/events?ticket={ticket}")).status_code == 200
+            assert (await client.get("/metrics")).status_code == 404
+        async with httpx.AsyncClient() as plain:
+            sent_on = await plain.get(f"http://127.0.0.1:{nginx.plain_port}/api/plans?q=1")
+        assert sent_on.headers["location"] == "https://127.0.0.1/api/plans?q=1"
+        assert "/api/plans/p/events" in nginx.logged
+        assert ticket not in nginx.logged
+
+
+async def sent_away(socket: ClientConnection) -> bool:
+    """Wait until it is closed; whether it was told to come back, and closed so that it does."""
+    await hear(socket, "going_away")
+    with pytest.raises(ConnectionClosed) as closed:
+        await hear(socket, "nothing")
+    return closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+
+
+async def publish(client: httpx.AsyncClient, key: str) -> None:
+    """Say something, again where an answer was lost: nginx repeats no POST that a hub may have got."""
+    for _ in range(3):
+        headers = {"Idempotency-Key": key}
+        response = await client.post("/api/plans/p/events", json=Said.message(key), headers=headers)
+        if response.status_code != 502:
+            break
+    assert response.status_code == 201, response.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_drain_reaches_clients_and_the_other_hub_takes_them(
+    workers: int, tmp_path: Path, certificate: Path
+) -> None:
+    with (
+        hub_on(tmp_path, workers=workers) as leaving,
+        hub_on(tmp_path) as staying,
+        NginxServer([leaving.port, staying.port], certificate) as nginx,
+    ):
+        async with client_of(nginx) as client, AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(socket_of(nginx)) for _ in range(8)]
+            for socket in sockets:
+                await hear(socket, "connected")
+            there = round(staying.metric("plancast_connections", transport="native"))
+            assert 0 < there < 8
+            ends = [asyncio.create_task(sent_away(socket)) for socket in sockets]
+            leaving.signal(signal.SIGTERM)
+            said = 0
+            while leaving.alive:
+                said += 1
+                await publish(client, f"word {said}")
+            done, watching = await asyncio.wait(ends, timeout=1)
+            for each in watching:
+                each.cancel()
+            assert [end.result() for end in done] == [True] * (8 - there)
+            for _ in done:
+                await hear(await stack.enter_async_context(socket_of(nginx)), "connected")
+            assert staying.metric("plancast_connections", transport="native") == 8
+            page = (await client.get("/api/plans/p/events", params={"limit": 1})).json()
+            assert page["head"] == said
