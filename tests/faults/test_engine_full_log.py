@@ -1,0 +1,49 @@
+"""A plan whose log has no room: it stands still, says so to its operator, and goes on when there is room again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from broadcasters.errors import LogFull
+from plan_engine import Context, Plan, Step, template
+from tests.broadcasters.weather import WeatherLog, until
+from tests.plan_engine.house import House, statuses
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncGenerator[House]:
+    async with House(tmp_path) as house:
+        yield house
+
+
+async def test_a_plan_stands_still_while_its_log_is_full(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.log = log = WeatherLog(house.log)
+
+    async def speak(ctx: Context) -> str:
+        await ctx.say("before")
+        log.calls.clear()
+        log.error = LogFull("no room")
+        await ctx.say("after")
+        return "said"
+
+    @template("talk", title="Talk")
+    def talk(_: object) -> Plan:
+        return Plan("Talk", [Step("a", "A", speak)])
+
+    async with house.engine(talk) as engine:
+        await engine.start("talk", {}, "p")
+        await until(lambda: log.error and len(log.calls) > 2)
+        log.error = None
+        await house.end(engine, "p")
+    story = await house.story("p")
+    assert [event.data["content"] for event in story if event.type == "agent_message"] == ["before", "after"]
+    assert statuses(story, "a")[-1] == "completed"
+    assert story[-1].data["status"] == "completed"
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ["plan p stands still: no room"]
