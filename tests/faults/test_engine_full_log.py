@@ -47,3 +47,21 @@ async def test_a_plan_stands_still_while_its_log_is_full(house: House, caplog: p
     assert story[-1].data["status"] == "completed"
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert warnings == ["plan p stands still: no room"]
+
+
+async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(house: House) -> None:
+    house.log = log = WeatherLog(house.log)
+
+    async def speak(ctx: Context) -> None:
+        await ctx.say("at last")
+
+    @template("talk", title="Talk")
+    def talk(_: object) -> Plan:
+        return Plan("Talk", [Step("a", "A", speak)])
+
+    async with house.engine(talk) as engine:
+        log.error = LogFull("no room")
+        await engine.start("talk", {}, "p")
+        log.error = None
+        await house.end(engine, "p")
+    assert (await house.story("p"))[-1].data["status"] == "completed"
