@@ -112,8 +112,8 @@ class Tickets:
         return hmac.digest(self._key, said.encode(), hashlib.sha256)
 
     def _read(self, ticket: str) -> dict[str, Any]:
-        said, dot, signature = ticket.removeprefix(PREFIX).partition(".")
-        if len(ticket) > MAX_TICKET_BYTES or not ticket.startswith(PREFIX) or not dot or not ticket.isascii():
+        said, _, signature = ticket.removeprefix(PREFIX).partition(".")
+        if len(ticket) > MAX_TICKET_BYTES or not ticket.startswith(PREFIX) or not ticket.isascii():
             raise TokenInvalid("this is no ticket")
         if not hmac.compare_digest(signature, _b64(self._sign(said))):
             raise TokenInvalid("this is no ticket of this hub", "a ticket's signature is wrong")

@@ -95,7 +95,7 @@ class Session:
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
-    def begin(self, server_time: str, heartbeat: float = 25.0) -> list[Effect]:
+    def begin(self, server_time: str, heartbeat: float) -> list[Effect]:
         """The first frame of every connection."""
         return [
             _send(

@@ -47,7 +47,7 @@ def decode(text: str) -> ClientFrame:
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else "frame"
+        field = str(first["loc"][0])
         raise _bad(fields, ErrorCode.INVALID_FIELD, f"{field}: {_CHOICES.get(field, first['msg'])}") from None
 
 

@@ -27,7 +27,7 @@ LIMITS = SessionLimits(frames_burst=10_000, bytes_burst=10_000_000)
 def talk(data: bytes) -> None:
     """A client says these lines, one after the other; a line that is no UTF-8 comes as a binary frame."""
     session = Session("fuzz", LIMITS, person() if data[:1] < b"\x80" else None, NOW)
-    carry_out(session, session.begin("2026-01-31T12:00:00.000Z"))
+    carry_out(session, session.begin("2026-01-31T12:00:00.000Z", 25))
     for line in data.split(b"\n"):
         try:
             frame: str | bytes = line.decode()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcasters.errors import LogUnavailable
 from broadcasters.events import parse
 from broadcasters.log import log_of
-from broadcasters.log.contract import PlanLog
+from broadcasters.log.contract import PlanLog, PlanPage
 from hub.auth import AuthenticationFailed, AuthenticationUnavailable, TokenExpired, TokenInvalid
 from hub.core.principal import RESERVED, Grants, Principal
 from hub.settings import load
@@ -129,10 +130,16 @@ async def test_a_ticket_that_was_changed_is_none(tickets: Tickets) -> None:
         changed = ticket[:at] + ("A" if ticket[at] != "A" else "B") + ticket[at + 1 :]
         with pytest.raises(TokenInvalid):
             await tickets.redeem(changed, NOW)
+    for no_ticket in (ticket.removeprefix("pct_"), ticket.partition(".")[0], ticket + "A" * MAX_TICKET_BYTES):
+        with pytest.raises(TokenInvalid):
+            await tickets.redeem(no_ticket, NOW)
     assert await outcome(tickets, ticket) == "ada"
 
 
-@given(text=st.text(max_size=80).map(lambda text: "pct_" + text) | st.text(max_size=80))
+TEXT = st.text(max_size=80)
+
+
+@given(text=TEXT | TEXT.map("pct_{}".format) | st.tuples(TEXT, TEXT).map(lambda two: f"pct_{two[0]}.{two[1]}"))
 async def test_no_text_makes_redeeming_fail_in_another_way(text: str) -> None:
     never_asked = Tickets(KEY, log_of("sqlite:////nowhere/plans.db"))
     with pytest.raises(TokenInvalid):
@@ -180,6 +187,41 @@ async def test_a_ticket_redeemed_late_by_a_slow_clock_is_still_used(tickets: Tic
     await ahead.swept()
     with pytest.raises(TokenExpired, match="used already"):
         await tickets.redeem(ticket, NOW)
+
+
+async def test_they_are_swept_once_a_period_and_a_log_that_fails_is_asked_in_the_next(
+    tickets: Tickets, log: PlanLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def away(*, label: str, limit: int) -> PlanPage:
+        asked.append(label)
+        raise LogUnavailable(f"away: {limit}")
+
+    monkeypatch.setattr(log, "plans", away)
+    for at in (NOW, NOW + 1, NOW + PERIOD):
+        await tickets.redeem(tickets.issue(ADA, at).ticket, at)
+        await tickets.swept()
+    assert asked == [LABEL, LABEL]
+
+
+async def test_closing_ends_a_sweep_that_hangs(log: PlanLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = asyncio.Event()
+
+    async def hanging(*, label: str, limit: int) -> PlanPage:
+        asking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            asking.clear()
+        raise AssertionError((label, limit))
+
+    monkeypatch.setattr(log, "plans", hanging)
+    tickets = Tickets(KEY, log)
+    await tickets.redeem(tickets.issue(ADA, NOW).ticket, NOW)
+    await asking.wait()
+    await tickets.close()
+    assert not asking.is_set()
 
 
 def test_the_key_is_the_same_wherever_the_secret_is() -> None:

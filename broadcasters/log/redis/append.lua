@@ -51,7 +51,6 @@ local keys, checkpoint = stem .. 'keys', stem .. 'checkpoint'
 local LINEAGE = 16
 local PRODUCERS, SILENT = 256, 900
 local seq = tonumber(ARGV[2])
-seconds = tonumber(seconds)
 
 -- A server may be demoted and promoted again without forgetting its scripts; before an epoch begins, it is asked.
 local function is_identity()

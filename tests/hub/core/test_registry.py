@@ -80,6 +80,7 @@ async def test_a_plan_that_nobody_watches_is_closed_after_a_while() -> None:
         await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
         assert registry.channels == {}
         assert registry._left == {}
+        assert registry._closing == set()
         assert log.watches == []
         second = join(registry, log)
         await turns()
@@ -246,8 +247,10 @@ async def test_it_counts_who_stands_where() -> None:
         join(registry, log)
         behind = join(registry, log)
         await turns()
+        log.tell(part(1))
+        await turns()
         behind.fill()
-        log.tell(part(1), part(2))
+        log.tell(part(2), part(3))
         await asyncio.sleep(PACE.sweep)
         counts = registry._counts
         assert (counts.channels, counts.subscribers_live, counts.subscribers_behind, counts.lag_events) == (1, 1, 1, 2)

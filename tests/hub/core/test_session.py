@@ -52,7 +52,7 @@ def test_connected_comes_first() -> None:
 
 def test_connected_says_when_the_token_that_came_with_it_expires() -> None:
     """C-CON-1"""
-    [told] = frames(session(person(expires_at=NOW + 60)).begin("t"))
+    [told] = frames(session(person(expires_at=NOW + 60)).begin("t", 25))
     assert told["expires_at"] == "1970-01-12T13:47:40.000Z"
 
 
@@ -405,7 +405,9 @@ def test_an_expired_session_is_closed_after_a_while() -> None:
     """C-AUT-8"""
     s = session(person(expires_at=NOW + 60))
     s.tick(NOW + 60)
-    assert s.due() == NOW + 60 + EXPIRY_GRACE
+    s.receive(frame("authenticate", token="t"), NOW + 80)
+    s.authentication_failed(ErrorCode.INVALID_TOKEN, "not ours")
+    assert s.due() == NOW + 60 + EXPIRY_GRACE, "a bad token buys no time"
     assert close_code(s.tick(s.due())) == CloseCode.TOKEN_EXPIRED
 
 

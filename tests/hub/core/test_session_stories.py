@@ -58,7 +58,7 @@ class Stories(RuleBasedStateMachine):
         self.requested: list[Answer | Signal] = []
         self.answered: set[str] = set()
         self.closed = False
-        self.carry_out(self.session.begin("2026-01-31T12:00:00.000Z"))
+        self.carry_out(self.session.begin("2026-01-31T12:00:00.000Z", 25))
 
     # -- what the client does ------------------------------------------------------------------------------------------
 

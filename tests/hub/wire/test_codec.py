@@ -172,6 +172,7 @@ def test_what_is_no_frame(bad: str) -> None:
 
 def test_what_is_just_within_bounds() -> None:
     assert decode(DEEP) == Ping(type="ping")
+    assert decode(DEEP.removesuffix("}") + ',"y":[[],{}]}') == Ping(type="ping")
     assert decode('{"type":"ping","x":' + json.dumps("[{" * 1000) + "}") == Ping(type="ping")
     assert decode('{"type":"ping","nonce":"\\ud83d\\ude00"}') == Ping(type="ping", nonce="\U0001f600")
     assert decode('{"type":"ping","x":18446744073709551615,"y":-9223372036854775808}') == Ping(type="ping")
@@ -180,7 +181,8 @@ def test_what_is_just_within_bounds() -> None:
 def test_an_unknown_type_is_told_apart_and_keeps_its_request() -> None:
     error = refused(text(type="subscribe_all", plan_id="p", request_id="r"))
     assert (error.code, error.plan_id, error.request_id) == (ErrorCode.UNKNOWN_TYPE, "p", "r")
-    assert refused(text(type="x" * 10_000)).message.count("x") < 100
+    assert "no frame is called 'subscribe_all'" in error.message
+    assert f"no frame is called '{'x' * 37}...'" in refused(text(type="x" * 10_000)).message
     kinds: list[Any] = [None, 1, [], {}]
     for kind in kinds:
         assert refused(text(type=kind)).code is ErrorCode.INVALID_FIELD
