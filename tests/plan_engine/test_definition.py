@@ -1,0 +1,101 @@
+"""What a template may be started with, and who is told to be at fault when it can't be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from broadcasters.errors import InvalidPlanId
+from plan_engine import BadPlan, Context, NotRunHere, Plan, Step, UnfitInput, UnknownTemplate, template
+from tests.plan_engine.house import House
+from tests.plan_engine.test_engine import nothing
+
+
+async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
+    class Given(BaseModel):
+        theme: str = Field(min_length=3)
+        size: int = 5
+
+    @template("typed", title="Typed", input=Given, about="")
+    def typed(given: Given) -> Plan:
+        """About it."""
+        return Plan(given.theme, [Step("a", "A", nothing)])
+
+    @template("picky", title="Picky")
+    def picky(given: Any) -> Plan:
+        if given["n"] > 3:
+            raise ValueError("n is at most 3")
+        return Plan("P", [Step("a", "A", nothing)])
+
+    async with house.engine(typed, picky) as engine:
+        with pytest.raises(UnknownTemplate, match="there are: picky, typed"):
+            await engine.start("other", {}, "p")
+        with pytest.raises(UnfitInput, match="theme: Field required"):
+            await engine.start("typed", {}, "p")
+        with pytest.raises(UnfitInput, match="theme: String should have at least 3"):
+            await engine.start("typed", {"theme": "x"}, "p")
+        with pytest.raises(UnfitInput, match="'n' is missing"):
+            await engine.start("picky", {}, "p")
+        with pytest.raises(UnfitInput, match="n is at most 3"):
+            await engine.start("picky", {"n": 4}, "p")
+        with pytest.raises(InvalidPlanId):
+            await engine.start("picky", {"n": 1}, "a plan")
+        with pytest.raises(NotRunHere):
+            await engine.outcome("p")
+        infos = {info.name: info for info in engine.templates()}
+        assert infos["typed"].about == "About it."
+        assert infos["typed"].input_schema["properties"]["size"]["default"] == 5
+        assert infos["picky"].input_schema == {"type": "object"}
+    assert (await house.log.head("p")).offset == 0
+
+
+async def test_a_template_that_trips_over_its_input_is_named(house: House) -> None:
+    @template("clumsy", title="Clumsy")
+    def clumsy(given: Any) -> Plan:
+        return Plan("P", [Step("a", "A", nothing)] * given["n"])
+
+    async with house.engine(clumsy) as engine:
+        with pytest.raises(
+            BadPlan, match="template 'clumsy' is at fault: over this input it raised TypeError: can't mul"
+        ):
+            await engine.start("clumsy", {"n": "three"}, "p")
+        with pytest.raises(BadPlan, match="template 'clumsy': a plan has 1 to 10,000 steps, not 0"):
+            await engine.start("clumsy", {"n": 0}, "p")
+    assert (await house.log.head("p")).offset == 0
+
+
+async def test_an_input_may_have_other_names_outside(house: House) -> None:
+    class Given(BaseModel):
+        user_id: str = Field(alias="userId")
+
+    async def agent(ctx: Context) -> Any:
+        return dict(ctx.input)
+
+    @template("typed", title="Typed", input=Given)
+    def typed(given: Given) -> Plan:
+        return Plan(f"For {given.user_id}", [Step("a", "A", agent)])
+
+    async with house.engine(typed) as engine:
+        await engine.start("typed", {"userId": "ada"}, "p")
+        assert (await house.end(engine, "p")).result == {"user_id": "ada"}
+        with pytest.raises(UnfitInput, match="userId: Field required"):
+            await engine.start("typed", {}, "q")
+
+
+async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
+    class Given(BaseModel):
+        size: int = 5
+
+    async def agent(ctx: Context) -> Any:
+        return dict(ctx.input)
+
+    @template("typed", title="Typed", input=Given)
+    def typed(given: Given) -> Plan:
+        return Plan(f"Size {given.size}", [Step("a", "A", agent)])
+
+    async with house.engine(typed) as engine:
+        await engine.start("typed", {}, "p")
+        assert (await house.end(engine, "p")).result == {"size": 5}
+    assert (await house.snapshot("p")).title == "Size 5"
