@@ -222,11 +222,9 @@ def _appending(hub: Hub) -> APIRouter:
 
         A caller that may read takes the checkpoint when it is told that one is due; for any other the hub does."""
         try:
-            asked = read_appends(await request.body())
+            asked = read_appends(await request.body(), APPENDS_AT_ONCE)
         except Unreadable as error:
             raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
-        if len(asked) > APPENDS_AT_ONCE:
-            raise Problem(ErrorCode.INVALID_FIELD, f"at most {APPENDS_AT_ONCE} appends at once", field="body")
         answers = await asyncio.gather(*[_answer(hub, principal, one) for one in asked])
         return AppendsTaken(appends=answers)
 

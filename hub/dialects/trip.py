@@ -236,7 +236,8 @@ def _empty_for_null(items: object) -> object:
     return [] if items is None else items
 
 
-Items = Annotated[list[dict[str, JsonValue]], BeforeValidator(_empty_for_null)]
+Items = Annotated[list[dict[str, JsonValue]], Field(max_length=200), BeforeValidator(_empty_for_null)]
+"""As many as the template takes; what is wrong with each of a million is nothing to look for."""
 
 
 class AskTrip(BaseModel):

@@ -74,14 +74,16 @@ def write_append(plan_id: str, producer: str, seq: int, entries: Sequence[Entry]
     return _with_lines(said, [entry.payload for entry in entries])
 
 
-def read_appends(body: bytes) -> list[AppendAsked]:
-    """Strict, for it comes from anywhere; but what the payloads are is for the caller to see."""
+def read_appends(body: bytes, most: int) -> list[AppendAsked]:
+    """At most so many. Strict, for it comes from anywhere; but what the payloads are is for the caller to see."""
     lines = body.split(b"\n")
     if lines.pop() or not lines:
         raise Unreadable("a body is lines, each with a line feed at its end")
     asked: list[AppendAsked] = []
     at = 0
     while at < len(lines):
+        if len(asked) == most:
+            raise Unreadable(f"at most {most} appends at once")
         said = read_line(lines[at])
         payloads = lines[at + 1 : at + 1 + _whole(said, "count", least=1)]
         at += 1 + said["count"]

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build
 from broadcasters.position import Position
 from hub.dialects.speaker import Act, Follow, Refusal, Say, Signal, Start, Told, Unfollow
-from hub.dialects.trip import TripStory, TripTalk, new_plan_id
+from hub.dialects.trip import AskTrip, TripStory, TripTalk, new_plan_id
 
 PLAN = "trip-1"
 ASKED = {"message": "plan a 3 day trip to Tokyo", "pois": [], "requirements": [], "plan": []}
@@ -234,3 +235,12 @@ def test_plan_ids_are_random_and_of_the_rule() -> None:
     assert one != other
     assert one.startswith("trip-")
     assert len(one) == len("trip-") + 32
+
+
+@pytest.mark.parametrize("name", ["pois", "requirements", "plan"])
+def test_faults_are_looked_for_in_no_more_than_may_be_said(name: str) -> None:
+    """To list what is wrong with each of half a million takes seconds, and everybody on the hub waits."""
+    AskTrip.model_validate({"message": "Rome", name: [{}] * 200})
+    with pytest.raises(ValidationError) as refused:
+        AskTrip.model_validate({"message": "Rome", name: [1] * 1000})
+    assert refused.value.error_count() <= 201

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ heads = st.builds(Head, lineages, st.integers(0, 2**50), st.integers(0, 2**50))
 
 @given(st.lists(st.tuples(names, names, st.integers(1, 2**50), entries), min_size=1, max_size=4))
 def test_appends(said: list[tuple[str, str, int, list[Entry]]]) -> None:
-    asked = read_appends(b"".join(write_append(*one) for one in said))
+    asked = read_appends(b"".join(write_append(*one) for one in said), 256)
     assert [(one.plan_id, one.producer, one.seq, list(one.entries)) for one in asked] == said
 
 
@@ -48,6 +50,13 @@ def test_checkpoints(epoch: str, offset: int, snapshot: bytes, window: int) -> N
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_noise_is_unreadable_and_nothing_worse(noise: bytes) -> None:
-    for read in (read_appends, read_page, read_checkpoint):
+    for read in (partial(read_appends, most=256), read_page, read_checkpoint):
         with pytest.raises(Unreadable):
             read(noise)
+
+
+def test_more_appends_than_are_wanted_are_not_even_read() -> None:
+    append = write_append("p", "a", 1, [Entry(b"{}")])
+    assert len(read_appends(append * 3, 3)) == 3
+    with pytest.raises(Unreadable, match="at most 3 appends at once"):
+        read_appends(append * 3 + b"nonsense\n", 3)
