@@ -20,7 +20,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.errors import LogFull
 from broadcasters.events import AgentMessage, build, check_plan_id
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
@@ -256,7 +255,7 @@ class Engine:
             await self._ask(enqueue)
             known = await self._status(plan_id)
         if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
-            with suppress(TimeoutError, LogFull):  # the worker will tell it, too
+            with suppress(TimeoutError):  # the worker will tell it, too
                 async with asyncio.timeout(PATIENCE_S):
                     await tell_all(self._broadcaster, said)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.errors import LogFull
+from broadcasters.errors import LogFull, LogUnavailable
 from broadcasters.events import PlanEvent
 from broadcasters.pauses import pauses
 from broadcasters.position import Position
@@ -40,8 +40,27 @@ class Grip(Protocol):
 
 
 async def tell_all(broadcaster: Broadcaster, said: Iterable[Keyed]) -> None:
-    """Tell several things, in this order, in as few appends as possible."""
-    await asyncio.gather(*(broadcaster.send(event, key=key) for event, key in said))
+    """Tell several things, in this order, in as few appends as possible; for as long as it takes."""
+    told = list(said)
+    await _insist(lambda: _tell_all(broadcaster, told))
+
+
+async def _tell_all(broadcaster: Broadcaster, told: Sequence[Keyed]) -> None:
+    await asyncio.gather(*(broadcaster.send(event, key=key) for event, key in told))
+
+
+async def _insist(tell: Callable[[], Awaitable[T]]) -> T:
+    """While the log is away, the broadcaster tries again by itself; when it has no room, that is for a person to mend."""
+    complained = False
+    for pause in pauses(LONGEST_PAUSE_S):
+        try:
+            return await tell()
+        except (LogFull, LogUnavailable) as error:
+            if not complained:
+                logger.warning("a plan stands still: %s", error)
+            complained = True
+        await asyncio.sleep(pause)
+    raise AssertionError("pauses have no end")
 
 
 class Teller:
@@ -56,26 +75,22 @@ class Teller:
 
     async def tell(self, event: PlanEvent, key: str) -> Position:
         """Tell it, unless its key was told before; where it stands. `Cancelled` when the run isn't ours any more."""
-        return await self._insist(lambda: self._broadcaster.send(event, key=key))
+
+        async def once() -> Position:
+            await self._allowed()
+            return await self._broadcaster.send(event, key=key)
+
+        return await _insist(once)
 
     async def tell_all(self, said: Iterable[Keyed]) -> None:
         """Tell several things, in this order."""
         told = list(said)
-        await self._insist(lambda: tell_all(self._broadcaster, told))
 
-    async def _insist(self, tell: Callable[[], Awaitable[T]]) -> T:
-        """While the log is away, the broadcaster tries again by itself; room is made by a person, who is told once."""
-        complained = False
-        for pause in pauses(LONGEST_PAUSE_S):
+        async def once() -> None:
             await self._allowed()
-            try:
-                return await tell()
-            except LogFull as full:
-                if not complained:
-                    logger.warning("plan %s stands still: %s", self.plan_id, full)
-                complained = True
-            await asyncio.sleep(pause)
-        raise AssertionError("pauses have no end")
+            await _tell_all(self._broadcaster, told)
+
+        await _insist(once)
 
     async def _allowed(self) -> None:
         if not self._grip.firm and not self.silenced and not await self._grip.regained():
