@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from broadcasters import Broadcaster
-from broadcasters.errors import LogUnavailable
+from broadcasters.errors import LogFull, LogUnavailable
 from broadcasters.events import AgentMessage, build
 
 __all__ = ["Talker"]
@@ -102,7 +102,7 @@ async def _send(broadcaster: Broadcaster, plan_id: str, name: str, acks: IO[str]
         event = build(AgentMessage, {"plan_id": plan_id, "agent_name": name, "content": text, **more})
         try:
             place = await asyncio.shield(broadcaster.send(event))
-        except LogUnavailable:
+        except (LogFull, LogUnavailable):
             continue  # perhaps it was stored; nobody was told so
         acks.write(f"{plan_id} {place.epoch} {place.offset} {text}\n")
         if pause:
