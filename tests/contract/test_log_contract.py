@@ -128,12 +128,13 @@ async def test_l3_the_same_append_twice_at_once_is_stored_once(open_log: OpenLog
 
 async def test_l3_what_comes_late_from_before_the_last_append_is_not_stored(log: PlanLog) -> None:
     producer = Producer("plan-1")
-    late, last = producer.batch("a", "b"), producer.batch("c")
-    await late.to(log)
-    await last.to(log)
+    late, between, last = producer.batch("a", "b"), producer.batch("c"), producer.batch("d")
+    for batch in (late, between, last):
+        await batch.to(log)
     assert list((await late.to(log)).offsets) == [0, 0]
-    assert await all_of(log, "plan-1") == ["a", "b", "c"]
-    assert list((await last.to(log)).offsets) == [3]
+    assert list((await between.with_more("d").to(log)).offsets) == [0, 4]
+    assert await all_of(log, "plan-1") == ["a", "b", "c", "d"]
+    assert list((await last.to(log)).offsets) == [4]
 
 
 async def test_l3_nor_when_the_entries_of_the_last_append_are_no_neighbours(open_log: OpenLog) -> None:
@@ -382,7 +383,7 @@ async def test_l9_plans_are_found_by_owner_by_label_and_all_of_them(log: PlanLog
 async def test_l9_the_last_active_comes_first(log: PlanLog) -> None:
     producers = {name: Producer(name) for name in "abc"}
     for name in "abcab":
-        await producers[name].update(owner="ann", labels=["x"]).to(log)
+        await producers[name].update(owner="ann", labels=["x", "x"]).to(log)
         await next_tick()
     assert await listed(log) == ["b", "a", "c"]
     assert await listed(log, owner="ann") == ["b", "a", "c"]

@@ -24,7 +24,7 @@ from broadcasters.log import sqlite_append, sqlite_tail, sqlite_writer
 from broadcasters.log.contract import MAX_APPEND_EVENTS, Appended, Checkpoint, Entry, Facts, PlanLog
 from broadcasters.log.sqlite import SqliteLog
 from broadcasters.log.sqlite_append import Append
-from broadcasters.log.sqlite_file import SqliteFile
+from broadcasters.log.sqlite_file import Opened, SqliteFile
 from broadcasters.log.sqlite_writer import Writer
 from broadcasters.position import Position
 from tests.contract.saying import Batch, Heard, Producer, all_of
@@ -320,6 +320,31 @@ async def test_a_plan_that_holds_all_it_can_is_full(plans: PlanLog, monkeypatch:
     assert list((await producer.batch("e").to(plans)).offsets) == [3]
 
 
+async def test_what_is_remembered_is_bounded_and_the_rest_is_looked_up(
+    plans: PlanLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_append, "MAX_REMEMBERED", 2)
+    batches = [Producer(f"plan-{number % 4}", f"producer-{number}").batch("x") for number in range(24)]
+    answers = await asyncio.gather(*[batch.to(plans) for batch in (*batches, *batches)])
+    assert answers[:24] == answers[24:]
+    assert [plan.head.offset for plan in (await plans.plans()).plans] == [6, 6, 6, 6]
+
+
+def test_an_appender_remembers_so_many_plans_and_producers_and_no_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_append, "MAX_REMEMBERED", 2)
+    appender = sqlite_append.Appender()
+    with closing(Opened(SqliteFile.at(f"sqlite:///{path}"), wait_s=1.0)) as opened:
+        db = opened.db()
+        for number in range(10):
+            appender.append(db, [Append("plan-0", f"producer-{number}", 1, [Entry(b"{}")], Facts())])
+            assert len(appender._plans["plan-0"].said) <= 4
+        for number in range(10):
+            appender.append(db, [Append(f"plan-{number}", "one", 1, [Entry(b"{}")], Facts())])
+            assert len(appender._plans) <= 4
+
+
 async def test_within_one_group_the_last_append_decides_who_was_last_active(plans: PlanLog) -> None:
     producers = {name: Producer(name) for name in "abc"}
     await asyncio.gather(*[producers[name].batch("x").to(plans) for name in "abcab"])
@@ -454,6 +479,16 @@ async def test_l7_a_file_put_back_from_a_copy_begins_a_new_epoch(path: Path, ope
     assert head.lineage.continuity(Position(before.epoch, 2), head.offset, head.floor) == "ok"
     assert head.lineage.continuity(Position(before.epoch, 3), head.offset, head.floor) == "forked"
     assert (await restored.read("plan-1", 0)).head == head
+
+
+async def test_a_lineage_keeps_its_last_sixteen_epochs(path: Path, plans: PlanLog) -> None:
+    producer = Producer("plan-1")
+    epochs = []
+    for _ in range(20):
+        epochs.append((await producer.batch("x").to(plans)).epoch)
+        with connected(path) as db:
+            db.execute("UPDATE log SET incarnation = incarnation + 1")
+    assert [epoch for epoch, _ in (await plans.head("plan-1")).lineage.ended] == epochs[3:19]
 
 
 async def test_a_file_opened_again_goes_on_in_its_epoch(open_plans: OpenPlans) -> None:
