@@ -133,6 +133,21 @@ def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
     assert isinstance(refusal(token(CLAIMS), now=NOW + 60, more={"AUTH_LEEWAY": "0"}), TokenExpired)
 
 
+@pytest.mark.parametrize(
+    ("refused", "logged"),
+    [
+        (TokenInvalid("no"), ["a client was refused: no"]),
+        (TokenExpired("the token expired"), []),
+        (TokenExpired("used already", "a ticket was used twice"), ["a client was refused: a ticket was used twice"]),
+    ],
+)
+def test_the_operator_hears_of_what_is_not_everyday(
+    caplog: pytest.LogCaptureFixture, refused: AuthenticationFailed, logged: list[str]
+) -> None:
+    refused.log()
+    assert caplog.messages == logged
+
+
 def test_a_forged_token_is_invalid_before_it_is_expired() -> None:
     assert isinstance(refusal(token(CLAIMS, "x" * 40), now=NOW + 1000), TokenInvalid)
 

@@ -116,6 +116,13 @@ async def test_public_keys_are_fetched_once_and_then_at_hand(
     assert issuer.asked == 1
 
 
+async def test_of_listed_keys_nobody_need_say_that_they_are_rsa(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+    issuer.keys = [member(rsa_key, "RS256")]
+    who = Authenticator(load({"PLANCAST_AUTH_JWKS": issuer.url, "PLANCAST_AUTH_AUDIENCE": "plancast"}))
+    assert (await who.authenticate(token(HERE, rsa_key, "RS256"), NOW)).subject == "ada"
+    await who.close()
+
+
 async def test_an_unknown_key_is_asked_for_but_not_at_every_knock(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     clock = Clock()
     issuer.keys = [member(rsa_key, "RS256", "old")]
