@@ -99,10 +99,13 @@ BROKEN = [
     b'{"type":"agent_message","append":true,"data":{"append":true,"message_id":"m"}}',
     b'{"type":"agent_message","append":true,"data":{"append":true,"message_id":["m"],"content":"x"}}',
     b'{"type":"agent_message","x":"\xff","append":true}',
+    b'{"type":"agent_message","append":true,"x":' + b"[" * 100_000,
+    b'{"type":"agent_message","data":{"message_id":"m","content":"whole","x":{"append":true}}}',
+    b'{"type":"step_update","data":{"append":true,"message_id":"m","content":"x"}}',
 ]
 
 
-@pytest.mark.parametrize("payload", BROKEN)
+@pytest.mark.parametrize("payload", BROKEN, ids=lambda payload: repr(payload[:80]))
 def test_what_makes_no_sense_is_passed_on_as_it_is(payload: bytes) -> None:
     assert merge(1, [part(1), payload, payload, part(2)]) == [
         Merged(1, 1, part(1)),
