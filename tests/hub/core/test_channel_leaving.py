@@ -1,0 +1,84 @@
+"""Leaving a channel, whatever is under way."""
+
+from __future__ import annotations
+
+from broadcasters.position import Position
+from hub.core.subscriber import Since, Standing
+from tests.hub.core.scripted_log import ScriptedLog, part
+from tests.hub.core.test_channel import joined, nothing_failed, opened
+from tests.hub.core.virtual_time import in_virtual_time, turns
+from tests.hub.core.witness import Witness
+
+__all__ = ["nothing_failed"]
+
+
+@in_virtual_time
+async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=20)
+    log.hanging = True
+    sinces: list[Since | None] = [None, "start", "snapshot", Position("e1", 3), Position("e1", 30), Position("x", 1)]
+    witnesses = [await joined(channel, log, since) for since in sinces]
+    log.say(part(21))
+    log.tell_all()
+    for witness in witnesses:
+        witness.leave()
+    told = [list(witness.told) for witness in witnesses]
+    log.release()
+    log.hanging = False
+    await turns(60)
+    assert [witness.told for witness in witnesses] == told
+    assert channel.subscribers == set()
+    assert channel._tasks == set()
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_leaves_when_placed_gets_no_snapshot() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    witness = Witness(log.story(), "snapshot")
+    witness.on_placed = witness.leave
+    witness.join(channel)
+    await turns()
+    assert [told[0] for told in witness.told] == ["placed"]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_leaves_as_others_are_handed_what_came_before_it_is_not_placed() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=1)
+    live, joining = await joined(channel, log), Witness(log.story(), "now")
+    live.on_event = joining.leave
+    log.tell(part(2))
+    joining.join(channel)
+    assert live.frames == [(2, 2)]
+    assert joining.told == []
+    assert joining.subscriber.standing is Standing.GONE
+    await channel.close()
+
+
+@in_virtual_time
+async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=5)
+    witness = await joined(channel, log)
+    assert channel.place_of(witness.subscriber) == Position("e1", 5)
+    log.hanging = True
+    log.story().fork(3)
+    log.say(part(40), part(50))
+    log.tell_all()
+    await turns()
+    log.release(1)
+    await turns()
+    assert channel.place_of(witness.subscriber) is None, "never a place of the old story in the new epoch"
+    witness.fill()
+    log.hanging = False
+    log.release()
+    await turns()
+    assert channel.place_of(witness.subscriber) is None
+    witness.drain()
+    await turns()
+    assert channel.place_of(witness.subscriber) == Position("e2", 5)
+    await channel.close()
