@@ -71,7 +71,6 @@ async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(
         request_id = await house.until_asked("p")
         hub.kill()
         await asyncio.to_thread(hub.start)
-        await house.until_step("p", "approval", "retrying")
         given = await ask(hub, "POST", f"/api/plans/p/inputs/{request_id}", {"answer": "yes"})
         assert given.status_code == 200
         assert await ended(house, "p") == "completed"
@@ -80,10 +79,8 @@ async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(
         hub.signal(15)
         hub.wait()
         assert hub.logged("error") == []
-        stopping = await house.until_step("q", "approval", "stalled")
-        assert stopping.data["content"] == "Its worker is stopping; another one will go on"
     assert statuses(await house.story("p"), "figures").count("completed") == 1
-    await house.story_so_far("q")
+    assert statuses(await house.story_so_far("q"), "approval") == ["pending", "in_progress", "waiting"]
 
 
 async def test_with_remote_the_hub_starts_and_signals_and_workers_work(house: House) -> None:
