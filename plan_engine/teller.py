@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.errors import LogFull, LogUnavailable
+from broadcasters.errors import BroadcasterClosed, LogFull, LogUnavailable
 from broadcasters.events import PlanEvent
 from broadcasters.pauses import pauses
 from broadcasters.position import Position
@@ -74,13 +74,14 @@ class Teller:
         """Set for ever once the run is another worker's, or given up."""
 
     async def tell(self, event: PlanEvent, key: str) -> Position:
-        """Tell it, unless its key was told before; where it stands. `Cancelled` when the run isn't ours any more."""
+        """Tell it, unless its key was told before; where it stands. `Cancelled` when the run isn't ours any more, or this
+        worker has stopped."""
 
         async def once() -> Position:
             await self._allowed()
             return await self._broadcaster.send(event, key=key)
 
-        return await _insist(once)
+        return await self._insist(once)
 
     async def tell_all(self, said: Iterable[Keyed]) -> None:
         """Tell several things, in this order."""
@@ -90,7 +91,13 @@ class Teller:
             await self._allowed()
             await _tell_all(self._broadcaster, told)
 
-        await _insist(once)
+        await self._insist(once)
+
+    async def _insist(self, tell: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await _insist(tell)
+        except BroadcasterClosed:  # no failure of the step, which goes on elsewhere
+            raise Cancelled(f"this worker has stopped; plan {self.plan_id} is for another one") from None
 
     async def _allowed(self) -> None:
         if not self._grip.firm and not self.silenced and not await self._grip.regained():
