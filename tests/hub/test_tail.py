@@ -54,7 +54,8 @@ def tail(*words: str, log: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def watching(*words: str, log: str, out: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
     """A tail that runs meanwhile. Its streams have no buffer, so that `select` sees all that was not read."""
-    command = [PLANCAST, "tail", *words, "--log", log]
+    hears_ctrl_c = ["env", "--default-signal=INT"]  # which whoever runs the tests in the background may have it ignore
+    command = [*hears_ctrl_c, PLANCAST, "tail", *words, "--log", log]
     with subprocess.Popen(command, bufsize=0, env=A_TERMINALS, stdout=out, stderr=subprocess.PIPE) as running:
         try:
             yield running

@@ -91,7 +91,7 @@ async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path, caplog
         assert await refusal(hub, visitor(authorization="Bearer nonsense")) == CloseCode.UNAUTHENTICATED
         assert await refusal(hub, visitor(authorization="Basic YTpi")) == CloseCode.UNAUTHENTICATED
         assert await refusal(hub, visitor(authorization=f"Bearer {late}")) == CloseCode.TOKEN_EXPIRED
-        assert await refusal(hub, visitor(ticket="pct_")) == CloseCode.UNAUTHENTICATED
+        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.UNAUTHENTICATED
         assert await refusal(hub, visitor(origin="http://evil.example")) == CloseCode.ORIGIN_REFUSED
         assert hub.counts.auth_failures == {"invalid_token": 3, "token_expired": 1, "origin": 1}
     assert "a client was refused: DecodeError: Not enough segments" in caplog.messages
@@ -150,11 +150,11 @@ async def test_what_takes_too_long_to_check_may_be_tried_again(
     monkeypatch.setattr(door, "ADMISSION_SECONDS", 0.01)
     async with asked(tmp_path) as hub:
         monkeypatch.setattr(hub.tickets, "redeem", never)
-        assert await refusal(hub, visitor(ticket="pct_")) == CloseCode.INTERNAL
+        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.INTERNAL
         assert hub.counts.auth_failures == {"unavailable": 1}
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         monkeypatch.setattr(hub.tickets, "redeem", fails)
-        assert await refusal(hub, visitor(ticket="pct_")) == CloseCode.INTERNAL
+        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.INTERNAL
         assert [record.getMessage() for record in caplog.records] == ["a visitor's token: a mistake of ours"]
 
 
