@@ -81,7 +81,7 @@ class Teller:
             await self._allowed()
             return await self._broadcaster.send(event, key=key)
 
-        return await self._insist(once)
+        return await self._while_ours(once)
 
     async def tell_all(self, said: Iterable[Keyed]) -> None:
         """Tell several things, in this order."""
@@ -91,9 +91,9 @@ class Teller:
             await self._allowed()
             await _tell_all(self._broadcaster, told)
 
-        await self._insist(once)
+        await self._while_ours(once)
 
-    async def _insist(self, tell: Callable[[], Awaitable[T]]) -> T:
+    async def _while_ours(self, tell: Callable[[], Awaitable[T]]) -> T:
         try:
             return await _insist(tell)
         except BroadcasterClosed:  # no failure of the step, which goes on elsewhere

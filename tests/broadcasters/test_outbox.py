@@ -45,6 +45,13 @@ async def outcome(task: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> Excepti
     return caught.value
 
 
+def cut_short() -> None:
+    """Somebody cancels all tasks there are, the outbox's among them."""
+    for task in asyncio.all_tasks():
+        if task.get_name().startswith("outbox of"):
+            task.cancel()
+
+
 class TestBatches:
     async def test_what_is_said_in_one_turn_goes_out_as_one_append(self, log: WeatherLog, b: Broadcaster) -> None:
         places = await asyncio.gather(*saying(b, "one", "two", "three"))
@@ -443,9 +450,7 @@ class TestClosing:
         log.gate.clear()
         tasks = saying(b, "sent")
         await until(lambda: log.calls)
-        for task in asyncio.all_tasks():
-            if task.get_name().startswith("outbox of"):
-                task.cancel()
+        cut_short()
         assert isinstance(await outcome(tasks[0]), BroadcasterClosed)
         log.gate.set()
         assert (await b.send_agent_message(PLAN, "A", "next")).offset == 1
@@ -456,9 +461,7 @@ class TestClosing:
         log.gate.clear()
         sent = saying(b, "sent")
         await until(lambda: log.calls)
-        for task in asyncio.all_tasks():
-            if task.get_name().startswith("outbox of"):
-                task.cancel()
+        cut_short()
         last_words = saying(b, "I was", "cancelled")
         assert isinstance(await outcome(sent[0]), BroadcasterClosed)
         log.gate.set()

@@ -36,6 +36,19 @@ async def whole(log: WeatherLog) -> str:
     return "".join(part["content"] for part in await parts(log))
 
 
+async def leaving_amid_a_part(log: WeatherLog, b: Broadcaster, under_way: str, rest: str) -> asyncio.Task[None]:
+    """The message is being left while a part of it waits for the log's answer, and the rest behind it."""
+    log.gate.clear()
+    m = b.message(PLAN, "A")
+    await m.__aenter__()
+    await m.write(under_way)
+    await until(lambda: log.calls)
+    await m.write(rest)
+    leaving = asyncio.create_task(m.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    return leaving
+
+
 async def test_many_pieces_become_few_events_and_one_message(log: WeatherLog, b: Broadcaster) -> None:
     said = [f"{n} " for n in range(500)]
     async with b.message(PLAN, "Data Analyst", "result", step_id="s") as m:
@@ -225,14 +238,7 @@ async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log
 async def test_what_follows_a_part_that_is_lost_meanwhile_does_not_pass_for_the_whole(
     log: WeatherLog, b: Broadcaster
 ) -> None:
-    log.gate.clear()
-    m = b.message(PLAN, "A")
-    await m.__aenter__()
-    await m.write("lost")
-    await until(lambda: log.calls)
-    await m.write(", and this is not")
-    leaving = asyncio.create_task(m.__aexit__(None, None, None))
-    await asyncio.sleep(0)
+    leaving = await leaving_amid_a_part(log, b, "lost", ", and this is not")
     log.error = LogFull("no room")
     log.gate.set()
     while log.under_way[PLAN]:
@@ -249,14 +255,7 @@ async def test_what_follows_a_part_that_is_lost_meanwhile_does_not_pass_for_the_
 async def test_cancelled_while_a_part_is_under_way_and_all_was_said_it_is_closed_too(
     log: WeatherLog, b: Broadcaster
 ) -> None:
-    log.gate.clear()
-    m = b.message(PLAN, "A")
-    await m.__aenter__()
-    await m.write("all ")
-    await until(lambda: log.calls)
-    await m.write("of it")
-    leaving = asyncio.create_task(m.__aexit__(None, None, None))
-    await asyncio.sleep(0)
+    leaving = await leaving_amid_a_part(log, b, "all ", "of it")
     leaving.cancel()
     await asyncio.sleep(0)
     log.gate.set()

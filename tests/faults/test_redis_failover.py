@@ -135,16 +135,20 @@ async def test_a_cluster_replaces_a_dead_master_and_an_idle_watcher_hears_what_f
         await cluster_failover(open_log, cluster, kill=True)
 
 
+def ends_of_move(cluster: RedisCluster, plan_id: str) -> tuple[RedisServer, RedisServer]:
+    """The master that has the plan's slot, and another one."""
+    masters = [node for node in cluster.masters if node.info("replication")["role"] == "master"]
+    source = cluster.holder(plan_id)
+    return source, next(node for node in masters if node is not source)
+
+
 async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
     """While the plan is written and watched; nothing is lost, nothing stored twice."""
     log, heard = await open_log(cluster.url), Heard()
     plan_id = "moving"
     await log.watch(plan_id, heard)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
-    source = cluster.holder(plan_id)
-    target = next(
-        node for node in cluster.masters if node is not source and node.info("replication")["role"] == "master"
-    )
+    source, target = ends_of_move(cluster, plan_id)
     enough = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for sender in senders:
@@ -168,10 +172,7 @@ async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
     log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), Heard()
     await log.watch(plan_id, heard)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
-    source = cluster.holder(plan_id)
-    target = next(
-        node for node in cluster.masters if node is not source and node.info("replication")["role"] == "master"
-    )
+    source, target = ends_of_move(cluster, plan_id)
     enough = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for sender in senders:

@@ -35,25 +35,14 @@ export function PlanActions({ plan }: { readonly plan: Snapshot }) {
   return (
     <>
       <div className={styles.row} role="group" aria-label="Steer the plan">
-        {paused ? (
-          <Button
-            size="small"
-            icon={<PlayRegular />}
-            disabledFocusable={sending !== null}
-            onClick={() => void send("resume")}
-          >
-            Resume
-          </Button>
-        ) : (
-          <Button
-            size="small"
-            icon={<PauseRegular />}
-            disabledFocusable={sending !== null}
-            onClick={() => void send("pause")}
-          >
-            Pause
-          </Button>
-        )}
+        <Button
+          size="small"
+          icon={paused ? <PlayRegular /> : <PauseRegular />}
+          disabledFocusable={sending !== null}
+          onClick={() => void send(paused ? "resume" : "pause")}
+        >
+          {paused ? "Resume" : "Pause"}
+        </Button>
         <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
       </div>
       {error && (
