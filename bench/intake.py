@@ -7,26 +7,9 @@ import sys
 from typing import Any
 
 from bench.rig import Hub, Sink, record, redis, table
-from broadcasters.events import AgentMessage, build
-from broadcasters.log import log_of
-from broadcasters.log.contract import Entry, Facts
+from bench.talk import append
 
 __all__ = ["main"]
-
-
-async def _append(url: str, plan_id: str, events: int, batch: int, lanes: int) -> None:
-    """Straight into the log: `lanes` producers, each with one append of `batch` events under way."""
-    log = log_of(url)
-    await log.open()
-    said = build(AgentMessage, {"plan_id": plan_id, "agent_name": "Agent", "content": "x" * 62})
-
-    async def lane(number: int) -> None:
-        for seq in range(1, events // lanes + 1, batch):
-            entries = [Entry(said.payload(f"bench-{number}.{seq + i}")) for i in range(batch)]
-            await log.append(plan_id, f"bench-{number}", seq, entries, Facts())
-
-    await asyncio.gather(*(lane(number) for number in range(lanes)))
-    await log.close()
 
 
 def _intake(url: str, plan_id: str, events: int, batch: int) -> dict[str, Any]:
@@ -34,7 +17,7 @@ def _intake(url: str, plan_id: str, events: int, batch: int) -> dict[str, Any]:
         sink = Sink(hub.port, 1, events, [f'{{"type":"subscribe_plan","plan_id":"{plan_id}"}}'])
         sink.ready()
         before = hub.cpu
-        asyncio.run(_append(url, plan_id, events, batch, 64))
+        asyncio.run(append(url, plan_id, events, batch, 64))
         sink.result()
         used = hub.cpu - before
         return {

@@ -5,31 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import time
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Final
 
 from bench.rig import Hub, Sink, record, redis, table
-from broadcasters import Broadcaster
-from broadcasters.events import AgentMessage, build
+from bench.talk import paced
 
 __all__ = ["main"]
 
 CLIENTS: Final = 499
 RATE: Final = 100.0
+SIZE: Final = 1024
+"""So that the kernel's buffers are full after a second or so."""
 SUBSCRIBE: Final = '{"type":"subscribe_plan","plan_id":"slow"}'
-
-
-async def _talk(log: str, events: int) -> None:
-    """Events of 1 KiB, so that the kernel's buffers are full after a second or so."""
-    began, sends = time.perf_counter(), set[asyncio.Future[Any]]()
-    async with Broadcaster(log) as broadcaster:
-        for n in range(events):
-            await asyncio.sleep(max(0.0, began + n / RATE - time.perf_counter()))
-            content = f"@{time.monotonic_ns():020d}@".ljust(1024, "x")
-            said = build(AgentMessage, {"plan_id": "slow", "agent_name": "Agent", "content": content})
-            sends.add(asyncio.ensure_future(broadcaster.send(said)))
-        await asyncio.gather(*sends)
 
 
 def _never_reads(port: int) -> socket.socket:
@@ -53,7 +41,7 @@ def _round(log: str, events: int, *, slow: bool) -> tuple[float, float]:
         sink = Sink(hub.port, CLIENTS, events, [SUBSCRIBE])
         sink.ready()
         before = hub.memory
-        asyncio.run(_talk(log, events))
+        asyncio.run(paced(log, ["slow"], events, RATE, SIZE))
         return float(sink.result()["p99_ms"]), (hub.memory - before) / 1024 / 1024
 
 
