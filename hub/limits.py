@@ -35,6 +35,8 @@ __all__ = [
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+PARTING_SECONDS: Final = 15.0
+"""A client that takes nothing has this long to hear why it is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,8 @@ class OutletLimits:
     @property
     def peer_timeout_seconds(self) -> float:
         """TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dead, whatever its socket says. To the kernel
-        so is one that reads nothing; it gets time to hear from us why it is closed."""
-        return self.slow_seconds + 15.0
+        so is one that reads nothing."""
+        return self.slow_seconds + PARTING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
