@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers nginx modules page
+.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers nginx peers modules page
 
 help: ## what can be said here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,8 +32,8 @@ check: venv modules ## style, types, import direction, and the size of what page
 bench: venv servers ## how fast it is, in tables; also written to bench/results
 	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each || exit; done
 
-bench-full: venv servers ## the same at full length, some ten minutes
-	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each --full || exit; done
+bench-full: venv servers peers ## the same at full length and beside its peers, a quarter of an hour
+	@for each in $(BENCHES) peers; do $(BIN)/python -m bench.$$each --full || exit; done
 
 faults: venv servers nginx modules page ## the long proofs: kills, cuts, starvation, the page in bad weather
 	@$(BIN)/python -m pytest -m "slow or faults"
@@ -53,20 +53,11 @@ lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	    --no-header --quiet --output-file requirements.lock
 
 clean: ## forget everything that was built or installed here
-	rm -rf .venv build dist hub/page/built frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv build dist hub/page/built {frontend,bench/peers}/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './*/node_modules/*' -prune -exec rm -rf {} +
 
 venv:
 	@scripts/ready
 
-servers:
-	@scripts/ready servers
-
-nginx:
-	@scripts/ready nginx
-
-modules:
-	@scripts/ready modules
-
-page:
-	@scripts/ready page
+servers nginx peers modules page:
+	@scripts/ready $@

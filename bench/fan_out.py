@@ -15,14 +15,14 @@ from typing import Any, Final
 from bench.rig import Hub, Sink, floor, record, redis, table
 from bench.talk import LONGEST_APPEND, append, paced
 
-__all__ = ["main"]
+__all__ = ["delivered", "main", "row"]
 
 CLIENTS: Final = 500
 SIZE: Final = 284
 """Bytes of the frames below: floor and hub send the same."""
 
 
-def _delivered(
+def delivered(
     log: str, plan_id: str, events: int, talk: Coroutine[Any, Any, None], clients: int = CLIENTS, plans: int = 1
 ) -> tuple[float, float]:
     """What a delivery cost the hub in microseconds of CPU, and the p99 in milliseconds."""
@@ -35,7 +35,8 @@ def _delivered(
         return (hub.cpu - before) / found["events"] * 1e6, float(found["p99_ms"])
 
 
-def _row(work: str, rounds: Sequence[tuple[float, float]], least: float) -> dict[str, Any]:
+def row(work: str, rounds: Sequence[tuple[float, float]], least: float) -> dict[str, Any]:
+    """The median of rounds beside the floor's."""
     cpu, p99_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
     return {"": work, "µs CPU per delivery": cpu, "x the floor": cpu / least, "p99 ms": p99_ms if p99_ms >= 0 else None}
 
@@ -45,9 +46,9 @@ def _in_turns(log: str, events: int, rate: float, rounds: int) -> list[dict[str,
     floors, hubs = list[tuple[float, float]](), list[tuple[float, float]]()
     for _ in range(rounds):
         floors.append(floor(CLIENTS, SIZE, events, rate))
-        hubs.append(_delivered(log, "paced", events, paced(log, ["paced"], events, rate)))
-    floor_row = _row(f"floor: send() in C, {CLIENTS} x {rate:g}/s", floors, statistics.median(cpu for cpu, _ in floors))
-    return [floor_row, _row(f"{CLIENTS} x {rate:g}/s", hubs, floor_row["µs CPU per delivery"])]
+        hubs.append(delivered(log, "paced", events, paced(log, ["paced"], events, rate)))
+    floor_row = row(f"floor: send() in C, {CLIENTS} x {rate:g}/s", floors, statistics.median(cpu for cpu, _ in floors))
+    return [floor_row, row(f"{CLIENTS} x {rate:g}/s", hubs, floor_row["µs CPU per delivery"])]
 
 
 def main(*, full: bool = False) -> None:
@@ -58,16 +59,16 @@ def main(*, full: bool = False) -> None:
         url = f"redis://127.0.0.1:{server.port}"
         floor_row, hub_row = _in_turns(url, 200 * seconds, 200, rounds)
         slower = _in_turns(url, 100 * seconds, 100, rounds)
-        burst = _delivered(url, "burst", 20_000, append(url, "burst", 20_000, LONGEST_APPEND))
+        burst = delivered(url, "burst", 20_000, append(url, "burst", 20_000, LONGEST_APPEND))
         talk = paced(url, [f"many-{n}" for n in range(plans)], per_plan, rate)
-        many = _delivered(url, "many-%d", per_plan, talk, plans * 5, plans)
+        many = delivered(url, "many-%d", per_plan, talk, plans * 5, plans)
     least = floor_row["µs CPU per delivery"]
     rows = [
         floor_row,
         hub_row | {"": f"P1 paced, {hub_row['']}"},
         *(row | {"": f"P8 {row['']}"} for row in slower),
-        _row(f"P2 burst, {CLIENTS} x 20,000", [burst], least),
-        _row(f"P3 {plans} plans x 5 x {rate:g}/s", [many], least),
+        row(f"P2 burst, {CLIENTS} x 20,000", [burst], least),
+        row(f"P3 {plans} plans x 5 x {rate:g}/s", [many], least),
     ]
     targets = "P1: at most 1.3 x the floor; P2: at most 0.1 µs; P3: at most 1.5 x P1; P8: at most 5 ms over the floor"
     table(f"Fan-out through Redis ({targets})", rows)

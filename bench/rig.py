@@ -128,13 +128,21 @@ class Hub:
 class Sink:
     """Many clients in one C process on the load's core. `ready` returns when all of them are subscribed.
 
-    A `%d` in a frame is the client's number modulo `plans`."""
+    A `%d` in a frame is the client's number modulo `plans`. `options`: how it knows what is not said by our hub."""
 
     def __init__(
-        self, port: int, clients: int, events: int, frames: Sequence[str], *, plans: int = 1, seconds: float = 60
+        self,
+        port: int,
+        clients: int,
+        events: int,
+        frames: Sequence[str],
+        *,
+        path: str = "/ws/streaming",
+        plans: int = 1,
+        seconds: float = 60,
+        options: Sequence[str] = (),
     ) -> None:
-        path = "/ws/streaming" if frames else "-"
-        said = ["127.0.0.1", *map(str, (port, path, clients, plans, events, seconds)), *frames]
+        said = [*options, "127.0.0.1", *map(str, (port, path, clients, plans, events, seconds)), *frames]
         self._process = subprocess.Popen(on_core(LOAD, [str(native("sink")), *said]), stdout=subprocess.PIPE, text=True)
 
     def _line(self) -> str:
@@ -163,7 +171,7 @@ def floor(clients: int, size: int, events: int, rate: float) -> tuple[float, flo
     if sender.stdout is None:
         raise RuntimeError("no pipe")
     sender.stdout.readline()
-    sink = Sink(port, clients, events, ())
+    sink = Sink(port, clients, events, (), path="-")
     sink.ready()
     heard = sink.result()
     found = json.loads(sender.stdout.readline())

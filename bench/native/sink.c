@@ -1,13 +1,15 @@
 /* Many WebSocket clients in one thread: they subscribe, read, and count. The load side of the fan-out benches.
  *
- *   sink HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [SUBSCRIBE-FRAME ...]
+ *   sink [-e EVENT] [-c CONFIRMATION] [-s SIZE] HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [SUBSCRIBE-FRAME ...]
  *
  * Opens CLIENTS connections (PATH "-": raw, without a handshake), sends each of them the frames given (a single `%d`
  * in one is replaced by the client's number modulo PLANS), prints "ready" when everybody got as many confirmations as frames were
  * sent, then reads until everybody got EVENTS events, or for SECONDS. Prints one line of JSON at the end.
  *
- * Events are the text frames whose payload begins {"type":"agent_message". A payload may carry "@NANOSECONDS@": then
- * the time since (CLOCK_MONOTONIC) is kept, for percentiles. Frame headers are parsed, not searched for. */
+ * Events are the frames whose payload begins with EVENT, confirmations those that begin with CONFIRMATION; what our own
+ * hub says unless said otherwise. With SIZE, what follows the confirmations is a stream of events of SIZE bytes each,
+ * whatever its frames. A payload may carry "@NANOSECONDS@": then the time since (CLOCK_MONOTONIC) is kept, for
+ * percentiles. Frame headers are parsed, not searched for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,18 +25,18 @@
 #include <unistd.h>
 
 enum { CHUNK = 256 * 1024, LATENCIES = 4 * 1000 * 1000 };
-static const char EVENT[] = "{\"type\":\"agent_message\"";
-static const char CONFIRMED[] = "{\"type\":\"subscription_confirmed\"";
+static const char *event = "{\"type\":\"agent_message\"", *confirmation = "{\"type\":\"subscription_confirmed\"";
+static size_t event_size; /* 0: each frame is an event, or none */
 
 typedef struct {
   int fd;
-  long events, confirmed;
+  long events, confirmed, streamed;
   size_t kept, room;
   unsigned char *rest; /* the beginning of a frame that is not whole yet */
 } Client;
 
 static Client *clients;
-static int count, open_count;
+static int count, open_count, frames;
 static long all_events, all_bytes, wanted, finished;
 static uint32_t *latencies; /* microseconds */
 static size_t latency_count;
@@ -54,12 +56,24 @@ static void keep_latency(const unsigned char *text, size_t size, int64_t now) {
   if (said > 0 && now >= said) latencies[latency_count++] = (uint32_t)((now - said) / 1000);
 }
 
+static int begins(const unsigned char *text, size_t size, const char *with) {
+  return size > strlen(with) && !memcmp(text, with, strlen(with));
+}
+
+static void count_events(Client *client, long events, const unsigned char *text, size_t size, int64_t now) {
+  all_events += events;
+  if (client->events < wanted && client->events + events >= wanted) finished++;
+  client->events += events;
+  if (events) keep_latency(text, size, now);
+}
+
 static void take(Client *client, const unsigned char *text, size_t size, int64_t now) {
-  if (size >= sizeof EVENT && !memcmp(text, EVENT, sizeof EVENT - 1)) {
-    all_events++;
-    if (++client->events == wanted) finished++;
-    keep_latency(text, size, now);
-  } else if (size >= sizeof CONFIRMED && !memcmp(text, CONFIRMED, sizeof CONFIRMED - 1)) {
+  if (event_size && client->confirmed >= frames) {
+    client->streamed += (long)size;
+    count_events(client, client->streamed / (long)event_size - client->events, text, size, now);
+  } else if (begins(text, size, event)) {
+    count_events(client, 1, text, size, now);
+  } else if (begins(text, size, confirmation)) {
     client->confirmed++;
   }
 }
@@ -80,7 +94,7 @@ static size_t parse(Client *client, const unsigned char *data, size_t size, int6
       head = 10;
     }
     if (size - at < head + body) break;
-    if ((data[at] & 15) == 1) take(client, data + at + head, body, now);
+    if ((data[at] & 15) <= 2) take(client, data + at + head, body, now);
     at += head + body;
   }
   return at;
@@ -160,8 +174,16 @@ static double percentile(double p) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 8) return fprintf(stderr, "sink HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [FRAME ...]\n"), 2;
-  int frames = argc - 8, plans = atoi(argv[5]), poll_fd = epoll_create1(0);
+  for (int option; (option = getopt(argc, argv, "+e:c:s:")) != -1;) {
+    if (option == 'e') event = optarg;
+    else if (option == 'c') confirmation = optarg;
+    else if (option == 's') event_size = (size_t)atol(optarg);
+    else return 2;
+  }
+  argv += optind - 1, argc -= optind - 1;
+  if (argc < 8) return fprintf(stderr, "sink [OPTION ...] HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [FRAME ...]\n"), 2;
+  frames = argc - 8;
+  int plans = atoi(argv[5]), poll_fd = epoll_create1(0);
   struct rlimit files = {60000, 60000};
   setrlimit(RLIMIT_NOFILE, &files);
   count = open_count = atoi(argv[4]);
