@@ -1,8 +1,8 @@
 """What others ask for the same work: `python -m bench.peers` (needs what `scripts/ready peers` installs).
 
 One plan, 500 clients, frames of the same size, one core. Everybody is measured in turns, and tells events the way it is
-told of them itself: the hub through Redis, NATS by PUB, Nchan by POST, the others by a line on a socket. None of the
-others numbers its events or keeps them where a crash leaves them.
+told of them itself: the hub through Redis, NATS by PUB, Nchan by POST, the others by a line on a socket. As they are
+set up here, none of the others keeps its events where a crash leaves them.
 """
 
 from __future__ import annotations
