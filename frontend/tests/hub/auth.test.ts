@@ -36,7 +36,7 @@ test("tokens are replaced before they end, and nobody notices", async () => {
   const one = client({
     fetchToken: ({ reason }) => {
       fetched.push(reason);
-      return token(5);
+      return token(10);
     },
   });
   const statuses: string[] = [];
