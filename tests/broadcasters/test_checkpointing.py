@@ -142,7 +142,7 @@ async def test_a_checkpoint_by_default_leaves_a_window(plans: Meddled) -> None:
     assert kept.position == (await plans.head(PLAN_ID)).position
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(events, min_size=1, max_size=40), st.sets(st.integers(1, 40)), st.integers(0, 5))
 def test_wherever_checkpoints_are_taken_the_story_is_the_same(
     story: list[PlanEvent], marks: set[int], window: int

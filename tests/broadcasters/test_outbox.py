@@ -548,7 +548,7 @@ def _whole(said: list[str]) -> bool:
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(
     forecast=weathers,
     plans=st.lists(sizes, min_size=SENDERS, max_size=SENDERS),
@@ -562,7 +562,7 @@ def test_in_any_weather_every_acknowledged_event_is_there_once_and_in_its_sender
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(
     forecast=weathers,
     plans=st.lists(sizes, min_size=SENDERS, max_size=SENDERS),

@@ -91,7 +91,7 @@ def test_where_a_fold_is_cut_makes_no_difference(
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 @given(st.lists(st.none() | events, max_size=60), limits)
 def test_no_cut_of_any_story_makes_a_difference(story: list[PlanEvent | None], limit: int) -> None:
     same_wherever_it_is_cut(story, limit, range(len(story) + 1))

@@ -17,9 +17,7 @@ from tests.contract.saying import Batch, Heard, Producer, all_of, texts_of
 PRODUCERS = 8
 PLANS = 2
 
-stories = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+stories = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @dataclass(frozen=True, slots=True)

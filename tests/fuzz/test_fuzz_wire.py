@@ -33,7 +33,7 @@ def test_what_the_vectors_say_is_a_beginning(tmp_path: Path) -> None:
         talk(each.read_bytes())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(lines | st.binary(max_size=60), max_size=12).map(b"\n".join))
 @example(b'{"type":"ping","nonce":"\\ud800"}')
 @example(b'{"type":"plan_input","plan_id":"p","request_id":"r","answer":"\\udfff"}')

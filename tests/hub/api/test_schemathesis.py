@@ -62,7 +62,7 @@ def ask(case: schemathesis.Case[Any], hub: HubServer) -> None:
 
 
 @everything.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=12, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
 def test_a_few_requests_of_each_kind_do_no_harm(case: schemathesis.Case[Any], server: HubServer) -> None:
     ask(case, server)
 
@@ -70,6 +70,6 @@ def test_a_few_requests_of_each_kind_do_no_harm(case: schemathesis.Case[Any], se
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @everything.parametrize()
-@settings(max_examples=300, deadline=None, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=300, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
 def test_many_requests_of_each_kind_do_no_harm(case: schemathesis.Case[Any], server: HubServer) -> None:
     ask(case, server)

@@ -231,10 +231,10 @@ class Stories(RuleBasedStateMachine):
 
 
 TestStories = Stories.TestCase
-TestStories.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestStories.settings = settings(max_examples=200, stateful_step_count=60)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 class TestLongStories(Stories.TestCase):  # type: ignore[misc, valid-type]
-    settings = settings(max_examples=2000, stateful_step_count=100, deadline=None)
+    settings = settings(max_examples=2000, stateful_step_count=100)

@@ -31,7 +31,6 @@ EVERYDAY = settings(
     stateful_step_count=STEPS_A_STORY,
     derandomize=not STORIES,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

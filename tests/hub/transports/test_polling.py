@@ -91,7 +91,7 @@ async def test_a_poll_that_is_given_up_is_counted_no_more(
     await until(lambda: not server.metric("plancast_connections", transport="poll"))
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 40), min_size=5, max_size=40), readers=st.integers(1, 4)
 )
