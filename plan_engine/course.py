@@ -116,6 +116,7 @@ class Course:
     def busy(self) -> Generator[None]:
         """A step is under way."""
         self._busy += 1
+        self._slot_changed()
         try:
             yield
         finally:

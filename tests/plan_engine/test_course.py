@@ -17,15 +17,18 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.acknowledged: list[str] = []
+        self.taken = True
 
     async def tell(self, event: PlanUpdate, _: str) -> Position:
         await asyncio.sleep(0)
         self.acknowledged.append((event.data or {})["signal"])
         return Position("e", 1)
 
-    def free(self) -> None: ...
+    def free(self) -> None:
+        self.taken = False
 
-    def take(self) -> None: ...
+    def take(self) -> None:
+        self.taken = True
 
 
 async def test_a_plan_that_is_to_stop_obeys_nobody_else() -> None:
@@ -37,3 +40,19 @@ async def test_a_plan_that_is_to_stop_obeys_nobody_else() -> None:
     assert course.stop is not None
     assert course.stop.why == "cancelled"
     assert course.going.is_set()
+
+
+async def test_only_a_plan_whose_steps_all_wait_leaves_its_place_to_another() -> None:
+    nowhere: Any = Nowhere()
+    course = Course(nowhere, [], nowhere)
+    with course.busy():
+        with course.resting("asks"), course.resting("asks"):  # two things at once
+            assert not nowhere.taken
+            with course.busy():  # another step begins
+                assert nowhere.taken
+                with course.resting("pauses"):
+                    assert not nowhere.taken
+                assert nowhere.taken
+            assert not nowhere.taken
+        assert nowhere.taken
+    assert nowhere.taken
