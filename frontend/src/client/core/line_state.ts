@@ -51,7 +51,7 @@ export class LineState {
   }
 
   due(): number {
-    return Math.min(this.#deadline, this.#deadline === Infinity ? this.#heardAt + this.#heartbeatMs : Infinity);
+    return this.#deadline < Infinity ? this.#deadline : this.#heardAt + this.#heartbeatMs;
   }
 
   /** Time passes: it is fine, or asks for a ping, or is dead. */
