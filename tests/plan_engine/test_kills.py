@@ -86,7 +86,8 @@ async def test_runs_survive_their_worker(house: House, office: Engine, nursery: 
 async def test_runs_survive_their_worker_fifty_times(house: House, office: Engine, nursery: Nursery) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    assert await _kill_again_and_again(house, office, nursery, kills=50, seed=seed) > 10
+    met = await _kill_again_and_again(house, office, nursery, kills=50, seed=seed)
+    assert met >= 5  # the others met nobody at work: a worker that was being born, or a plan that waited
 
 
 @pytest.mark.faults
