@@ -13,6 +13,10 @@ from tests.plan_engine.house import House
 from tests.plan_engine.test_engine import nothing
 
 
+async def gives_back(ctx: Context) -> Any:
+    return dict(ctx.input)
+
+
 async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
     class Given(BaseModel):
         theme: str = Field(min_length=3)
@@ -70,12 +74,9 @@ async def test_an_input_may_have_other_names_outside(house: House) -> None:
     class Given(BaseModel):
         user_id: str = Field(alias="userId")
 
-    async def agent(ctx: Context) -> Any:
-        return dict(ctx.input)
-
     @template("typed", title="Typed", input=Given)
     def typed(given: Given) -> Plan:
-        return Plan(f"For {given.user_id}", [Step("a", "A", agent)])
+        return Plan(f"For {given.user_id}", [Step("a", "A", gives_back)])
 
     async with house.engine(typed) as engine:
         await engine.start("typed", {"userId": "ada"}, "p")
@@ -88,12 +89,9 @@ async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
     class Given(BaseModel):
         size: int = 5
 
-    async def agent(ctx: Context) -> Any:
-        return dict(ctx.input)
-
     @template("typed", title="Typed", input=Given)
     def typed(given: Given) -> Plan:
-        return Plan(f"Size {given.size}", [Step("a", "A", agent)])
+        return Plan(f"Size {given.size}", [Step("a", "A", gives_back)])
 
     async with house.engine(typed) as engine:
         await engine.start("typed", {}, "p")

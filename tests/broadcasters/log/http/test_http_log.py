@@ -229,7 +229,7 @@ async def test_an_event_said_through_a_hub_is_checkpointed(hub: HubServer) -> No
 async def test_a_renewed_token_is_read_when_the_old_one_is_refused(guarded: HubServer, tmp_path: Path) -> None:
     path = tmp_path / "token"
     plans = {"plan-*": ["read", "publish"]}
-    short = time.time() + 1.0
+    short = time.time() + 3.0
     path.write_text(token({"sub": "ada", "exp": short, "plans": plans}))
     [plan_id] = plan_ids("plan", 1)
     async with opened(f"{guarded.url}?token=@{path}") as log:
