@@ -1,0 +1,106 @@
+"""Keeps long-lived work going: a part that fails is logged, tried again after a pause, and reported as down meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from broadcasters.pauses import pauses
+
+__all__ = ["Part", "Supervisor", "Turn"]
+
+logger: Final = logging.getLogger(__name__)
+LONGEST_PAUSE_S: Final = 2.0
+
+Turn: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
+"""One turn of a part's work. It returns when it is done, and is called again."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A part that is repeated, and how it fares."""
+
+    failures: int = 0
+    """Turns that failed, ever."""
+    problem: str = ""
+    """Why the latest turn failed; empty when it returned."""
+
+    @property
+    def down(self) -> bool:
+        return self.problem != ""
+
+
+class Supervisor:
+    """Owner of the tasks of one event loop; `close` it. A task that fails ends nothing but itself."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Part] = {}
+        """By name, from `repeat` to `close`."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def repeat(
+        self, name: str, turn: Turn, *, every: float, first: float | None = None, wake: asyncio.Event | None = None
+    ) -> None:
+        """Call `turn` `every` so many seconds until `close`; sooner when `wake` is set, which this clears.
+
+        The first turn begins after `first` seconds, if that is given. A turn that raises is called again after a growing
+        pause; its part is down until a turn has returned."""
+        part = self.parts[name] = Part()
+        wake = wake or asyncio.Event()
+
+        async def keep() -> None:
+            rest, tries = every if first is None else first, pauses(LONGEST_PAUSE_S)
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(rest):
+                        await wake.wait()
+                wake.clear()
+                if await _succeeds(name, part, turn):
+                    rest, tries = every, pauses(LONGEST_PAUSE_S)
+                else:
+                    rest = next(tries)
+
+        self.run(name, keep())
+
+    def run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do this once. What it raises is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self) -> None:
+        """Cancel every task, and wait until all have ended."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+        self.parts.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed: %s", task.get_name(), error, exc_info=error)
+
+
+async def _succeeds(name: str, part: Part, turn: Turn) -> bool:
+    """Whether the turn returns. A failure is logged once, however often it repeats itself."""
+    task = asyncio.current_task()
+    try:
+        await turn()
+    except (Exception, asyncio.CancelledError) as error:
+        if task is not None and task.cancelling():
+            raise
+        problem = f"{type(error).__name__}: {error}"
+        if problem != part.problem:
+            logger.error("%s failed and is tried again: %s", name, problem, exc_info=error)
+        part.failures, part.problem = part.failures + 1, problem
+        return False
+    if part.down:
+        logger.warning("%s works again", name)
+        part.problem = ""
+    return True
