@@ -39,7 +39,7 @@ def router(hub: Hub) -> APIRouter:
     """The streams' routes, for this hub."""
     routes = APIRouter(prefix="/api", tags=["streams"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
-    endings = Endings(hub.log)
+    endings = Endings(hub.log, hub.counts)
     responses = {200: _STREAM, **problems(401, 403, 422, 429, 503)}
 
     @routes.get("/plans/{plan_id}/stream", response_class=Response, responses=responses)

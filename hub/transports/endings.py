@@ -1,4 +1,4 @@
-"""Has a plan ended by a certain place? Asked by everybody who joins it at its head, and found out once for all."""
+"""Has a plan ended by a certain place? Every stream that joins it at its head asks, and the log is read once for all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.errors import LogError, SnapshotUnreadable
+from broadcasters.errors import SnapshotUnreadable
 from broadcasters.log.contract import PlanLog
+from hub.core.counts import HubCounts
+from hub.core.patience import Patience
 
 __all__ = ["Endings"]
 
@@ -19,13 +21,16 @@ REMEMBERED: Final = 4_096
 class Endings:
     """What is found is true of that place for ever; the newest are remembered."""
 
-    def __init__(self, log: PlanLog) -> None:
+    def __init__(self, log: PlanLog, counts: HubCounts) -> None:
         self._log = log
+        self._counts = counts
         self._known: OrderedDict[str, tuple[int, bool]] = OrderedDict()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def over(self, plan_id: str, offset: int) -> bool:
-        """Had the plan ended at this offset, its head just now? False, too, when it has gone on since."""
+        """Had the plan ended at this offset, its head just now? False, too, when it has gone on since.
+
+        While the log is away it is asked again, with growing pauses: the answer comes when the log does."""
         lock = self._asking.setdefault(plan_id, asyncio.Lock())
         async with lock:
             found = self._known.get(plan_id)
@@ -35,8 +40,8 @@ class Endings:
 
     async def _look(self, plan_id: str) -> tuple[int, bool]:
         try:
-            snapshot, _ = await snapshot_of(self._log, plan_id)
-        except (LogError, SnapshotUnreadable):
+            snapshot, _ = await Patience(plan_id, self._counts)(lambda: snapshot_of(self._log, plan_id))
+        except SnapshotUnreadable:  # newer code wrote it: the stream ends when an event says that the plan does
             return 0, False
         found = self._known[plan_id] = snapshot.offset, snapshot.ended_at is not None
         self._known.move_to_end(plan_id)

@@ -67,6 +67,8 @@ class Stream:
         self._endings = endings
         self._connection = self.line.connection = door.connect(self.line, admission, "sse")
         self._here = True
+        self._settling: dict[asyncio.Task[None], _Plan] = {}
+        """For each plan of which everything was sent: the task that finds out whether it has ended."""
 
     async def told(self) -> AsyncGenerator[bytes]:
         """Everything the client is to get. Close it in any case."""
@@ -79,6 +81,9 @@ class Stream:
             async for said in self._tell():
                 yield said
         finally:
+            for settling in self._settling:
+                settling.cancel()
+            await asyncio.gather(*self._settling, return_exceptions=True)
             self.leave()
 
     def leave(self) -> None:
@@ -90,23 +95,53 @@ class Stream:
     async def _tell(self) -> AsyncGenerator[bytes]:
         story = self._story
         while True:
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                    waiting = await self.line.take()
-            except TimeoutError:
+            waiting = await self._take()
+            if waiting is None:
                 yield b": still here\n\n"
                 continue
-            if not waiting:
-                code, reason = self.line.ending or (CloseCode.NORMAL, "")
+            if not waiting and self.line.ending is not None:
+                code, reason = self.line.ending
                 yield message("close", {"code": int(code), "reason": reason})
                 return
-            yield b"".join(map(story.tell, waiting))
-            for plan in story.unsettled():
-                plan.over = await self._endings.over(plan.plan_id, plan.offset)
-            if said := b"".join(story.endings()):
+            if said := b"".join([*map(story.tell, waiting), *story.endings()]):
                 yield said
             if story.finished:
                 return
+            self._settle()
+
+    async def _take(self) -> Sequence[Burst | bytes] | None:
+        """What waits for the client: nothing, if the line has ended or a plan is settled. None: keep the line alive."""
+        if self._settling:
+            return await self._take_or_settle()
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                return await self.line.take()
+        except TimeoutError:
+            return None
+
+    async def _take_or_settle(self) -> Sequence[Burst | bytes] | None:
+        taking = asyncio.ensure_future(self.line.take())
+        try:
+            waits = {taking, *self._settling}
+            done, _ = await asyncio.wait(waits, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            taking.cancel()
+        for settled in [task for task in self._settling if task in done]:
+            del self._settling[settled]
+            settled.result()
+        return taking.result() if taking in done else [] if done else None
+
+    def _settle(self) -> None:
+        for plan in self._story.unsettled():
+            if plan not in self._settling.values():
+                self._settling[asyncio.ensure_future(self._find_out(plan))] = plan
+
+    async def _find_out(self, plan: _Plan) -> None:
+        """Whether the plan has ended; unknown still if it went on meanwhile."""
+        offset = plan.offset
+        over = await self._endings.over(plan.plan_id, offset)
+        if plan.over is None and plan.offset == offset:
+            plan.over = over
 
 
 class _Plan:

@@ -6,13 +6,17 @@ import asyncio
 import random
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from broadcasters.errors import LogUnavailable
+from broadcasters.log.contract import Checkpoint
 from tests.hub.event_source import EventSource, Message
 from tests.hub.hubs import Said, say, until
+from tests.hub.transports.serving import house, serving
 from tests.servers.hub import HubServer
 
 
@@ -295,3 +299,36 @@ async def test_a_hub_that_is_stopped_says_when_to_come_back(quick_hub: HubServer
         assert (await source.until("close")).said["code"] == 1012
         assert await source.next() is None
     assert await asyncio.to_thread(quick_hub.wait) in (0, -signal.SIGTERM)
+
+
+async def test_a_plan_that_ended_while_the_log_was_away_ends_its_stream_when_the_log_is_back(
+    tmp_path: Path, plan_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = f"{plan_id}-other"
+    async with (
+        house(tmp_path) as hub,
+        serving(hub) as url,
+        httpx.AsyncClient(base_url=f"http{url.removeprefix('ws').removesuffix('/ws/streaming')}", timeout=60) as client,
+    ):
+        await say(client, plan_id, Said.update(status="completed"))
+        away = asyncio.Event()
+        back = asyncio.Event()
+        checkpoint = hub.log.checkpoint
+
+        async def away_for_a_while(of: str) -> Checkpoint | None:
+            if of == plan_id and not back.is_set():
+                away.set()
+                raise LogUnavailable("away")
+            return await checkpoint(of)
+
+        monkeypatch.setattr(hub.log, "checkpoint", away_for_a_while)
+        async with EventSource.open(client, stream_of(plan_id, other)) as source:
+            await source.until("subscription_confirmed")
+            async with asyncio.timeout(30):
+                await away.wait()
+            await say(client, other, Said.message("meanwhile"))
+            assert (await source.until("agent_message")).said["plan_id"] == other
+            back.set()
+            assert (await source.until("end")).said == {"plan_id": plan_id}
+            await say(client, other, Said.update(status="completed"))
+            assert (await source.rest())[-1].said == {"plan_id": other}
