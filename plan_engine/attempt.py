@@ -34,6 +34,7 @@ async def at_work(voice: Voice, context: Context) -> Any:
     else:
         work = step.agent(context)
     task = asyncio.ensure_future(_contained(work))
+    voice.watch.start()
     try:
         await asyncio.wait({task, voice.course.stopping, voice.watch.over}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():

@@ -31,9 +31,10 @@ class Step:
 
     `title` is for people. `needs` names the steps whose results the agent gets; it begins when all of them are done,
     beside whatever else can begin. `retries`: so many more times it is tried, after `backoff` seconds, then twice as
-    many, and so on up to a minute. `timeout`: seconds an attempt may take, not counting the time it waits for a person
-    or is paused. `weight`: its share of the plan's progress. `on_failure`: "fail" ends the plan, "skip" goes on without
-    this step and without those that need it. `agent_name` is who people hear speak; else the agent's own name.
+    many, and so on up to a minute. `timeout`: seconds that the agent may work in one attempt, not counting the time it
+    waits for a person or for the log, or is paused. `weight`: its share of the plan's progress. `on_failure`: "fail"
+    ends the plan, "skip" goes on without this step and without those that need it. `agent_name` is who people hear
+    speak; else the agent's own name.
     """
 
     id: str

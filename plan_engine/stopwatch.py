@@ -1,4 +1,4 @@
-"""How long an attempt has been at work, without the time it waited for people or was paused."""
+"""How long an attempt has been at work, without the time it waited for people or for the log, or was paused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """`over` is done when `seconds` of work have passed; without seconds, never. Close it when done."""
+    """`over` is done when `seconds` of work have passed since `start`; without seconds, never. Close it when done."""
 
     def __init__(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -18,9 +18,12 @@ class Stopwatch:
         self._loop = loop
         self._left = seconds
         self._since = 0.0
-        self._stops = 0
+        self._stops = 1
         self._timer: asyncio.TimerHandle | None = None
-        self._run()
+
+    def start(self) -> None:
+        """The agent begins to work. Called once."""
+        self._release()
 
     @contextmanager
     def stopped(self) -> Generator[None]:
@@ -30,13 +33,16 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._stops -= 1
-            if not self._stops:
-                self._run()
+            self._release()
 
     def close(self) -> None:
         self._stops += 1
         self._halt()
+
+    def _release(self) -> None:
+        self._stops -= 1
+        if not self._stops:
+            self._run()
 
     def _run(self) -> None:
         if self._left is not None and not self.over.done():

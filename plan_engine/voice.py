@@ -95,7 +95,9 @@ class Voice:
     async def say(self, cls: type[PlanEvent], **fields: Any) -> None:
         """Say something of the plan, as of this step."""
         await self.gate()
-        await self._tell(build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields}), self._key())
+        event = build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
+        with self.watch.stopped():
+            await self._tell(event, self._key())
 
     async def _tell(self, event: PlanEvent, key: str) -> None:
         if not self.retells:
@@ -104,7 +106,8 @@ class Voice:
     async def tell_asked(self, event: PlanEvent, key: str) -> Position:
         """Say something that is the same in every attempt, under a key of its own."""
         await self.gate()
-        return await self._teller.tell(event, key)
+        with self.watch.stopped():
+            return await self._teller.tell(event, key)
 
     async def begin(self) -> None:
         """Say that this attempt begins."""
@@ -129,7 +132,8 @@ class Voice:
         said = self.update("in_progress", text, progress=percent, data=data)
         of_the_plan = [*self.course.progress(self.step.id, percent)]
         if not self.retells:
-            await self._teller.tell_all([said, *of_the_plan])
+            with self.watch.stopped():
+                await self._teller.tell_all([said, *of_the_plan])
 
     def update(
         self,
@@ -174,12 +178,14 @@ class Voice:
 
     async def write(self, message_id: str, text: str) -> None:
         await self.gate()
-        await self._messages[message_id].write(text)
+        with self.watch.stopped():
+            await self._messages[message_id].write(text)
 
     async def close_message(self, message_id: str, error: BaseException | None = None) -> None:
         """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
         if message := self._messages.pop(message_id, None):
-            await message.close(error)
+            with self.watch.stopped():
+                await message.close(error)
 
     # ---- things made
 
@@ -201,14 +207,16 @@ class Voice:
         started = build(ToolCall, {**known, "phase": "started", "arguments": arguments})
         if not self.retells:
             self._tools[call_id] = call  # before it is told: whoever is cancelled meanwhile must know of it
-        await self._tell(started, self._key())
+        with self.watch.stopped():
+            await self._tell(started, self._key())
         return call_id
 
     async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:
         """Say how it went. (When the voice was closed first, that was said already.)"""
         await self.gate()
         if call := self._tools.get(call_id):
-            await self._teller.tell_all([self._tool_ended(call, phase, result)])
+            with self.watch.stopped():
+                await self._teller.tell_all([self._tool_ended(call, phase, result)])
             self._tools.pop(call_id, None)
 
     def _tool_ended(self, call: Mapping[str, Any], phase: ToolPhase, result: Any) -> Keyed:

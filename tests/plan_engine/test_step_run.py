@@ -1,0 +1,115 @@
+"""A step's time is the time that its agent works: neither the log nor a person nor a pause uses it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from broadcasters.log.contract import Appended, Entry, Facts, PlanLog
+from plan_engine import BlockingContext, Context, StepFailed
+from plan_engine.engine import Ended
+from tests.plan_engine.house import House, statuses
+from tests.plan_engine.test_engine import run
+
+TIMEOUT_S = 10.0
+AWAY_S = 15.0
+
+
+class Away:
+    """Keeps the first append that holds `mark` from the log for `AWAY_S` seconds of the event loop's clock, which
+    is put forward by so much: nobody has to wait for it."""
+
+    def __init__(self, log: PlanLog, mark: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        loop, append = asyncio.get_running_loop(), log.append
+        clock = loop.time
+
+        async def late(plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
+            if not self.times and any(mark in entry.payload for entry in entries):
+                self.times += 1
+                monkeypatch.setattr(loop, "time", lambda: clock() + AWAY_S)
+                await several_turns()  # in which whatever is due by now is done
+            return await append(plan_id, producer, seq, entries, facts)
+
+        monkeypatch.setattr(log, "append", late)
+
+
+async def several_turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def works(ctx: Context) -> str:
+    await several_turns()
+    return "done"
+
+
+async def says_a_word(ctx: Context) -> str:
+    await ctx.say("a word")
+    return await works(ctx)
+
+
+async def uses_a_tool(ctx: Context) -> str:
+    async with ctx.tool("count") as use:
+        use.result = "a word"
+    return await works(ctx)
+
+
+async def speaks_in_pieces(ctx: Context) -> str:
+    async with ctx.stream() as message:
+        await message.write("a word")
+    return await works(ctx)
+
+
+async def makes_something(ctx: Context) -> str:
+    await ctx.artifact("note", "text/plain", data="a word")
+    return await works(ctx)
+
+
+async def gets_on(ctx: Context) -> str:
+    await ctx.progress(50, "a word")
+    return await works(ctx)
+
+
+def says_a_word_in_a_thread(ctx: BlockingContext) -> str:
+    ctx.say("a word")
+    return ctx.wait_for(works(ctx.awaiting))
+
+
+@pytest.mark.parametrize(
+    ("agent", "mark"),
+    [
+        (works, b'"status":"in_progress","attempt":1'),
+        (works, b'"status":"completed","content":"","attempt":1'),
+        (says_a_word, b'"a word"'),
+        (uses_a_tool, b'"started"'),
+        (uses_a_tool, b'"a word"'),
+        (speaks_in_pieces, b'"a word"'),
+        (makes_something, b'"a word"'),
+        (gets_on, b'"a word"'),
+        (says_a_word_in_a_thread, b'"a word"'),
+    ],
+)
+async def test_time_in_which_the_log_is_away_is_not_working_time(
+    house: House, monkeypatch: pytest.MonkeyPatch, agent: Any, mark: bytes
+) -> None:
+    away = Away(house.log, mark, monkeypatch)
+    ended, _ = await run(house, agent, timeout=TIMEOUT_S)
+    assert ended == Ended("completed", "done")
+    assert away.times == 1
+
+
+async def test_nor_is_it_before_another_attempt(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_the_second_try(ctx: Context) -> str:
+        if ctx.attempt == 1:
+            raise StepFailed("Not yet")
+        return await works(ctx)
+
+    away = Away(house.log, b'"status":"in_progress","attempt":2', monkeypatch)
+    ended, events = await run(house, at_the_second_try, timeout=TIMEOUT_S, retries=1, backoff=0)
+    assert ended == Ended("completed", "done")
+    assert away.times == 1
+    assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
