@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -161,8 +162,8 @@ class Store:
     # ---- answers
 
     async def keep_answer(self, plan_id: str, request_id: str, answer: Answer) -> None:
-        """Keep it for good. The first one kept stays."""
-        table = self._answers
+        """Keep it for good. The first one kept stays, also when two workers keep one at the same moment."""
+        insert = sqlite.insert if self._sqlite else postgresql.insert
         values = {
             "plan_id": plan_id,
             "request_id": request_id,
@@ -173,9 +174,7 @@ class Store:
 
         def work() -> None:
             with self.engine.begin() as db:
-                same = (table.c.plan_id == plan_id) & (table.c.request_id == request_id)
-                if db.execute(sa.select(table.c.request_id).where(same)).first() is None:
-                    db.execute(table.insert().values(values))
+                db.execute(insert(self._answers).values(values).on_conflict_do_nothing())
 
         await self._patiently(work)
 
