@@ -151,9 +151,10 @@ class _Reader:
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
-        except RuntimeError as error:
-            raise LogUnavailable("the log was closed; open it again") from error
+            reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
+        except RuntimeError as error:  # of the thread; what the read itself raises is no sign that the log was closed
+            raise LogUnavailable(f"the log {self._opened.file.path} can't be read ({error}); open it again") from error
+        return await reading
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.end)

@@ -23,7 +23,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerat
     """Two workers' views of one database."""
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer()) if request.param == "postgresql" else None
-        async with House(tmp_path, db=server and server.url) as house:
+        async with House(tmp_path, db=server.url if server else None) as house:
             async with house.engine(work=False):
                 pass
             both = Store(opened(house.db)), Store(opened(house.db))

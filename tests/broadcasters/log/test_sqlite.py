@@ -293,6 +293,30 @@ async def test_closing_does_not_wait_for_a_lock(path: Path, open_plans: OpenPlan
             await append
 
 
+# --- what goes wrong in the reader
+
+
+async def test_a_defect_in_a_read_is_not_taken_for_a_closed_log(
+    plans: PlanLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    await Producer("plan-1").batch("a").to(plans)
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded, "page_of", defect)
+        with pytest.raises(RecursionError):
+            await plans.read("plan-1", 0)
+    assert await all_of(plans, "plan-1") == ["a"]
+
+
+async def test_a_reader_whose_thread_has_ended_is_unavailable(path: Path) -> None:
+    reader = embedded._Reader(SqliteFile(path))
+    await reader.close()
+    with pytest.raises(LogUnavailable):
+        await reader.run(lambda _: None)
+
+
 # --- appends of one group
 
 
