@@ -11,7 +11,7 @@ from broadcasters.log.contract import CHECKPOINT_EVERY, Checkpoint, Head, PlanLo
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
 
-__all__ = ["DEFAULT_WINDOW", "snapshot_of", "take_checkpoint"]
+__all__ = ["DEFAULT_WINDOW", "snapshot_in", "snapshot_of", "take_checkpoint"]
 
 DEFAULT_WINDOW: Final = 5_000
 """So many events stay in the log before a checkpoint, for readers who come back."""
@@ -68,6 +68,15 @@ async def take_checkpoint(log: PlanLog, plan_id: str, window: int = DEFAULT_WIND
     return await log.keep_checkpoint(plan_id, checkpoint, window)
 
 
+def snapshot_in(plan_id: str, checkpoint: Checkpoint) -> Snapshot:
+    """The snapshot of a checkpoint of this plan; `SnapshotUnreadable` when it is of another plan or position."""
+    snapshot = decode(checkpoint.snapshot)
+    if (snapshot.plan_id, snapshot.offset) != (plan_id, checkpoint.position.offset):
+        found = f"it is of plan {snapshot.plan_id:.128} at offset {snapshot.offset}"
+        raise SnapshotUnreadable(f"{found}; expected plan {plan_id} at offset {checkpoint.position.offset}")
+    return snapshot
+
+
 async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnreadable | None]:
     """Begun again when the log is trimmed, or its lineage changes, between one read and the next.
 
@@ -79,7 +88,7 @@ async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnread
         unreadable = None
         if kept := await log.checkpoint(plan_id):
             try:
-                bases.insert(0, _base(plan_id, kept))
+                bases.insert(0, _Base(snapshot_in(plan_id, kept), kept.position))
             except SnapshotUnreadable as error:
                 unreadable = error
         for base in bases:
@@ -89,13 +98,6 @@ async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnread
         problem = f"{unreadable.problem} (plan {plan_id}; its log was trimmed since)"
         raise SnapshotUnreadable(problem, newer=unreadable.newer)
     raise LogUnavailable(f"the log of plan {plan_id} was never the same for two reads in {TRIES} tries; try again")
-
-
-def _base(plan_id: str, kept: Checkpoint) -> _Base:
-    snapshot = decode(kept.snapshot)
-    if (snapshot.plan_id, snapshot.offset) != (plan_id, kept.position.offset):
-        raise SnapshotUnreadable(f"it is of plan {snapshot.plan_id} at offset {snapshot.offset}, not of its place")
-    return _Base(snapshot, kept.position)
 
 
 async def _fold_on(log: PlanLog, plan_id: str, base: _Base) -> _Folded | None:

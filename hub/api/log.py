@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
-from pydantic_core import from_json
 
-from broadcasters.errors import InvalidEvent
+from broadcasters.checkpointing import snapshot_in
+from broadcasters.errors import InvalidEvent, SnapshotUnreadable
 from broadcasters.events import PlanId, check_plan_id
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, facts_of
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Checkpoint, facts_of
 from broadcasters.log.http.lines import (
     MEDIA_TYPE,
     AppendAsked,
@@ -28,6 +28,8 @@ from broadcasters.log.http.lines import (
     write_head,
     write_page,
 )
+from broadcasters.snapshot import encode
+from broadcasters.snapshot_draft import WEIGHT_LIMIT
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.payloads import event_of
 from hub.api.problems import Problem, ProblemBody, problem_of, problems
@@ -284,13 +286,22 @@ def _checkpoints(hub: Hub) -> APIRouter:
         openapi_extra={"requestBody": {**_CHECKPOINT, "required": True}},
     )
     async def keep_checkpoint(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> CheckpointKept:
-        """Keep a snapshot, and let the log forget what is more than `window` events before it."""
+        """Keep a snapshot of the plan at that position, and let the log forget what is more than `window` events
+        before it."""
         require(principal, "publish", plan_id)
         try:
             checkpoint, window = read_checkpoint(await request.body())
-            from_json(checkpoint.snapshot, allow_inf_nan=False)
-        except ValueError as error:
+            checkpoint = _encoded_anew(plan_id, checkpoint)
+        except (Unreadable, SnapshotUnreadable) as error:
             raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
         return CheckpointKept(kept=await hub.log.keep_checkpoint(plan_id, checkpoint, window))
 
     return routes
+
+
+def _encoded_anew(plan_id: str, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with this hub's own encoding of its snapshot, so that all readers read the same in it."""
+    snapshot = snapshot_in(plan_id, checkpoint)
+    if not 0 <= snapshot.weight <= WEIGHT_LIMIT:
+        raise SnapshotUnreadable(f"its weight is {snapshot.weight}; expected 0 to {WEIGHT_LIMIT}")
+    return Checkpoint(checkpoint.position, encode(snapshot))

@@ -11,9 +11,11 @@ from typing import Any
 from zlib import crc32
 
 from broadcasters.events import AgentMessage, PlanUpdate, build
-from broadcasters.log.contract import Appended, Entry, Facts, PlanLog, facts_of
+from broadcasters.log.contract import Appended, Checkpoint, Entry, Facts, PlanLog, facts_of
+from broadcasters.position import Position
+from broadcasters.snapshot import Snapshot, encode
 
-__all__ = ["Batch", "Heard", "Producer", "all_of", "entry_of", "next_tick", "texts_of"]
+__all__ = ["Batch", "Heard", "Producer", "all_of", "checkpoint_at", "entry_of", "next_tick", "texts_of"]
 
 DEADLINE_S = 20.0
 
@@ -22,6 +24,11 @@ def entry_of(plan_id: str, text: str, key: str | None = None) -> Entry:
     """An agent's message as a log takes it."""
     event = build(AgentMessage, {"plan_id": plan_id, "agent_name": "Tester", "content": text})
     return Entry(event.payload(f"id-{crc32(text.encode()):08x}"), key)
+
+
+def checkpoint_at(plan_id: str, place: Position) -> Checkpoint:
+    """A checkpoint of the plan at this position, of nothing that was said before it."""
+    return Checkpoint(place, encode(Snapshot(plan_id=plan_id, offset=place.offset)))
 
 
 def texts_of(payloads: Sequence[bytes]) -> list[str]:

@@ -9,10 +9,10 @@ import pytest
 
 from broadcasters.errors import InvalidPlanId, LogUnavailable
 from broadcasters.log import log_of
-from broadcasters.log.contract import CHECKPOINT_EVERY, MAX_APPEND_EVENTS, Checkpoint, Head, PlanLog
+from broadcasters.log.contract import CHECKPOINT_EVERY, MAX_APPEND_EVENTS, Head, PlanLog
 from broadcasters.position import Position
 from tests.contract.conftest import OpenLog
-from tests.contract.saying import Heard, Producer, all_of, entry_of, next_tick, texts_of
+from tests.contract.saying import Heard, Producer, all_of, checkpoint_at, entry_of, next_tick, texts_of
 
 # --- L1 order, L2 one step
 
@@ -255,7 +255,7 @@ async def test_l7_a_plan_begun_again_has_a_lineage_that_contains_no_older_epoch(
 async def test_l7_nothing_of_a_deleted_plan_is_left(log: PlanLog) -> None:
     batch = Producer("plan-1").batch("a", keys=["key"])
     appended = await batch.to(log)
-    await log.keep_checkpoint("plan-1", Checkpoint(Position(appended.epoch, 1), b"{}"), 0)
+    await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", Position(appended.epoch, 1)), 0)
     assert await log.delete("plan-1") is True
     assert await log.delete("plan-1") is False
     assert await log.head("plan-1") == Head()
@@ -276,29 +276,27 @@ async def test_l7_every_position_since_the_beginning_continues(log: PlanLog) -> 
 # --- L8 bounded
 
 
-async def checkpointed(log: PlanLog, offset: int, window: int, snapshot: bytes = b"{}") -> bool:
+async def checkpointed(log: PlanLog, offset: int, window: int) -> bool:
     epoch = (await log.head("plan-1")).lineage.epoch
-    return await log.keep_checkpoint("plan-1", Checkpoint(Position(epoch, offset), snapshot), window)
+    return await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", Position(epoch, offset)), window)
 
 
 async def test_l8_the_newest_checkpoint_wins(open_log: OpenLog) -> None:
     log, other = await open_log(), await open_log()
     await Producer("plan-1").batch(*"abcde").to(log)
     assert await log.checkpoint("plan-1") is None
-    assert await checkpointed(log, 3, 100, b'{"at":3}') is True
-    assert await checkpointed(log, 2, 100, b'{"at":2}') is False
-    kept = await other.checkpoint("plan-1")
-    assert kept == Checkpoint(Position((await log.head("plan-1")).lineage.epoch, 3), b'{"at":3}')
-    assert await checkpointed(other, 5, 100, b'{"at":5}') is True
-    kept = await log.checkpoint("plan-1")
-    assert kept is not None
-    assert kept.snapshot == b'{"at":5}'
+    assert await checkpointed(log, 3, 100) is True
+    assert await checkpointed(log, 2, 100) is False
+    epoch = (await log.head("plan-1")).lineage.epoch
+    assert await other.checkpoint("plan-1") == checkpoint_at("plan-1", Position(epoch, 3))
+    assert await checkpointed(other, 5, 100) is True
+    assert await log.checkpoint("plan-1") == checkpoint_at("plan-1", Position(epoch, 5))
 
 
 async def test_l8_a_checkpoint_outside_the_lineage_is_refused(log: PlanLog) -> None:
     appended = await Producer("plan-1").batch("a", "b").to(log)
     for place in (Position("ffffffff", 1), Position(appended.epoch, 3)):
-        assert await log.keep_checkpoint("plan-1", Checkpoint(place, b"{}"), 0) is False
+        assert await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", place), 0) is False
     assert await log.checkpoint("plan-1") is None
     assert await all_of(log, "plan-1") == ["a", "b"]
 
@@ -460,7 +458,7 @@ async def test_l10_a_plan_nobody_appended_to_stands_at_zero_and_is_not_created_b
     assert (page.head, page.first, list(page.payloads)) == (Head(), 1, [])
     assert await log.heads(["plan-1", "plan-2"]) == {"plan-1": Head(), "plan-2": Head()}
     assert await log.checkpoint("plan-1") is None
-    assert await log.keep_checkpoint("plan-1", Checkpoint(Position("ffffffff", 1), b"{}"), 0) is False
+    assert await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", Position("ffffffff", 1)), 0) is False
     assert await log.delete("plan-1") is False
     await (await log.watch("plan-1", Heard())).close()
     assert list((await log.plans()).plans) == []
@@ -483,7 +481,7 @@ async def test_l10_heads_of_many_plans_in_one_trip(log: PlanLog) -> None:
 @pytest.mark.parametrize("plan_id", ["", "a b", "a/b", "a{b}", "é", "x" * 129, "a\n", "*"])
 async def test_l11_a_plan_id_is_checked_before_anything_is_sent(log: PlanLog, plan_id: str) -> None:
     batch = dataclasses.replace(Producer("plan-1").batch("a"), plan_id=plan_id)
-    checkpoint = Checkpoint(Position("ffffffff", 1), b"{}")
+    checkpoint = checkpoint_at("plan-1", Position("ffffffff", 1))
     for call in (
         batch.to(log),
         log.read(plan_id, 0),

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broadcasters.log.contract import Checkpoint, PlanLog
+from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from tests.contract.conftest import OpenLog
-from tests.contract.saying import Batch, Heard, Producer, all_of, texts_of
+from tests.contract.saying import Batch, Heard, Producer, all_of, checkpoint_at, texts_of
 
 PRODUCERS = 8
 PLANS = 2
@@ -195,7 +195,7 @@ async def test_l8_checkpoint_and_tail_are_always_complete(log: PlanLog, script: 
             epoch = (await producer.batch(*more).to(log)).epoch
         elif story:
             offset = len(story) - step.behind
-            checkpoint = Checkpoint(Position(epoch, max(offset, 1)), str(offset).encode())
+            checkpoint = checkpoint_at(producer.plan_id, Position(epoch, max(offset, 1)))
             took = await log.keep_checkpoint(producer.plan_id, checkpoint, step.window)
             assert took == (kept <= checkpoint.position.offset <= len(story))
             if took:

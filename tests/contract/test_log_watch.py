@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from broadcasters.log.contract import Checkpoint, PlanLog
+from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from tests.contract.conftest import OpenLog
-from tests.contract.saying import Heard, Producer, texts_of
+from tests.contract.saying import Heard, Producer, checkpoint_at, texts_of
 
 
 async def test_l6_a_watcher_hears_every_later_append_in_order(log: PlanLog) -> None:
@@ -191,7 +191,7 @@ async def test_l6_a_watcher_stays_after_checkpoints_and_trimming(log: PlanLog) -
     heard = Heard()
     await log.watch("plan-1", heard)
     appended = await producer.batch("a", "b", "c").to(log)
-    await log.keep_checkpoint("plan-1", Checkpoint(Position(appended.epoch, 3), b"{}"), 0)
+    await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", Position(appended.epoch, 3)), 0)
     await producer.batch("d").to(log)
     await heard.until_offset(4)
     assert heard.story[-1] == "d"

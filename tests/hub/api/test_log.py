@@ -17,6 +17,8 @@ from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.log.contract import CHECKPOINT_EVERY, Entry
 from broadcasters.log.http import HttpLog
 from broadcasters.log.http.lines import write_append
+from broadcasters.position import Position
+from broadcasters.snapshot import Snapshot, decode, encode
 from hub.api.payloads import event_of
 from tests.contract.saying import Producer
 from tests.hub.api.test_events import problem
@@ -29,6 +31,14 @@ LINES = {"Content-Type": "application/x-ndjson"}
 
 def payload(plan_id: str, text: str = "hello", event_id: str = "a.1") -> bytes:
     return build(AgentMessage, {"plan_id": plan_id, "agent_name": "A", "content": text}).payload(event_id)
+
+
+def snapshot_at(plan_id: str, offset: int) -> bytes:
+    return encode(Snapshot(plan_id=plan_id, offset=offset))
+
+
+def changed(snapshot: bytes, **fields: Any) -> bytes:
+    return json.dumps(json.loads(snapshot) | fields).encode()
 
 
 def body(plan_id: str, *payloads: bytes, producer: str = "producer-1", seq: int = 1) -> bytes:
@@ -147,23 +157,104 @@ async def test_lists_show_what_events_say_and_not_what_a_publisher_claims(
     assert (plan["title"], plan["status"], plan["progress"]) == ("Trip", "completed", 100)
 
 
-async def test_a_checkpoint_must_be_json_and_have_a_place(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_checkpoint_has_a_position_a_window_and_one_line(client: httpx.AsyncClient, plan_id: str) -> None:
     answer = (await client.post("/api/log", content=body(plan_id, payload(plan_id)), headers=LINES)).json()
-    epoch = answer["appends"][0]["epoch"]
+    epoch, snapshot = answer["appends"][0]["epoch"], snapshot_at(plan_id, 1)
     url = f"/api/plans/{plan_id}/checkpoint"
     problem(await client.get(url), 404, "no_checkpoint")
-    for said, snapshot in (
+    for said, lines in (
         ({"epoch": epoch, "offset": 1, "window": 0, "count": 1}, b"{"),
-        ({"epoch": epoch, "offset": 0, "window": 0, "count": 1}, b"{}"),
-        ({"epoch": epoch, "offset": 1, "window": -1, "count": 1}, b"{}"),
-        ({"epoch": "a b", "offset": 1, "window": 0, "count": 1}, b"{}"),
-        ({"epoch": epoch, "offset": 1, "window": 0, "count": 2}, b"{}"),
-        ({"epoch": epoch, "offset": 1, "window": 0, "count": 2}, b"{}\n{}"),
+        ({"epoch": epoch, "offset": 0, "window": 0, "count": 1}, snapshot_at(plan_id, 0)),
+        ({"epoch": epoch, "offset": 1, "window": -1, "count": 1}, snapshot),
+        ({"epoch": "a b", "offset": 1, "window": 0, "count": 1}, snapshot),
+        ({"epoch": epoch, "offset": 1, "window": 0, "count": 2}, snapshot),
+        ({"epoch": epoch, "offset": 1, "window": 0, "count": 2}, b"\n".join([snapshot, snapshot])),
     ):
-        content = json.dumps(said).encode() + b"\n" + snapshot + b"\n"
-        problem(await client.put(url, content=content, headers=LINES), 422, "invalid_field")
-    strange = b'{"epoch":"ffffffff","offset":1,"window":0,"count":1}\n{}\n'
-    assert (await client.put(url, content=strange, headers=LINES)).json() == {"kept": False}
+        content = json.dumps(said).encode() + b"\n" + lines + b"\n"
+        assert problem(await client.put(url, content=content, headers=LINES), 422, "invalid_field")["field"] == "body"
+    assert (await client.get(url)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"[]",
+        b"null",
+        b"{}",
+        b"2",
+        b"\xff",
+        b"[" * 100_000,
+        {"plan_id": "another-plan"},
+        {"offset": 1},
+        {"offset": 3},
+        {"offset": "2"},
+        {"version": 2},
+        {"status": "paused"},
+        {"messages": {}},
+        {"messages": [{"message_id": 7}]},
+        {"title": ["a list"]},
+        {"weight": -1},
+        {"weight": 10**9},
+    ],
+)
+async def test_a_checkpoint_that_is_no_snapshot_of_the_plan_at_its_position_is_refused(
+    client: httpx.AsyncClient, plan_id: str, said: bytes | dict[str, Any]
+) -> None:
+    """H-LOG-5. It would replace the events that it lets the log forget."""
+    epoch = await _appended(client, plan_id)
+    snapshot = said if isinstance(said, bytes) else changed(snapshot_at(plan_id, 2), **said)
+    refused = await keep(client, plan_id, Position(epoch, 2), snapshot)
+    assert problem(refused, 422, "invalid_field")["field"] == "body"
+    await _is_whole(client, plan_id)
+
+
+@pytest.mark.parametrize("place", [Position("ffffffff", 2), Position("", 3), Position("", 2**53 - 1)])
+async def test_a_checkpoint_at_a_position_that_the_log_does_not_have_is_not_kept(
+    client: httpx.AsyncClient, plan_id: str, place: Position
+) -> None:
+    """H-LOG-5."""
+    epoch = await _appended(client, plan_id)
+    place = Position(place.epoch or epoch, place.offset)
+    answer = await keep(client, plan_id, place, snapshot_at(plan_id, place.offset))
+    assert answer.json() == {"kept": False}
+    await _is_whole(client, plan_id)
+
+
+async def test_what_is_kept_of_a_checkpoint_is_the_snapshot_that_was_read(
+    client: httpx.AsyncClient, plan_id: str
+) -> None:
+    """The bytes of its sender may say two things at once; nobody else is shown them."""
+    epoch = await _appended(client, plan_id)
+    said = changed(snapshot_at(plan_id, 2), data={"x": 1}).replace(b'"x": 1', b'"x": 1, "x": 2, "y": 1e999')
+    assert (await keep(client, plan_id, Position(epoch, 2), said)).json() == {"kept": True}
+    line, kept, _ = (await client.get(f"/api/plans/{plan_id}/checkpoint")).content.split(b"\n")
+    assert json.loads(line)["offset"] == 2
+    assert kept == encode(decode(kept))
+    assert kept.count(b'"x"') == 1
+
+
+async def _appended(client: httpx.AsyncClient, plan_id: str) -> str:
+    """Two events; their epoch."""
+    lines = body(plan_id, payload(plan_id, "a"), payload(plan_id, "b"))
+    epoch: str = (await client.post("/api/log", content=lines, headers=LINES)).json()["appends"][0]["epoch"]
+    return epoch
+
+
+async def keep(client: httpx.AsyncClient, plan_id: str, place: Position, snapshot: bytes) -> httpx.Response:
+    said = {"epoch": place.epoch, "offset": place.offset, "window": 0, "count": 1}
+    lines = json.dumps(said).encode() + b"\n" + snapshot + b"\n"
+    return await client.put(f"/api/plans/{plan_id}/checkpoint", content=lines, headers=LINES)
+
+
+async def _is_whole(client: httpx.AsyncClient, plan_id: str) -> None:
+    """The plan is read from its first event, folds, and takes another."""
+    more = body(plan_id, payload(plan_id, "c"), producer="another")
+    assert (await client.post("/api/log", content=more, headers=LINES)).json()["appends"][0]["offsets"] == [3]
+    page = (await client.get(f"/api/plans/{plan_id}/events")).json()
+    assert [event["offset"] for event in page["events"]] == [1, 2, 3]
+    snapshot = (await client.get(f"/api/plans/{plan_id}")).raise_for_status().json()
+    assert [message["content"] for message in snapshot["messages"]] == ["a", "b", "c"]
+    assert (await client.get(f"/api/plans/{plan_id}/checkpoint")).status_code == 404
 
 
 # -- whose name it is -----------------------------------------------------------------------------------------------
