@@ -144,7 +144,7 @@ class Tickets:
         try:
             page = await self._log.plans(label=LABEL, limit=100)
             for plan in page.plans:
-                if plan.plan_id < _plan_of(now - PERIOD):
+                if plan.plan_id.startswith(f"{LABEL}.") and plan.plan_id < _plan_of(now - PERIOD):
                     await self._log.delete(plan.plan_id)
         except LogError:
             pass  # the next period's sweep finds them again

@@ -19,7 +19,7 @@ from broadcasters.tracing import current_traceparent, within
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.principal import Principal, refuse_reserved
 from hub.node import Hub
 from hub.transports.polling import wait_for_word
 from hub.transports.visitors import guest, visitor_of
@@ -230,6 +230,8 @@ def _event(plan_id: str, at: int | None, said: SaidEvent) -> PlanEvent:
     if said.data.get("plan_id", plan_id) != plan_id:
         raise InvalidEvent(f"{where}data.plan_id", "the event is of another plan than the one it is sent to")
     try:
-        return build(cls, {**said.data, "plan_id": plan_id})
+        event = build(cls, {**said.data, "plan_id": plan_id})
+        refuse_reserved(event)
     except InvalidEvent as error:
         raise InvalidEvent(f"{where}data.{error.field}", error.problem) from None
+    return event

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, build
+from hub.core.principal import refuse_reserved
 
 __all__ = ["event_of"]
 
@@ -43,7 +44,9 @@ def event_of(plan_id: str, payload: bytes) -> PlanEvent:
     fields = cast("dict[str, Any]", data)
     if fields.get("plan_id") != plan_id:
         raise InvalidEvent("plan_id", "the event is of another plan than the one it is sent to")
-    return build(cls, fields)
+    event = build(cls, fields)
+    refuse_reserved(event)
+    return event
 
 
 def _parsed(payload: bytes) -> dict[str, Any]:

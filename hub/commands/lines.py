@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, build
+from hub.core.principal import refuse_reserved
 
 __all__ = ["read_events"]
 
@@ -55,4 +56,6 @@ def _event(plan_id: str, line: bytes) -> PlanEvent:
         fields = {**said["data"], "plan_id": plan_id}
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidEvent("event", "not a JSON object of type and data, as plancast tail --json prints them") from None
-    return build(cls, fields)
+    event = build(cls, fields)
+    refuse_reserved(event)
+    return event

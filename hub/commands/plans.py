@@ -11,6 +11,7 @@ from typing import get_args
 from broadcasters.events import PlanStatus
 from broadcasters.log.contract import PlanEntry, PlanLog
 from hub.commands.opened import log_argument, opened
+from hub.core.principal import RESERVED
 from hub.terminal import Look, clean, table
 from hub.terminal.words import ago, words
 
@@ -57,12 +58,13 @@ async def _plans(args: argparse.Namespace) -> list[PlanEntry]:
 
 
 async def _found(log: PlanLog, args: argparse.Namespace) -> list[PlanEntry]:
-    """Pages of the list, until enough plans with the status asked for were in them."""
+    """Pages of the list, until enough plans with the status asked for were in them. The hub's own are left out."""
     found: list[PlanEntry] = []
     cursor: str | None = None
     while True:
         page = await log.plans(owner=args.owner, label=args.label, cursor=cursor, limit=min(args.limit, 500))
-        found += [plan for plan in page.plans if args.status in (None, plan.status)]
+        shown = [plan for plan in page.plans if not plan.plan_id.startswith(RESERVED)]
+        found += [plan for plan in shown if args.status in (None, plan.status)]
         cursor = page.cursor
         if cursor is None or len(found) >= args.limit:
             return found[: args.limit]

@@ -22,6 +22,7 @@ from broadcasters.events import (
 from broadcasters.position import Position
 from hub.commands.lines import read_events
 from hub.commands.opened import log_argument
+from hub.core.principal import refuse_reserved
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     event = None if args.text == "-" else _event(args)
     if event is None and args.key is not None:
         args.misused("--key names one event; standard input may hold many")
+    if event is not None:
+        refuse_reserved(event)
     with Broadcaster(args.log, deadline=args.deadline) as broadcaster:
         if event is not None:
             _tell(args, [broadcaster.send(event, key=args.key)])

@@ -8,19 +8,29 @@ from math import inf
 from types import MappingProxyType
 from typing import Final, Literal, cast, get_args
 
-from broadcasters.errors import InvalidPlanId, PlancastError
-from broadcasters.events import check_plan_id
+from broadcasters.errors import InvalidEvent, InvalidPlanId, PlancastError
+from broadcasters.events import PlanEvent, PlanUpdate, check_plan_id
 
-__all__ = ["MAX_PATTERNS", "RESERVED", "VERBS", "Grants", "InvalidGrants", "Principal", "Verb"]
+__all__ = ["MAX_PATTERNS", "RESERVED", "VERBS", "Grants", "InvalidGrants", "Principal", "Verb", "refuse_reserved"]
 
 Verb = Literal["read", "input", "signal", "publish", "start"]
 VERBS: Final[frozenset[str]] = frozenset(get_args(Verb))
 
 RESERVED: Final = "~plancast."
-"""Plans whose id begins so are the hub's own (spent tickets, probes). Nobody may do anything with them."""
+"""Plans whose id begins so are the hub's own (spent tickets, probes), and so are labels that do. Nobody may do anything
+with them."""
 
 MAX_PATTERNS: Final = 256
 _NONE: Final[tuple[frozenset[str], tuple[str, ...]]] = (frozenset(), ())
+
+
+def refuse_reserved(event: PlanEvent) -> None:
+    """`InvalidEvent` when the event's plan id, or a label that it gives, is reserved for the hub's own plans."""
+    problem = f"names that begin with {RESERVED} are reserved for the hub's own plans; choose another"
+    if event.plan_id.startswith(RESERVED):
+        raise InvalidEvent("plan_id", problem)
+    if isinstance(event, PlanUpdate) and any(label.startswith(RESERVED) for label in event.labels or ()):
+        raise InvalidEvent("labels", problem)
 
 
 class InvalidGrants(PlancastError, ValueError):

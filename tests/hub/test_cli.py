@@ -111,6 +111,8 @@ def test_examples_can_be_typed_as_they_stand(name: str) -> None:
         (["tail", "p", "--from", "abc:-1"], "abc:-1"),
         (["tail", "a plan"], "plan_id"),
         (["publish", "a plan", "hi"], "plan_id"),
+        (["publish", "~plancast.mine", "hi"], "plan_id"),
+        (["publish", "p", "hi", "--label", "~plancast.tickets"], "labels"),
         (["publish", "p", "--progress", "101"], "progress"),
         (["publish", "p", "--progress", "nan"], "progress"),
         (["publish", "p", "--step", "s", "--status", "cancelled", "--title", "x" * 1025], "title"),
@@ -238,6 +240,19 @@ def test_plans_are_listed_the_last_active_first(log: str, speaker: Broadcaster) 
     assert listed("--status", "completed") == ["two"]
     assert listed("--status", "in_progress", "--limit", "1") == ["three"]
     assert listed("--owner", "nobody") == []
+
+
+def test_plans_of_the_hubs_own_are_not_listed(log: str, speaker: Broadcaster) -> None:
+    for plan_id in ("one", "~plancast.tickets.000000000000", "two", "~plancast.probe.1"):
+        speaker.send_plan_update(plan_id)
+    for words in ((), ("--limit", "2"), ("--status", "in_progress")):
+        lines = told(plancast("plans", "--json", *words, log=log)).splitlines()
+        assert [json.loads(line)["plan_id"] for line in lines] == ["two", "one"]
+
+
+def test_events_with_a_label_of_the_hubs_own_are_not_copied(log: str) -> None:
+    line = json.dumps({"type": "plan_update", "data": {"labels": ["~plancast.tickets"]}})
+    assert "line 1, labels" in told(plancast("publish", "p", "-", log=log, said=line), code=2)
 
 
 def test_no_plans_is_said_kindly(log: str) -> None:

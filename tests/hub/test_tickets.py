@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcasters.errors import LogUnavailable
-from broadcasters.events import parse
+from broadcasters.events import PlanUpdate, parse
 from broadcasters.log import log_of
-from broadcasters.log.contract import PlanLog, PlanPage
+from broadcasters.log.contract import Entry, Facts, PlanLog, PlanPage
 from hub.auth import AuthenticationFailed, AuthenticationUnavailable, TokenExpired, TokenInvalid
 from hub.core.principal import RESERVED, Grants, Principal
 from hub.settings import load
@@ -176,6 +176,20 @@ async def test_plans_of_tickets_long_past_are_deleted_and_the_others_stay(ticket
         await tickets.swept()
     left = sorted(plan.plan_id for plan in (await log.plans(label=LABEL)).plans)
     assert left == [f"{LABEL}.{int(NOW + n * PERIOD):012d}" for n in (1, 2)]
+
+
+async def test_the_sweep_deletes_no_plan_that_is_not_of_tickets(tickets: Tickets, log: PlanLog) -> None:
+    """Its label alone makes no plan one of the hub's own."""
+    others = ["a-plan", f"{RESERVED}probe.1", LABEL, "~"]
+    for plan_id in others:
+        entry = Entry(PlanUpdate(plan_id=plan_id).payload("id-1"))
+        await log.append(plan_id, "producer", 1, [entry], Facts(labels=(LABEL,)))
+    later = NOW + 3 * PERIOD
+    for at in (NOW, later):
+        await tickets.redeem(tickets.issue(ADA, at).ticket, at)
+        await tickets.swept()
+    left = {plan.plan_id for plan in (await log.plans(label=LABEL)).plans}
+    assert left == {*others, f"{LABEL}.{int(later):012d}"}
 
 
 async def test_a_ticket_redeemed_late_by_a_slow_clock_is_still_used(tickets: Tickets, log: PlanLog) -> None:

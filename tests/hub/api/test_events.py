@@ -51,6 +51,8 @@ async def test_said_again_with_its_key_an_event_is_there_once(client: httpx.Asyn
         ({"type": "gossip", "data": {}}, "type", "'gossip' is none of plan_update"),
         ({"type": "plan_update", "data": {"plan_id": "another"}}, "data.plan_id", "another plan"),
         ({"type": "plan_update", "data": []}, "data", "valid dictionary"),
+        ({"type": "plan_update", "data": {"labels": ["a", "~plancast.b"]}}, "data.labels", "~plancast."),
+        ({"events": [Said.update(), Said.update(labels=["~plancast."])]}, "events.1.data.labels", "~plancast."),
         ({"events": []}, "events", "at least 1"),
         ({"events": {"type": "plan_update"}}, "events", "valid list"),
         ({"events": [Said.update(), {"type": "plan_update"}]}, "events.1.data", "Field required"),

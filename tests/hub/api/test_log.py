@@ -157,6 +157,16 @@ async def test_lists_show_what_events_say_and_not_what_a_publisher_claims(
     assert (plan["title"], plan["status"], plan["progress"]) == ("Trip", "completed", 100)
 
 
+def test_a_label_of_the_hubs_own_is_refused() -> None:
+    """C-ACL-5"""
+    said = PlanUpdate(plan_id="p", labels=["shop", "~plancast.tickets"])
+    with pytest.raises(InvalidEvent) as refused:
+        event_of("p", said.payload("a.1"))
+    assert refused.value.field == "labels"
+    others = PlanUpdate(plan_id="p", labels=["plancast", "~shop"])
+    assert event_of("p", others.payload("a.1")) == others
+
+
 async def test_a_checkpoint_has_a_position_a_window_and_one_line(client: httpx.AsyncClient, plan_id: str) -> None:
     answer = (await client.post("/api/log", content=body(plan_id, payload(plan_id)), headers=LINES)).json()
     epoch, snapshot = answer["appends"][0]["epoch"], snapshot_at(plan_id, 1)

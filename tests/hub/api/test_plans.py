@@ -93,6 +93,7 @@ async def test_what_is_no_plan_id_reaches_no_log(client: httpx.AsyncClient, bad:
 
 
 async def test_what_is_the_hubs_own_can_not_be_seen_or_touched(client: httpx.AsyncClient, plan_id: str) -> None:
+    """C-ACL-5"""
     await client.get("/readyz")  # the probe has spoken now
     assert not [found for found in await listed(client, limit=500) if found.startswith("~plancast.")]
     own = "/api/plans/~plancast.probe"
