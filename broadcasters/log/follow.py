@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from broadcasters.errors import LogUnavailable
+from broadcasters.log.beat import beating
 from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog
+from broadcasters.pauses import pauses
 from broadcasters.position import Continuity, Position
 
 __all__ = ["Broken", "Interrupted", "Item", "Resumed", "Told", "follow"]
@@ -16,8 +19,8 @@ __all__ = ["Broken", "Interrupted", "Item", "Resumed", "Told", "follow"]
 HEARD_BYTES: Final = 1024 * 1024
 """What is kept for a consumer who is busy; when more arrives, all of it is forgotten, and read again from the log."""
 PAGE_EVENTS: Final = 500
-AGAIN_S: Final = 0.5
-"""How long to wait before a log that could not be read is asked again."""
+LONGEST_PAUSE_S: Final = 2.0
+"""A log that could not be read is asked again after growing pauses, up to this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +60,24 @@ async def follow(
     """What follows `after`, without hole or duplicate and without end, or else word that the story broke.
 
     `"start"` is all that is retained, `"now"` only what is appended from here on. Every `beat_s` seconds the log is
-    asked whether something was missed. The caller closes the iterator when done (`contextlib.aclosing`). When the log
-    can't be reached at the beginning, `LogUnavailable` is raised; later on, it is `Interrupted`.
+    asked whether something was missed, once for all who follow its plans in this process. The caller closes the
+    iterator when done (`contextlib.aclosing`). When the log can't be reached at the beginning, `LogUnavailable` is
+    raised; later on, it is `Interrupted`.
     """
-    ear = _Ear()
-    watch = await log.watch(plan_id, ear)
-    try:
-        reader = _Reader(log, plan_id, ear, await _place(log, plan_id, after))
-        while True:
-            for item in await reader.more(beat_s):
-                yield item
-    finally:
-        await watch.close()
+    async with beating(log, beat_s) as beat:
+        ear = _Ear(beat.soon)
+        watch = await log.watch(plan_id, ear)
+        try:
+            reader = _Reader(log, plan_id, ear, await _place(log, plan_id, after))
+            beat.readers.add(reader)
+            try:
+                while True:
+                    for item in await reader.more():
+                        yield item
+            finally:
+                beat.readers.discard(reader)
+        finally:
+            await watch.close()
 
 
 async def _place(log: PlanLog, plan_id: str, after: Position | Literal["start", "now"]) -> Position:
@@ -81,7 +90,8 @@ async def _place(log: PlanLog, plan_id: str, after: Position | Literal["start", 
 class _Ear:
     """What the tail says, kept until the reader takes it: little, or else only that something was said."""
 
-    def __init__(self) -> None:
+    def __init__(self, compare_soon: Callable[[], None]) -> None:
+        self._compare_soon = compare_soon
         self._heard: list[tuple[str, int, Sequence[bytes]]] = []
         self._weight = 0
         self._something = asyncio.Event()
@@ -90,10 +100,15 @@ class _Ear:
         self.standing = True
         self.was_lost = False
 
+    @property
+    def silent(self) -> bool:
+        """Nothing was heard that the reader has not taken."""
+        return not self._heard
+
     def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
-        self._something.set()
         if self.doubtful:
             return
+        self._something.set()
         self._heard.append((epoch, first, payloads))
         self._weight += sum(map(len, payloads))
         if self._weight > HEARD_BYTES:
@@ -106,7 +121,11 @@ class _Ear:
 
     def resumed(self) -> None:
         self.standing = True
-        self.doubt()
+        self._something.set()
+        if self.silent:
+            self._compare_soon()
+        else:
+            self.doubt()
 
     def deleted(self) -> None:
         self.doubt()
@@ -122,13 +141,11 @@ class _Ear:
         heard, self._heard, self._weight = self._heard, [], 0
         return heard
 
-    async def listen(self, beat_s: float) -> None:
-        """Wait until something is said; after a beat of silence, doubt that nothing was."""
-        try:
-            async with asyncio.timeout(beat_s):
+    async def listen(self, seconds: float | None = None) -> None:
+        """Wait until something is said, or so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._something.wait()
-        except TimeoutError:
-            self.doubtful = True
         self._something.clear()
 
 
@@ -136,19 +153,27 @@ class _Reader:
     """Stands at a place in the plan, and goes on by what the ear heard, or by reading the log where that may not do."""
 
     def __init__(self, log: PlanLog, plan_id: str, ear: _Ear, place: Position) -> None:
+        self.plan_id = plan_id
+        self.place = place
         self._log = log
-        self._plan_id = plan_id
         self._ear = ear
-        self._place = place
-        self._reachable = True
+        self._pauses: Iterator[float] | None = None
+        """While the log can't be read: how long to wait before each next try."""
         self._interrupted = False
 
-    async def more(self, beat_s: float) -> Sequence[Item]:
-        """What comes next; empty when nothing came for a beat."""
+    @property
+    def waits(self) -> bool:
+        return self._ear.silent and not self._ear.doubtful
+
+    def doubt(self) -> None:
+        self._ear.doubt()
+
+    async def more(self) -> Sequence[Item]:
+        """What comes next; may be empty."""
         if not self._ear.doubtful:
-            await self._ear.listen(beat_s)
-        elif not self._reachable:
-            await asyncio.sleep(AGAIN_S)
+            await self._ear.listen()
+        elif self._pauses is not None:
+            await self._ear.listen(next(self._pauses))
         items: list[Item] = [*self._weather()]
         items += self._hear()
         if self._ear.doubtful:
@@ -157,7 +182,7 @@ class _Reader:
 
     def _weather(self) -> Iterator[Item]:
         ear = self._ear
-        calm = ear.standing and self._reachable
+        calm = ear.standing and self._pauses is None
         if (ear.was_lost or not calm) and not self._interrupted:
             self._interrupted = True
             yield Interrupted()
@@ -168,8 +193,8 @@ class _Reader:
 
     def _hear(self) -> Iterator[Item]:
         for epoch, first, payloads in self._ear.take():
-            at = self._place.offset
-            if epoch != self._place.epoch or first > at + 1:
+            at = self.place.offset
+            if epoch != self.place.epoch or first > at + 1:
                 self._ear.doubt()
                 return
             yield from self._tell(epoch, first, payloads)
@@ -177,38 +202,38 @@ class _Reader:
     async def _read(self) -> Sequence[Item]:
         self._ear.doubtful = False  # what arrives from here on is behind what is read now
         try:
-            page = await self._log.read(self._plan_id, self._place.offset, PAGE_EVENTS)
+            page = await self._log.read(self.plan_id, self.place.offset, PAGE_EVENTS)
             items = await self._continue(page)
         except LogUnavailable:
             self._ear.doubtful = True
-            self._reachable = False
+            self._pauses = self._pauses or pauses(LONGEST_PAUSE_S)
             return [*self._weather()]
-        self._reachable = True
+        self._pauses = None
         return [*self._weather(), *items]
 
     async def _continue(self, page: Page) -> Sequence[Item]:
         head = page.head
-        reason = head.lineage.continuity(self._place, head.offset, head.floor)
+        reason = head.lineage.continuity(self.place, head.offset, head.floor)
         if reason != "ok":
             return [await self._begin_anew(reason)]
         items = [*self._tell(head.lineage.epoch, page.first, page.payloads)]
-        if self._place.offset < head.offset:
+        if self.place.offset < head.offset:
             self._ear.doubt()
         return items
 
     async def _begin_anew(self, reason: Continuity) -> Broken:
-        checkpoint = await self._log.checkpoint(self._plan_id)
-        head = await self._log.head(self._plan_id)
+        checkpoint = await self._log.checkpoint(self.plan_id)
+        head = await self._log.head(self.plan_id)
         if checkpoint and head.lineage.continuity(checkpoint.position, head.offset, head.floor) == "ok":
-            self._place = checkpoint.position
+            self.place = checkpoint.position
         else:
             checkpoint = None
-            self._place = Position(head.lineage.epoch, head.floor)
+            self.place = Position(head.lineage.epoch, head.floor)
         self._ear.doubt()
         return Broken(reason, head, checkpoint)
 
     def _tell(self, epoch: str, first: int, payloads: Sequence[bytes]) -> Iterator[Told]:
         for offset, payload in enumerate(payloads, first):
-            if offset > self._place.offset:
-                self._place = Position(epoch, offset)
-                yield Told(self._place, payload)
+            if offset > self.place.offset:
+                self.place = Position(epoch, offset)
+                yield Told(self.place, payload)

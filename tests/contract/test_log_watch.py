@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
+from contextlib import aclosing
 
-from broadcasters.log.contract import PlanLog
+import pytest
+
+from broadcasters.log.contract import Head, Page, PlanLog
+from broadcasters.log.follow import Told, follow
 from broadcasters.position import Position
 from tests.contract.conftest import OpenLog
 from tests.contract.saying import Heard, Producer, checkpoint_at, texts_of
@@ -229,3 +234,41 @@ async def test_l6_what_is_watched_joins_what_is_read_without_a_hole(open_log: Op
             await heard.until_offset(100)
         assert set(range(head + 1, 101)) <= set(heard.offsets)
     assert watchers[0][0] < 100
+
+
+async def test_l10_fifty_followers_that_wait_cost_one_call_a_beat(
+    log: PlanLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each of them gets what is appended later, of its own plan only."""
+    plan_ids = [f"plan-{number}" for number in range(50)]
+    asked: list[str] = []
+    calls = asyncio.Queue[int]()
+    heads, read = log.heads, log.read
+
+    async def counted_heads(plan_ids: Collection[str]) -> Mapping[str, Head]:
+        calls.put_nowait(len(plan_ids))
+        return await heads(plan_ids)
+
+    async def counted_read(plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
+        asked.append(plan_id)
+        return await read(plan_id, after, limit, max_bytes)
+
+    async def follow_one(plan_id: str) -> str:
+        async with aclosing(follow(log, plan_id, Position("", 0), beat_s=0.05)) as story:
+            async for item in story:
+                if isinstance(item, Told):
+                    return texts_of([item.payload])[0]
+        raise AssertionError("the story ended")
+
+    monkeypatch.setattr(log, "heads", counted_heads)
+    monkeypatch.setattr(log, "read", counted_read)
+    following = [asyncio.create_task(follow_one(plan_id)) for plan_id in plan_ids]
+    async with asyncio.timeout(60):
+        while await calls.get() < 50:
+            pass
+        assert sorted(asked) == sorted(plan_ids)
+        assert [await calls.get() for _ in range(5)] == [50] * 5
+        assert len(asked) == 50
+        for plan_id in plan_ids:
+            await Producer(plan_id).batch(f"to {plan_id}").to(log)
+        assert await asyncio.gather(*following) == [f"to {plan_id}" for plan_id in plan_ids]

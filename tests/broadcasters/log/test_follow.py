@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,8 @@ class Capricious(SqliteLog):
         self.untold: set[str] = set()
         self.refuse: Exception | None = None
         self.reads = 0
+        self.asked_heads: list[list[str]] = []
+        """The plans of each call of `heads`."""
         self.watchers: list[Watcher] = []
         self.watches = 0
         self._asked = asyncio.Event()
@@ -42,9 +45,16 @@ class Capricious(SqliteLog):
         return _Counted(self, await super().watch(plan_id, _Through(self, watcher)))
 
     async def until_read(self, times: int = 1) -> None:
-        while self.reads < times:
-            self._asked.clear()
-            await self._asked.wait()
+        await self.until(lambda: self.reads >= times)
+
+    async def until_compared(self, times: int) -> None:
+        await self.until(lambda: len(self.asked_heads) >= times)
+
+    async def until(self, asked: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not asked():
+                self._asked.clear()
+                await self._asked.wait()
 
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
         self.reads += 1
@@ -54,6 +64,8 @@ class Capricious(SqliteLog):
         return await super().read(plan_id, after, limit, max_bytes)
 
     async def heads(self, plan_ids: Collection[str]) -> Mapping[str, Head]:
+        self.asked_heads.append(list(plan_ids))
+        self._asked.set()
         if self.refuse:
             raise self.refuse
         return await super().heads(plan_ids)
@@ -103,13 +115,17 @@ class Following:
     """A follower in a task of its own, and what it was told."""
 
     def __init__(
-        self, log: PlanLog, after: Position | Literal["start", "now"] = "start", beat_s: float = 1000.0
+        self,
+        log: PlanLog,
+        after: Position | Literal["start", "now"] = "start",
+        beat_s: float = 1000.0,
+        plan_id: str = "plan-1",
     ) -> None:
         self.items: list[Item] = []
         self.go = asyncio.Event()
         self.go.set()
         self._more = asyncio.Event()
-        self._log, self._after, self._beat_s = log, after, beat_s
+        self._log, self._after, self._beat_s, self._plan_id = log, after, beat_s, plan_id
 
     async def __aenter__(self) -> Following:
         self.task = asyncio.create_task(self._run())
@@ -121,7 +137,7 @@ class Following:
 
     async def _run(self) -> None:
         try:
-            async with aclosing(follow(self._log, "plan-1", self._after, beat_s=self._beat_s)) as story:
+            async with aclosing(follow(self._log, self._plan_id, self._after, beat_s=self._beat_s)) as story:
                 async for item in story:
                     self.items.append(item)
                     self._more.set()
@@ -310,7 +326,7 @@ async def test_a_short_interruption_is_said_too(plans: Capricious) -> None:
 
 
 async def test_a_log_that_can_not_be_read_is_asked_again(plans: Capricious, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(followed, "AGAIN_S", 0.01)
+    monkeypatch.setattr(followed, "LONGEST_PAUSE_S", 0.01)
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans) as following:
@@ -339,6 +355,116 @@ async def test_what_only_the_operator_can_change_raises(plans: Capricious) -> No
         plans.refuse = LogMisconfigured("no right to read")
         with pytest.raises(LogMisconfigured):
             await following.until_text("never")
+
+
+# --- many who wait
+
+
+@asynccontextmanager
+async def fifty(plans: Capricious, beat_s: float) -> AsyncGenerator[list[Following]]:
+    """Followers of as many plans; each has the one event there is, and waits."""
+    names = [f"plan-{number}" for number in range(50)]
+    async with AsyncExitStack() as stack:
+        waiting: list[Following] = []
+        for name in names:
+            await Producer(name).batch("a").to(plans)
+            waiting.append(await stack.enter_async_context(Following(plans, beat_s=beat_s, plan_id=name)))
+        for one in waiting:
+            await one.until_text("a")
+        yield waiting
+
+
+async def test_fifty_who_wait_cost_one_call_a_beat(plans: Capricious) -> None:
+    async with fifty(plans, SOON_S):
+        reads, calls = plans.reads, len(plans.asked_heads)
+        await plans.until_compared(calls + 10)
+        assert plans.reads == reads
+        assert all(len(asked) == 50 for asked in plans.asked_heads[calls:])
+
+
+async def test_of_fifty_who_wait_the_one_that_missed_something_gets_it(plans: Capricious) -> None:
+    async with fifty(plans, SOON_S) as waiting:
+        reads = plans.reads
+        plans.untold = {"lost"}
+        await Producer("plan-7", "another").batch("lost").to(plans)
+        await waiting[7].until_text("lost")
+        assert plans.reads == reads + 1
+
+
+async def test_after_the_tail_was_lost_fifty_are_compared_at_once(plans: Capricious) -> None:
+    async with fifty(plans, 1000.0) as waiting:
+        reads, calls = plans.reads, len(plans.asked_heads)
+        plans.untold = {"lost"}
+        for watcher in plans.watchers:
+            watcher.lost()
+        await Producer("plan-7", "another").batch("lost").to(plans)
+        for watcher in plans.watchers:
+            watcher.resumed()
+        await waiting[7].until_text("lost")
+        await asyncio.gather(*(one.until(partial(_was_told, one, Resumed)) for one in waiting))
+        assert [len(asked) for asked in plans.asked_heads[calls:]] == [50]
+        assert plans.reads == reads + 1
+
+
+async def test_fifty_who_wait_are_told_that_the_log_is_away_and_that_it_is_back(plans: Capricious) -> None:
+    async with fifty(plans, SOON_S) as waiting:
+        plans.refuse = LogUnavailable("out of reach")
+        plans.untold = {"lost"}
+        await asyncio.gather(*(one.until(partial(_was_told, one, Interrupted)) for one in waiting))
+        await Producer("plan-7", "another").batch("lost").to(plans)
+        plans.refuse = None
+        await asyncio.gather(*(one.until(partial(_was_told, one, Resumed)) for one in waiting))
+        await waiting[7].until_text("lost")
+        reads, calls = plans.reads, len(plans.asked_heads)
+        await plans.until_compared(calls + 3)
+        assert plans.reads == reads
+
+
+def _was_told(one: Following, kind: type[Item]) -> bool:
+    return bool(one.of(kind))
+
+
+async def test_what_fails_in_comparing_costs_nobody_an_event(
+    plans: Capricious, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer("plan-1")
+    await producer.batch("a").to(plans)
+    async with Following(plans, beat_s=SOON_S) as following:
+        await following.until_text("a")
+        heads = plans.heads
+        plans.heads = _broken  # type: ignore[method-assign]
+        plans.untold = {"b", "c"}
+        await producer.batch("b").to(plans)
+        await following.until_text("b")
+        plans.heads = heads  # type: ignore[method-assign]
+        await producer.batch("c").to(plans)
+        await following.until_text("c")
+    assert following.texts == ["a", "b", "c"]
+    assert "a mistake in the log" in caplog.text
+
+
+async def _broken(plan_ids: Collection[str]) -> Mapping[str, Head]:
+    raise ValueError("a mistake in the log")
+
+
+async def test_when_nobody_waits_nothing_is_asked_and_no_task_is_left(plans: Capricious) -> None:
+    before = asyncio.all_tasks()
+    for _ in range(2):
+        async with Following(plans, beat_s=SOON_S), Following(plans, beat_s=SOON_S):
+            await plans.until_compared(len(plans.asked_heads) + 4)
+        assert asyncio.all_tasks() == before
+    assert all(asked == ["plan-1"] for asked in plans.asked_heads)
+
+
+async def test_a_busy_plan_is_not_read_for_what_is_on_its_way(plans: Capricious) -> None:
+    producer = Producer("plan-1")
+    async with Following(plans, beat_s=0.001) as following:
+        await plans.until_read()
+        for i in range(100):
+            await producer.batch(f"{i}").to(plans)
+        await following.until_text("99")
+    assert following.texts == [str(i) for i in range(100)]
+    assert plans.reads <= 3
 
 
 # --- continuity
