@@ -6,10 +6,8 @@ Every queue and table of the hub is bounded by a number that stands here. `bound
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from broadcasters.errors import PlancastError
 from broadcasters.events import MAX_EVENT_BYTES
 from broadcasters.log.contract import MAX_APPEND_BYTES
 from hub.core.policy import Policy
@@ -18,16 +16,14 @@ __all__ = [
     "KIB",
     "MIB",
     "BatchLimits",
-    "ConnectionCounts",
     "ConnectionLimits",
     "Limits",
     "OutletLimits",
+    "PlanLimits",
     "SessionLimits",
     "TokenBucket",
-    "TooManyConnections",
     "Waters",
     "bounds",
-    "network",
     "per_connection",
     "per_plan",
     "per_process",
@@ -80,6 +76,18 @@ class ConnectionLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanLimits:
+    """How many different plans may be followed at once. Each plan of a tail (`/api/tail`) counts as one more."""
+
+    per_address: int = 2_048
+    """Half of the process: one network can't keep all others from theirs."""
+    per_principal: int = 1_024
+    """One tail of as many plans as it may have, or four connections full of different ones."""
+    total: int = 4_096
+    """Per process."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutletLimits:
     """How far one client may lag behind what was written to it."""
 
@@ -121,8 +129,7 @@ class Limits:
     outlet: OutletLimits = field(default_factory=OutletLimits)
     channel: Policy = field(default_factory=Policy)
     batch: BatchLimits = field(default_factory=BatchLimits)
-    channels: int = 4_096
-    """Plans followed at once in this process."""
+    plans: PlanLimits = field(default_factory=PlanLimits)
     written_total: int = 512 * MIB
     """What waits in this process for all slow clients together."""
 
@@ -176,91 +183,10 @@ class TokenBucket:
         return max(0.0, missing / self.rate) if self.rate else (0.0 if missing <= 0 else float("inf"))
 
 
-class TooManyConnections(PlancastError):
-    """No room for this connection. `kind` is what is full: address, principal or process."""
-
-    def __init__(self, kind: str, limit: int, setting: str) -> None:
-        super().__init__(f"already {limit:,} connections of this {kind}; close some, or raise {setting}")
-        self.kind = kind
-
-
-class ConnectionCounts:
-    """How many connections each address and each principal holds in this process.
-
-    It remembers nobody who holds none, so it is never larger than the number of connections.
-    """
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self._limits = limits
-        self._addresses: dict[str, int] = {}
-        self._principals: dict[str, int] = {}
-        self.total = 0
-
-    def enter(self, address: str | None) -> str:
-        """Count a connection from this address before it costs anything, or raise `TooManyConnections`.
-
-        Give the answer to `leave`, exactly once. No address (a Unix socket) counts in the total only.
-        """
-        if self.total >= self._limits.total:
-            raise TooManyConnections("process", self._limits.total, "PLANCAST_MAX_CONNECTIONS")
-        origin = network(address)
-        if origin:
-            _count(self._addresses, origin, "address", self._limits.per_address)
-        self.total += 1
-        return origin
-
-    def leave(self, origin: str) -> None:
-        self.total -= 1
-        if origin:
-            _uncount(self._addresses, origin)
-
-    def claim(self, subject: str) -> None:
-        """The connection turns out to be this principal's. Undo it with `release`, exactly once."""
-        _count(self._principals, subject, "principal", self._limits.per_principal)
-
-    def release(self, subject: str) -> None:
-        _uncount(self._principals, subject)
-
-    def __len__(self) -> int:
-        return len(self._addresses) + len(self._principals)
-
-
-_SETTING: Final = {
-    "address": "PLANCAST_MAX_CONNECTIONS_PER_ADDRESS",
-    "principal": "PLANCAST_MAX_CONNECTIONS_PER_PRINCIPAL",
-}
-
-
-def _count(counts: dict[str, int], key: str, kind: str, limit: int) -> None:
-    if (held := counts.get(key, 0)) >= limit:
-        raise TooManyConnections(kind, limit, _SETTING[kind])
-    counts[key] = held + 1
-
-
-def _uncount(counts: dict[str, int], key: str) -> None:
-    if counts[key] == 1:
-        del counts[key]
-    else:
-        counts[key] -= 1
-
-
-def network(address: str | None) -> str:
-    """What counts as one address: an IPv4 address, or the /64 that a household or a server is given in IPv6."""
-    if not address:
-        return ""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, IPv6Address):
-        return str(ip.ipv4_mapped) if ip.ipv4_mapped else f"{IPv6Address(int(ip) >> 64 << 64)}/64"
-    return str(ip)
-
-
 _CONNECTION: Final = 24 * KIB
 """A connection before it does anything, on the heavier of the transports."""
-_SUBSCRIPTION: Final = 512
-"""A subscriber with its entries in session and channel."""
+_SUBSCRIPTION: Final = 768
+"""A subscriber with its entries in session and channel, and in the counts of its address and its principal."""
 _SNAPSHOT: Final = 1 * MIB
 """A folded plan is kept to about this, whatever happened in it."""
 _CHANNEL: Final = 8 * KIB
@@ -287,17 +213,18 @@ def per_process(limits: Limits) -> int:
     waters = Waters(limits)
     waters.share(connections)
     each = per_connection(limits) - limits.outlet.high_water + waters.high
-    return connections * each + limits.channels * per_plan(limits)
+    return connections * each + limits.plans.total * per_plan(limits)
 
 
 def bounds(limits: Limits) -> str:
     """What the limits come to, in words, for whoever starts the hub and for the logs."""
-    connections = limits.connections
+    connections, plans = limits.connections, limits.plans
     return (
         f"memory per connection at most {_size(per_connection(limits))} ({_size(_CONNECTION)} when idle), "
         f"per plan {_size(per_plan(limits))};\n"
         f"at most {connections.total:,} connections ({connections.per_address:,} per address, "
-        f"{connections.per_principal:,} per principal) and {limits.channels:,} plans; "
+        f"{connections.per_principal:,} per principal) and {plans.total:,} plans ({plans.per_address:,} per address, "
+        f"{plans.per_principal:,} per principal);\n"
         f"process at most {_size(per_process(limits))}, if every one of them were full"
     )
 

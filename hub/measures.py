@@ -84,6 +84,14 @@ MEASURES: Final = (
         "plancast_lag_events", "gauge", "How far the furthest subscriber is behind.", lambda n: n.counts.lag_events
     ),
     Measure("plancast_channels", "gauge", "Plans followed now.", lambda n: n.counts.channels),
+    Measure("plancast_tailed_plans", "gauge", "Plans followed by tails of agents.", lambda n: n.counts.tailed_plans),
+    Measure(
+        "plancast_plans_refused_total",
+        "counter",
+        "Plans that could not be followed because of a limit.",
+        lambda n: n.counts.refused_plans,
+        "reason",
+    ),
     Measure("plancast_deliveries_total", "counter", "Events handed to clients.", lambda n: n.counts.deliveries),
     Measure("plancast_delivered_bytes_total", "counter", "Bytes of them.", lambda n: n.counts.delivered_bytes),
     Measure(

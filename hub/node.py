@@ -57,7 +57,7 @@ class Hub:
         self.log = log or log_of(settings.log)
         self.counts = HubCounts()
         self.broadcaster = Broadcaster(log=self.log, deadline=DEADLINE)
-        self.registry = Registry(self.log, self.counts, limits.channel, Pace(), limits.channels)
+        self.registry = Registry(self.log, self.counts, limits.channel, Pace(), limits.plans.total)
         self.roster = Roster(self.counts, limits.outlet.slow_seconds)
         self.authenticator = Authenticator(settings)
         self.tickets = Tickets(ticket_key(settings), self.log)
@@ -128,6 +128,8 @@ class Hub:
             return "draining"
         if self.registry.deaf:
             return "the tail is lost"
+        if (full := self.door.full) is not None:
+            return full
         return await self.probe.problem()
 
     # -- what connections ask for --------------------------------------------------------------------------------------

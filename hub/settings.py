@@ -18,7 +18,7 @@ from broadcasters.errors import PlancastError
 from broadcasters.log import default_url
 from hub import values
 from hub.core.policy import Policy
-from hub.limits import KIB, MIB, ConnectionLimits, Limits, OutletLimits, SessionLimits
+from hub.limits import KIB, MIB, ConnectionLimits, Limits, OutletLimits, PlanLimits, SessionLimits
 from hub.values import Secret
 
 __all__ = ["BadSetting", "Settings", "add_flags", "load", "strangers", "table", "variable"]
@@ -36,7 +36,13 @@ def _setting(group: str, default: Any, parse: values.Parser, about: str, shown: 
 
 
 _whole, _number, _size = values.whole, values.number, values.size
-_session, _connections, _outlet, _channel = SessionLimits(), ConnectionLimits(), OutletLimits(), Policy()
+_session, _connections, _plans, _outlet, _channel = (
+    SessionLimits(),
+    ConnectionLimits(),
+    PlanLimits(),
+    OutletLimits(),
+    Policy(),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -162,7 +168,13 @@ class Settings:
         "limits", _session.subscriptions, partial(_whole, least=1, most=100_000), "Plans that one connection watches."
     )
     max_plans: int = _setting(
-        "limits", Limits().channels, partial(_whole, least=1, most=1_000_000), "Plans that one process follows at once."
+        "limits", _plans.total, partial(_whole, least=1, most=1_000_000), "Plans that one process follows at once."
+    )
+    max_plans_per_address: int = _setting(
+        "limits", _plans.per_address, partial(_whole, least=1, most=1_000_000), "Plans that one address follows."
+    )
+    max_plans_per_principal: int = _setting(
+        "limits", _plans.per_principal, partial(_whole, least=1, most=1_000_000), "Plans that one `sub` follows."
     )
     max_frame_bytes: int = _setting(
         "limits", _session.frame_bytes, partial(_size, least=1 * KIB, most=1 * MIB), "One frame from a client."
@@ -259,7 +271,11 @@ class Settings:
                 slow_seconds=self.slow_seconds,
             ),
             channel=Policy(ring_bytes=self.ring_bytes),
-            channels=self.max_plans,
+            plans=PlanLimits(
+                per_address=self.max_plans_per_address,
+                per_principal=self.max_plans_per_principal,
+                total=self.max_plans,
+            ),
             written_total=self.outlet_total_bytes,
         )
 

@@ -160,7 +160,10 @@ def _reading(hub: Hub) -> APIRouter:
         reading = _Reading(hub, request, plan_id, limit)
         response = await reading.page(Position(epoch, after), empty=not wait)
         if response is None:
-            with guest(hub.door, visitor_of(request), principal, "poll"):
+            with (
+                guest(hub.door, visitor_of(request), principal, "poll") as admission,
+                hub.door.shares.following(admission.holder, plan_id),
+            ):
                 response = await reading.wait(min(wait, principal.lasts(time.time())))
         return response
 

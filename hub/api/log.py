@@ -193,8 +193,8 @@ def _reading(hub: Hub) -> APIRouter:
 
 async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list[str]) -> AsyncGenerator[bytes]:
     plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan_ids))
-    with guest(hub.door, visitor_of(request), principal, "tail"):
-        tailing = Tailing(hub.log, plan_ids)
+    with guest(hub.door, visitor_of(request), principal, "tail") as admission:
+        tailing = Tailing(hub.log, hub.door, admission.holder, plan_ids)
         try:
             heads = await tailing.stand()
             async for lines in tailing.told(heads, hub.leaving, principal.expires_at):

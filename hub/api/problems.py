@@ -22,7 +22,9 @@ from broadcasters.errors import (
 )
 from hub.auth import AuthenticationFailed
 from hub.core.connection import RequestRefused
+from hub.core.registry import NoRoom
 from hub.engine_port import BrokenTemplate, EngineAway
+from hub.shares import TooManyPlans
 from hub.tickets import TicketTooLarge
 from hub.transports.door import Refused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
@@ -175,6 +177,9 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
         case Refused():
             return _not_let_in(error)
+        case TooManyPlans():
+            title = "More plans at once than allowed."
+            return Problem(ErrorCode.TOO_MANY_SUBSCRIPTIONS, str(error), title=title)
         case RequestValidationError():
             return _unfit(error)
         case HTTPException():
@@ -196,7 +201,7 @@ def _of_the_log(error: Exception) -> Problem | None:
     match error:
         case LogFull():
             return Problem("log_full", str(error), status=507, title="The log has no room.")
-        case LogUnavailable() | EngineAway():
+        case LogUnavailable() | EngineAway() | NoRoom():
             return Problem(ErrorCode.UNAVAILABLE, str(error))
         case LogMisconfigured():
             title = "The log refuses; its operator must change something."

@@ -20,7 +20,7 @@ from hub.core.session_states import Phase
 from hub.core.subscriber import Since, Subscriber
 from hub.wire.codes import CloseCode, ErrorCode
 
-__all__ = ["Connection", "Outlet", "RequestRefused", "Services", "TokenRefused"]
+__all__ = ["Connection", "Outlet", "RequestRefused", "Requests", "Services", "TokenRefused"]
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ class RequestRefused(Exception):
         self.at = at
 
 
-class Services(Protocol):
-    """What a connection asks the rest of the hub for."""
+class Requests(Protocol):
+    """What clients ask the rest of the hub for."""
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token it is; or `TokenRefused`."""
@@ -87,6 +87,16 @@ class Services(Protocol):
 
     async def signal(self, signal: Signal) -> None:
         """Signal whoever runs the plan; or `RequestRefused`."""
+
+
+class Services(Requests, Protocol):
+    """The same for one client, whose share is counted."""
+
+    def follow(self, plan_id: str) -> None:
+        """Count a plan that the client follows; or `RequestRefused`."""
+
+    def unfollow(self, plan_id: str) -> None:
+        """The client follows it no more."""
 
 
 class Connection:
@@ -190,11 +200,11 @@ class Connection:
         self._outlet.write(frame)
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
-        self._places.pop(plan_id, None)
+        self._gone(plan_id)
         self._do(self.session.refused(plan_id, message, retry_after_ms))
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:
-        self._places.pop(plan_id, None)
+        self._gone(plan_id)
         self._do(self.session.ended(plan_id, code, reason))
 
     # -- the session's side --------------------------------------------------------------------------------------------
@@ -224,8 +234,14 @@ class Connection:
 
     def _join(self, plan_id: str, since: Since | None) -> None:
         try:
+            self._services.follow(plan_id)
+        except RequestRefused as refusal:
+            self._do(self.session.refused(plan_id, str(refusal), refusal.retry_after_ms, refusal.code))
+            return
+        try:
             channel, subscriber = self._registry.join(self, plan_id, since)
         except NoRoom as full:
+            self._services.unfollow(plan_id)
             self._do(self.session.refused(plan_id, str(full), 5000))
             return
         self._places[plan_id] = channel, subscriber
@@ -237,9 +253,16 @@ class Connection:
             self.placed(plan_id, place, channel.head, None)
 
     def _leave(self, plan_id: str) -> None:
-        if (place := self._places.pop(plan_id, None)) is not None:
-            channel, subscriber = place
+        if plan_id in self._places:
+            channel, subscriber = self._places[plan_id]
             channel.leave(subscriber)
+            self._gone(plan_id)
+
+    def _gone(self, plan_id: str) -> None:
+        """The subscriber has left its channel."""
+        if (place := self._places.pop(plan_id, None)) is not None:
+            self._services.unfollow(plan_id)
+            self._registry.left(place[0])
 
     def _leave_all(self) -> None:
         for plan_id in list(self._places):

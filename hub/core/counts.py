@@ -4,7 +4,8 @@ Counting costs one integer addition and nothing else; `hub.metrics` turns the nu
 One `HubCounts` belongs to one hub in one process; whoever does the thing counts it:
 
 - `connections`, `connections_total`   by transport (native, asgi, sse, poll): open now, and ever opened
-- `subscribers_live`, `subscribers_behind`, `channels`   how many there are now (the registry's sweep sets them)
+- `subscribers_live`, `subscribers_behind`, `channels`, `tailed_plans`   how many there are now (the registry's sweep
+                                       sets them)
 - `lag_events`                         by how many events the furthest of those behind is behind (set likewise)
 - `deliveries`, `delivered_bytes`      an event handed to a client; the bytes of them
 - `frames_received`, `frames_refused`  from clients; refused ones by reason
@@ -14,6 +15,7 @@ One `HubCounts` belongs to one hub in one process; whoever does the thing counts
 - `auth_failures`                      by error code (unauthenticated, invalid_token, token_expired, unavailable), or
                                        `origin`
 - `refused_connections`                by reason: address, principal, process, draining
+- `refused_plans`                      plans that could not be followed, by reason: address, principal, process
 - `latency`                            publish to write: from an event's timestamp to its hand-over to those who are live;
                                        one event of a burst, and so often in a second
 """
@@ -88,6 +90,7 @@ class HubCounts:
     subscribers_live: int = 0
     subscribers_behind: int = 0
     channels: int = 0
+    tailed_plans: int = 0
     lag_events: int = 0
     deliveries: int = 0
     delivered_bytes: int = 0
@@ -99,6 +102,7 @@ class HubCounts:
     slow_consumers: int = 0
     auth_failures: Counter[str] = field(default_factory=Counter[str])
     refused_connections: Counter[str] = field(default_factory=Counter[str])
+    refused_plans: Counter[str] = field(default_factory=Counter[str])
     latency: Latency = field(default_factory=lambda: Latency(LATENCY_BOUNDS))
 
     def handed(self, burst: Burst, clients: int) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from broadcasters.errors import LogError
@@ -56,6 +57,7 @@ class Registry:
         self._policy = policy
         self._pace = pace
         self._max_channels = max_channels
+        self._reserved = 0
         self._left: dict[Channel, float] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._compare_now = asyncio.Event()
@@ -66,12 +68,40 @@ class Registry:
         Raises `NoRoom` when this node follows as many plans as it may."""
         channel = self.channels.get(plan_id)
         if channel is None:
-            if len(self.channels) >= self._max_channels:
-                raise NoRoom(f"this node follows {len(self.channels)} plans already")
+            self._make_room(1)
             channel = Channel(plan_id, self._log, self._policy, self._counts, self._compare_now.set, self.traced)
             self.channels[plan_id] = channel
         self._left.pop(channel, None)
         return channel, channel.join(client, since)
+
+    def left(self, channel: Channel) -> None:
+        """A subscriber has left this channel: without another one, it is closed after a while, or for want of room."""
+        if not channel.subscribers and self.channels.get(channel.plan_id) is channel:
+            self._left.setdefault(channel, asyncio.get_running_loop().time())
+
+    def reserve(self, plans: int) -> None:
+        """Count plans that are followed without a channel. Undo it with `release`. Raises `NoRoom`."""
+        self._make_room(plans)
+        self._reserved += plans
+
+    def release(self, plans: int) -> None:
+        self._reserved -= plans
+
+    @property
+    def full(self) -> bool:
+        """Whether this node follows as many plans as it may."""
+        return len(self.channels) - len(self._left) + self._reserved >= self._max_channels
+
+    def _make_room(self, plans: int) -> None:
+        """Close channels without subscribers for these plans, those left longest ago first."""
+        missing = len(self.channels) + self._reserved + plans - self._max_channels
+        if missing > len(self._left):
+            self._counts.refused_plans["process"] += 1
+            raise NoRoom(
+                f"this node follows as many plans as it may, {self._max_channels:,} (PLANCAST_MAX_PLANS); try again later"
+            )
+        for channel in list(islice(self._left, max(0, missing))):
+            self._drop(channel)
 
     @property
     def deaf(self) -> bool:
@@ -134,19 +164,23 @@ class Registry:
                 if subscriber.standing is Standing.BEHIND:
                     lag = max(lag, channel.head - subscriber.offset)
         counts.channels = len(self.channels)
+        counts.tailed_plans = self._reserved
         counts.subscribers_live = standings[Standing.LIVE]
         counts.subscribers_behind = standings[Standing.BEHIND]
         counts.lag_events = lag
 
     def _sweep(self, now: float) -> None:
         self._count()
-        for plan_id, channel in list(self.channels.items()):
+        for channel in list(self.channels.values()):
             channel.lose_patience()
             if channel.subscribers:
                 self._left.pop(channel, None)
             elif now - self._left.setdefault(channel, now) >= self._pace.linger:
-                del self.channels[plan_id], self._left[channel]
-                self._close(channel)
+                self._drop(channel)
+
+    def _drop(self, channel: Channel) -> None:
+        del self.channels[channel.plan_id], self._left[channel]
+        self._close(channel)
 
     def _close(self, channel: Channel) -> None:
         closing = asyncio.get_running_loop().create_task(channel.close())

@@ -7,7 +7,8 @@ import logging
 from typing import Final
 
 from hub.core.counts import HubCounts
-from hub.limits import ConnectionCounts, ConnectionLimits, TooManyConnections
+from hub.limits import ConnectionLimits
+from hub.shares import ConnectionCounts, TooManyConnections
 from hub.transports.visitors import Proxies
 
 __all__ = ["Crowd"]

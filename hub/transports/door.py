@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from broadcasters.events import timestamp
 from hub.auth import AuthenticationFailed, AuthenticationUnavailable, Authenticator
-from hub.core.connection import Connection, Outlet, Services, TokenRefused
+from hub.core.connection import Connection, Outlet, RequestRefused, Requests, TokenRefused
 from hub.core.counts import HubCounts
 from hub.core.principal import Principal
 from hub.core.registry import Registry
 from hub.core.roster import Roster
 from hub.core.session import Session
-from hub.limits import ConnectionCounts, Limits, TooManyConnections, Waters
+from hub.limits import Limits, Waters
 from hub.origins import Origins
+from hub.shares import ConnectionCounts, Holder, PlanShares, TooManyConnections, TooManyPlans
 from hub.tickets import Tickets
 from hub.wire.codes import CloseCode, ErrorCode
 
@@ -62,6 +63,10 @@ class Admission:
     claimed: str | None = None
     """Whose connection it is counted as."""
 
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.network, self.claimed)
+
 
 class Door:
     """Counts who is in, and opens connections for those who are."""
@@ -70,7 +75,7 @@ class Door:
         self,
         registry: Registry,
         roster: Roster,
-        services: Services,
+        requests: Requests,
         authenticator: Authenticator,
         tickets: Tickets,
         origins: Origins,
@@ -84,11 +89,12 @@ class Door:
         self.counts = counts
         self.registry = registry
         self.roster = roster
-        self._services = services
+        self._requests = requests
         self._authenticator = authenticator
         self._tickets = tickets
         self._origins = origins
         self._present = ConnectionCounts(limits.connections)
+        self.shares = PlanShares(limits.plans, counts.refused_plans)
 
     def admit(self, visitor: Visitor) -> Admission | Awaitable[Admission]:
         """Let the visitor in, or raise `Refused`; an awaitable of the same when its token takes a while to check."""
@@ -115,7 +121,7 @@ class Door:
     def connect(self, outlet: Outlet, admission: Admission, transport: str) -> Connection:
         """A connection for a client that was let in; begin it when its line is open."""
         session = Session(secrets.token_urlsafe(9), self.limits.session, admission.principal, time.time())
-        services = _Inside(self, admission, self._services)
+        services = _Inside(self, admission, self._requests)
         connection = Connection(session, outlet, self.registry, services, self.counts)
         self.roster.enter(connection, transport)
         self.waters.share(len(self.roster))
@@ -140,6 +146,15 @@ class Door:
         if admission.claimed is None and (anonymous is None or principal.subject != anonymous.subject):
             self._present.claim(principal.subject)
             admission.claimed = principal.subject
+
+    @property
+    def full(self) -> str | None:
+        """Why no further client can be served as it should; None: it can."""
+        if self._present.full:
+            return "it has as many connections as it may (PLANCAST_MAX_CONNECTIONS)"
+        if self.registry.full:
+            return "it follows as many plans as it may (PLANCAST_MAX_PLANS)"
+        return None
 
     def require_open(self) -> None:
         """Tell whoever forgot to open the hub how that is done."""
@@ -202,17 +217,26 @@ def bearer(authorization: str) -> str:
 class _Inside:
     """The hub's services for one client that was let in: who it says it is counts."""
 
-    __slots__ = ("_admission", "_door", "_services", "answer", "signal")
+    __slots__ = ("_admission", "_door", "_requests", "answer", "signal")
 
-    def __init__(self, door: Door, admission: Admission, services: Services) -> None:
+    def __init__(self, door: Door, admission: Admission, requests: Requests) -> None:
         self._door = door
         self._admission = admission
-        self._services = services
-        self.answer = services.answer
-        self.signal = services.signal
+        self._requests = requests
+        self.answer = requests.answer
+        self.signal = requests.signal
+
+    def follow(self, plan_id: str) -> None:
+        try:
+            self._door.shares.follow(self._admission.holder, plan_id)
+        except TooManyPlans as full:
+            raise RequestRefused(ErrorCode.TOO_MANY_SUBSCRIPTIONS, str(full)) from None
+
+    def unfollow(self, plan_id: str) -> None:
+        self._door.shares.unfollow(self._admission.holder, plan_id)
 
     async def authenticate(self, token: str) -> Principal:
-        principal = await self._services.authenticate(token)
+        principal = await self._requests.authenticate(token)
         try:
             self._door.claim(self._admission, principal)
         except TooManyConnections as full:

@@ -13,7 +13,7 @@ from typing import Literal
 from broadcasters.errors import LogUnavailable
 from broadcasters.position import Position
 from hub.core.burst import Burst
-from hub.core.registry import NoRoom, Registry
+from hub.core.registry import Registry
 
 __all__ = ["Word", "wait_for_word"]
 
@@ -26,13 +26,11 @@ async def wait_for_word(
 ) -> Word:
     """The first word of something behind `place`, as soon as there is any; None when none came in time, or `leaving`.
 
-    Whoever calls has let the client read the plan, and counts it. `LogUnavailable` when the plan can't be followed.
+    Whoever calls has let the client read the plan, and counts it. `NoRoom` or `LogUnavailable` when the plan can't be
+    followed.
     """
     poll = _Poll(place.offset)
-    try:
-        channel, subscriber = registry.join(poll, plan_id, place)
-    except NoRoom as full:
-        raise LogUnavailable(str(full)) from None
+    channel, subscriber = registry.join(poll, plan_id, place)
     gone = asyncio.ensure_future(leaving.wait())
     came = asyncio.ensure_future(poll.came.wait())
     try:
@@ -40,6 +38,7 @@ async def wait_for_word(
         await asyncio.wait({gone, came}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         channel.leave(subscriber)
+        registry.left(channel)
         gone.cancel()
         came.cancel()
     if poll.refusal is not None:

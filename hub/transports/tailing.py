@@ -15,6 +15,8 @@ from typing import Final
 
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.log.http.lines import MEDIA_TYPE, TAIL_BEAT_S, write_arrived, write_said, write_standing
+from hub.shares import Holder
+from hub.transports.door import Door
 
 __all__ = ["HEADERS", "Tailing"]
 
@@ -26,8 +28,10 @@ WAITING_BYTES: Final = 2 * 1024 * 1024
 class Tailing:
     """One agent's tail. `stand` first, then `told`; `close` it in any case."""
 
-    def __init__(self, log: PlanLog, plan_ids: Collection[str]) -> None:
+    def __init__(self, log: PlanLog, door: Door, holder: Holder, plan_ids: Collection[str]) -> None:
         self._log = log
+        self._door = door
+        self._holder = holder
         self._plan_ids = plan_ids
         self._watches = AsyncExitStack()
         self._waiting: list[bytes] = []
@@ -36,7 +40,8 @@ class Tailing:
         self._something = asyncio.Event()
 
     async def stand(self) -> Mapping[str, Head]:
-        """Watch all of them, and see where they are: what comes later is told."""
+        """Watch all of them, and see where they are: what comes later is told. Raises `TooManyPlans` or `NoRoom`."""
+        self._count(len(self._plan_ids))
         for plan_id in self._plan_ids:
             watch = await self._log.watch(plan_id, _Ear(self, plan_id))
             self._watches.push_async_callback(watch.close)
@@ -56,6 +61,13 @@ class Tailing:
                 yield self._take() or b"\n"
         finally:
             ended.cancel()
+
+    def _count(self, plans: int) -> None:
+        shares, registry = self._door.shares, self._door.registry
+        shares.tail(self._holder, plans)
+        self._watches.callback(shares.untail, self._holder, plans)
+        registry.reserve(plans)
+        self._watches.callback(registry.release, plans)
 
     async def close(self) -> None:
         await self._watches.aclose()

@@ -153,7 +153,9 @@ ERROR_CODES: Final[Mapping[ErrorCode, Code]] = MappingProxyType(
             "The token gives no right to this, whether or not the plan exists.", "person", "Ask for the right."
         ),
         ErrorCode.TOO_MANY_SUBSCRIPTIONS: Code(
-            "The connection watches as many plans as it may.", "client", "Unsubscribe from another plan first."
+            "The connection, its principal or its address watches as many plans as it may; the message says which.",
+            "client",
+            "Unsubscribe from another plan first.",
         ),
         ErrorCode.TOO_MANY_REQUESTS: Code(
             "Too many requests of this connection wait for their answer.", "client", "Wait for one, then ask again."

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hub.limits import (
-    ConnectionCounts,
     ConnectionLimits,
     Limits,
     OutletLimits,
+    PlanLimits,
     TokenBucket,
-    TooManyConnections,
     Waters,
     bounds,
-    network,
     per_connection,
     per_plan,
     per_process,
@@ -67,94 +63,6 @@ def test_no_pattern_of_asking_gets_more_than_burst_and_rate(
     assert got <= burst + rate * now + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("testclient", "testclient"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_what_counts_as_one_address(address: str | None, counted: str) -> None:
-    assert network(address) == counted
-
-
-def test_each_limit_on_connections_says_which_it_is_and_what_raises_it() -> None:
-    counts = ConnectionCounts(ConnectionLimits(per_address=1, per_principal=1, total=2))
-    origin = counts.enter("192.0.2.1")
-    with pytest.raises(TooManyConnections, match="PLANCAST_MAX_CONNECTIONS_PER_ADDRESS") as full:
-        counts.enter("192.0.2.1")
-    assert full.value.kind == "address"
-    counts.enter("192.0.2.2")
-    with pytest.raises(TooManyConnections, match=r"PLANCAST_MAX_CONNECTIONS$") as full:
-        counts.enter("192.0.2.3")
-    assert full.value.kind == "process"
-    counts.claim("ada")
-    with pytest.raises(TooManyConnections, match="PLANCAST_MAX_CONNECTIONS_PER_PRINCIPAL") as full:
-        counts.claim("ada")
-    assert full.value.kind == "principal"
-    counts.leave(origin)
-    counts.release("ada")
-    counts.claim("ada")
-    assert counts.enter("192.0.2.1") == "192.0.2.1"
-
-
-class Counting(RuleBasedStateMachine):
-    """However clients come and go, the counts are those of the clients that are here."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.limits = ConnectionLimits(per_address=3, per_principal=2, total=8)
-        self.counts = ConnectionCounts(self.limits)
-        self.here: list[str] = []
-        self.claimed: list[str] = []
-
-    @rule(address=st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", ""]))
-    def enter(self, address: str) -> None:
-        full = len(self.here) == 8 or (address != "" and self.here.count(address) == 3)
-        try:
-            self.here.append(self.counts.enter(address))
-        except TooManyConnections:
-            assert full
-        else:
-            assert not full
-
-    @precondition(lambda self: self.here)
-    @rule(at=st.integers(0, 7))
-    def leave(self, at: int) -> None:
-        self.counts.leave(self.here.pop(at % len(self.here)))
-
-    @rule(subject=st.sampled_from(["ada", "grace"]))
-    def claim(self, subject: str) -> None:
-        full = self.claimed.count(subject) == 2
-        try:
-            self.counts.claim(subject)
-            self.claimed.append(subject)
-        except TooManyConnections:
-            assert full
-        else:
-            assert not full
-
-    @precondition(lambda self: self.claimed)
-    @rule(at=st.integers(0, 3))
-    def release(self, at: int) -> None:
-        self.counts.release(self.claimed.pop(at % len(self.claimed)))
-
-    @invariant()
-    def nobody_who_left_is_remembered(self) -> None:
-        assert self.counts.total == len(self.here)
-        assert len(self.counts) == len({one for one in self.here if one} | set(self.claimed))
-
-
-TestCounting = Counting.TestCase
-
-
 @given(st.integers(1, 100_000), st.integers(1 << 20, 1 << 30))
 def test_what_waits_for_slow_clients_is_bounded_however_many_there_are(connections: int, total: int) -> None:
     limits = Limits(written_total=total)
@@ -175,17 +83,17 @@ def test_the_bounds_say_what_the_numbers_come_to() -> None:
     limits = Limits(
         connections=ConnectionLimits(per_address=10, per_principal=5, total=100),
         outlet=OutletLimits(high_water=1024 * 1024),
-        channels=7,
+        plans=PlanLimits(per_address=6, per_principal=5, total=7),
     )
     told = bounds(limits)
-    assert "100 connections (10 per address, 5 per principal) and 7 plans" in told
+    assert "100 connections (10 per address, 5 per principal) and 7 plans (6 per address, 5 per principal)" in told
     assert "memory per connection at most 2.3 MiB" in told
     assert per_process(limits) == 100 * per_connection(limits) + 7 * per_plan(limits)
     assert per_connection(limits) > limits.outlet.high_water + limits.session.frame_bytes
 
 
 def test_more_of_anything_never_makes_a_bound_smaller() -> None:
-    assert per_process(Limits(channels=2)) > per_process(Limits(channels=1))
+    assert per_process(Limits(plans=PlanLimits(total=2))) > per_process(Limits(plans=PlanLimits(total=1)))
     assert per_process(Limits(connections=ConnectionLimits(total=20_000))) > per_process(Limits())
     assert per_connection(Limits(outlet=OutletLimits(high_water=1 << 20))) > per_connection(Limits())
 

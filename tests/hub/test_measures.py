@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -55,11 +56,12 @@ async def subscribed(url: str, token: str, **how: Any) -> AsyncGenerator[RawSock
 
 async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "DEADLINE", 1.0)
-    limits = {"max_connections_per_principal": 3, "slow_seconds": 1.0, "auth_leeway": 0.0}
+    limits = {"max_connections_per_principal": 3, "max_plans_per_principal": 1, "slow_seconds": 1.0, "auth_leeway": 0.0}
     async with house(tmp_path, auth_secret=SECRET, **limits) as hub, serving(hub) as url:
         token, scraper = token_of(hub, "ada", {"p": ["read"]}), Scraper(hub)
         await clients(hub, url, token, scraper)
         await the_log(hub, url, token, scraper, monkeypatch)
+        await the_shares(url, token, scraper)
         await the_outbox(hub, scraper, monkeypatch)
     most = scraper.most
     still = [at.name for at in MEASURES if not any(most[f"{at.name}{end}"] > 0 for end in ("", "_count"))]
@@ -143,6 +145,19 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
             hub.registry._compare_now.set()
             await scraper.until("plancast_continuity_lost_total")
         assert (await client.hear_of("snapshot"))["offset"] == 3
+
+
+async def the_shares(url: str, token: str, scraper: Scraper) -> None:
+    """A tail that follows all that its principal may follow."""
+    base, headers = url.replace("ws://", "http://").removesuffix("/ws/streaming"), {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
+        client.stream("POST", "/api/tail", json={"plans": ["p"]}),
+        dialled(url, token=token) as socket,
+    ):
+        await socket.hear_of("connected")
+        assert (await socket.ask("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
+        await scraper.until("plancast_tailed_plans", "plancast_plans_refused_total principal")
 
 
 async def the_outbox(hub: Hub, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:

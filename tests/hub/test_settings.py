@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core.policy import Policy
-from hub.limits import Limits
+from hub.limits import Limits, PlanLimits
 from hub.settings import BadSetting, Settings, add_flags, load, strangers, table, variable
 from hub.values import Secret, without_password
 
@@ -146,6 +146,8 @@ def test_what_is_set_of_the_limits_is_in_the_limits() -> None:
             "PLANCAST_MAX_CONNECTIONS_PER_PRINCIPAL": "13",
             "PLANCAST_MAX_SUBSCRIPTIONS": "1000",
             "PLANCAST_MAX_PLANS": "15",
+            "PLANCAST_MAX_PLANS_PER_ADDRESS": "16",
+            "PLANCAST_MAX_PLANS_PER_PRINCIPAL": "14",
             "PLANCAST_MAX_FRAME_BYTES": "1M",
             "PLANCAST_FRAMES_PER_SECOND": "17",
             "PLANCAST_IDLE_SECONDS": "18",
@@ -157,7 +159,8 @@ def test_what_is_set_of_the_limits_is_in_the_limits() -> None:
     ).limits
     session, connections, outlet = limits.session, limits.connections, limits.outlet
     assert (connections.total, connections.per_address, connections.per_principal) == (11, 12, 13)
-    assert (session.subscriptions, session.frames_burst, limits.channels) == (1000, 2000, 15)
+    assert (session.subscriptions, session.frames_burst) == (1000, 2000)
+    assert limits.plans == PlanLimits(per_address=16, per_principal=14, total=15)
     assert (session.frame_bytes, session.bytes_burst) == (1 << 20, 2 << 20)
     assert (session.frames_per_second, session.idle_seconds, outlet.slow_seconds) == (17, 18, 19)
     assert (outlet.high_water, outlet.low_water, limits.written_total) == (20 << 10, 5 << 10, 21 << 20)

@@ -80,6 +80,16 @@ class Desk:
 
     def __init__(self) -> None:
         self.answers: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.followed: list[str] = []
+        self.most = 1_000
+
+    def follow(self, plan_id: str) -> None:
+        if len(self.followed) >= self.most:
+            raise RequestRefused(ErrorCode.TOO_MANY_SUBSCRIPTIONS, "enough")
+        self.followed.append(plan_id)
+
+    def unfollow(self, plan_id: str) -> None:
+        self.followed.remove(plan_id)
 
     async def authenticate(self, token: str) -> Principal:
         assert token
@@ -124,7 +134,9 @@ async def hub(said: int = 0, policy: Policy | None = None) -> AsyncIterator[Hub]
     beats = asyncio.create_task(registry.run())
     here = Hub(log, registry)
     yield here
+    assert sorted(here.desk.followed) == sorted(here.connection._places)
     here.connection.lost()
+    assert here.desk.followed == []
     beats.cancel()
     await asyncio.gather(beats, return_exceptions=True)
     await turns()
@@ -222,7 +234,19 @@ async def test_no_room_for_another_plan_is_an_error() -> None:
     here.say("subscribe_plan", "p", request_id="r")
     (error,) = here.line.take()
     assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
-    assert list(here.connection.places) == []
+    assert (list(here.connection.places), here.desk.followed) == ([], [])
+
+
+@in_virtual_time
+async def test_a_share_that_is_full_is_an_error() -> None:
+    async with hub() as here:
+        here.desk.most = 1
+        here.say("subscribe_plan", "p")
+        here.say("subscribe_plan", "q", request_id="r")
+        await turns()
+        refused, confirmed = here.line.take()
+        assert (refused["code"], refused["plan_id"], refused["request_id"]) == ("too_many_subscriptions", "q", "r")
+        assert (confirmed["type"], confirmed["plan_id"]) == ("subscription_confirmed", "p")
 
 
 @in_virtual_time

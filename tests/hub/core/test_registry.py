@@ -234,10 +234,38 @@ async def test_beyond_its_bound_it_follows_no_more_plans() -> None:
         leaving = join(registry, log, "q")
         with pytest.raises(NoRoom):
             join(registry, log, "r")
+        assert registry.full
         join(registry, log, "p")
         leaving.leave()
         await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
         join(registry, log, "r")
+
+
+@in_virtual_time
+async def test_a_plan_without_subscribers_gives_way_to_another() -> None:
+    """Those left longest ago first; what is followed without a channel takes room as well."""
+    log = ScriptedLog()
+    async with running(log, max_channels=3) as registry:
+        leaving = [join(registry, log, plan_id) for plan_id in ("p", "q", "r")]
+        await turns()
+        assert registry.full
+        for witness in leaving:
+            witness.leave()
+            registry.left(witness.channel)
+            assert not registry.full
+        join(registry, log, "s")
+        assert sorted(registry.channels) == ["q", "r", "s"]
+        again = join(registry, log, "q")
+        assert again.channel is leaving[1].channel
+        registry.reserve(1)
+        assert sorted(registry.channels) == ["q", "s"]
+        assert registry.full
+        for wanted in (lambda: registry.reserve(1), lambda: join(registry, log, "t")):
+            with pytest.raises(NoRoom, match="PLANCAST_MAX_PLANS"):
+                wanted()
+        registry.release(1)
+        join(registry, log, "t")
+        assert registry._counts.refused_plans == {"process": 2}
 
 
 @in_virtual_time

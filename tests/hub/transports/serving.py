@@ -37,7 +37,7 @@ async def house(folder: Path, **settings: Any) -> AsyncGenerator[Hub]:
     async with Hub(Settings(log=f"sqlite:///{folder / 'plans.db'}", **settings)) as hub:
         yield hub
         assert hub.roster._connections == {}, "somebody is still counted"
-        assert len(hub.door._present) == hub.door._present.total == 0
+        assert len(hub.door._present) == hub.door._present.total == len(hub.door.shares) == 0
 
 
 @asynccontextmanager
