@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from broadcasters.events import PlanEvent
+from broadcasters.position import Position
 from hub.wire.event_stream import EventStream
+from hub.wire.frames import event_of
 from hub.wire.framing import text_frames
 
 __all__ = ["Burst"]
@@ -34,3 +37,8 @@ class Burst:
     def event_stream(self) -> EventStream:
         """The frames as messages of an event stream."""
         return EventStream(self.frames)
+
+    @cached_property
+    def events(self) -> Sequence[tuple[Position, PlanEvent]]:
+        """The frames as events, each with its place; without those that this hub can't read."""
+        return [event for event in map(event_of, self.frames) if event is not None]

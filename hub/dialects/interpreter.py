@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from broadcasters.errors import LogError
 from broadcasters.position import Position
-from broadcasters.snapshot_model import decode
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused
 from hub.core.session_states import Phase
 from hub.core.subscriber import Since
 from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.dialects.starting import SECONDS, start_plan
-from hub.dialects.story import retelling, told_by
+from hub.dialects.story import retold_by
 from hub.node import Hub
 from hub.transports.line import Line
 from hub.wire.codec import BadFrame, fields_of
@@ -93,9 +92,12 @@ class Interpreter:
         self._line.close(code, reason)
 
     def deliver(self, burst: Burst) -> None:
-        self._tell(told for told in map(told_by, burst.frames) if told is not None)
+        self._tell(Told(place, event) for place, event in burst.events)
 
     def write(self, frame: bytes) -> None:
+        if frame.startswith(b'{"type":"snapshot"'):
+            self._tell(retold_by(frame))
+            return
         said: dict[str, Any] = json.loads(frame)
         match said["type"]:
             case "connected" if self.connection.session.phase is Phase.OPEN:
@@ -103,8 +105,6 @@ class Interpreter:
             case "authenticated":
                 self._line.write(frame)
                 self._greet()
-            case "snapshot":
-                self._retell(said)
             case "subscription_ended":
                 self._refuse(ErrorCode.CONTINUITY_LOST, said["reason"], said["plan_id"], "follow")
             case "error":
@@ -116,10 +116,6 @@ class Interpreter:
         if not self._greeted:
             self._greeted = True
             self._carry_out(self._speaker.opened)
-
-    def _retell(self, said: Mapping[str, Any]) -> None:
-        snapshot = decode(json.dumps(said["data"]).encode())
-        self._tell(retelling(snapshot, said["epoch"]))
 
     def _tell(self, story: Iterable[Told]) -> None:
         self._carry_out(lambda: (act for told in story for act in self._speaker.told(told)))

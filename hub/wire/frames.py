@@ -1,10 +1,18 @@
-"""What the hub says about a plan: events and snapshots, made from stored bytes without parsing them."""
+"""What the hub sends about a plan: events and snapshots, made from stored bytes without parsing them."""
 
 from __future__ import annotations
 
+import json
+import logging
+from typing import Any
+
+from broadcasters.errors import InvalidEvent
+from broadcasters.events import EVENTS, PlanEvent, build
 from broadcasters.position import Position
 
-__all__ = ["event_frame", "event_prefix", "merged_frame", "snapshot_frame"]
+__all__ = ["event_frame", "event_of", "event_prefix", "merged_frame", "snapshot_frame"]
+
+log = logging.getLogger(__name__)
 
 
 def event_prefix(plan_id: str, epoch: str) -> bytes:
@@ -33,3 +41,17 @@ def snapshot_frame(plan_id: str, place: Position, snapshot: bytes) -> bytes:
     """The frame of a folded plan, which is a JSON object already."""
     head = f'{{"type":"snapshot","plan_id":"{plan_id}","epoch":"{place.epoch}","offset":{place.offset},"data":'
     return b"%b%b}" % (head.encode(), snapshot)
+
+
+def event_of(frame: bytes) -> tuple[Position, PlanEvent] | None:
+    """The event of an event's frame, and its place; None for a type that this hub doesn't know, or unsound data."""
+    sent: dict[str, Any] = json.loads(frame)
+    cls = EVENTS.get(sent["type"])
+    if cls is None:
+        return None
+    try:
+        event = build(cls, sent["data"])
+    except InvalidEvent as error:
+        log.warning("plan %s, offset %s: %s", sent["plan_id"], sent["offset"], error)
+        return None
+    return Position(sent["epoch"], sent["offset"]), event

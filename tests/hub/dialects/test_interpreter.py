@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from broadcasters.events import AgentMessage, PlanUpdate
+from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate
 from broadcasters.position import Position
 from hub.core.principal import Principal
 from hub.dialects.recital import Recital, as_message
@@ -46,6 +46,8 @@ class Parrot(Speaker):
 
     later = ""
     """A plan to start as soon as something is refused."""
+    events: ClassVar[list[PlanEvent]] = []
+    """What all of them were told."""
 
     def opened(self) -> Iterable[Act]:
         yield Say({"said": "hello"})
@@ -75,6 +77,7 @@ class Parrot(Speaker):
         yield Say({"started": plan_id})
 
     def told(self, told: Told) -> Iterable[Act]:
+        self.events.append(told.event)
         yield Say(said_of(told))
 
     def refused(self, refusal: Refusal) -> Iterable[Act]:
@@ -192,6 +195,34 @@ async def test_a_snapshot_is_retold(tmp_path: Path) -> None:
         assert [(one["type"], one["content"]) for one in told[1:]] == [("agent_message", "one"), ("plan_update", "two")]
         assert {one["retold"] for one in told} == {True}
         assert told[-1]["at"] == 2
+
+
+async def test_an_event_is_parsed_once_for_all_clients(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), AsyncExitStack() as lines:
+        here = [await lines.enter_async_context(connect(url)) for _ in range(5)]
+        await say(hub, "p", 1)
+        for line in here:
+            await hear(line)
+            assert (await ask(line, follow="p", since="start"))["at"] == 1
+        Parrot.events.clear()
+        await say(hub, "p", 3)
+        for line in here:
+            assert [(await hear(line))["at"] for _ in range(3)] == [2, 3, 4]
+        assert len(Parrot.events) == 15
+        assert len({id(event) for event in Parrot.events}) == 3
+
+
+async def test_a_snapshot_is_parsed_once_for_all_clients(tmp_path: Path) -> None:
+    async with nest(tmp_path) as (hub, url), AsyncExitStack() as lines:
+        here = [await lines.enter_async_context(connect(url)) for _ in range(5)]
+        await say(hub, "p", 1)
+        Parrot.events.clear()
+        for line in here:
+            await hear(line)
+            await ask(line, follow="p", since="snapshot")
+            while (await hear(line))["type"] != "plan_update":
+                pass
+        assert len(Parrot.events) == 5 * len({id(event) for event in Parrot.events})
 
 
 async def test_what_it_asks_of_an_engine_is_done_or_refused(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
-"""The hub's frames as events again."""
+"""A folded plan as events again."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 import pytest
 
@@ -12,8 +9,7 @@ from broadcasters.position import Position
 from broadcasters.snapshot import empty, fold
 from hub.dialects.places import BadCursor, place_of, place_said
 from hub.dialects.speaker import Told
-from hub.dialects.story import retelling, told_by
-from hub.wire.frames import event_frame, event_prefix
+from hub.dialects.story import retelling
 
 AT = "2026-01-31T12:00:00.000Z"
 STORY: list[PlanEvent] = [
@@ -22,22 +18,6 @@ STORY: list[PlanEvent] = [
     AgentMessage(plan_id="p", agent_name="Ana", content="hi", timestamp=AT),
     PlanUpdate(plan_id="p", status="completed", data={"found": 1}, timestamp=AT),
 ]
-
-
-def frame(event: PlanEvent, offset: int = 7) -> bytes:
-    return event_frame(event_prefix("p", "e"), offset, event.payload("id-1"))
-
-
-@pytest.mark.parametrize("event", STORY, ids=lambda event: event.type)
-def test_an_event_comes_back_from_its_frame(event: PlanEvent) -> None:
-    assert told_by(frame(event)) == Told(Position("e", 7), event)
-
-
-def test_what_nobody_understands_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    said: dict[str, Any] = json.loads(frame(STORY[2]))
-    assert told_by(json.dumps({**said, "type": "of_tomorrow"}).encode()) is None
-    assert told_by(json.dumps({**said, "data": {"plan_id": "p"}}).encode()) is None
-    assert "plan p, offset 7" in caplog.text
 
 
 def test_a_snapshot_is_retold_as_it_happened() -> None:

@@ -22,7 +22,7 @@ from broadcasters.events import (  # fmt: skip
 )
 from broadcasters.position import Position
 from broadcasters.snapshot import empty, encode, fold
-from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
+from hub.wire.frames import event_frame, event_of, event_prefix, merged_frame, snapshot_frame
 from hub.wire.schemas import SnapshotFrame
 from hub.wire.schemas import event_frame as event_model
 
@@ -84,3 +84,15 @@ def test_no_content_breaks_a_frame(plan_id: str, offset: int, content: str) -> N
     payload = AgentMessage(plan_id=plan_id, agent_name="A", content=content).payload("id,\\n")
     frame = json.loads(event_frame(event_prefix(plan_id, "e"), offset, payload))
     assert (frame["plan_id"], frame["offset"], frame["data"]["content"]) == (plan_id, offset, content)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
+def test_an_event_comes_back_from_its_frame(event: PlanEvent) -> None:
+    assert event_of(event_frame(event_prefix("p", "e"), 7, event.payload("id-1"))) == (Position("e", 7), event)
+
+
+def test_what_this_hub_can_not_read_is_no_event(caplog: pytest.LogCaptureFixture) -> None:
+    frame: dict[str, Any] = json.loads(event_frame(event_prefix("p", "e"), 7, EXAMPLES[2].payload("id-1")))
+    assert event_of(json.dumps({**frame, "type": "of_tomorrow"}).encode()) is None
+    assert event_of(json.dumps({**frame, "data": {"plan_id": "p"}}).encode()) is None
+    assert "plan p, offset 7" in caplog.text
