@@ -33,6 +33,7 @@ __all__ = ["Channel", "Traced"]
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS: Final = 2000
+MISTAKE: Final = "something in the hub failed; try again"
 
 Traced = Callable[[str, Burst, int], None]
 """Told of each burst of a plan that was handed to so many subscribers, where somebody traces."""
@@ -48,12 +49,14 @@ class Channel:
         policy: Policy,
         counts: HubCounts,
         compare_soon: Callable[[], None],
+        failed: Callable[[Channel], None],
         traced: Traced | None = None,
     ) -> None:
         self.plan_id = plan_id
         self.subscribers: set[Subscriber] = set()
         self._policy = policy
         self._counts = counts
+        self._failed = failed
         self._traced = traced
         self._patiently = Patience(plan_id, counts)
         self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
@@ -126,6 +129,10 @@ class Channel:
 
     def caught_up(self) -> None:
         self._for_each(self.subscribers, self.pump)
+
+    def failed(self) -> None:
+        self._failed(self)  # first, so that a subscriber that comes back at once is not put in here
+        self._for_each(self.subscribers, lambda subscriber: self._refuse(subscriber, MISTAKE))
 
     def flush(self) -> None:
         """Hand out what is new: once a loop turn, the same bytes to every live subscriber."""
@@ -359,7 +366,7 @@ class Channel:
             message = str(error)
         else:
             log.error("plan %s: a subscriber can't be served: %s", self.plan_id, error, exc_info=error)
-            message = "something in the hub failed; try again"
+            message = MISTAKE
         with suppress(Exception):
             self._refuse(subscriber, message)
 

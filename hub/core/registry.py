@@ -16,6 +16,7 @@ from typing import Final
 
 from broadcasters.errors import LogError
 from broadcasters.log.contract import PlanLog
+from broadcasters.supervision import Supervisor
 from hub.core.channel import Channel, Traced
 from hub.core.counts import HubCounts
 from hub.core.policy import Policy
@@ -45,7 +46,7 @@ class NoRoom(Exception):
 
 
 class Registry:
-    """All channels of this node. `run` must be running for as long as it is used."""
+    """All channels of this node. `start` it; when its supervisor has closed, `close` it."""
 
     def __init__(
         self, plan_log: PlanLog, counts: HubCounts, policy: Policy, pace: Pace, max_channels: int = 4096
@@ -61,6 +62,7 @@ class Registry:
         self._left: dict[Channel, float] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._compare_now = asyncio.Event()
+        self._in_flight = pace.in_flight
 
     def join(self, client: Client, plan_id: str, since: Since | None) -> tuple[Channel, Subscriber]:
         """A new subscriber in the plan's channel. `channel.start` it, then its client is told its place, or refused.
@@ -69,7 +71,9 @@ class Registry:
         channel = self.channels.get(plan_id)
         if channel is None:
             self._make_room(1)
-            channel = Channel(plan_id, self._log, self._policy, self._counts, self._compare_now.set, self.traced)
+            channel = Channel(
+                plan_id, self._log, self._policy, self._counts, self._compare_soon, self._failed, self.traced
+            )
             self.channels[plan_id] = channel
         self._left.pop(channel, None)
         return channel, channel.join(client, since)
@@ -108,17 +112,17 @@ class Registry:
         """Whether some channel has lost its tail just now."""
         return any(channel.deaf for channel in self.channels.values())
 
-    async def run(self) -> None:
-        """Look after the channels until cancelled; then close them all."""
-        try:
-            async with asyncio.TaskGroup() as beats:
-                beats.create_task(self._sweep_for_ever())
-                beats.create_task(self._compare_for_ever())
-        finally:
-            for channel in self.channels.values():
-                self._close(channel)
-            self.channels.clear()
-            await asyncio.gather(*self._closing)
+    def start(self, supervisor: Supervisor) -> None:
+        """Look after the channels until the supervisor closes."""
+        supervisor.repeat("sweep of channels", self._sweep, every=self._pace.sweep)
+        supervisor.repeat("comparison of heads", self._compare_all, every=self._pace.compare, wake=self._compare_now)
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for channel in self.channels.values():
+            self._close(channel)
+        self.channels.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def compare(self, in_flight: float) -> None:
         """Compare every open channel's head with the log's."""
@@ -135,26 +139,18 @@ class Registry:
             if (channel := self.channels.get(plan_id)) is not None:
                 channel.compare(head, known[plan_id])
 
-    async def _compare_for_ever(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(self._pace.compare):
-                    await self._compare_now.wait()
-            except TimeoutError:
-                in_flight = self._pace.in_flight
-            else:
-                in_flight = 0.0
-            self._compare_now.clear()
-            try:
-                await self.compare(in_flight)
-            except LogError as error:
-                self._counts.log_errors[type(error).__name__] += 1
-                log.warning("heads can't be compared just now: %s", error)
+    async def _compare_all(self) -> None:
+        in_flight, self._in_flight = self._in_flight, self._pace.in_flight
+        try:
+            await self.compare(in_flight)
+        except LogError as error:
+            self._counts.log_errors[type(error).__name__] += 1
+            log.warning("heads can't be compared just now: %s", error)
 
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._pace.sweep)
-            self._sweep(asyncio.get_running_loop().time())
+    def _compare_soon(self) -> None:
+        """A tail stands again: what it missed is not on its way."""
+        self._in_flight = 0.0
+        self._compare_now.set()
 
     def _count(self) -> None:
         counts, standings, lag = self._counts, Counter[Standing](), 0
@@ -169,8 +165,9 @@ class Registry:
         counts.subscribers_behind = standings[Standing.BEHIND]
         counts.lag_events = lag
 
-    def _sweep(self, now: float) -> None:
+    async def _sweep(self) -> None:
         self._count()
+        now = asyncio.get_running_loop().time()
         for channel in list(self.channels.values()):
             channel.lose_patience()
             if channel.subscribers:
@@ -179,10 +176,21 @@ class Registry:
                 self._drop(channel)
 
     def _drop(self, channel: Channel) -> None:
-        del self.channels[channel.plan_id], self._left[channel]
+        del self.channels[channel.plan_id]
+        self._left.pop(channel, None)
         self._close(channel)
+
+    def _failed(self, channel: Channel) -> None:
+        """Its tail can't begin or go on: the next subscriber of the plan gets a new channel."""
+        if self.channels.get(channel.plan_id) is channel:
+            self._drop(channel)
 
     def _close(self, channel: Channel) -> None:
         closing = asyncio.get_running_loop().create_task(channel.close())
         self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(self._closed)
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            log.error("a channel was not closed cleanly: %s", error, exc_info=error)

@@ -45,6 +45,9 @@ class Follower(Protocol):
     def caught_up(self) -> None:
         """What was missed has been read."""
 
+    def failed(self) -> None:
+        """The tail can't begin, or can't go on, for a reason that waiting does not cure."""
+
 
 class Tail:
     """A watcher of the log, on behalf of one follower. It begins when it is made; `close` it."""
@@ -206,4 +209,5 @@ class Tail:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the tail of plan %s: %s", self._plan_id, error, exc_info=error)
+            log.error("the tail of plan %s failed: %s", self._plan_id, error, exc_info=error)
+            self._follower.failed()

@@ -185,6 +185,8 @@ class ScriptedLog(PlanLog):
         self.stories: dict[str, Story] = {}
         self.watches: list[ScriptedWatch] = []
         self.down = False
+        self.raises: Exception | None = None
+        """What answers raise instead, although a log never should."""
         self.hanging = False
         """Answers wait until `release`d."""
         self.slowness = 1
@@ -253,6 +255,8 @@ class ScriptedLog(PlanLog):
             await held
         for _ in range(self.slowness):
             await asyncio.sleep(0)
+        if self.raises is not None:
+            raise self.raises
         if self.down:
             raise LogUnavailable("the script says: down")
         return look() if self.looks_late else seen

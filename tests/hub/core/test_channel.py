@@ -35,7 +35,7 @@ async def opened(log: ScriptedLog, said: int = 0, policy: Policy = SMALL) -> Cha
     """A channel that stands at the head of a plan in which so much was said."""
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
-    channel = Channel("p", log, policy, HubCounts(), lambda: None)
+    channel = Channel("p", log, policy, HubCounts(), lambda: None, lambda _: None)
     await turns()
     assert channel.open
     log.asked.clear()
@@ -126,7 +126,7 @@ def test_a_place_that_can_not_be_gone_on_from_is_told_and_gets_a_snapshot(place:
 async def test_who_joins_before_the_channel_stands_is_placed_when_it_does() -> None:
     log = ScriptedLog()
     log.slowness = 5
-    channel = Channel("p", log, SMALL, HubCounts(), lambda: None)
+    channel = Channel("p", log, SMALL, HubCounts(), lambda: None, lambda _: None)
     witness = Witness(log.story(), "start")
     witness.join(channel)
     log.tell(part(1))
@@ -526,7 +526,7 @@ async def test_a_plan_that_vanished_without_a_word_is_noticed_on_the_slow_beat()
 async def test_who_waits_too_long_for_the_log_is_refused_and_others_are_not() -> None:
     log = ScriptedLog()
     log.down = True
-    channel = Channel("p", log, SMALL, HubCounts(), lambda: None)
+    channel = Channel("p", log, SMALL, HubCounts(), lambda: None, lambda _: None)
     early = Witness(log.story(), "start")
     early.join(channel)
     await asyncio.sleep(4)

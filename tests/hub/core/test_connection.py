@@ -12,6 +12,7 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.position import Position
+from broadcasters.supervision import Supervisor
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused, TokenRefused
 from hub.core.counts import HubCounts
@@ -131,14 +132,15 @@ async def hub(said: int = 0, policy: Policy | None = None) -> AsyncIterator[Hub]
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
     registry = Registry(log, HubCounts(), policy or Policy(), Pace())
-    beats = asyncio.create_task(registry.run())
+    supervisor = Supervisor()
+    registry.start(supervisor)
     here = Hub(log, registry)
     yield here
     assert sorted(here.desk.followed) == sorted(here.connection._places)
     here.connection.lost()
     assert here.desk.followed == []
-    beats.cancel()
-    await asyncio.gather(beats, return_exceptions=True)
+    await supervisor.close()
+    await registry.close()
     await turns()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from broadcasters.position import Position
+from broadcasters.supervision import Supervisor
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
 from hub.core.policy import Policy
@@ -25,10 +27,11 @@ PACE = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)
 @asynccontextmanager
 async def running(log: ScriptedLog, max_channels: int = 4096) -> AsyncIterator[Registry]:
     registry = Registry(log, HubCounts(), Policy(), PACE, max_channels)
-    beats = asyncio.create_task(registry.run())
+    supervisor = Supervisor()
+    registry.start(supervisor)
     yield registry
-    beats.cancel()
-    await asyncio.gather(beats, return_exceptions=True)
+    await supervisor.close()
+    await registry.close()
     assert registry.channels == {}
     assert log.watches == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -190,6 +193,66 @@ async def test_a_log_that_is_away_ends_no_beat() -> None:
         log.down = False
         await asyncio.sleep(2 * PACE.compare)
         assert witness.frames == [(1, 1)]
+
+
+@in_virtual_time
+async def test_an_error_that_no_log_should_raise_ends_no_beat() -> None:
+    """The hub that was dead and said it was well: its beats had ended, and with them every channel."""
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness, leaving = join(registry, log), join(registry, log, "q")
+        await turns()
+        log.raises = ValueError("not an integer")
+        await asyncio.sleep(2 * PACE.compare)
+        leaving.leave()
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        assert [*registry.channels] == ["p"], "the sweep goes on"
+        log.say(part(1))
+        log.drop_all()
+        log.raises = None
+        await asyncio.sleep(PACE.compare)
+        assert witness.frames == [(1, 1)]
+        assert witness.subscriber.standing is Standing.LIVE
+
+
+@in_virtual_time
+@pytest.mark.parametrize("asked", ["watch", "heads"])
+async def test_a_tail_that_cannot_begin_refuses_its_subscribers_and_is_begun_anew_for_the_next(asked: str) -> None:
+    """The plan that was refused for ever: clients came back sooner than the broken channel went."""
+    log = ScriptedLog()
+    async with running(log) as registry:
+        waiting = [join(registry, log) for _ in range(3)]
+        while not log.count(asked):
+            await turns(1)
+        log.raises = ValueError("not an integer")
+        await turns()
+        assert [witness.told for witness in waiting] == [[("refused",)]] * 3
+        assert registry.channels == {}
+        log.raises = None
+        again = join(registry, log)
+        await turns()
+        assert again.subscriber.standing is Standing.LIVE
+        await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
+        assert [*registry.channels.values()] == [again.channel]
+        assert len(log.watches) == 1
+
+
+@in_virtual_time
+async def test_a_tail_that_cannot_go_on_refuses_its_subscribers() -> None:
+    log = ScriptedLog()
+    async with running(log) as registry:
+        witness = join(registry, log)
+        await turns()
+        log.say(part(1))
+        log.drop_all()
+        log.raises = ValueError("not an integer")
+        witness.channel._tail.mend()
+        await turns()
+        assert witness.told[-1] == ("refused",)
+        log.raises = None
+        again = join(registry, log, since=Position("", 0))
+        await turns()
+        assert again.frames == [(1, 1)]
 
 
 @in_virtual_time

@@ -41,6 +41,9 @@ class Diary:
     def caught_up(self) -> None:
         self.told.append("caught up")
 
+    def failed(self) -> None:
+        self.told.append("failed")
+
 
 def following(log: ScriptedLog, early_bytes: int = 10_000) -> tuple[Tail, Diary]:
     diary, counts = Diary(), HubCounts()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from broadcasters.position import Position
+from broadcasters.supervision import Supervisor
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
 from hub.core.history import PAGES_KEPT
@@ -52,7 +53,8 @@ class World:
         self.here: list[Witness] = []
         self.said = 0
         self.registry = Registry(self.log, self.counts, POLICY, PACE)
-        self._running = self.loop.create_task(self.registry.run())
+        self._supervisor = Supervisor()
+        self.loop.call(lambda: self.registry.start(self._supervisor))
         self._errors: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
         self._listener = _Listener(self._errors)
@@ -278,10 +280,9 @@ class World:
         for witness in self.here:
             if witness.here:
                 self.loop.call(witness.leave)
-        self._running.cancel()
         self.log.release(broken=True)
-        self.run(turns(10))
-        self.run(_gathered(self._running))
+        self.run(self._supervisor.close())
+        self.run(self.registry.close())
         left = asyncio.all_tasks(self.loop)
         watches = list(self.log.watches)
         self.loop.close()
@@ -290,7 +291,3 @@ class World:
         assert not watches
         assert not self.registry.channels
         assert not self.registry._left
-
-
-async def _gathered(task: asyncio.Task[None]) -> None:
-    await asyncio.gather(task, return_exceptions=True)
