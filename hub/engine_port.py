@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from broadcasters.errors import PlancastError
+from broadcasters.supervision import Part
 
 __all__ = [
     "BrokenTemplate",
@@ -63,6 +64,11 @@ class EnginePort(Protocol):
 
     async def close(self) -> None:
         """Stop. Harmless when it is not open."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The engine's long-lived work in this process, by name. The hub is not ready while a part is down."""
         ...
 
     def templates(self) -> Sequence[TemplateInfo]:

@@ -19,6 +19,7 @@ import httpx
 import jwt
 from jwt import PyJWK
 
+from broadcasters.supervision import Supervisor
 from hub.core.shared_call import SharedCall
 from hub.values import loopback
 
@@ -63,6 +64,7 @@ class Jwks:
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._refreshes: SharedCall[None, None] = SharedCall()
+        self._supervisor = Supervisor()
         self._background: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
@@ -89,10 +91,8 @@ class Jwks:
 
     async def close(self) -> None:
         """End what is under way."""
-        self._refreshes.cancel()
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
+        await self._refreshes.close()
+        await self._supervisor.close()
         if self._client is not None:
             await self._client.aclose()
 
@@ -102,7 +102,7 @@ class Jwks:
 
     def _refresh_behind_the_scenes(self) -> None:
         if self._background is None or self._background.done():
-            self._background = asyncio.get_running_loop().create_task(self._refresh())
+            self._background = self._supervisor.run("refresh of the issuer's keys", self._refresh())
 
     async def _read_unless_just_tried(self) -> None:
         now = self._clock()

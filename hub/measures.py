@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from broadcasters.outbox import OutboxStatistics
+from broadcasters.supervision import Part
 from hub.core.counts import Histogram, HubCounts
 
 __all__ = ["MEASURES", "Measure", "Numbers", "table"]
@@ -24,6 +25,7 @@ class Numbers:
     counts: HubCounts
     loop_lag: Histogram
     outbox: OutboxStatistics | None
+    parts: Mapping[str, Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,20 @@ MEASURES: Final = (
         "counter",
         "Events whose deadline passed.",
         _outbox(lambda outbox: outbox.given_up),
+    ),
+    Measure(
+        "plancast_part_down",
+        "gauge",
+        "1 while a part of this process (a task that is to run for good) fails, 0 while it works.",
+        lambda n: {name: int(part.down) for name, part in n.parts.items()},
+        "part",
+    ),
+    Measure(
+        "plancast_part_failures_total",
+        "counter",
+        "How often a part of this process failed; it was tried again each time.",
+        lambda n: {name: part.failures for name, part in n.parts.items()},
+        "part",
     ),
 )
 

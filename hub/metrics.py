@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from broadcasters.outbox import OutboxStatistics
+from broadcasters.supervision import Part, Supervisor
 from hub.core.counts import LAG_BOUNDS, Histogram, HubCounts
 from hub.measures import MEASURES, Numbers
 from hub.siblings import Siblings
@@ -27,8 +28,7 @@ __all__ = ["Metrics"]
 logger = logging.getLogger(__name__)
 
 LAG_PERIOD: Final = 0.25
-SHARE_EVERY: Final = 4
-"""Share with the siblings every so many periods: once a second."""
+SHARE_PERIOD: Final = 1.0
 
 
 class _Counted(Collector):
@@ -43,18 +43,20 @@ class _Counted(Collector):
 
 
 class Metrics:
-    """The metrics of one hub in one process. `run` must be running for the loop's lag to be known, and to share."""
+    """The metrics of one hub in one process. `start` it for the loop's lag to be known, and to share."""
 
     def __init__(
         self,
         counts: HubCounts,
         outbox: Callable[[], OutboxStatistics] | None = None,
         siblings: Siblings | None = None,
+        parts: Callable[[], Mapping[str, Part]] = dict,
     ) -> None:
         self.loop_lag = Histogram(LAG_BOUNDS)
         self._counts = counts
         self._outbox = outbox
         self._siblings = siblings
+        self._parts = parts
         self._own = CollectorRegistry(auto_describe=False)
         self._own.register(_Counted(self._read))
         ProcessCollector(registry=self._own)
@@ -65,15 +67,20 @@ class Metrics:
         registry = self._own if self._siblings is None else self._siblings.together(self._own.collect())
         return encode(registry), content_type
 
-    async def run(self) -> None:
-        """Notice how late the event loop is, and let the siblings know our numbers, until cancelled."""
+    def start(self, supervisor: Supervisor) -> None:
+        """Notice how late the event loop is, and let the siblings know our numbers, until the supervisor closes."""
+        supervisor.repeat("measurement of the event loop", self._measure_lag, every=0.0)
+        if self._siblings is not None:
+            supervisor.repeat("sharing of metrics", self._share, every=SHARE_PERIOD)
+
+    async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            for _ in range(SHARE_EVERY):
-                due = loop.time() + LAG_PERIOD
-                await asyncio.sleep(LAG_PERIOD)
-                self.loop_lag.observe(loop.time() - due)
-            self.share()
+        due = loop.time() + LAG_PERIOD
+        await asyncio.sleep(LAG_PERIOD)
+        self.loop_lag.observe(loop.time() - due)
+
+    async def _share(self) -> None:
+        self.share()
 
     def share(self) -> None:
         """Let the siblings know our numbers as they are now."""
@@ -84,4 +91,5 @@ class Metrics:
                 logger.warning("the other workers can't be told our numbers: %s", error)
 
     def _read(self) -> Numbers:
-        return Numbers(self._counts, self.loop_lag, self._outbox() if self._outbox is not None else None)
+        outbox = self._outbox() if self._outbox is not None else None
+        return Numbers(self._counts, self.loop_lag, outbox, self._parts())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
+from broadcasters.supervision import Part, Supervisor
 from hub.answers import Answers
 from hub.auth import AuthenticationFailed, Authenticator
 from hub.core.connection import RequestRefused, TokenRefused
@@ -36,8 +36,6 @@ from hub.transports.visitors import Proxies
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Hub"]
-
-logger = logging.getLogger(__name__)
 
 DEADLINE = 10.0
 """For how long the hub tries to bring what it was given to the log, before it says that it can't."""
@@ -72,13 +70,13 @@ class Hub:
         self.crowd = Crowd(limits.connections, proxies, self.counts)
         self.native = NativeSockets(self.door, proxies)
         self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
-        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings)
+        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings, lambda: self.parts)
         self.leaving = asyncio.Event()
         """Set when the hub is drained: who waits without a connection in the roster leaves by itself."""
         self._open = AsyncExitStack()
         self._entered = 0
         self._over = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._supervisor = Supervisor()
 
     async def __aenter__(self) -> Self:
         if self._over:
@@ -110,9 +108,11 @@ class Hub:
             stack.push_async_callback(self.broadcaster.close)
             stack.push_async_callback(self.probe.close)
             await self.probe.open()
-            stack.push_async_callback(self._stop)
-            for work in (self.registry.run(), self.roster.run(), self.native.run(), self.metrics.run()):
-                self._run(work)
+            stack.push_async_callback(self.registry.close)
+            stack.push_async_callback(self.native.close)
+            stack.push_async_callback(self._supervisor.close)
+            for part in (self.registry, self.roster, self.native, self.metrics):
+                part.start(self._supervisor)
             self._open = stack.pop_all()
         self.door.open = True
 
@@ -122,10 +122,18 @@ class Hub:
         self.leaving.set()
         await self.roster.drain(window=patience / 2, patience=patience)
 
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """All long-lived work in this process, by name: the hub's, its log's and its engine's."""
+        engine = {} if self.engine is None else self.engine.parts
+        return {**self._supervisor.parts, **self.log.parts, **engine}
+
     async def ready(self) -> str | None:
         """Why this node should get no clients just now; None: it should."""
         if self.roster.draining:
             return "draining"
+        if down := [name for name, part in self.parts.items() if part.down]:
+            return f"failed, and tried again: {', '.join(down)}"
         if self.registry.deaf:
             return "the tail is lost"
         if (full := self.door.full) is not None:
@@ -157,21 +165,3 @@ class Hub:
             raise RequestRefused(ErrorCode.NOT_SUPPORTED, str(refusal)) from None
         except EngineAway as away:
             raise RequestRefused(ErrorCode.UNAVAILABLE, str(away)) from None
-
-    # -- life ----------------------------------------------------------------------------------------------------------
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.critical("a part of the hub failed: %s", error, exc_info=error)
-
-    async def _stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 import sys
 from functools import partial
@@ -26,6 +27,7 @@ from hub.transports.visitors import in_both_spellings
 
 __all__ = ["listener", "serve"]
 
+log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 COLLECT_AFTER: Final = 10_000
 """Objects made and not freed, until Python looks for cycles among them: a few MiB."""
@@ -107,6 +109,9 @@ class _Server(uvicorn.Server):
         while not draining.done() and not self.force_exit:
             await asyncio.wait({draining}, timeout=0.1)
         draining.cancel()
+        [ended] = await asyncio.gather(draining, return_exceptions=True)
+        if isinstance(ended, Exception):
+            log.error("the drain failed: %s", ended, exc_info=ended)
         await super().shutdown(sockets)
         if not self.force_exit:
             await self._hub.__aexit__()

@@ -94,10 +94,12 @@ class Course:
         if self._stops:
             return
         self._stops = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self._acknowledge("cancel", by, f"Stopping, as {by} asked", key)
-        self.end(Stop("cancelled", f"Stopped by {by}", by, {"signal": "cancel", "state": "stopped", "by": by}))
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._acknowledge("cancel", by, f"Stopping, as {by} asked", key)
+        finally:
+            self.end(Stop("cancelled", f"Stopped by {by}", by, {"signal": "cancel", "state": "stopped", "by": by}))
 
     async def _acknowledge(self, signal: str, by: str, content: str, key: str) -> None:
         self._told = self.status

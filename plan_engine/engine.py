@@ -23,6 +23,7 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import AgentMessage, build, check_plan_id
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
+from broadcasters.supervision import Part, Supervisor
 from plan_engine.assignment import Assignment, opening
 from plan_engine.attempt import plain
 from plan_engine.definition import Template, by_name, named
@@ -38,7 +39,7 @@ from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
 from plan_engine.teller import Keyed, tell_all
-from plan_engine.tidying import ENDED, forget_ended, tidy_for_ever
+from plan_engine.tidying import ENDED, EVERY_S, FIRST_S, forget_ended, tidy_all
 from plan_engine.unclaimed import tell_end
 from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
@@ -106,7 +107,7 @@ class Engine:
         self._worker: Worker | None = None
         self._signalled = asyncio.Event()
         """Somebody in this very process has signalled: no need to wait until signals are looked for again."""
-        self._handing_over: set[asyncio.Task[None]] = set()
+        self._supervisor = Supervisor()
         self._store: Store
         self._client: DBOSClient
 
@@ -134,11 +135,11 @@ class Engine:
         stack.callback(self._store.close)
         self._client = await self._store.call(self._make_ready)
         stack.callback(self._client.destroy)
-        takeover = Takeover(self._store, self._client, self._log, self._broadcaster, self.name)
+        takeover = Takeover(self._store, self._client, self._log, self._broadcaster, self.name, self._lease_s)
         if self._work:
             await self._enter_worker(stack, takeover)
-        self._keep_doing(stack, takeover.watch(self._lease_s), "takeover")
-        self._keep_doing(stack, tidy_for_ever(self._store, self._client, self._keep), "tidying")
+        stack.push_async_callback(self._supervisor.close)
+        self._supervise(takeover)
 
     async def _enter_worker(self, stack: AsyncExitStack, takeover: Takeover) -> None:
         lease = Lease(self._store, self.name, self._lease_s, partial(self._lost, takeover))
@@ -148,7 +149,14 @@ class Engine:
         self._worker = Worker(self._store, self._client, lease, self._log, self._broadcaster, self._templates)
         self._worker.open(self._url)
         stack.push_async_callback(self._worker.close)
-        self._keep_doing(stack, self._hear(self._worker), "signals")
+
+    def _supervise(self, takeover: Takeover) -> None:
+        repeat = self._supervisor.repeat
+        tidy = partial(tidy_all, self._store, self._client, self._keep)
+        repeat("engine: takeover", takeover.look, every=self._lease_s / 4, first=0.0, wake=takeover.wake)
+        repeat("engine: tidying", tidy, every=EVERY_S, first=FIRST_S)
+        if self._worker is not None:
+            repeat("engine: signals", self._worker.pass_on_signals, every=self._poll_s, wake=self._signalled)
 
     def _make_ready(self) -> DBOSClient:
         """Tables, queues, and a client of DBOS that needs no worker."""
@@ -194,42 +202,16 @@ class Engine:
             async with asyncio.timeout(PATIENCE_S):
                 await self._broadcaster.close()
 
-    def _keep_doing(self, stack: AsyncExitStack, what: Any, name: str) -> None:
-        task = asyncio.create_task(what, name=f"plancast engine: {name}")
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.wait([task])
-
-        stack.push_async_callback(end)
-
     def _lost(self, takeover: Takeover) -> None:
-        """This worker was taken for dead. What it took on since then, others are to have, too."""
+        """This worker was taken for dead."""
         if self._worker is not None:
             self._worker.lost()
-            task = asyncio.create_task(takeover.hand_over(self.name, tell=False), name="plancast engine: handing over")
-            self._handing_over.add(task)
-            task.add_done_callback(self._handing_over.discard)
+            takeover.disown()
 
-    async def _hear(self, worker: Worker) -> None:
-        """Pass on signals to the plans that are run here. (A run that begins looks for earlier ones itself.)"""
-        last, seen = 0, set[int]()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._signalled.wait()
-            self._signalled.clear()
-            if not worker.busy:
-                continue
-            try:
-                found = await self._store.signals_since(last)
-                for plan_id, signal in found:
-                    if signal.number not in seen:
-                        worker.signal(plan_id, signal)
-                    last = max(last, signal.number)
-                seen = {signal.number for _, signal in found}
-            except SQLAlchemyError as error:
-                logger.warning("signals could not be read (%s); trying again", error)
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The engine's long-lived work in this process, by name, and how it fares."""
+        return self._supervisor.parts
 
     # ---- what can be asked of it
 

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from plan_engine.store import Store
 
 __all__ = ["Hold", "Lease", "gone", "here"]
@@ -104,7 +102,7 @@ class Lease:
                     self.term += 1
                     loop.call_soon_threadsafe(self._lost)
                     self._sign_on()
-            except (SQLAlchemyError, RuntimeError) as error:
+            except Exception as error:  # whatever it is, it must not end the renewing
                 logger.warning("the lease could not be renewed (%s); trying again", error)
                 continue
             self._until = asked + self.seconds

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from dbos import DBOSClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
@@ -28,20 +29,39 @@ PATIENCE_S: Final = 5.0
 
 
 class Takeover:
-    """`watch()` until cancelled. Any number of engines may; each dead worker is looked after by one of them."""
+    """Call `look` again and again. Any number of engines may; each dead worker is looked after by one of them."""
 
-    def __init__(self, store: Store, client: DBOSClient, log: PlanLog, broadcaster: Broadcaster, name: str) -> None:
+    def __init__(
+        self, store: Store, client: DBOSClient, log: PlanLog, broadcaster: Broadcaster, name: str, lease_s: float
+    ) -> None:
         self._store, self._client, self._log, self._broadcaster, self._name = store, client, log, broadcaster, name
+        self._lease_s = lease_s
+        self._disowned = False
+        self.wake = asyncio.Event()
+        """Set when there is something to do at once."""
 
-    async def watch(self, lease_s: float) -> None:
-        while True:
-            try:
-                for worker_id in await self._store.call(self._store.claim_dead, self._name, lease_s, gone):
-                    logger.warning("worker %s is gone; what it was working on goes on elsewhere", worker_id)
-                    await self.bury(worker_id)
-            except Exception as error:  # whatever it is, it must not end the watch
-                logger.warning("could not look after workers that are gone (%s); trying again", error)
-            await asyncio.sleep(lease_s / 4)
+    def disown(self) -> None:
+        """The worker of this name was taken for dead. What it took on since then, others are to have, too."""
+        self._disowned = True
+        self.wake.set()
+
+    async def look(self) -> None:
+        try:
+            while self._disowned:
+                self._disowned = False
+                await self._hand_over_own()
+            for worker_id in await self._store.call(self._store.claim_dead, self._name, self._lease_s, gone):
+                logger.warning("worker %s is gone; what it was working on goes on elsewhere", worker_id)
+                await self.bury(worker_id)
+        except SQLAlchemyError as error:
+            logger.warning("could not look after workers that are gone (%s); trying again", error)
+
+    async def _hand_over_own(self) -> None:
+        try:
+            await self.hand_over(self._name, tell=False)
+        except BaseException:
+            self._disowned = True
+            raise
 
     async def bury(self, worker_id: str) -> None:
         """Hand over everything it had; only then is it forgotten."""

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dbos import DBOSClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from plan_engine.store import Store
 
-__all__ = ["ENDED", "forget_ended", "tidy", "tidy_for_ever"]
+__all__ = ["ENDED", "EVERY_S", "FIRST_S", "forget_ended", "tidy", "tidy_all"]
 
 logger: Final = logging.getLogger(__name__)
 FIRST_S: Final = 60.0
@@ -22,16 +23,15 @@ AT_ONCE: Final = 200
 ENDED: Final = ["SUCCESS", "ERROR", "CANCELLED"]
 
 
-async def tidy_for_ever(store: Store, client: DBOSClient, keep: timedelta) -> None:
-    rest = FIRST_S
-    while True:
-        await asyncio.sleep(rest)
-        rest = EVERY_S
-        try:
-            if await store.call(tidy, store, client, keep) == AT_ONCE:
-                rest = REST_S
-        except Exception as error:  # whatever it is, it must not end the tidying
-            logger.warning("ended runs could not be forgotten (%s); trying again later", error)
+async def tidy_all(store: Store, client: DBOSClient, keep: timedelta) -> None:
+    """Forget all runs that ended longer ago than this, some at a time."""
+    try:
+        while True:
+            if await store.call(tidy, store, client, keep) < AT_ONCE:
+                return
+            await asyncio.sleep(REST_S)
+    except SQLAlchemyError as error:
+        logger.warning("ended runs could not be forgotten (%s); trying again later", error)
 
 
 def tidy(store: Store, client: DBOSClient, keep: timedelta) -> int:

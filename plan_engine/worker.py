@@ -21,7 +21,8 @@ from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import PlanLog
-from plan_engine.assignment import Assignment, Signal, Tools
+from broadcasters.supervision import Supervisor
+from plan_engine.assignment import Assignment, Tools
 from plan_engine.definition import Template, named
 from plan_engine.errors import EngineMisconfigured, in_words
 from plan_engine.lease import Hold, Lease
@@ -83,7 +84,8 @@ class Worker:
         self._open = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._obeying: set[asyncio.Task[None]] = set()
+        self._obeying = Supervisor()
+        self._last_signal, self._seen = 0, set[int]()
 
     # ---- life
 
@@ -127,6 +129,7 @@ class Worker:
             run.give_up(lost=False)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), PATIENCE_S)
+        await self._obeying.close()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1) as thread:  # DBOS waits for threads of its own, which may wait for this loop
             await loop.run_in_executor(thread, DBOS.destroy)
@@ -139,16 +142,16 @@ class Worker:
 
     # ---- runs
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._runs)
-
-    def signal(self, plan_id: str, signal: Signal) -> None:
-        """Pass it on, if the plan is run here."""
-        if run := self._runs.get(plan_id):
-            task = asyncio.create_task(run.signal(signal), name=f"signal to {plan_id}")
-            self._obeying.add(task)
-            task.add_done_callback(self._obeying.discard)
+    async def pass_on_signals(self) -> None:
+        """To the plans that are run here. (A run that begins looks for earlier ones itself.)"""
+        if not self._runs:
+            return
+        found = await self._store.signals_since(self._last_signal)
+        for plan_id, signal in found:
+            if signal.number not in self._seen and (run := self._runs.get(plan_id)):
+                self._obeying.run(f"signal to plan {plan_id}", run.signal(signal))
+        self._last_signal = max((signal.number for _, signal in found), default=self._last_signal)
+        self._seen = {signal.number for _, signal in found}
 
     async def _run(self, template: str, given: dict[str, Any], owner: str | None) -> dict[str, Any]:
         plan_id = DBOS.workflow_id

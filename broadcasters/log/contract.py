@@ -36,6 +36,7 @@ from typing import Final, Literal, Protocol
 
 from broadcasters.events import PLAN_ENDED, PlanEvent, PlanUpdate
 from broadcasters.position import Lineage, Position
+from broadcasters.supervision import Part
 
 __all__ = [
     "CHECKPOINT_EVERY",
@@ -207,6 +208,11 @@ class PlanLog(ABC):
     @abstractmethod
     def durability(self) -> Durability:
         """What L4 means here, as far as the log can tell (known after `open`)."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The long-lived work of this object, by name, for whoever tells how a process fares. A log may have none."""
+        return {}
 
     @abstractmethod
     async def open(self) -> None:

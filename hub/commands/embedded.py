@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from broadcasters.supervision import Part
 from hub.engine_port import (
     BrokenTemplate,
     EngineAway,
@@ -31,6 +32,10 @@ class Embedded:
 
     async def close(self) -> None:
         await self._engine.close()
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return self._engine.parts
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [

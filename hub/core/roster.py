@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final
 
+from broadcasters.supervision import Supervisor
 from hub.core.connection import Connection
 from hub.core.counts import HubCounts
 
@@ -23,7 +24,7 @@ TICKS_AT_ONCE: Final = 500
 
 
 class Roster:
-    """`run` must be running for as long as it is used."""
+    """`start` it before anybody enters."""
 
     def __init__(self, counts: HubCounts, slow_seconds: float) -> None:
         self.draining = False
@@ -51,16 +52,17 @@ class Roster:
         if not self._connections:
             self._empty.set()
 
-    async def run(self) -> None:
-        """Let time pass for every connection, until cancelled."""
-        while True:
-            await asyncio.sleep(BEAT)
-            everyone = iter(list(self._connections))
-            while some := list(islice(everyone, TICKS_AT_ONCE)):
-                now = time.time()
-                for connection in some:
-                    self._tick(connection, now)
-                await asyncio.sleep(0)
+    def start(self, supervisor: Supervisor) -> None:
+        """Let time pass for every connection until the supervisor closes."""
+        supervisor.repeat("time of connections", self._tick_all, every=BEAT)
+
+    async def _tick_all(self) -> None:
+        everyone = iter(list(self._connections))
+        while some := list(islice(everyone, TICKS_AT_ONCE)):
+            now = time.time()
+            for connection in some:
+                self._tick(connection, now)
+            await asyncio.sleep(0)
 
     async def drain(self, window: float, patience: float) -> None:
         """Send everybody away, each to come back at a moment of its own within the window; wait until they left."""
@@ -69,12 +71,18 @@ class Roster:
         deadline = loop.time() + patience
         while self._connections:
             for connection in list(self._connections):  # again on each beat: some were still coming in
-                connection.go_away(round(random.uniform(0, window) * 1000))
+                self._send_away(connection, round(random.uniform(0, window) * 1000))
             if (left := deadline - loop.time()) <= 0:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(BEAT, left)):
                     await self._empty.wait()
+
+    def _send_away(self, connection: Connection, reconnect_after_ms: int) -> None:
+        try:
+            connection.go_away(reconnect_after_ms)
+        except Exception as error:  # the others are sent away all the same
+            log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)
 
     def _tick(self, connection: Connection, now: float) -> None:
         if connection not in self._connections:

@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from broadcasters.supervision import Supervisor
 from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.limits import TokenBucket
@@ -63,18 +64,24 @@ class NativeSockets:
         """Called by uvicorn for each request that wants to become a WebSocket."""
         return _Switch(self, config, server_state, app_state)
 
-    async def run(self) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Ping everybody every HEARTBEAT_SECONDS, spread over that time; drop those who died; let wait for each what may
-        now. Until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1.0)
-            now = loop.time()
-            for socket in list(self.open):
-                try:
-                    socket.beat(now)
-                except Exception as error:  # the others have their heartbeat, too
-                    log.error("a heartbeat: %s", error, exc_info=error)
+        now. Until the supervisor closes."""
+        supervisor.repeat("heartbeats", self._beat_all, every=1.0)
+
+    async def close(self) -> None:
+        """End the admissions under way."""
+        for task in self.admitting:
+            task.cancel()
+        await asyncio.gather(*self.admitting, return_exceptions=True)
+
+    async def _beat_all(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for socket in list(self.open):
+            try:
+                socket.beat(now)
+            except Exception as error:  # the others have their heartbeat, too
+                log.error("a heartbeat: %s", error, exc_info=error)
 
 
 def _is_ours(request: bytes) -> bool:
@@ -233,17 +240,14 @@ class _Socket(asyncio.Protocol):
     def _open_later(self, admission: Awaitable[Admission], response: Response) -> None:
         async def open_when_admitted() -> None:
             try:
-                admitted = await admission
+                self._admitted(await admission, response)
             except Refused as refusal:
                 self._refuse(refusal, response)
-            else:
-                if self._transport.is_closing():
-                    self._sockets.door.leave(None, admitted)
-                    return
-                try:
-                    self._open(admitted, response)
-                except Exception as error:
-                    self._fail(error)
+            except asyncio.CancelledError:
+                self._transport.abort()
+                raise
+            except Exception as error:
+                self._fail(error)
             self._transport.resume_reading()
 
         # Whatever the client sends before it was let in waits where it is, in its order.
@@ -251,6 +255,12 @@ class _Socket(asyncio.Protocol):
         task = asyncio.get_running_loop().create_task(open_when_admitted())
         self._sockets.admitting.add(task)
         task.add_done_callback(self._sockets.admitting.discard)
+
+    def _admitted(self, admission: Admission, response: Response) -> None:
+        if self._transport.is_closing():
+            self._sockets.door.leave(None, admission)
+        else:
+            self._open(admission, response)
 
     def _open(self, admission: Admission, response: Response) -> None:
         self._websocket.send_response(response)

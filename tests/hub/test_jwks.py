@@ -123,6 +123,19 @@ async def test_of_listed_keys_nobody_need_say_that_they_are_rsa(issuer: Issuer, 
     await who.close()
 
 
+async def test_nothing_is_under_way_when_it_has_closed(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+    issuer.hold.clear()
+    others = asyncio.all_tasks()
+    async with trusting(issuer.url, "RS256") as who:
+        asking = asyncio.create_task(who.authenticate(token(HERE, rsa_key, "RS256", kid="k1"), NOW))
+        await issuer.came.wait()
+        reading = [task for task in asyncio.all_tasks() - others - {asking} if "Jwks" in repr(task)]
+        assert reading
+    assert [task.done() for task in reading] == [True]
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 async def test_an_unknown_key_is_asked_for_but_not_at_every_knock(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     clock = Clock()
     issuer.keys = [member(rsa_key, "RS256", "old")]

@@ -134,10 +134,19 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
         async def away(*_: Any) -> Any:
             raise LogUnavailable("away")
 
+        async def unheard_of(*_: Any) -> Any:
+            raise ValueError("not a number")
+
         with monkeypatch.context() as broken:
             broken.setattr(hub.log, "heads", away)
             hub.registry._compare_now.set()
             await scraper.until("plancast_log_errors_total LogUnavailable")
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.log, "heads", unheard_of)
+            hub.registry._compare_now.set()
+            await scraper.until(
+                "plancast_part_down comparison of heads", "plancast_part_failures_total comparison of heads"
+            )
         async with deaf(monkeypatch) as dropped:  # the plan is deleted and begins again, and nobody hears of it
             await hub.log.delete("p")
             await say(hub, "p", 3)

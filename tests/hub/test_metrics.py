@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 
 from broadcasters.errors import PlancastError
 from broadcasters.outbox import OutboxStatistics
+from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
 from hub.measures import MEASURES, table
 from hub.metrics import Metrics
@@ -130,7 +131,8 @@ def test_two_hubs_in_one_process_count_for_themselves() -> None:
 
 async def test_a_loop_that_is_held_up_is_late() -> None:
     metrics = Metrics(HubCounts())
-    running = asyncio.create_task(metrics.run())
+    supervisor = Supervisor()
+    metrics.start(supervisor)
     async with asyncio.timeout(30):
         while not sum(metrics.loop_lag.counts):
             await asyncio.sleep(0.01)
@@ -139,7 +141,7 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
         seen = sum(metrics.loop_lag.counts)
         while sum(metrics.loop_lag.counts) == seen:
             await asyncio.sleep(0.01)
-    running.cancel()
+    await supervisor.close()
     assert metrics.loop_lag.total - before >= 0.3
 
 
@@ -148,6 +150,7 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
 WORKER = """
 import sys
 from pathlib import Path
+from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
 from hub.metrics import Metrics
 from hub.siblings import Siblings
@@ -218,12 +221,13 @@ def test_a_scrape_of_all_workers_can_be_read_in_both_formats(tmp_path: Path) -> 
 
 async def test_a_running_worker_shares_its_numbers(tmp_path: Path) -> None:
     mine, theirs = Siblings(tmp_path), Siblings(tmp_path)
-    running = asyncio.create_task(Metrics(HubCounts(), siblings=theirs).run())
+    supervisor = Supervisor()
+    Metrics(HubCounts(), siblings=theirs).start(supervisor)
     metrics = Metrics(HubCounts(), siblings=mine)
     async with asyncio.timeout(30):
         while key("plancast_deliveries_total", worker="1") not in scraped(metrics):
             await asyncio.sleep(0.05)
-    running.cancel()
+    await supervisor.close()
     assert scraped(metrics)[key("plancast_worker_age_seconds", worker="1")] >= 0
     theirs.close()
     mine.close()
@@ -233,15 +237,15 @@ async def test_a_worker_that_cannot_share_goes_on_counting(tmp_path: Path, caplo
     siblings = Siblings(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     metrics = Metrics(HubCounts(), siblings=siblings)
-    running = asyncio.create_task(metrics.run())
+    supervisor = Supervisor()
+    metrics.start(supervisor)
     async with asyncio.timeout(30):
-        while "the other workers can't be told our numbers" not in caplog.text and not running.done():
+        while "the other workers can't be told our numbers" not in caplog.text:
             await asyncio.sleep(0.05)
         before = list(metrics.loop_lag.counts)
-        while metrics.loop_lag.counts == before and not running.done():
+        while metrics.loop_lag.counts == before:
             await asyncio.sleep(0.05)
-    assert not running.done()
-    running.cancel()
+    await supervisor.close()
     siblings.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log import log_of
+from broadcasters.supervision import Part
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.effects import Answer, Signal
 from hub.engine_port import NotRunHere
@@ -49,10 +50,10 @@ async def test_it_leaves_nothing_running(tmp_path: Path) -> None:
 
 async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
-        tasks = set(hub._tasks)
+        tasks = ours()
         async with hub as again:
             assert again is hub
-        assert hub._tasks == tasks
+        assert ours() == tasks
         assert hub.door.open
         assert (await hub.broadcaster.send_plan_update("p")).offset == 1
 
@@ -83,19 +84,44 @@ async def test_what_cannot_be_opened_is_closed_again(
     assert ours() == set()
 
 
-async def test_a_part_that_fails_is_told_at_the_top_of_ones_voice(
+async def test_a_part_that_fails_is_tried_again_and_keeps_the_hub_from_being_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hub = Hub(settings(tmp_path))
+    """H-OPS-1"""
 
-    async def fails() -> None:
+    async def fails(*_: Any) -> None:
         raise LookupError("a mistake of ours")
 
-    monkeypatch.setattr(hub.metrics, "run", fails)
-    async with hub:
-        await until(lambda: caplog.records)
-    [record] = caplog.records
-    assert (record.levelno, record.getMessage()) == (logging.CRITICAL, "a part of the hub failed: a mistake of ours")
+    async with opened(tmp_path) as hub:
+        part = hub.parts["comparison of heads"]
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.registry, "compare", fails)
+            hub.registry._compare_soon()
+            await until(lambda: part.failures > 1)
+            assert await hub.ready() == "failed, and tried again: comparison of heads"
+            shown = hub.metrics.render()[0].decode()
+        assert 'plancast_part_down{part="comparison of heads"} 1.0' in shown
+        assert 'plancast_part_down{part="heartbeats"} 0.0' in shown
+        await until(lambda: not part.down)
+        assert await hub.ready() is None
+        shown = hub.metrics.render()[0].decode()
+        assert 'plancast_part_down{part="comparison of heads"} 0.0' in shown
+        assert f'plancast_part_failures_total{{part="comparison of heads"}} {part.failures}.0' in shown
+    [record, _] = [record for record in caplog.records if record.name == "broadcasters.supervision"]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+
+
+async def test_the_parts_of_its_log_and_its_engine_count_as_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, log = Engine(), log_of(f"sqlite:///{tmp_path / 'plans.db'}")
+    monkeypatch.setattr(type(log), "parts", {"log: index": Part(problem="ValueError: odd")})
+    engine.parts["engine: signals"] = Part(failures=3, problem="ValueError: odd")
+    async with opened(tmp_path, engine=engine, log=log) as hub:
+        assert await hub.ready() == "failed, and tried again: log: index, engine: signals"
+        shown = hub.metrics.render()[0].decode()
+    assert 'plancast_part_failures_total{part="engine: signals"} 3.0' in shown
 
 
 async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +169,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str, str]] = []
+        self.parts: dict[str, Part] = {}
 
     def templates(self) -> tuple[()]:
         return ()

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from broadcasters.checkpointing import take_checkpoint
 from broadcasters.events import EVENTS, build
+from broadcasters.supervision import Part
 from hub.auth import mint
 from hub.engine_port import NotRunHere, SignalName, TemplateInfo
 from hub.node import Hub
@@ -93,6 +94,10 @@ class _Obedient:
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return {}
 
     def templates(self) -> Sequence[TemplateInfo]:
         return ()

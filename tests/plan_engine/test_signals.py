@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from broadcasters.errors import LogFull
 from plan_engine import BlockingContext, Context, NotRunHere, Plan, Step, template
+from plan_engine.course import Course
 from plan_engine.engine import Ended
 from tests.plan_engine.house import House, statuses
 from tests.plan_engine.story import Event
@@ -109,6 +111,39 @@ async def test_a_plan_is_stopped_wherever_it_waits(house: House, agent: Any, rea
     assert states == ["requested", "acknowledged", "stopped"]
     assert statuses(events, "a")[-1] == "cancelled"
     assert not any(e.data.get("content") == "late words" for e in events)
+
+
+async def test_signals_are_obeyed_although_reading_them_failed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals went deaf: one exception ended the task that reads them."""
+    failed = asyncio.Event()
+
+    async def fails(*_: Any) -> None:
+        failed.set()
+        raise ValueError("not a number")
+
+    async with house.engine(only(sleeps)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        with monkeypatch.context() as broken:
+            broken.setattr(engine._store, "signals_since", fails)
+            async with asyncio.timeout(PATIENCE_S):
+                await failed.wait()
+        await engine.signal("p", "cancel", "maria")
+        assert (await house.end(engine, "p")).status == "cancelled"
+
+
+async def test_a_plan_is_stopped_although_that_can_not_be_acknowledged(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> None:
+        raise LogFull("the disk is full")
+
+    async with house.engine(only(sleeps)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        monkeypatch.setattr(Course, "_acknowledge", fails)
+        await engine.signal("p", "cancel", "maria")
+        assert (await house.end(engine, "p")).status == "cancelled"
 
 
 async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(house: House) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from broadcasters.supervision import Part
 from hub.app import create_app
 from hub.engine_port import (
     BrokenTemplate,
@@ -32,6 +33,10 @@ class Engine:
         self.started: list[tuple[str, dict[str, Any], str, str | None]] = []
         self.signals: list[tuple[str, str, str]] = []
         self.away = False
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return {}
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [TemplateInfo("trip", "A trip", "Plans a trip.", {"type": "object"})]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from broadcasters.supervision import Supervisor
 from hub.core.connection import Connection, Services
 from hub.core.counts import HubCounts
 from hub.core.policy import Policy
@@ -91,7 +92,8 @@ async def test_time_passes_for_everybody_in_bounded_bites_and_a_fault_is_one_one
     everybody[0].breaks = True
     for one in everybody:
         here.enter(one, "native")
-    running = asyncio.create_task(here.run())
+    supervisor = Supervisor()
+    here.start(supervisor)
     await asyncio.sleep(BEAT)
     await turns(1)
     assert sum(one.ticks for one in everybody) == TICKS_AT_ONCE
@@ -101,8 +103,7 @@ async def test_time_passes_for_everybody_in_bounded_bites_and_a_fault_is_one_one
     assert caplog.text.count("a tick that fails") >= 1
     await asyncio.sleep(BEAT)
     assert everybody[0].ticks == 2
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await supervisor.close()
 
 
 @in_virtual_time
@@ -141,6 +142,25 @@ async def test_who_was_still_coming_in_is_sent_away_as_well() -> None:
     assert line.closed == [1012]
     draining.cancel()
     await asyncio.gather(draining, return_exceptions=True)
+
+
+class Stubborn(Connection):
+    """Can't be sent away."""
+
+    def go_away(self, reconnect_after_ms: int) -> None:
+        raise RuntimeError(f"a line that fails, {reconnect_after_ms}")
+
+
+@in_virtual_time
+async def test_one_that_can_not_be_sent_away_ends_no_drain(caplog: pytest.LogCaptureFixture) -> None:
+    here = roster()
+    stubborn, _ = connection(Stubborn)
+    other, line = connection()
+    here.enter(stubborn, "native")
+    here.enter(other, "native")
+    await here.drain(window=1.0, patience=7.5)
+    assert line.closed == [1012]
+    assert "a line that fails" in caplog.text
 
 
 @in_virtual_time

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate
 from broadcasters.position import Position
+from broadcasters.supervision import Part
 from hub.core.principal import Principal
 from hub.dialects.recital import Recital, as_message
 from hub.dialects.socket import serve_dialect
@@ -104,6 +105,10 @@ class Works:
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return {}
 
     def templates(self) -> Sequence[TemplateInfo]:
         return []

@@ -181,6 +181,15 @@ async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert hub.counts.auth_failures == {"unavailable": 1}
 
 
+async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        async with slow_door(tmp_path, patch) as (hub, _, client):
+            [admission] = hub.native.admitting
+            await hub._open.aclose()
+            assert admission.cancelled()
+            await client.until_eof()
+
+
 async def test_whoever_leaves_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
         client.vanish()
