@@ -125,8 +125,8 @@ class Hub:
     @property
     def parts(self) -> Mapping[str, Part]:
         """All long-lived work in this process, by name: the hub's, its log's and its engine's."""
-        engine = {} if self.engine is None else self.engine.parts
-        return {**self._supervisor.parts, **self.log.parts, **engine}
+        own = {**self._supervisor.parts, **self.log.parts}
+        return own if self.engine is None else {**own, **self.engine.parts}
 
     async def ready(self) -> str | None:
         """Why this node should get no clients just now; None: it should."""

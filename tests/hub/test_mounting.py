@@ -63,7 +63,7 @@ async def test_the_router_opens_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
             assert (await client.hear())["data"]["content"] == "Good morning."
         await until(lambda: not len(hub.roster))
     assert not hub.door.open
-    assert not hub._tasks
+    assert not hub.parts
 
 
 async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeyp
             await converse(hub, client)
         await until(lambda: not len(hub.roster))
     assert not hub.door.open
-    assert not hub._tasks
+    assert not hub.parts
 
 
 async def test_all_of_it_below_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
