@@ -7,10 +7,11 @@ frame of the hub's own into somebody's stream.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final, cast
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, build
@@ -54,4 +55,14 @@ def _parsed(payload: bytes) -> dict[str, Any]:
         said: Any = from_json(payload, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidEvent("event", f"not JSON: {error}") from None
+    if to_json(said) != payload:  # written by another library, or with a key twice, of which the last was read
+        json.loads(payload, object_pairs_hook=_each_key_once)
     return cast("dict[str, Any]", said)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise InvalidEvent(key[:128], "this key stands twice in one object")
+        seen.add(key)

@@ -130,6 +130,43 @@ def test_nothing_is_smuggled_into_an_event(smuggled: bytes) -> None:
         event_of("p", smuggled)
 
 
+@pytest.mark.parametrize(
+    ("payload", "key"),
+    [
+        (GOOD[:-1] + b',"id":"a.1"}', "id"),
+        (GOOD.replace(b',"data"', b',"data":{"plan_id":"q"},"data"'), "data"),
+        (GOOD.replace(b'"plan_id":"p"', b'"plan_id":"q","plan_id":"p"'), "plan_id"),
+        (GOOD.replace(b'"plan_id":"p"', b'"plan_id":"q","\\u0070lan_id":"p"'), "plan_id"),
+        (GOOD.replace(b'"content":"hello"', b'"content":"hello","data":{"x":{"y":1,"y":1}}'), "y"),
+        (GOOD.replace(b'"content":"hello"', b'"content":"hello","data":{"x":[[{"":1,"a":2,"":3}]]}'), ""),
+        (GOOD.replace(b'"content":"hello"', b'"content":"hello","a_field_of_newer_code":{"x":1,"x":2}'), "x"),
+        (GOOD.replace(b'"content":"hello"', b'"content":"hello","data":{"x":1.0e0,"y":1, "x" :2}'), "x"),
+    ],
+)
+def test_the_same_key_twice_in_one_object_is_refused(payload: bytes, key: str) -> None:
+    """H-LOG-2. Watchers get these bytes, and some of them read the first of the two."""
+    with pytest.raises(InvalidEvent) as refused:
+        event_of("p", payload)
+    assert refused.value.field == key
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"x": [1.0e0, 1e2, "\\u00fc\\/"] , "y":{"x":1}}', b'{"x":' + b"[" * 31 + b"]" * 31 + b"}"],
+)
+def test_json_that_another_library_wrote_is_let_through(data: bytes) -> None:
+    said = GOOD.replace(b'"content":"hello"', b'"content":"hello","data":%b' % data)
+    assert event_of("p", said) == build(AgentMessage, json.loads(said)["data"])
+
+
+async def test_events_with_a_key_twice_are_refused_over_http(client: httpx.AsyncClient, plan_id: str) -> None:
+    """H-LOG-2"""
+    twice = payload(plan_id).replace(b'"plan_id"', b'"plan_id":"another-plan","plan_id"')
+    answer = (await client.post("/api/log", content=body(plan_id, twice), headers=LINES)).json()["appends"][0]
+    assert (answer["problem"]["code"], answer["problem"]["field"]) == ("invalid_field", "plan_id")
+    assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 0
+
+
 def test_what_the_broadcaster_writes_is_let_through() -> None:
     assert event_of("p", GOOD) == build(AgentMessage, json.loads(GOOD)["data"])
     traced = GOOD.replace(b',"data"', b',"trace":"00-' + b"a" * 32 + b"-" + b"b" * 16 + b'-01","data"')
