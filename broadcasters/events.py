@@ -266,13 +266,14 @@ class InputRequest(PlanEvent):
 
 
 class InputResponse(PlanEvent):
-    """What a person answered. `answer` may be anything, null too (it is then left out)."""
+    """What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out)."""
 
     type: ClassVar[str] = "input_response"
     request_id: Name
     answer: Json = None
     by: Name | None = None
     at: Moment = Field(default_factory=timestamp)
+    idempotency_key: Name | None = None
 
 
 class Artifact(PlanEvent):

@@ -242,7 +242,8 @@ def _input_response(draft: Draft, said: InputResponse) -> None:
     request = draft.inputs.get(said.request_id)
     if request is None or request.answered_at is not None:
         return
-    draft.answer(request.model_copy(update={"answer": said.answer, "by": said.by, "answered_at": said.at}))
+    answered = {"answer": said.answer, "by": said.by, "answered_at": said.at, "idempotency_key": said.idempotency_key}
+    draft.answer(request.model_copy(update=answered))
 
 
 def _artifact(draft: Draft, said: Artifact) -> None:

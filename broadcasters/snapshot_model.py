@@ -120,6 +120,7 @@ class InputState(State):
     answer: Any = None
     by: str | None = None
     answered_at: Moment | None = None
+    idempotency_key: str | None = None
 
 
 class ArtifactState(State):

@@ -30,30 +30,33 @@ class Answers:
         self._log = log
         self._broadcaster = broadcaster
 
-    async def give(self, plan_id: str, request_id: str, answer: Any, by: str) -> Position:
-        """Answer a request; where the answer stands. `RequestRefused` says why it is not taken.
+    async def give(
+        self, plan_id: str, request_id: str, answer: Any, by: str, idempotency_key: str | None = None
+    ) -> Position:
+        """Answer a request; returns the answer's position. `RequestRefused` says why it is not taken.
 
-        Giving the answer that was taken once more is answered as the first time was: its key leads to its place.
+        When the answer that was taken came from the same person with the same idempotency key, or is the same, its
+        position is returned again.
         """
+        given = {"plan_id": plan_id, "request_id": request_id, "answer": answer, "by": by}
         try:
-            return await self._give(plan_id, request_id, answer, by)
+            return await self._give(build(InputResponse, {**given, "idempotency_key": idempotency_key}))
         except InvalidEvent as error:
             raise RequestRefused(ErrorCode.INVALID_ANSWER, str(error)) from None
         except (LogError, SnapshotUnreadable) as error:
             raise RequestRefused(ErrorCode.UNAVAILABLE, str(error), retry_after_ms=2000) from None
 
-    async def _give(self, plan_id: str, request_id: str, answer: Any, by: str) -> Position:
-        event = build(InputResponse, {"plan_id": plan_id, "request_id": request_id, "answer": answer, "by": by})
-        snapshot, _ = await snapshot_of(self._log, plan_id)
-        request = _asked(snapshot, request_id)
+    async def _give(self, event: InputResponse) -> Position:
+        snapshot, _ = await snapshot_of(self._log, event.plan_id)
+        request = _asked(snapshot, event.request_id)
         if request.answered_at is None:
             _check(request, event.answer)
         else:
             _check_taken(request, event)
-        place = await self._broadcaster.send(event, key=_key(request_id))
+        place = await self._broadcaster.send(event, key=_key(event.request_id))
         if request.answered_at is None:  # two at once: the log has ordered them, and the fold says whose counts
-            snapshot, _ = await snapshot_of(self._log, plan_id)
-            for taken in _called(snapshot, request_id):
+            snapshot, _ = await snapshot_of(self._log, event.plan_id)
+            for taken in _called(snapshot, event.request_id):
                 _check_taken(taken, event)
         return place
 
@@ -91,8 +94,9 @@ def _check(request: InputState, answer: Any) -> None:
 
 
 def _check_taken(request: InputState, given: InputResponse) -> None:
-    """Is the answer that was taken this one?"""
-    if request.by != given.by or not same(request.answer, given.answer):
+    """Is the answer that was taken this one, or one that was sent with its key?"""
+    repeated = given.idempotency_key is not None and request.idempotency_key == given.idempotency_key
+    if request.by != given.by or not (repeated or same(request.answer, given.answer)):
         message = f"{request.by or 'somebody'} answered first"
         raise RequestRefused(ErrorCode.ALREADY_ANSWERED, message, by=request.by, at=request.answered_at)
 

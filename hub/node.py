@@ -150,7 +150,9 @@ class Hub:
             raise TokenRefused(failure.code, str(failure)) from None
 
     async def answer(self, answer: Answer) -> Position:
-        return await self.answers.give(answer.plan_id, answer.request_id, answer.answer, answer.by)
+        return await self.answers.give(
+            answer.plan_id, answer.request_id, answer.answer, answer.by, answer.idempotency_key
+        )
 
     async def signal(self, signal: Signal) -> None:
         await self.send_signal(signal.plan_id, signal.signal, signal.by)

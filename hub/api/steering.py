@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from broadcasters.events import PLAN_ID
@@ -76,6 +76,19 @@ class GiveAnswer(BaseModel):
     answer: JsonValue
 
 
+AnswerKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[ -~]+$",
+        description="Sent again with its key by the same caller, an answer is answered as the first time.",
+        examples=["3f1c9a"],
+    ),
+]
+
+
 class Place(BaseModel):
     """Where the answer stands in the plan's log."""
 
@@ -121,11 +134,12 @@ def router(hub: Hub) -> APIRouter:
         plan_id: PlanIdPath,
         request_id: Annotated[str, Path(min_length=1, max_length=256, examples=["budget"])],
         given: GiveAnswer,
+        idempotency_key: AnswerKey = None,
         principal: Principal = caller,
     ) -> Place:
         """Answer what the plan asks; the first answer wins, and 409 says whose that was, and when."""
         require(principal, "input", plan_id)
-        place = await hub.answers.give(plan_id, request_id, given.answer, principal.subject)
+        place = await hub.answers.give(plan_id, request_id, given.answer, principal.subject, idempotency_key)
         return Place(epoch=place.epoch, offset=place.offset)
 
     return routes

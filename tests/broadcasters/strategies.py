@@ -130,7 +130,14 @@ input_requests = _events(
     agent_name=maybe(agents),
     expires_at=maybe(moments),
 )
-input_responses = _events(InputResponse, request_id=ids, answer=maybe(json_values), by=maybe(agents), at=moments)
+input_responses = _events(
+    InputResponse,
+    request_id=ids,
+    answer=maybe(json_values),
+    by=maybe(agents),
+    at=moments,
+    idempotency_key=maybe(st.just("key-1")),
+)
 artifacts = _events(
     Artifact,
     artifact_id=ids,

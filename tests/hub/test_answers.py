@@ -1,4 +1,4 @@
-"""H-PLN-5, C-INP-2 to C-INP-4: the first answer wins, on any hub, and everybody else is told whose it was."""
+"""H-PLN-5, C-INP-2 to C-INP-5: the first answer wins, on any hub, and everybody else is told whose it was."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from broadcasters.checkpointing import take_checkpoint
 from broadcasters.events import timestamp
+from broadcasters.log import log_of
 from tests.hub.api.test_events import problem
 from tests.hub.hubs import Said, say
 from tests.hub.tokens import SECRET, token
@@ -48,8 +50,11 @@ async def people(two_hubs: list[HubServer]) -> AsyncIterator[dict[str, httpx.Asy
         await client.aclose()
 
 
-async def answer(client: httpx.AsyncClient, plan_id: str, value: Any, request_id: str = "budget") -> httpx.Response:
-    return await client.post(f"/api/plans/{plan_id}/inputs/{request_id}", json={"answer": value})
+async def answer(
+    client: httpx.AsyncClient, plan_id: str, value: Any, request_id: str = "budget", key: str | None = None
+) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return await client.post(f"/api/plans/{plan_id}/inputs/{request_id}", json={"answer": value}, headers=headers)
 
 
 async def responses_in(client: httpx.AsyncClient, plan_id: str) -> list[dict[str, Any]]:
@@ -92,6 +97,62 @@ async def test_the_same_answer_again_is_answered_as_the_first_time(
     assert len(await responses_in(ada, plan_id)) == 1
     for other, value in ((ada, {"approved": 1}), (ada, None), (people["person-1"], {"approved": True})):
         assert problem(await answer(other, plan_id, value), 409, "already_answered")["by"] == "person-0"
+
+
+async def test_an_answer_sent_again_with_its_key_is_answered_as_the_first_time(
+    people: dict[str, httpx.AsyncClient], plan_id: str
+) -> None:
+    """C-INP-5, H-PLN-5: on another node as well, and also when its words are others by now."""
+    ada = people["person-0"]
+    other_node = httpx.AsyncClient(base_url=people["person-1"].base_url, headers=ada.headers, timeout=60)
+    await say(ada, plan_id, Said.request("budget"), Said.request("colour"))
+    first = await answer(ada, plan_id, {"said_at": 1}, key="key-1")
+    async with other_node:
+        again = await answer(other_node, plan_id, {"said_at": 2}, key="key-1")
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert again.json() == first.json()
+        for key in ("key-2", None):
+            problem(await answer(other_node, plan_id, {"said_at": 2}, key=key), 409, "already_answered")
+    problem(await answer(people["person-1"], plan_id, {"said_at": 1}, key="key-1"), 409, "already_answered")
+    assert (await answer(ada, plan_id, "red", "colour", key="key-1")).json()["offset"] == 4
+    await say(ada, plan_id, Said.update(status="completed"))
+    assert (await answer(ada, plan_id, {"said_at": 3}, key="key-1")).json() == first.json()
+    assert [response["answer"] for response in await responses_in(ada, plan_id)] == [{"said_at": 1}, "red"]
+
+
+async def test_of_many_answers_with_one_key_at_once_one_is_kept_and_all_are_accepted(
+    people: dict[str, httpx.AsyncClient], plan_id: str
+) -> None:
+    """C-INP-5"""
+    ada = people["person-0"]
+    await say(ada, plan_id, Said.request("budget"))
+    answers = await asyncio.gather(*[answer(ada, plan_id, number, key="key-1") for number in range(8)])
+    assert {response.status_code for response in answers} == {200}
+    assert {response.json()["offset"] for response in answers} == {2}
+    assert len(await responses_in(ada, plan_id)) == 1
+
+
+async def test_a_key_outlives_the_hub_and_the_events_that_carried_it(tmp_path: Path, plan_id: str) -> None:
+    """C-INP-5"""
+    log = f"sqlite:///{tmp_path / 'plans.db'}"
+    with HubServer(log) as hub:
+        async with httpx.AsyncClient(base_url=hub.url, timeout=60) as client:
+            await say(client, plan_id, Said.request("budget"))
+            first = await answer(client, plan_id, {"said_at": 1}, key="key-1")
+    assert await _trimmed(log, plan_id)
+    with HubServer(log) as hub:
+        async with httpx.AsyncClient(base_url=hub.url, timeout=60) as client:
+            again = await answer(client, plan_id, {"said_at": 2}, key="key-1")
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
+async def _trimmed(url: str, plan_id: str) -> bool:
+    log = log_of(url)
+    await log.open()
+    try:
+        return await take_checkpoint(log, plan_id, window=0)
+    finally:
+        await log.close()
 
 
 async def test_an_answer_that_agents_gave_themselves_counts(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:

@@ -193,7 +193,7 @@ export interface InputRequestFrame {
   readonly data: InputRequest;
 }
 
-/** What a person answered. `answer` may be anything, null too (it is then left out). */
+/** What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out). */
 export interface InputResponse {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -201,9 +201,10 @@ export interface InputResponse {
   readonly answer?: unknown;
   readonly by?: string;
   readonly at: string;
+  readonly idempotency_key?: string;
 }
 
-/** What a person answered. `answer` may be anything, null too (it is then left out). */
+/** What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out). */
 export interface InputResponseFrame {
   readonly type: "input_response";
   readonly plan_id: string;
@@ -234,6 +235,7 @@ export interface InputState {
   readonly answer?: unknown;
   readonly by?: string;
   readonly answered_at?: string;
+  readonly idempotency_key?: string;
 }
 
 /** A line of the conversation. While `streaming`, more of it may come. */

@@ -195,7 +195,8 @@ function inputRequest(draft: Draft, said: InputRequest): void {
 function inputResponse(draft: Draft, said: InputResponse): void {
   const request = draft.inputs.get(said.request_id);
   if (!request || request.answered_at != null) return;
-  draft.answer({ ...request, answer: said.answer, by: said.by, answered_at: said.at });
+  const { answer, by, at: answered_at, idempotency_key } = said;
+  draft.answer({ ...request, answer, by, answered_at, idempotency_key });
 }
 
 function artifact(draft: Draft, said: Artifact): void {
