@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         UnfitInput,
         UnknownTemplate,
     )
+    from plan_engine.language_model import LanguageModel
     from plan_engine.model import Plan, Step
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "EngineMisconfigured",
     "EngineUnavailable",
     "Expired",
+    "LanguageModel",
     "NotRunHere",
     "Plan",
     "Rate",
@@ -72,6 +74,7 @@ _HOMES = {
         "BadPlan Cancelled EngineMisconfigured EngineUnavailable Expired NotRunHere StepFailed UnfitInput "
         "UnknownTemplate"
     ),
+    "language_model": "LanguageModel",
     "model": "Plan Step",
     "definition": "Rate Template template templates_in",
 }

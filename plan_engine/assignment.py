@@ -12,6 +12,7 @@ from broadcasters.log.contract import PlanLog
 from plan_engine.asking import AnswerBook
 from plan_engine.context import Answer
 from plan_engine.course import Place
+from plan_engine.language_model import LanguageModel
 from plan_engine.model import Plan
 from plan_engine.teller import Grip, Keyed
 
@@ -47,6 +48,7 @@ class Tools:
     grip: Grip
     book: Book
     slot: Place
+    model: LanguageModel
 
 
 class Book(AnswerBook, Protocol):

@@ -48,6 +48,7 @@ class BlockingContext:
         self.input = context.input
         self.results = context.results
         self.owner = context.owner
+        self.model = context.model
 
     @property
     def awaiting(self) -> Context:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, cast
 
 from broadcasters.events import AgentMessage, InputKind, MessageType
 from plan_engine.errors import in_words
+from plan_engine.language_model import LanguageModel
 from plan_engine.model import Step
 from plan_engine.voice import Voice
 
@@ -87,7 +88,8 @@ class Context:
         asking: Asking,
         given: Mapping[str, Any],
         results: Mapping[str, Any],
-        owner: str | None = None,
+        owner: str | None,
+        model: LanguageModel,
     ) -> None:
         self._voice = voice
         self._asking = asking
@@ -97,6 +99,8 @@ class Context:
         """What the steps that this one needs returned, by their ids; a skipped one is missing."""
         self.owner = owner
         """Whose plan it is, if anybody's."""
+        self.model = model
+        """The language model to speak through."""
 
     @property
     def plan_id(self) -> str:

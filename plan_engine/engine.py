@@ -35,6 +35,7 @@ from plan_engine.errors import (
     UnfitInput,
     UnknownTemplate,
 )
+from plan_engine.language_model import LanguageModel
 from plan_engine.lease import Lease
 from plan_engine.store import SCHEMA, Store, default_url, opened
 from plan_engine.takeover import Takeover
@@ -78,7 +79,8 @@ class Engine:
     `lease`: after so many seconds without a sign of life a worker is taken for dead, and its plans go on elsewhere.
     `poll`: how often, in seconds, queues and signals are looked at. `plans_at_once`: so many plans one worker works on,
     those that only wait not counted; the last worker to begin says it for all. `keep`: for how long the database
-    remembers runs that have ended; a forgotten plan_id may be started anew.
+    remembers runs that have ended; a forgotten plan_id may be started anew. `model`: the language model that agents find
+    in their context (PLANCAST_MODEL and PLANCAST_PACE, or the offline one).
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Engine:
         poll: float = 0.25,
         plans_at_once: int = 50,
         keep: timedelta = timedelta(days=30),
+        model: LanguageModel | None = None,
     ) -> None:
         if not (lease > 0 and poll > 0 and plans_at_once > 0):
             raise ValueError("lease and poll are seconds, and plans_at_once a number, all more than 0")
@@ -100,7 +103,7 @@ class Engine:
         self._log_is_ours = not isinstance(log, PlanLog)
         self._templates = by_name(templates)
         self._work, self._lease_s, self._poll_s, self._plans_at_once = work, lease, poll, plans_at_once
-        self._keep = keep
+        self._keep, self._model = keep, model or LanguageModel.of(os.environ)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
         self._open = AsyncExitStack()
@@ -146,7 +149,8 @@ class Engine:
         await lease.open()
         stack.push_async_callback(lease.close)
         stack.push_async_callback(partial(takeover.hand_over, self.name, tell=False))
-        self._worker = Worker(self._store, self._client, lease, self._log, self._broadcaster, self._templates)
+        told = self._log, self._broadcaster
+        self._worker = Worker(self._store, self._client, lease, *told, self._templates, self._model)
         self._worker.open(self._url)
         stack.push_async_callback(self._worker.close)
 

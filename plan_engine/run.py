@@ -186,7 +186,7 @@ class Run:
 
         def context(voice: Voice) -> Context:
             questions.begin_attempt()
-            return Context(voice, questions, self._work.given, needed, self._work.owner)
+            return Context(voice, questions, self._work.given, needed, self._work.owner, self._tools.model)
 
         past, told = self._past.step(step.id), self._past.told
         step_run = StepRun(step, past, told, self._teller, self._course, context)

@@ -25,6 +25,7 @@ from broadcasters.supervision import Supervisor
 from plan_engine.assignment import Assignment, Tools
 from plan_engine.definition import Template, named
 from plan_engine.errors import EngineMisconfigured, in_words
+from plan_engine.language_model import LanguageModel
 from plan_engine.lease import Hold, Lease
 from plan_engine.run import Durably, GivenUp, Run
 from plan_engine.slots import Slot
@@ -77,9 +78,10 @@ class Worker:
         log: PlanLog,
         broadcaster: Broadcaster,
         templates: Mapping[str, Template],
+        model: LanguageModel,
     ) -> None:
         self._store, self._client, self._lease, self._log, self._broadcaster = store, client, lease, log, broadcaster
-        self._templates = templates
+        self._templates, self._model = templates, model
         self._runs: dict[str, Run] = {}
         self._open = False
         self._idle = asyncio.Event()
@@ -165,7 +167,7 @@ class Worker:
             logger.exception("plan %s could not be made", plan_id)
             return await self._tell_failed(plan_id, "This plan could not be made", error)
         slot = Slot(plan_id, queue_of(self._templates[template]))
-        tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store, slot)
+        tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store, slot, self._model)
         self._idle.clear()
         run = self._runs[plan_id] = Run(Assignment(plan_id, template, given, owner, plan), tools)
         try:

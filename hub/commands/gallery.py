@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -12,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from broadcasters.errors import PlancastError
-from hub.settings import Settings, variable
+from hub.settings import Settings
 
 if TYPE_CHECKING:
-    from plan_engine import Template
+    from plan_engine import LanguageModel, Template
 
-__all__ = ["BUILT_IN", "check_model", "tell_agents", "templates_of"]
+__all__ = ["BUILT_IN", "check_model", "model_of", "templates_of"]
 
 BUILT_IN: Final = "plan_engine.templates"
 
@@ -53,14 +51,14 @@ def _templates_in(name: str) -> list[Template]:
     return here
 
 
+def model_of(settings: Settings) -> LanguageModel:
+    """The language model of these settings, for an engine's agents."""
+    from plan_engine import LanguageModel
+
+    return LanguageModel(settings.model, settings.pace)
+
+
 def check_model(settings: Settings) -> None:
-    """Whether agents can speak through the model that was named: better said once, now, than by every plan."""
+    """Raises `PlancastError` when agents can't use the model that was named: once, at the start, and not in each plan."""
     if settings.model != "offline" and find_spec("pydantic_ai") is not None:
-        importlib.import_module("plan_engine.models").check_model()
-
-
-def tell_agents(settings: Settings, flags: argparse.Namespace) -> None:
-    """Agents read the model and the pace from the environment, wherever they run; so what a flag said goes there."""
-    for name in ("model", "pace"):
-        if getattr(flags, name, None) is not None:
-            os.environ[variable(name)] = str(getattr(settings, name))
+        importlib.import_module("plan_engine.models").check_model(model_of(settings))

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from broadcasters.errors import PlancastError
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from hub.commands.gallery import check_model, tell_agents, templates_of
+from hub.commands.gallery import check_model, model_of, templates_of
 from hub.engine_port import EnginePort
 from hub.limits import bounds
 from hub.settings import Settings, add_flags, load, strangers
@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     if (refusal := refusal_to_bind(settings)) is not None:
         raise PlancastError(refusal)
     _check(settings)
-    tell_agents(settings, args)
     settings, about_engine = _with_engine(settings)
     with listener(settings, settings.limits.outlet) as bound:
         print(_welcome(settings, bound, about_engine), flush=True)
@@ -129,6 +128,7 @@ def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:
         work=settings.engine == "embedded",
         lease=settings.lease,
         plans_at_once=settings.plans_at_once,
+        model=model_of(settings),
     )
     return Embedded(engine)
 

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hub.commands.gallery import check_model, tell_agents, templates_of
+from hub.commands.gallery import check_model, model_of, templates_of
 from hub.settings import add_flags, load
 from hub.values import without_password
 
@@ -36,14 +36,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load(os.environ, args)
-    tell_agents(settings, args)
     templates = templates_of(settings.templates)
     check_model(settings)
     from plan_engine import Engine
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    lease, at_once = settings.lease, settings.plans_at_once
-    engine = Engine(settings.engine_db, settings.log, templates, lease=lease, plans_at_once=at_once)
+    engine = Engine(
+        settings.engine_db,
+        settings.log,
+        templates,
+        lease=settings.lease,
+        plans_at_once=settings.plans_at_once,
+        model=model_of(settings),
+    )
     asyncio.run(_work(engine, templates, settings.log))
     return 0
 

@@ -6,18 +6,20 @@
         await introduce(ctx)
         await analyst.speak(ctx, "How was August?")
 
-`PLANCAST_MODEL` names the model, as Pydantic AI does: `openai:…`, `anthropic:…`. Without it, the offline model speaks, from
-the script that each role carries: a pure function of what it was asked. It says so before it says anything else.
+The model is the engine's (`Engine(…, model=LanguageModel("openai:…"))`, else what `PLANCAST_MODEL` names), and agents find
+it in `ctx.model`. Without one, the offline model speaks, from the script that each role carries: a pure function of what it
+was asked. It says so before it says anything else.
 """
 
+from plan_engine.language_model import OFFLINE, LanguageModel
 from plan_engine.models.choice import ModelMisconfigured, check_model, introduce, model_for
 from plan_engine.models.offline import Asked, Reply, Script, Use, offline_model
 from plan_engine.models.role import Role
-from plan_engine.models.settings import OFFLINE, model_name, pace, pause
 
 __all__ = [
     "OFFLINE",
     "Asked",
+    "LanguageModel",
     "ModelMisconfigured",
     "Reply",
     "Role",
@@ -26,8 +28,5 @@ __all__ = [
     "check_model",
     "introduce",
     "model_for",
-    "model_name",
     "offline_model",
-    "pace",
-    "pause",
 ]

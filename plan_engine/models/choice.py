@@ -1,4 +1,4 @@
-"""The model that agents speak through: the one PLANCAST_MODEL names, else the offline one."""
+"""Pydantic AI's model for the language model that an engine was given."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pydantic_ai.models import Model, infer_model
 
 from plan_engine.context import Context
 from plan_engine.errors import StepFailed
+from plan_engine.language_model import LanguageModel
 from plan_engine.models.offline import Script, offline_model
-from plan_engine.models.settings import OFFLINE, model_name
 
 __all__ = ["ModelMisconfigured", "check_model", "introduce", "model_for"]
 
@@ -24,16 +24,15 @@ class ModelMisconfigured(StepFailed):
         )
 
 
-def model_for(script: Script) -> Model:
-    """The model to speak through now. Offline, it answers from this script. Raises `ModelMisconfigured`."""
-    return offline_model(script) if model_name() == OFFLINE else _named(model_name())
+def model_for(chosen: LanguageModel, script: Script) -> Model:
+    """The model to speak through. Offline, it answers from this script. Raises `ModelMisconfigured`."""
+    return offline_model(script, chosen.pace) if chosen.offline else _named(chosen.name)
 
 
-def check_model() -> str:
-    """The model's name, once it is sure that it can be used; nothing is sent to it. Raises `ModelMisconfigured`."""
-    if (name := model_name()) != OFFLINE:
-        _named(name)
-    return name
+def check_model(chosen: LanguageModel) -> None:
+    """Raises `ModelMisconfigured` when the model can't be used here. Nothing is sent to it."""
+    if not chosen.offline:
+        _named(chosen.name)
 
 
 def _named(name: str) -> Model:
@@ -51,10 +50,9 @@ def _first_sentence(text: str) -> str:
 
 async def introduce(ctx: Context) -> None:
     """Say which model speaks. A template's first agent does so before anything else."""
-    name = model_name()
     text = (
         "I'm the offline model: I speak from a script. Set PLANCAST_MODEL to let a real one answer."
-        if name == OFFLINE
-        else f"The model is {name}."
+        if ctx.model.offline
+        else f"The model is {ctx.model.name}."
     )
-    await ctx.think(text, data={"model": name})
+    await ctx.think(text, data={"model": ctx.model.name})

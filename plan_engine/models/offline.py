@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.tools import ToolDefinition
 
-from plan_engine.models.settings import OFFLINE, pause
+from plan_engine.language_model import OFFLINE
 
 __all__ = ["Asked", "Reply", "Script", "Use", "offline_model"]
 
@@ -57,22 +58,22 @@ Script: TypeAlias = Callable[[Asked], Reply]
 """A pure function, so that the same question has the same answer in every attempt."""
 
 
-def offline_model(script: Script) -> Model:
-    """A model that speaks from this script."""
+def offline_model(script: Script, pace: float) -> Model:
+    """A model that speaks from this script, at this pace (`LanguageModel.pace`)."""
 
     async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        await pause(THINKING_S)
+        await asyncio.sleep(THINKING_S * pace)
         return ModelResponse(parts=[_part(script(_asked(messages)), info)])
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
-        await pause(THINKING_S)
+        await asyncio.sleep(THINKING_S * pace)
         part = _part(script(_asked(messages)), info)
         if isinstance(part, ToolCallPart):
             yield {0: DeltaToolCall(part.tool_name, part.args_as_json_str(), tool_call_id=part.tool_call_id)}
             return
         for word in _words(part.content):
             yield word
-            await pause(WORD_S)
+            await asyncio.sleep(WORD_S * pace)
 
     return FunctionModel(answer, stream_function=stream, model_name=OFFLINE)
 

@@ -64,7 +64,7 @@ class Role(Generic[Output]):
             return await self._run(ctx, prompt, event_stream_handler=hear)
 
     async def _run(self, ctx: Context, prompt: str, **how: Any) -> Output:
-        model = await asyncio.to_thread(model_for, self._script)  # imports much when it is first asked for
+        model = await asyncio.to_thread(model_for, ctx.model, self._script)  # imports much when it is first asked for
         try:
             done = await self._agent.run(prompt, deps=ctx, model=model, usage_limits=_LIMITS, **how)
         except AgentRunError as error:

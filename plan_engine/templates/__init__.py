@@ -1,4 +1,4 @@
-"""The plans that come with Plancast. They speak through the model that PLANCAST_MODEL names, or the offline one."""
+"""The plans that come with Plancast. They speak through the engine's language model, or the offline one."""
 
 try:
     import pydantic_ai

@@ -9,7 +9,7 @@ from zlib import crc32
 from pydantic_ai import RunContext
 
 from plan_engine.context import Context
-from plan_engine.models import OFFLINE, Asked, Reply, Role, Use, model_name, pause
+from plan_engine.models import Asked, Reply, Role, Use
 from plan_engine.templates.books.reading import BY, MEASURES, Wanted, read
 from plan_engine.templates.books.retelling import retold
 from plan_engine.templates.books.shop import query
@@ -31,8 +31,8 @@ async def shop_figures(run: RunContext[Context], measure: str, by: str, period: 
         return {"problem": f"measure is one of {', '.join(MEASURES)}; by is one of {', '.join(BY)}"}
     ctx = run.deps
     async with ctx.tool("shop_figures", agent=analyst.name, measure=measure, by=by, period=period or "all") as use:
-        await pause(0.7)
-        if model_name() == OFFLINE and ctx.attempt == 1:
+        await ctx.model.pause(0.7)
+        if ctx.model.offline and ctx.attempt == 1:
             raise ConnectionError("the shop's database is busy")
         return await _looked_up(use, Wanted(measure, by, _period(period)))
 
@@ -41,7 +41,7 @@ async def best_customers(run: RunContext[Context], count: int) -> dict[str, Any]
     """Look up the customers who buy most: their names, and what they have spent."""
     ctx = run.deps
     async with ctx.tool("best_customers", agent=advisor.name, count=count) as use:
-        await pause(0.5)
+        await ctx.model.pause(0.5)
         return await _looked_up(use, Wanted("sales", "customer", limit=max(1, min(50, count))))
 
 

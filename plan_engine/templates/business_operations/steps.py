@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from plan_engine.context import Context
 from plan_engine.definition import template
 from plan_engine.model import Plan, Step
-from plan_engine.models import introduce, pause
+from plan_engine.models import introduce
 from plan_engine.templates.business_operations.roles import advisor, analyst, focus_of
 from plan_engine.templates.prompts import asked_about
 
@@ -28,7 +28,7 @@ class Request(BaseModel):
 async def _brief(ctx: Context) -> dict[str, Any]:
     await introduce(ctx)
     focus = focus_of(ctx.input["request"])
-    await pause(0.8)
+    await ctx.model.pause(0.8)
     await ctx.think(f"This is about {focus.measure} by {focus.by}. I'll get the figures.")
     await ctx.think("And I'll look at the customers meanwhile.", agent=advisor.name)
     return {"measure": focus.measure, "by": focus.by, "period": focus.period}
@@ -67,7 +67,7 @@ async def _follow_up(ctx: Context) -> dict[str, Any]:
         return {"approved": False, "proposal": ctx.results["proposal"]}
     for percent, text in ((30, "Setting the offer up"), (70, "Preparing the letters")):
         await ctx.progress(percent, text)
-        await pause(0.8)
+        await ctx.model.pause(0.8)
     await ctx.say("Everything is prepared: the offer, and letters to the ten best customers, ready to be sent by hand.")
     return {"approved": True, "by": decision["by"], "proposal": ctx.results["proposal"]}
 

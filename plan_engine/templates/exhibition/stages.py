@@ -11,7 +11,7 @@ from plan_engine.context import Context
 from plan_engine.definition import template
 from plan_engine.errors import StepFailed
 from plan_engine.model import Plan, Step
-from plan_engine.models import introduce, pause
+from plan_engine.models import introduce
 from plan_engine.templates.exhibition.collection import Holding, holdings_of, makers
 from plan_engine.templates.exhibition.roles import Pick, art_historian, curator, registrar
 from plan_engine.templates.prompts import asked_about
@@ -49,7 +49,7 @@ async def _discover_artists(ctx: Context) -> dict[str, Any]:
     await _progress(ctx, 10, "Looking through the collection's artists")
     known = {maker.name: f"{maker.name}, {maker.years}, {maker.movement}" for maker in makers()}
     async with ctx.tool("collection_artists") as use:
-        await pause(0.6)
+        await ctx.model.pause(0.6)
         use.result = f"{len(known)} artists"
     await _progress(ctx, 45, "Weighing who fits the theme")
     prompt = asked_about(theme=ctx.input["theme"], title=_title(ctx), collection=[*known.values()])
@@ -67,7 +67,7 @@ async def _discover_artworks(ctx: Context) -> dict[str, Any]:
     for n, name in enumerate(names):
         await _progress(ctx, 10 + 60 * n / len(names), f"Looking for works by {name}")
         async with ctx.tool("collection_works", artist=name) as use:
-            await pause(0.4)
+            await ctx.model.pause(0.4)
             held = holdings_of([name])
             use.result = [work.title for work in held]
         works += held

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from plan_engine.blocking import BlockingContext
 from plan_engine.definition import template
 from plan_engine.model import Plan, Step
-from plan_engine.models import Asked, Reply, Role, introduce, pace
+from plan_engine.models import Asked, Reply, Role, introduce
 from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
 from plan_engine.templates.insight_chat.climate import CLIMATE, MONTHS, SEASONS
 
@@ -49,7 +49,7 @@ def answer(ctx: BlockingContext) -> dict[str, Any]:
     def progress_callback(kind: str, what: dict[str, Any]) -> None:
         ctx.say(what["text"], data={"type": kind, "payload": what})
         ctx.progress(_HOW_FAR.get(kind, 0.0), what["text"])
-        ctx.sleep(REPORT_S * pace())
+        ctx.sleep(REPORT_S * ctx.model.pace)
 
     agent = InsightAgent(lambda message: ctx.wait_for(parser.answer(ctx.awaiting, message)))
     return agent.process_query(ctx.input["message"], progress_callback)

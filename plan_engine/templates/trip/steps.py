@@ -10,7 +10,7 @@ from pydantic_ai import RunContext
 
 from plan_engine.context import Context
 from plan_engine.errors import StepFailed
-from plan_engine.models import Asked, Reply, Role, Use, introduce, pause
+from plan_engine.models import Asked, Reply, Role, Use, introduce
 from plan_engine.templates.trip.changing import changed_pois, changed_requirements, searches
 from plan_engine.templates.trip.days import faults, laid_out
 from plan_engine.templates.trip.gazetteer import find, gazetteer
@@ -75,7 +75,7 @@ async def find_places(run: RunContext[Context], query: str, most: int, avoid: li
     async with ctx.tool("find_places", query=query, most=most, avoid=avoid) as use:
         found = find(query, most, avoid)
         for poi in found:
-            await pause(LOOK_S)
+            await ctx.model.pause(LOOK_S)
             where = f"{poi['name']}, {poi['city']}"
             await ctx.say(f"{where}: {poi['description']}", agent="Scout", data={"poi": poi})
         use.result = [poi["name"] for poi in found]

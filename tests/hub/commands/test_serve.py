@@ -190,10 +190,7 @@ def test_templates_are_found_where_the_command_is_typed(
     assert "there is no template in corner_shop;" in capsys.readouterr().err
 
 
-def test_a_model_that_cannot_be_used_is_said_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PLANCAST_MODEL", "offline")  # put back when the test ends: the flag is told to agents by it
+def test_a_model_that_cannot_be_used_is_said_at_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--engine", "embedded", "--templates", PLANS, "--model", "gossip:1"]) == 1
     assert capsys.readouterr().err.startswith("plancast: PLANCAST_MODEL is 'gossip:1', and that model can't be used")
 

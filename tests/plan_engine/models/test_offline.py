@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry
+from pydantic_ai.models import Model
 
-from plan_engine.models import Asked, Reply, Use, offline_model
+from plan_engine.models import Asked, Reply, Script, Use, offline_model
 
 
 class Weather(BaseModel):
@@ -18,31 +19,30 @@ class Unknown(BaseModel):
     why: str
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLANCAST_PACE", "0")
+def at_once(script: Script) -> Model:
+    return offline_model(script, pace=0)
 
 
 @pytest.mark.parametrize("text", ["Sunny.", "Sunny, and\n\n- warm \n- still ", "  “Ünïcode”  …"])
 async def test_text_comes_in_words_and_whole(text: str) -> None:
-    async with Agent(offline_model(lambda _: text)).run_stream("How is it?") as answer:
+    async with Agent(at_once(lambda _: text)).run_stream("How is it?") as answer:
         pieces = [piece async for piece in answer.stream_text(delta=True, debounce_by=None)]
     assert "".join(pieces) == text
     assert len(pieces) >= len(text.split())
 
 
 async def test_the_same_question_has_the_same_answer() -> None:
-    agent = Agent(offline_model(lambda asked: f"{asked.prompt} Yes."))
+    agent = Agent(at_once(lambda asked: f"{asked.prompt} Yes."))
     assert (await agent.run("Warm?")).output == (await agent.run("Warm?")).output == "Warm? Yes."
 
 
 async def test_a_typed_output_is_of_its_type() -> None:
     script: list[Reply] = [Weather(place="Lisbon", degrees=24)]
-    assert (await Agent(offline_model(lambda _: script[0]), output_type=Weather).run("?")).output.degrees == 24
+    assert (await Agent(at_once(lambda _: script[0]), output_type=Weather).run("?")).output.degrees == 24
 
 
 async def test_one_of_several_output_types() -> None:
-    agent = Agent(offline_model(lambda _: Unknown(why="no such place")), output_type=[Weather, Unknown])
+    agent = Agent(at_once(lambda _: Unknown(why="no such place")), output_type=[Weather, Unknown])
     output: object = (await agent.run("?")).output
     assert output == Unknown(why="no such place")
 
@@ -51,7 +51,7 @@ async def test_a_tool_is_used_and_what_it_returned_is_known() -> None:
     def script(asked: Asked) -> Reply:
         return f"{asked.returned['degrees'][0]} °C" if asked.returned else Use("degrees", {"place": asked.prompt})
 
-    agent = Agent(offline_model(script))
+    agent = Agent(at_once(script))
 
     @agent.tool_plain
     def degrees(place: str) -> int:
@@ -61,7 +61,7 @@ async def test_a_tool_is_used_and_what_it_returned_is_known() -> None:
 
 
 async def test_an_answer_that_was_sent_back_is_counted() -> None:
-    agent = Agent(offline_model(lambda asked: f"answer {asked.refused}"), retries=2)
+    agent = Agent(at_once(lambda asked: f"answer {asked.refused}"), retries=2)
 
     @agent.output_validator
     def third(answer: str) -> str:
@@ -73,6 +73,6 @@ async def test_an_answer_that_was_sent_back_is_counted() -> None:
 
 
 async def test_a_script_that_answers_in_no_output_type_is_a_mistake() -> None:
-    agent = Agent(offline_model(lambda _: Unknown(why="?")), output_type=[Weather, int])
+    agent = Agent(at_once(lambda _: Unknown(why="?")), output_type=[Weather, int])
     with pytest.raises(TypeError, match="answers with a Unknown"):
         await agent.run("?")

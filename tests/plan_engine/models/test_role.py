@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from pydantic_ai import RunContext
 
-from plan_engine import Context, Plan, Step, Template
+from plan_engine import Context, LanguageModel, Plan, Step, Template
 from plan_engine.models import Role, Use, introduce
 from tests.plan_engine.house import House
 
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLANCAST_PACE", "0")
-    monkeypatch.delenv("PLANCAST_MODEL", raising=False)
+AT_ONCE = LanguageModel(pace=0)
 
 
 def _one_step(agent: Callable[[Context], Awaitable[Any]]) -> Template:
     return Template("one", "One step", "", lambda _: Plan("One step", [Step("a", "A", agent)]))
 
 
-async def _ran(house: House, agent: Callable[[Context], Awaitable[Any]]) -> Any:
-    async with house.engine(_one_step(agent)) as engine:
+async def _ran(house: House, agent: Callable[[Context], Awaitable[Any]], model: LanguageModel = AT_ONCE) -> Any:
+    async with house.engine(_one_step(agent), model=model) as engine:
         await engine.start("one", {}, "p")
         return await house.end(engine, "p")
 
@@ -68,18 +63,15 @@ async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(house: Ho
     ]
 
 
-async def test_a_model_that_cannot_be_used_fails_the_step_in_words_for_people(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PLANCAST_MODEL", "nonsense")
+async def test_a_model_that_cannot_be_used_fails_the_step_in_words_for_people(house: House) -> None:
     poet = Role("Poet", "You rhyme.", output=str, script=lambda _: "never said")
 
     async def agent(ctx: Context) -> str:
         return await poet.answer(ctx, "?")
 
-    outcome = await _ran(house, agent)
+    outcome = await _ran(house, agent, LanguageModel("nonsense"))
     assert outcome.status == "error"
-    assert "PLANCAST_MODEL is 'nonsense'" in str(outcome.message)
+    assert "'nonsense'" in str(outcome.message)
 
 
 async def test_a_model_that_goes_round_in_circles_is_stopped(house: House) -> None:

@@ -1,0 +1,47 @@
+"""The model that agents speak through is the engine's: what its program says, or else the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from plan_engine import BlockingContext, Context, EngineMisconfigured, LanguageModel
+from plan_engine.engine import Engine
+from tests.plan_engine.house import House
+from tests.plan_engine.test_engine import only
+
+
+def test_the_environment_names_a_model_and_a_pace() -> None:
+    assert LanguageModel.of({}) == LanguageModel("offline", 1.0)
+    assert LanguageModel.of({"PLANCAST_MODEL": "  ", "PLANCAST_PACE": ""}) == LanguageModel()
+    named = LanguageModel.of({"PLANCAST_MODEL": "openai:gpt-5", "PLANCAST_PACE": "0.5"})
+    assert named == LanguageModel("openai:gpt-5", 0.5)
+    assert (LanguageModel().offline, named.offline) == (True, False)
+
+
+@pytest.mark.parametrize("said", ["fast", "-1", "nan", "inf"])
+def test_a_pace_that_is_none_is_refused(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANCAST_PACE", said)
+    with pytest.raises(EngineMisconfigured, match="PLANCAST_PACE"):
+        Engine()
+
+
+async def test_a_pause_is_the_offline_models_and_at_its_pace() -> None:
+    await LanguageModel(pace=0).pause(3600)
+    await LanguageModel("openai:gpt-5").pause(3600)
+
+
+async def test_agents_find_the_model_in_their_context(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANCAST_MODEL", "of the environment")
+
+    async def one(ctx: Context) -> str:
+        return ctx.model.name
+
+    def another(ctx: BlockingContext) -> str:
+        return ctx.model.name
+
+    async with house.engine(only(one)) as engine:
+        await engine.start("only", {}, "p")
+        assert (await house.end(engine, "p")).result == "of the environment"
+    async with house.engine(only(another), model=LanguageModel("of the program")) as engine:
+        await engine.start("only", {}, "q")
+        assert (await house.end(engine, "q")).result == "of the program"
