@@ -57,6 +57,7 @@ class Metrics:
         self._outbox = outbox
         self._siblings = siblings
         self._parts = parts
+        self._due = 0.0
         self._own = CollectorRegistry(auto_describe=False)
         self._own.register(_Counted(self._read))
         ProcessCollector(registry=self._own)
@@ -69,15 +70,15 @@ class Metrics:
 
     def start(self, supervisor: Supervisor) -> None:
         """Notice how late the event loop is, and let the siblings know our numbers, until the supervisor closes."""
-        supervisor.repeat("measurement of the event loop", self._measure_lag, every=0.0)
+        self._due = asyncio.get_running_loop().time() + LAG_PERIOD
+        supervisor.repeat("measurement of the event loop", self._measure_lag, every=LAG_PERIOD)
         if self._siblings is not None:
             supervisor.repeat("sharing of metrics", self._share, every=SHARE_PERIOD)
 
     async def _measure_lag(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + LAG_PERIOD
-        await asyncio.sleep(LAG_PERIOD)
-        self.loop_lag.observe(loop.time() - due)
+        now = asyncio.get_running_loop().time()
+        self.loop_lag.observe(now - self._due)
+        self._due = now + LAG_PERIOD
 
     async def _share(self) -> None:
         self.share()
