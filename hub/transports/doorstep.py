@@ -43,6 +43,7 @@ class Doorstep(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._in_head = True
         self._came = 0  # bytes of the message that is coming
+        self._head = 0  # bytes of its head that the parser has seen
         self._answering = False
         self._refused = False
 
@@ -89,15 +90,23 @@ class Doorstep(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._came = True, 1  # the piece it began in is not looked into
+        self._in_head, self._came, self._head = True, 1, 0  # the piece it began in is not looked into
         self._wait(HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._head += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # what comes behind a body is no header, whatever it says
             super().on_header(name, value)
+            self._head += len(name) + len(value) + len(b": \r\n")
 
     def on_headers_complete(self) -> None:
         before = self.cycle
+        if (fault := self._fault()) is not None:
+            self._refuse(fault)
+            raise ValueError(fault)  # the parser stops here
         self._in_head = False
         super().on_headers_complete()
         if self.cycle is not before:  # somebody works on it; else it is an upgrade, and has to become one soon
@@ -113,6 +122,22 @@ class Doorstep(HttpToolsProtocol):
         self._answering = not self.cycle.response_complete
         if self.cycle.more_body and not self._answering:
             self._wait(REST_SECONDS)
+
+    def _fault(self) -> bytes | None:
+        """What is wrong with a head that is whole, if anything is."""
+        parser: Any = self.parser  # there is one while it calls this
+        version = parser.get_http_version()
+        if self._head > HEAD_BYTES:
+            return b"431 Request Header Fields Too Large"
+        if version not in ("1.0", "1.1"):
+            return b"505 HTTP Version Not Supported"
+        if version == "1.0" and parser.should_upgrade() and self._should_upgrade():
+            return b"400 Bad Request"  # uvicorn would pass it on as HTTP/1.1
+        return None
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
 
     # -- patience ------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from hub.core.counts import HubCounts
 from hub.limits import ConnectionLimits
 from hub.transports import doorstep
 from hub.transports.crowd import Crowd
-from hub.transports.doorstep import Doorstep
+from hub.transports.doorstep import HEAD_BYTES, Doorstep
 from hub.transports.others import OtherSocket
 from hub.transports.visitors import Proxies
 from tests.faults.raw_socket import RawSocket, connected, handshake
@@ -115,6 +115,39 @@ async def test_a_head_has_a_bound() -> None:
         sending = asyncio.create_task(line.send(GET + b"A: " + b"x" * 2_000_000))
         assert (await line.until_eof()).startswith(b"HTTP/1.1 431 ")
         await sending
+
+
+@pytest.mark.parametrize(
+    "rest", [b"\r\n", b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"\r\n" + GET + b"\r\n"]
+)
+@pytest.mark.parametrize("large", [b"GET /%b HTTP/1.1\r\nHost: h\r\n", GET + b"A: %b\r\n"])
+async def test_a_whole_head_that_comes_at_once_has_the_same_bound(large: bytes, rest: bytes) -> None:
+    async with client() as line:
+        await line.send(large % (b"x" * (HEAD_BYTES - 4096)) + b"\r\n")
+        assert (await line.until(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await line.send(large % (b"x" * (HEAD_BYTES + 1)) + rest)
+        assert (await line.until_eof()).count(b"HTTP/1.1 431 ") == 1
+
+
+async def test_many_small_headers_are_a_large_head_too() -> None:
+    async with client() as line:
+        await line.send(GET + b"A: b\r\n" * (HEAD_BYTES // 6) + b"\r\n")
+        assert (await line.until_eof()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(("version", "status"), [(b"1.0", b"400"), (b"2.0", b"505"), (b"0.9", b"505")])
+async def test_only_a_request_of_http_1_1_becomes_a_websocket(version: bytes, status: bytes) -> None:
+    """C-CON-3"""
+    async with client() as line:
+        await line.send(handshake("ws://h/nothing", {}).replace(b"HTTP/1.1", b"HTTP/" + version))
+        assert (await line.until_eof()).split()[:2] == [b"HTTP/1.1", status]
+
+
+@pytest.mark.parametrize(("version", "status"), [(b"1.0", b"200"), (b"2.0", b"505"), (b"0.9", b"505")])
+async def test_other_versions_of_http_than_1_are_refused(version: bytes, status: bytes) -> None:
+    async with client() as line:
+        await line.send(b"GET /whole HTTP/%b\r\nHost: h\r\n\r\n" % version)
+        assert (await line.until_eof()).split()[:2] == [b"HTTP/1.1", status]
 
 
 async def test_a_head_without_bounds_behind_an_answer_that_goes_on() -> None:
