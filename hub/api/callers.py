@@ -17,7 +17,7 @@ from hub.node import Hub
 from hub.transports.door import bearer
 from hub.wire.codes import ErrorCode
 
-__all__ = ["Caller", "PlanIdPath", "caller_of", "require"]
+__all__ = ["Caller", "PlanIdPath", "caller_of", "require", "token_holder_of"]
 
 PlanIdPath = Annotated[
     str, Path(pattern=PLAN_ID, description="1 to 128 of A-Z a-z 0-9 . _ : @ ~ -", examples=["plan-1"])
@@ -39,18 +39,31 @@ def caller_of(hub: Hub) -> Caller:
     async def caller(
         request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)
     ) -> Principal:
-        hub.door.require_open()
-        if not _permitted(hub, request):
-            hub.counts.auth_failures["origin"] += 1
-            raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
-        try:
-            return await _who(hub, request.headers.get("authorization"), request.query_params.get("ticket"))
-        except AuthenticationFailed as failure:
-            hub.counts.auth_failures[failure.code.value] += 1
-            failure.log()
-            raise
+        return await _caller(hub, request, request.query_params.get("ticket"))
 
     return caller
+
+
+def token_holder_of(hub: Hub) -> Caller:
+    """The same, from its bearer token only: a ticket that comes with the request is not looked at."""
+
+    async def token_holder(request: Request, _token: object = Security(_BEARER)) -> Principal:
+        return await _caller(hub, request, None)
+
+    return token_holder
+
+
+async def _caller(hub: Hub, request: Request, ticket: str | None) -> Principal:
+    hub.door.require_open()
+    if not _permitted(hub, request):
+        hub.counts.auth_failures["origin"] += 1
+        raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
+    try:
+        return await _who(hub, request.headers.get("authorization"), ticket)
+    except AuthenticationFailed as failure:
+        hub.counts.auth_failures[failure.code.value] += 1
+        failure.log()
+        raise
 
 
 async def _who(hub: Hub, authorization: str | None, ticket: str | None) -> Principal:

@@ -165,6 +165,17 @@ async def test_a_ticket_stands_for_its_owner_once(asking: httpx.AsyncClient, pat
     problem(await asking.get("/api/plans?ticket=pct_x.y"), 401, "invalid_token")
 
 
+async def test_a_ticket_issues_no_other_ticket(asking: httpx.AsyncClient) -> None:
+    """H-TKT-2: only a token does; and the ticket is not used up by the attempt."""
+    mine = bearer({"plan-1": ["read"]})
+    ticket = (await asking.post("/api/tickets", headers=mine)).json()["ticket"]
+    for _ in range(2):
+        refused = await asking.post("/api/tickets", params={"ticket": ticket})
+        assert "Authorization: Bearer" in problem(refused, 401, "unauthenticated")["detail"]
+    assert (await asking.post("/api/tickets", params={"ticket": ticket}, headers=mine)).status_code == 201
+    assert (await asking.get("/api/plans", params={"ticket": ticket})).status_code == 200
+
+
 async def test_grants_that_fit_into_no_ticket_are_told_so(asking: httpx.AsyncClient) -> None:
     wide = {f"a-rather-long-plan-id-{i:04}*": ["read"] for i in range(120)}
     problem(await asking.post("/api/tickets", headers=bearer(wide)), 422, "ticket_too_large")
