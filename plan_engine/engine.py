@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, Literal, Self, TypeVar
 
 from dbos import DBOS, DBOSClient
-from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSNonExistentWorkflowError
+from dbos import error as dbos_errors
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -268,9 +268,9 @@ class Engine:
         try:
             handle = await retrieve(plan_id)
             record = await handle.get_result(polling_interval_sec=self._poll_s)
-        except DBOSAwaitedWorkflowCancelledError:
+        except dbos_errors.DBOSAwaitedWorkflowCancelledError:
             return Ended("cancelled")
-        except DBOSNonExistentWorkflowError:
+        except dbos_errors.DBOSNonExistentWorkflowError:
             raise NotRunHere(f"no engine here runs a plan called {plan_id!r}") from None
         return Ended(record["status"], record.get("result"), record.get("message"))
 

@@ -16,7 +16,6 @@ from typing import Any, Final, NoReturn, cast
 
 import dbos
 from dbos import DBOS, DBOSClient, DBOSConfig
-from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import LogUnavailable
@@ -28,7 +27,7 @@ from plan_engine.errors import EngineMisconfigured, in_words
 from plan_engine.language_model import LanguageModel
 from plan_engine.lease import Hold, Lease
 from plan_engine.run import Durably, GivenUp, Run
-from plan_engine.slots import Slot
+from plan_engine.slots import Slots
 from plan_engine.store import SCHEMA, Store
 from plan_engine.unclaimed import tell_end
 
@@ -86,6 +85,7 @@ class Worker:
         self._open = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._slots: Slots
         self._obeying = Supervisor()
         self._last_signal, self._seen = 0, set[int]()
 
@@ -106,10 +106,11 @@ class Worker:
             "notification_listener_polling_interval_sec": 0.1,
             "scheduler_polling_interval_sec": 3600.0,
         }
-        DBOS(config=config)
+        instance = DBOS(config=config)
         if DBOS.executor_id != self._lease.worker_id:
             raise EngineMisconfigured("DBOS is at work in this process already; let `plancast worker` run the plans")
         try:
+            self._slots = Slots(instance)
             DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._workflow())
             DBOS.listen_queues([*{QUEUE, *(queue_of(template) for template in self._templates.values())}])
             DBOS.launch()
@@ -166,7 +167,7 @@ class Worker:
         except Exception as error:
             logger.exception("plan %s could not be made", plan_id)
             return await self._tell_failed(plan_id, "This plan could not be made", error)
-        slot = Slot(plan_id, queue_of(self._templates[template]))
+        slot = self._slots.slot(plan_id, queue_of(self._templates[template]))
         tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store, slot, self._model)
         self._idle.clear()
         run = self._runs[plan_id] = Run(Assignment(plan_id, template, given, owner, plan), tools)
@@ -212,7 +213,7 @@ def _durably(step_ids: list[str]) -> Durably:
 
         try:
             return await drawn[step_id].run_async({"name": f"step {step_id}"}, step)
-        except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError):
+        except (dbos.error.DBOSWorkflowConflictIDError, dbos.error.DBOSWorkflowCancelledError):
             raise GivenUp from None
 
     return durably

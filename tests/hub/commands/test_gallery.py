@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_a_flag_is_not_written_into_the_environment(
 
 
 @contextmanager
-def worker(*words: str) -> Iterator[None]:
+def worker(*words: str) -> Generator[None]:
     """`plancast worker` with these flags, and no variable that says the same."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
     command = [sys.executable, "-m", "hub", "worker", *words]
