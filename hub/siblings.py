@@ -81,15 +81,19 @@ class Siblings:
         )
 
     def _others(self) -> Iterator[tuple[int, float, list[Metric]]]:
-        for path in sorted(self._directory.glob("worker-*.json")):
-            worker = int(path.stem.removeprefix("worker-"))
-            if worker == self.worker or not self._lives(worker):
+        """The other workers that live, with their numbers. What else is in the directory is not looked at."""
+        for worker in range(PLACES):
+            path = self._numbers(worker)
+            if worker == self.worker or not path.exists():
                 continue
             try:
-                told = json.loads(path.read_bytes())
-            except FileNotFoundError:
-                continue  # it went just now
-            yield worker, told["at"], [_metric(one) for one in told["families"]]
+                if not self._lives(worker):
+                    continue
+                shared = json.loads(path.read_bytes())
+                numbers = worker, float(shared["at"]), [_metric(one) for one in shared["families"]]
+            except (OSError, ValueError, LookupError, TypeError):
+                continue  # it ended just now, or is another version
+            yield numbers
 
     def _lives(self, worker: int) -> bool:
         with (self._directory / f"worker-{worker}.lock").open("ab") as lock:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -267,3 +267,25 @@ def test_places_are_bounded(tmp_path: Path) -> None:
         Siblings(tmp_path)
     for one in taken:
         one.close()
+
+
+def workers_in(samples: Samples) -> set[str]:
+    return {dict(labels)["worker"] for name, labels in samples if name == "plancast_deliveries_total"}
+
+
+@pytest.mark.parametrize("name", ["worker-one.json", "worker-1_0.json", "worker-.json", "worker-7.json", "notes.txt"])
+def test_files_of_others_in_the_run_directory_are_ignored(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("not JSON")
+    with closing(Siblings(tmp_path)) as mine, closing(Siblings(tmp_path)) as theirs:
+        Metrics(HubCounts(), siblings=theirs).share()
+        assert workers_in(scraped(Metrics(HubCounts(), siblings=mine))) == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    "numbers", ["", "[]", '{"at": 1}', '{"at": 1, "families": [["x"]]}', '{"at": "?", "families": []}']
+)
+def test_a_worker_whose_numbers_cannot_be_read_is_left_out(numbers: str, tmp_path: Path) -> None:
+    """As another version may write them."""
+    with closing(Siblings(tmp_path)) as mine, closing(Siblings(tmp_path)) as theirs:
+        (tmp_path / f"worker-{theirs.worker}.json").write_text(numbers)
+        assert workers_in(scraped(Metrics(HubCounts(), siblings=mine))) == {"0"}
