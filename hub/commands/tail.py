@@ -10,8 +10,9 @@ import sys
 from contextlib import aclosing
 from typing import Final, Literal
 
-from broadcasters.errors import InvalidEvent, LogUnavailable, PlancastError
-from broadcasters.events import PLAN_ENDED, PlanEvent, PlanUpdate, check_plan_id, parse
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.errors import InvalidEvent, LogUnavailable, PlancastError, SnapshotUnreadable
+from broadcasters.events import PLAN_ENDED, PlanEvent, PlanStatus, PlanUpdate, check_plan_id, parse
 from broadcasters.log.contract import Checkpoint, PlanLog
 from broadcasters.log.follow import Broken, Interrupted, Resumed, Told, follow
 from broadcasters.position import Position
@@ -100,7 +101,7 @@ class Tail:
         self._since: Since = since
         self._viewer = viewer
         self._follows = follows
-        self._ended = False
+        self._status: PlanStatus | None = None
         self._goal = 0
         """Up to here there was something to show when it was last looked."""
         self.place = Position("", 0)
@@ -110,6 +111,7 @@ class Tail:
         async with opened(url) as log:
             after = await self._begin(log)
             if await self._is_over(log):
+                self._note_end()
                 return
             async with aclosing(follow(log, self._plan_id, after)) as items:
                 async for item in items:
@@ -121,19 +123,31 @@ class Tail:
         """Where to follow from. What was let go is shown as a snapshot."""
         head = await log.head(self._plan_id)
         self._goal = head.offset
-        if not head.offset and not self._follows:
-            raise PlancastError(f"nothing has been said about a plan called {self._plan_id} (see plancast plans)")
-        if not head.offset:
-            self._viewer.note(f"nothing has been said about {self._plan_id} yet; waiting for it")
-        if isinstance(self._since, Position):
+        self._note_absence()
+        if self._since == "start":
+            if head.floor and (checkpoint := await log.checkpoint(self._plan_id)):
+                self._show_snapshot(checkpoint)
+        elif isinstance(self._since, Position):
             self.place = self._since
             if head.lineage.continuity(self.place, head.offset, head.floor) != "ok":
                 self._goal = sys.maxsize  # the story will break, and then there is another
-        elif self._since == "now":
+        else:
             self.place = head.position
-        elif head.floor and (checkpoint := await log.checkpoint(self._plan_id)):
-            self._show_snapshot(checkpoint)
+        if self._since != "start" and self._follows:
+            self._status = await _status(log, self._plan_id)
         return self.place
+
+    def _note_absence(self) -> None:
+        if self._goal:
+            return
+        if not self._follows:
+            raise PlancastError(f"nothing has been said about a plan called {self._plan_id} (see plancast plans)")
+        self._viewer.note(f"nothing has been said about {self._plan_id} yet; waiting for it")
+
+    def _note_end(self) -> None:
+        """An end that is not among the events shown is reported; without it the reader would see nothing at all."""
+        if self._follows and self._since != "start":
+            self._viewer.note(f"{self._plan_id} has ended ({self._status}), and nothing follows")
 
     def take(self, item: object) -> None:
         match item:
@@ -141,7 +155,7 @@ class Tail:
                 self.place = place
                 event = _read(payload)
                 if isinstance(event, PlanUpdate) and event.step_id is None:
-                    self._ended = event.status in PLAN_ENDED
+                    self._status = event.status
                 self._viewer.event(place, payload, event)
             case Interrupted():
                 self._viewer.note("the log is out of reach; waiting for it")
@@ -150,7 +164,7 @@ class Tail:
             case Broken(reason, head, checkpoint):
                 self._viewer.note(f"the story breaks here: {BROKEN[reason]}; this is what the log has now")
                 self._goal = head.offset
-                self._ended = False
+                self._status = None
                 self.place = Position(head.lineage.epoch, head.floor)
                 if checkpoint:
                     self._show_snapshot(checkpoint)
@@ -160,7 +174,7 @@ class Tail:
     def _show_snapshot(self, checkpoint: Checkpoint) -> None:
         snapshot = decode(checkpoint.snapshot)
         self.place = checkpoint.position
-        self._ended = snapshot.status in PLAN_ENDED
+        self._status = snapshot.status
         self._viewer.snapshot(checkpoint, snapshot)
 
     async def _is_over(self, log: PlanLog) -> bool:
@@ -168,13 +182,21 @@ class Tail:
             return False
         if not self._follows:
             return True
-        if not self._ended:
+        if self._status not in PLAN_ENDED:
             return False
         try:
             self._goal = (await log.head(self._plan_id)).offset
         except LogUnavailable:
             return False
         return self.place.offset >= self._goal
+
+
+async def _status(log: PlanLog, plan_id: str) -> PlanStatus | None:
+    """The plan's status at its head; None when this version can't read it."""
+    try:
+        return (await snapshot_of(log, plan_id))[0].status
+    except SnapshotUnreadable:
+        return None
 
 
 def _read(payload: bytes) -> PlanEvent | None:

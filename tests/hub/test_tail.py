@@ -125,6 +125,42 @@ def test_a_plan_without_a_word_is_waited_for(log: str, speaker: Speaker) -> None
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_plan_that_has_ended_is_not_waited_for(words: tuple[str, ...], log: str, speaker: Speaker) -> None:
+    speaker.send_plan_update("p", title="Autumn")
+    speaker.send_plan_update("p", status="error")
+    last = speaker.send_agent_message("p", "Ana", "A last word.")
+    for since in ("now", f"{last.epoch}:{last.offset}"):
+        done = tail("p", "--from", since, *words, log=log)
+        assert done.returncode == 0
+        assert "p has ended (error)" in (done.stderr if words else done.stdout)
+        assert "A last word." not in done.stdout
+    done = tail("p", "--from", f"{last.epoch}:{last.offset - 1}", *words, log=log)
+    assert done.returncode == 0
+    assert "A last word." in done.stdout
+
+
+def test_a_plan_that_goes_on_after_its_end_is_waited_for(log: str, speaker: Speaker) -> None:
+    speaker.send_plan_update("p", status="error")
+    speaker.send_plan_update("p", title="Taken up again")
+    with watching("p", "--json", "--from", "now", log=log) as running:
+        speaker_says_until_shown(speaker, running)
+        assert running.poll() is None
+        speaker.send_plan_update("p", status="completed")
+        while '"completed"' not in line_of(running.stdout):
+            pass
+        assert running.wait(DEADLINE) == 0
+
+
+def speaker_says_until_shown(speaker: Speaker, running: subprocess.Popen[bytes]) -> None:
+    """It has to have begun to watch before what follows "now" is appended."""
+    assert running.stdout
+    end = time.monotonic() + DEADLINE
+    while not select([running.stdout], [], [], 0.2)[0]:
+        assert time.monotonic() < end, "nothing was shown"
+        speaker.send_agent_message("p", "Ana", "Still here.")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
 def test_ctrl_c_is_quiet_and_says_how_to_go_on(words: tuple[str, ...], log: str, speaker: Speaker) -> None:
     place = speaker.send_agent_message("p", "Ana", "Hi.")
     with watching("p", *words, log=log) as running:
