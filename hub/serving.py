@@ -7,13 +7,15 @@ back at; a second one exits at once.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -21,45 +23,70 @@ from broadcasters.errors import PlancastError
 from hub.app import create_app
 from hub.limits import OutletLimits
 from hub.node import Hub
+from hub.opening import Opening
 from hub.settings import Settings
 from hub.transports.doorstep import Doorstep
+from hub.transports.others import OtherSocket
 from hub.transports.visitors import in_both_spellings
 
-__all__ = ["listener", "serve"]
+__all__ = ["listeners", "serve"]
 
 log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 COLLECT_AFTER: Final = 10_000
 """Objects made and not freed, until Python looks for cycles among them: a few MiB."""
+PROMPT: Final = 1.0
+"""Seconds that clients wait in the socket's queue for a hub that opens; then they are answered that it is not open."""
+LOOK: Final = 0.1
 GRACE: Final = 5
 """Seconds for what is still under way when all clients were sent away."""
 
 
-def listener(settings: Settings, outlet: OutletLimits) -> socket.socket:
-    """A bound socket whose connections inherit what keeps a dead or deaf client from costing much."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outlet.send_buffer)
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sys.platform == "linux":
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(outlet.peer_timeout_seconds * 1000))
+def listeners(settings: Settings, outlet: OutletLimits) -> list[socket.socket]:
+    """A listening socket for each worker, all on one address. Linux spreads connections over them; elsewhere it is one
+    socket that all workers share."""
+    first = _socket(settings.host, outlet)
+    bound = [first]
     try:
-        bound.bind((settings.host, settings.port))
+        first.bind((settings.host, settings.port))  # fails when anybody else has the port, even for such a group
+        if sys.platform == "linux" and settings.workers > 1:
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            for _ in range(settings.workers - 1):
+                bound.append(_socket(settings.host, outlet))
+                bound[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                bound[-1].bind(first.getsockname())
+        for each in bound:
+            each.listen(BACKLOG)
     except OSError as error:
-        bound.close()
+        for each in bound:
+            each.close()
+        taken = error.errno == errno.EADDRINUSE
+        hint = "choose another port: PLANCAST_PORT=… or --port" if taken else "see --host and --port"
         where = f"{settings.host}:{settings.port}"
-        raise PlancastError(f"can't listen on {where}: {error.strerror} (see --host and --port)") from None
-    return bound
+        raise PlancastError(f"can't listen on {where}: {error.strerror} ({hint})") from None
+    return bound if len(bound) == settings.workers else bound * settings.workers
 
 
-def serve(hub: Hub, bound: socket.socket) -> None:
-    """Run this hub in this process, behind this socket, until it is told to leave."""
-    settings = hub.settings
-    config = uvicorn.Config(
-        create_app(hub),
-        ws=hub.native.protocol,  # type: ignore[arg-type]
-        http=partial(Doorstep, crowd=hub.crowd),  # type: ignore[arg-type]
+def _socket(host: str, outlet: OutletLimits) -> socket.socket:
+    """Its connections inherit what keeps a dead or deaf client from costing much."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outlet.send_buffer)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(outlet.peer_timeout_seconds * 1000))
+    return made
+
+
+def serve(make: Callable[[], Hub], settings: Settings, bound: socket.socket) -> None:
+    """Run a hub of `make` in this process, behind this socket, until a signal asks it to leave. While its log or its
+    engine is away it waits, and says so to those who come."""
+    _Server(Opening(make), settings).run(sockets=[bound])
+
+
+def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         ws_ping_interval=25.0,
         ws_ping_timeout=10.0,
@@ -72,8 +99,8 @@ def serve(hub: Hub, bound: socket.socket) -> None:
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
+        **more,
     )
-    _Server(config, hub, settings.drain_seconds).run(sockets=[bound])
 
 
 def _collect_rarely() -> None:
@@ -85,29 +112,63 @@ def _collect_rarely() -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but leaving in the hub's way."""
+    """uvicorn's server, but opening and leaving in the hub's way."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._hub = hub
-        self._drain_seconds = drain_seconds
+    def __init__(self, opening: Opening, settings: Settings) -> None:
+        super().__init__(_config(opening, settings, lifespan="off", http=Doorstep, ws=OtherSocket))
+        self._opening = opening
+        self._settings = settings
+        self._hub: Hub
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit
-        super().handle_exit(sig, frame)
+        """The first signal asks to leave. What uvicorn hears of it ends the process by that signal: a second one."""
+        if self.should_exit:
+            self.force_exit = True
+            super().handle_exit(sig, frame)
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # Before the application does it, whose failure would be told as its framework's traceback.
-        await self._hub.__aenter__()
+        hub = await self._opened(sockets or [])
+        if hub is None:
+            return
+        self._hub = hub
+        self.config = _config(
+            create_app(hub), self._settings, http=partial(Doorstep, crowd=hub.crowd), ws=hub.native.protocol
+        )
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
         await super().startup(sockets)
         _collect_rarely()
+
+    async def _opened(self, sockets: list[socket.socket]) -> Hub | None:
+        """The hub, open; None when a signal came first. Those who come while it takes its time get an answer."""
+        opening = asyncio.create_task(self._opening.run(), name="opening the hub")
+        await asyncio.wait({opening}, timeout=PROMPT)
+        if not opening.done():
+            await super().startup([bound.dup() for bound in sockets])
+            while not opening.done() and not self.should_exit:
+                await asyncio.wait({opening}, timeout=LOOK)
+            self._dismiss()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening})
+            return None
+        return opening.result()
+
+    def _dismiss(self) -> None:
+        """End the server that answers until the hub is open. Who comes now waits in the socket's queue."""
+        self.started = False
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        draining = asyncio.ensure_future(self._hub.drain(self._drain_seconds))
+        draining = asyncio.ensure_future(self._hub.drain(self._settings.drain_seconds))
         while not draining.done() and not self.force_exit:
-            await asyncio.wait({draining}, timeout=0.1)
+            await asyncio.wait({draining}, timeout=LOOK)
         draining.cancel()
         [ended] = await asyncio.gather(draining, return_exceptions=True)
         if isinstance(ended, Exception):

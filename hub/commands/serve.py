@@ -6,6 +6,8 @@ import argparse
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_bytes
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from hub.auth import refusal_to_bind
         from hub.open_files import make_room
-        from hub.serving import listener
+        from hub.serving import listeners
     except ModuleNotFoundError as missing:
         raise PlancastError(f"a hub needs more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)
@@ -54,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
         raise PlancastError(refusal)
     _check(settings)
     settings, about_engine = _with_engine(settings)
-    with listener(settings, settings.limits.outlet) as bound:
-        print(_welcome(settings, bound, about_engine), flush=True)
+    with ExitStack() as stack:
+        bound = [stack.enter_context(each) for each in listeners(settings, settings.limits.outlet)]
+        print(_welcome(settings, bound[0], about_engine), flush=True)
         if (too_few := make_room(settings.max_connections)) is not None:
             print(f"plancast: {too_few}", file=sys.stderr)
         return _serve(settings, bound)
@@ -90,11 +93,11 @@ def _with_engine(settings: Settings) -> tuple[Settings, str]:
     return replace(settings, engine=mode), about
 
 
-def _serve(settings: Settings, bound: socket.socket) -> int:
+def _serve(settings: Settings, bound: Sequence[socket.socket]) -> int:
     from hub.workers import run_workers
 
     if settings.workers == 1:
-        _serve_alone(settings, bound)
+        _serve_alone(settings, bound[0])
         return 0
     with TemporaryDirectory(prefix="plancast-") as shared:
         # What workers must have in common, when nobody said what it is.
@@ -110,9 +113,12 @@ def _serve_alone(settings: Settings, bound: socket.socket) -> None:
     from hub.node import Hub
     from hub.serving import serve
 
+    def hub() -> Hub:
+        log = log_of(settings.log)
+        return Hub(settings, log=log, engine=_engine(settings, log))
+
     set_up(settings)
-    log = log_of(settings.log)
-    serve(Hub(settings, log=log, engine=_engine(settings, log)), bound)
+    serve(hub, settings, bound)
 
 
 def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:

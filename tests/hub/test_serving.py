@@ -1,0 +1,157 @@
+"""`plancast serve` as a process: what it does while its log or its engine's database is away, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from broadcasters import Broadcaster
+from tests.faults.raw_socket import dialled
+from tests.servers import RedisServer, eventually
+from tests.servers.hub import HubServer
+from tests.servers.process import free_port
+
+WAITS = "the hub can't open yet"
+READY = "the hub is open"
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """Not started yet, on a port of its own."""
+    server = RedisServer()
+    server.port = free_port()
+    yield server
+    server.close()
+
+
+def logged(hub: HubServer, level: str, words: str) -> list[str]:
+    return [str(line["message"]) for line in hub.logged(level) if words in str(line["message"])]
+
+
+def until_it_waits(hub: HubServer) -> None:
+    eventually("it says that it is not ready", lambda: hub.get("/readyz")[0] == 503)
+
+
+def answer(hub: HubServer, method: str, path: str) -> httpx.Response:
+    return httpx.request(method, f"{hub.url}{path}", timeout=30, trust_env=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, workers: int) -> None:
+    """H-OPS-1"""
+    async with asyncio.timeout(120):
+        hub = HubServer(redis.url, workers=workers)
+        try:
+            hub.start(wait=False)
+            await asyncio.to_thread(until_it_waits, hub)
+            assert hub.get("/healthz")[0] == 200
+            said = json.loads(hub.get("/readyz")[1])
+            assert said["status"] == "not ready"
+            assert f"127.0.0.1:{redis.port}" in said["problem"]
+            refused = answer(hub, "GET", "/api/plans")
+            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+            async with dialled(hub.ws) as client:
+                assert await client.closed() == 1012
+            assert len(logged(hub, "warning", WAITS)) == workers
+            await asyncio.to_thread(redis.start)
+            await asyncio.to_thread(
+                eventually, "all workers are ready", lambda: len(logged(hub, "info", READY)) == workers
+            )
+            await asyncio.to_thread(hub.wait_until_ready)
+            async with dialled(hub.ws) as client, Broadcaster(redis.url) as broadcaster:
+                await client.say("subscribe_plan", plan_id="p", since="start")
+                await broadcaster.send_agent_message("p", "Ana", "Hello.")
+                assert (await client.hear_of("agent_message"))["plan_id"] == "p"
+            assert hub.logged("error") == []
+            assert len(logged(hub, "warning", WAITS)) == workers
+        finally:
+            hub.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, workers: int, tmp_path: Path) -> None:
+    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=workers, drain_seconds=10) as hub:
+        async with dialled(hub.ws) as client:
+            hub.signal(number)
+            assert await client.closed() == 1012
+        assert await asyncio.to_thread(hub.wait) == 0
+        assert hub.logged("error") == hub.logged("critical") == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: RedisServer, workers: int) -> None:
+    hub = HubServer(redis.url, workers=workers)
+    try:
+        hub.start(wait=False)
+        await asyncio.to_thread(eventually, "all wait", lambda: len(logged(hub, "warning", WAITS)) == workers)
+        hub.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(hub.wait) == 0
+        assert "Traceback" not in hub.output
+    finally:
+        hub.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_second_signal_ends_it_by_that_signal(tmp_path: Path, workers: int) -> None:
+    patient = {"hub.transports.native.CLOSING_SECONDS": 600.0, "hub.serving.GRACE": 600.0}
+    log = f"sqlite:///{tmp_path / 'plans.db'}"
+    async with HubServer(log, workers=workers, drain_seconds=600, constants=patient) as hub, dialled(hub.ws) as client:
+        hub.signal(signal.SIGTERM)
+        await client.hear_of("going_away")
+        hub.signal(signal.SIGTERM)
+        status = await asyncio.to_thread(hub.wait)
+        assert status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+def shares(hub: HubServer) -> list[float]:
+    """How many connections each worker has, as one scrape has it: the other's numbers are up to a second old."""
+    found = re.findall(
+        r'^plancast_connections\{transport="native",worker="\d"\} (\S+)', hub.get("/metrics")[1], re.MULTILINE
+    )
+    return [float(count) for count in found]
+
+
+async def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
+    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub, AsyncExitStack() as clients:
+        for _ in range(20):
+            client = await clients.enter_async_context(dialled(hub.ws))
+            await client.hear_of("connected")
+
+        def counted() -> list[float] | None:
+            return found if sum(found := shares(hub)) == 20 else None
+
+        found = await asyncio.to_thread(eventually, "all are counted", counted)
+        assert len(found) == 2
+        assert min(found) > 0, "one chance in 500,000"
+
+
+async def greeted(hub: HubServer) -> bool:
+    """Whether the hub takes this client in; when the connection breaks, it comes back."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                async with dialled(hub.ws) as client:
+                    await client.hear_of("connected")
+                    return True
+            except (OSError, AssertionError, asyncio.IncompleteReadError):
+                await asyncio.sleep(0.05)
+
+
+async def test_clients_that_come_while_a_worker_is_replaced_are_served(tmp_path: Path) -> None:
+    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub:
+        await asyncio.to_thread(eventually, "both serve", lambda: 'worker="1"' in hub.get("/metrics")[1])
+        victim = hub.workers[0]
+        os.kill(victim, signal.SIGKILL)
+        assert all(await asyncio.gather(*(greeted(hub) for _ in range(20))))
+        assert victim not in hub.workers
