@@ -19,8 +19,9 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Thread
 
 from broadcasters.log import default_url
 
@@ -28,13 +29,24 @@ if __package__ in (None, ""):  # run as a file: its neighbours are found as in `
     sys.path.insert(0, str(Path(__file__).parent.parent))
 from examples.first_plan import work
 
-PATIENCE = 30.0
+
+def has_port(hub: subprocess.Popen[str]) -> bool:
+    """Wait until the hub says where it listens; False when it ended instead (it said why). Its output is passed on."""
+    assert hub.stdout is not None
+    first = hub.stdout.readline()
+    print(first, end="")
+    Thread(target=pass_on, args=[hub.stdout], daemon=True).start()
+    return bool(first)
 
 
-def until_ready(hub: subprocess.Popen[bytes], address: str) -> bool:
-    """Wait for the hub; False when it ended instead (it said why)."""
-    deadline = time.monotonic() + PATIENCE
-    while hub.poll() is None and time.monotonic() < deadline:
+def pass_on(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, end="", flush=True)
+
+
+def until_ready(hub: subprocess.Popen[str], address: str) -> bool:
+    """Wait for the hub, which may wait for its log; False when it ended instead."""
+    while hub.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/readyz", timeout=5):
                 return True
@@ -63,9 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     address, plan_id = f"http://127.0.0.1:{args.port}", f"first-plan-{time.time():.0f}"
     command = [sys.executable, "-m", "hub", "serve", "--port", str(args.port), "--logs-level", "warning"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this means the hub as well
-    hub = subprocess.Popen(command)
+    hub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        if not until_ready(hub, address):
+        if not (has_port(hub) and until_ready(hub, address)):
             return hub.wait() or 1
         print(f"\nWatch two agents at work:  {address}/plan/{plan_id}")
         if titles := templates(address):
