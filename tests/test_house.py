@@ -236,6 +236,12 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert done.stdout, command
 
 
+def test_the_readme_names_the_two_commands_in_its_first_screen() -> None:
+    first_screen = (ROOT / "README.md").read_text().splitlines()[:25]
+    named = {command for line in first_screen for command in re.findall(r"^make [a-z]+", line)}
+    assert named == {"make run", "make test"}
+
+
 def test_both_readmes_show_the_same_page() -> None:
     """The frontend's own is compiled and run by frontend/tests/package."""
     assert blocks("README.md", "tsx") == blocks("frontend/README.md", "tsx")
