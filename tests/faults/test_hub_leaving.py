@@ -112,7 +112,7 @@ async def drained(chronicle: Chronicle, directory: Path, *, clients: int, window
                     lives.create_task(reader.insist(new.ws))
             tally = await told_all(readers, redis.url, talker.acks)
             check_logs(old, new)
-    assert status in (0, -signal.SIGTERM)
+    assert status == 0
     hints = [hint / 1000 / window for reader in readers for hint in reader.hints]
     assert len(hints) == clients
     assert 0 <= min(hints) < 0.25
@@ -232,7 +232,7 @@ async def test_a_killed_worker_is_replaced_and_the_numbers_add_up(tmp_path: Path
             assert await asyncio.to_thread(hub.wait, 60) == 0
             check_logs(hub)
             cut = [reader for reader in readers if 1006 in reader.closes]
-            assert len(cut) >= 20
+            assert cut
             print(f"\n40 clients, {len(cut)} of them on the killed worker: {tally}")
 
 

@@ -47,7 +47,7 @@ def answer(hub: HubServer, method: str, path: str) -> httpx.Response:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, workers: int) -> None:
-    """H-OPS-1"""
+    """H-OPS-2"""
     async with asyncio.timeout(120):
         hub = HubServer(redis.url, workers=workers)
         try:
