@@ -20,7 +20,7 @@ from tests.servers.hub import HubServer
 APPEND = write_append(
     "plan-1", "x", 1, [Entry(b'{"type":"plan_update","id":"a","data":{"plan_id":"plan-1","status":"in_progress"}}')]
 )
-CHECKPOINT = b'{"epoch":"e","offset":1,"window":0,"count":1}\n{}\n'
+CHECKPOINT = b'{"epoch":"e","offset":1,"window":0,"count":1}\n{"plan_id":"plan-1","offset":1}\n'
 ROUTES: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/api/plans", {}),
     ("GET", "/api/plans/plan-1", {}),
