@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from broadcasters.errors import LogUnavailable
+from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import link
 from tests.contract.saying import Heard, Producer
 from tests.faults.conftest import OpenLog
@@ -23,7 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "OPEN_PATIENCE", 0.5)
 
 
-async def under_load(open_log: OpenLog, server: RedisServer, *trouble: tuple[object, ...], times: int) -> None:
+async def under_load(open_log: OpenLog, server: RedisServer, *trouble: tuple[object, ...], times: int) -> PlanLog:
     log = await open_log(server.url)
     senders = [Sender(log, f"plan-{i % 4}", f"agent-{i}") for i in range(16)]
     enough = asyncio.Event()
@@ -36,12 +37,15 @@ async def under_load(open_log: OpenLog, server: RedisServer, *trouble: tuple[obj
                 await asyncio.to_thread(server.call, *command)
         enough.set()
     await check_story(log, senders)
+    return log
 
 
-async def test_the_scripts_are_flushed_under_load(open_log: OpenLog) -> None:
+async def test_the_scripts_and_functions_are_flushed_under_load(open_log: OpenLog) -> None:
     with RedisServer() as server:
-        await under_load(open_log, server, ("SCRIPT", "FLUSH"), times=20)
-        assert int(server.info("errorstats")["errorstat_NOSCRIPT"].partition("=")[2]) >= 1
+        log = await under_load(open_log, server, ("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), times=20)
+        assert int(server.info("errorstats")["errorstat_ERR"].partition("=")[2]) >= 1
+        heads = await log.heads([f"plan-{i}" for i in range(4)])
+        assert [head.lineage.ended for head in heads.values()] == [()] * 4, "it is the same server still"
 
 
 async def test_writers_are_killed_under_load(open_log: OpenLog) -> None:

@@ -67,6 +67,17 @@ async def test_memory_is_full_nothing_is_written_all_is_readable_and_room_can_be
         assert (await Sender(log, "another", "one more").say()).offset == 2
 
 
+async def test_a_full_server_that_has_never_stored_a_plan_can_be_read(open_log: OpenLog) -> None:
+    """It refuses the function that appends, too."""
+    with RedisServer(maxmemory="100kb") as server:
+        log = await open_log(server.url)
+        assert (await log.read("plan", 0)).head.offset == 0
+        with pytest.raises(LogFull, match="maxmemory"):
+            await Producer("plan").batch("x").to(log)
+        server.call("CONFIG", "SET", "maxmemory", 0)
+        assert (await Sender(log, "plan", "agent").say()).offset == 1
+
+
 async def test_the_disk_is_full(open_log: OpenLog) -> None:
     """A failed snapshot to disk makes Redis refuse writes, just as a full disk does."""
     with RedisServer() as server:
@@ -105,7 +116,11 @@ async def test_the_password_is_wrong_or_missing(open_log: OpenLog) -> None:
         (("~plancast:*", "&plancast:*", "+@all", "-zadd"), "+zadd"),
         (("~plancast:*", "&plancast:*", "+@all", "-evalsha", "-eval"), "eval"),
         (("~plancast:*", "&plancast:*", "+@all", "-info"), "info"),
-        (("~plancast:*", "&plancast:*", "+@all", "-@scripting"), "script"),
+        (("~plancast:*", "&plancast:*", "+@all", "-@scripting"), "eval"),
+        (("~plancast:*", "&plancast:*", "+@all", "-evalsha"), "+evalsha"),
+        (("~plancast:*", "&plancast:*", "+@all", "-script"), "+script|load"),
+        (("~plancast:*", "&plancast:*", "+@all", "-fcall"), "+fcall"),
+        (("~plancast:*", "&plancast:*", "+@all", "-function"), "+function|load"),
     ],
 )
 async def test_a_user_without_the_rights_is_told_which(rights: tuple[str, ...], named: str) -> None:

@@ -1,5 +1,6 @@
-#!lua
--- Appends to one plan in one step: deduplicate, next offset, store, book, tell the watchers.
+#!lua name=@NAME@
+-- Appends to one plan in one step: deduplicate, next offset, store, book, tell the watchers. A function, not a script,
+-- because it keeps the server's identity between calls. @NAME@ stands for the name of the library and of the function.
 -- KEYS  log, meta, and keys if any is given: what must be here while a Cluster moves the slot. The rest has names like
 --       theirs, and may be missing.
 -- ARGV  1 producer, 2 seq of the first entry, 3 name of an epoch should one begin now, 4 seconds to live (0: for ever),
@@ -7,171 +8,187 @@
 --       8… the payloads, the keys, and then facts as name, value, name, value …
 -- Answers {epoch, now in ms, events since the checkpoint, offset of the first entry}, or with every entry's offset
 -- when these are not neighbours; 0 stands for an entry from before the producer's last append.
-local call = redis.call
-local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
-local meta, live = stem .. 'meta', stem .. 'live'
-local n, ttl = tonumber(ARGV[6]), tonumber(ARGV[4])
-local producer, keyed = 'p:' .. ARGV[1], ARGV[7] ~= '0'
-
--- Written in when the script is loaded, so that it cannot outlive the server it speaks of: no server keeps or
--- replicates the scripts it has cached.
-local IDENTITY = '@IDENTITY@'
-
-local time = call('TIME')
-local seconds = time[1]
-local now = seconds .. string.sub('00000' .. time[2], -6, -4)
-local plan = call('HMGET', meta, 'offset', 'epoch', 'identity', 'status', 'touched', 'cp', producer)
-
--- Nearly every append is a plain one: the plan goes on, the producer is known and says something new, nothing else
--- changes. It is written out here, since making a function, a table or a number's text costs as much as a command.
-local record = plan[7]
-if plan[3] == IDENTITY and plan[4] and record and #ARGV == 7 + n
-    and tonumber(ARGV[2]) > tonumber(string.match(record, '^%d+'))
-    and (seconds - plan[5] < ttl / 100 or ttl == 0 and plan[5] == '0') then
-  local offset = plan[1] + 1
-  local first, at, last, said = offset .. '', offset .. '', ARGV[2], ARGV[8]
-  if call('XADD', log, 'NOMKSTREAM', at .. '-0', 'e', said) then
-    if n > 1 then
-      for i = 9, 7 + n do
-        offset = offset + 1
-        at = offset .. ''
-        call('XADD', log, at .. '-0', 'e', ARGV[i])
-      end
-      last, said = last + n - 1, table.concat(ARGV, '\n', 8)
-    end
-    local place = last .. ' ' .. ARGV[2] .. ' ' .. seconds .. ' ' .. first
-    call('HSET', meta, 'offset', at, 'updated', now, producer, place)
-    call('SPUBLISH', live, plan[2] .. ' ' .. first .. ' ' .. ARGV[6] .. '\n' .. said)
-    return {plan[2], now, offset - (plan[6] or 0), first}
-  end
-end
-
--- All others.
-local keys, checkpoint = stem .. 'keys', stem .. 'checkpoint'
 local LINEAGE = 16
 local PRODUCERS, SILENT = 256, 900
-local seq = tonumber(ARGV[2])
 
--- A server may be demoted and promoted again without forgetting its scripts; before an epoch begins, it is asked.
-local function is_identity()
-  local info = call('INFO', 'server', 'replication')
-  return string.match(info, 'run_id:(%x+)') .. ' ' .. string.match(info, 'master_replid:(%x+)') == IDENTITY
-end
+-- The server's run id and replication id when this library first needed them. It lives as long as the server's data: a
+-- restart and a full resynchronisation replace the libraries together with the keys. So events appended under one identity
+-- are one history, of which nothing was lost.
+local identity
 
-local function key_of(i)
-  return keyed and ARGV[7 + n + i] or ''
-end
-
--- Where this producer's `at`-th entry stands, as far as is remembered: only its last append is, and what came before
--- that is known to be there (0).
-local function remembered()
-  if not record then return function() return false end end
-  local last, first, listed = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
-  last, first = tonumber(last), tonumber(first)
-  local places = {}
-  for place in string.gmatch(listed, '%d+') do places[#places + 1] = tonumber(place) end
-  return function(at)
-    if at > last then return false end
-    if at < first then return 0 end
-    return #places == 1 and places[1] + at - first or places[at - first + 1]
+-- Was the plan's last event appended under our identity? When it was not, the server is asked again: its replication id
+-- may have changed without a loss, and another version of this library may have asked later than this one.
+local function written_here(by)
+  if not identity or by and by ~= identity then
+    local info = redis.call('INFO', 'server', 'replication')
+    identity = string.match(info, 'run_id:(%x+)') .. ' ' .. string.match(info, 'master_replid:(%x+)')
   end
+  return by == identity
 end
 
--- The entries' offsets, known ones where they were put first, new ones behind the head; the new payloads; the new keys
--- and their offsets.
-local function place_behind(head)
-  local offsets, payloads, new_keys, place_of, here = {}, {}, {}, remembered(), {}
-  for i = 1, n do
-    local key = key_of(i)
-    local offset = key ~= '' and (here[key] or tonumber(call('HGET', keys, key))) or place_of(seq + i - 1)
-    if not offset then
-      payloads[#payloads + 1] = ARGV[7 + i]
-      offset = head + #payloads
-      if key ~= '' then
-        here[key] = offset
-        new_keys[#new_keys + 1] = key
-        new_keys[#new_keys + 1] = offset
+-- All appends but the plain ones.
+local function append_carefully(KEYS, ARGV, plan, seconds, now)
+  local call = redis.call
+  local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
+  local meta, live = stem .. 'meta', stem .. 'live'
+  local n, ttl = tonumber(ARGV[6]), tonumber(ARGV[4])
+  local producer, record, keyed = 'p:' .. ARGV[1], plan[7], ARGV[7] ~= '0'
+  local keys, checkpoint = stem .. 'keys', stem .. 'checkpoint'
+  local seq = tonumber(ARGV[2])
+
+  local function key_of(i)
+    return keyed and ARGV[7 + n + i] or ''
+  end
+
+  -- Where this producer's `at`-th entry stands, as far as is remembered: only its last append is, and what came before
+  -- that is known to be there (0).
+  local function remembered()
+    if not record then return function() return false end end
+    local last, first, listed = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
+    last, first = tonumber(last), tonumber(first)
+    local places = {}
+    for place in string.gmatch(listed, '%d+') do places[#places + 1] = tonumber(place) end
+    return function(at)
+      if at > last then return false end
+      if at < first then return 0 end
+      return #places == 1 and places[1] + at - first or places[at - first + 1]
+    end
+  end
+
+  -- The entries' offsets, known ones where they were put first, new ones behind the head; the new payloads; the new keys
+  -- and their offsets.
+  local function place_behind(head)
+    local offsets, payloads, new_keys, place_of, here = {}, {}, {}, remembered(), {}
+    for i = 1, n do
+      local key = key_of(i)
+      local offset = key ~= '' and (here[key] or tonumber(call('HGET', keys, key))) or place_of(seq + i - 1)
+      if not offset then
+        payloads[#payloads + 1] = ARGV[7 + i]
+        offset = head + #payloads
+        if key ~= '' then
+          here[key] = offset
+          new_keys[#new_keys + 1] = key
+          new_keys[#new_keys + 1] = offset
+        end
+      end
+      offsets[i] = offset
+    end
+    return offsets, payloads, new_keys
+  end
+
+  local function lineage_with(epoch, offset)
+    local ended = {}
+    for one in string.gmatch(call('HGET', meta, 'lineage') or '', '%S+') do ended[#ended + 1] = one end
+    ended[#ended + 1] = epoch .. ':' .. offset
+    return table.concat(ended, ' ', math.max(1, #ended - LINEAGE + 1))
+  end
+
+  local function keep(new_keys)
+    if #new_keys == 0 then return end
+    call('HSET', keys, unpack(new_keys))
+    if ttl > 0 and call('HLEN', keys) * 2 == #new_keys then call('EXPIRE', keys, ttl) end
+  end
+
+  -- Lives count from the last event, but a life is renewed only when a hundredth of it is over. (While a slot is moved,
+  -- even that is refused for a key that is missing.)
+  local function keep_alive()
+    local touched = tonumber(plan[5] or 0)
+    if ttl == 0 and touched ~= 0 then
+      for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('PERSIST', key) end
+      call('HSET', meta, 'touched', 0)
+    elseif ttl > 0 and seconds - touched >= ttl / 100 then
+      for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('EXPIRE', key, ttl) end
+      call('HSET', meta, 'touched', seconds)
+    end
+  end
+
+  -- Nothing stays for ever because someone came by once: producers long silent are forgotten when there are many.
+  local function forget_silent_producers()
+    local count = call('HLEN', meta)
+    if record or count <= PRODUCERS or count % 64 ~= 0 then return end
+    local fields, gone = call('HGETALL', meta), {}
+    for i = 1, #fields, 2 do
+      if string.sub(fields[i], 1, 2) == 'p:' then
+        local spoke = tonumber(string.match(fields[i + 1], '^%d+ %d+ (%d+)'))
+        if seconds - spoke > SILENT then gone[#gone + 1] = fields[i] end
       end
     end
-    offsets[i] = offset
+    for i = 1, #gone, 500 do call('HDEL', meta, unpack(gone, i, math.min(i + 499, #gone))) end
   end
-  return offsets, payloads, new_keys
-end
 
-local function lineage_with(epoch, offset)
-  local ended = {}
-  for one in string.gmatch(call('HGET', meta, 'lineage') or '', '%S+') do ended[#ended + 1] = one end
-  ended[#ended + 1] = epoch .. ':' .. offset
-  return table.concat(ended, ' ', math.max(1, #ended - LINEAGE + 1))
-end
-
-local function keep(new_keys)
-  if #new_keys == 0 then return end
-  call('HSET', keys, unpack(new_keys))
-  if ttl > 0 and call('HLEN', keys) * 2 == #new_keys then call('EXPIRE', keys, ttl) end
-end
-
--- Lives count from the last event, but a life is renewed only when a hundredth of it is over. (While a slot is moved,
--- even that is refused for a key that is missing.)
-local function keep_alive()
-  local touched = tonumber(plan[5] or 0)
-  if ttl == 0 and touched ~= 0 then
-    for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('PERSIST', key) end
-    call('HSET', meta, 'touched', 0)
-  elseif ttl > 0 and seconds - touched >= ttl / 100 then
-    for _, key in ipairs({log, meta, keys, checkpoint}) do redis.pcall('EXPIRE', key, ttl) end
-    call('HSET', meta, 'touched', seconds)
+  if not plan[1] or call('EXISTS', log) == 0 then
+    -- Nothing, or half a plan: it begins, without what may be left of it.
+    local kind = call('TYPE', log).ok
+    if kind ~= 'none' and kind ~= 'stream' then
+      return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
+    end
+    for _, key in ipairs({checkpoint, keys, meta, log}) do call('DEL', key) end
+    plan, record = {}, false
   end
+
+  local head, covered = tonumber(plan[1] or 0), tonumber(plan[6] or 0)
+  local offsets, payloads, new_keys = place_behind(head)
+  if #payloads == 0 then return {plan[2], now, head - covered, unpack(offsets)} end
+
+  local epoch, set = plan[2], {}
+  if not written_here(plan[3]) then
+    epoch = ARGV[3]
+    local changed = plan[1] and {'lineage', lineage_with(plan[2], head)} or {'created', now, 'touched', 0}
+    set = {'epoch', epoch, 'identity', identity, unpack(changed)}
+  end
+
+  local first = head + 1
+  for i = 1, #payloads do call('XADD', log, (head + i) .. '-0', 'e', payloads[i]) end
+  head = head + #payloads
+
+  local last = (seq + n - 1) .. ' ' .. seq .. ' ' .. seconds .. ' ' .. table.concat(offsets, ' ')
+  for _, word in ipairs({'offset', head, 'updated', now, producer, last}) do set[#set + 1] = word end
+  if not plan[4] and ARGV[5] ~= '' then set[#set + 1], set[#set + 2] = 'status', ARGV[5] end
+  for i = 8 + n + tonumber(ARGV[7]), #ARGV do set[#set + 1] = ARGV[i] end
+  call('HSET', meta, unpack(set))
+  keep(new_keys)
+  keep_alive()
+  forget_silent_producers()
+
+  call('SPUBLISH', live, epoch .. ' ' .. first .. ' ' .. #payloads .. '\n' .. table.concat(payloads, '\n'))
+  return {epoch, now, head - covered, unpack(offsets)}
 end
 
--- Nothing stays for ever because someone came by once: producers long silent are forgotten when there are many.
-local function forget_silent_producers()
-  local count = call('HLEN', meta)
-  if record or count <= PRODUCERS or count % 64 ~= 0 then return end
-  local fields, gone = call('HGETALL', meta), {}
-  for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 2) == 'p:' then
-      local spoke = tonumber(string.match(fields[i + 1], '^%d+ %d+ (%d+)'))
-      if seconds - spoke > SILENT then gone[#gone + 1] = fields[i] end
+-- Nearly every append is a plain one: the plan goes on, the producer is known and says something new, nothing else
+-- changes. It is written out here, since making a table or a number's text costs as much as a command.
+local function append(KEYS, ARGV)
+  local call = redis.call
+  local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
+  local meta, live = stem .. 'meta', stem .. 'live'
+  local n, ttl, producer = tonumber(ARGV[6]), tonumber(ARGV[4]), 'p:' .. ARGV[1]
+
+  local time = call('TIME')
+  local seconds = time[1]
+  local now = seconds .. string.sub('00000' .. time[2], -6, -4)
+  local plan = call('HMGET', meta, 'offset', 'epoch', 'identity', 'status', 'touched', 'cp', producer)
+
+  local record = plan[7]
+  if plan[3] == identity and plan[4] and record and #ARGV == 7 + n
+      and tonumber(ARGV[2]) > tonumber(string.match(record, '^%d+'))
+      and (seconds - plan[5] < ttl / 100 or ttl == 0 and plan[5] == '0') then
+    local offset = plan[1] + 1
+    local first, at, last, said = offset .. '', offset .. '', ARGV[2], ARGV[8]
+    if call('XADD', log, 'NOMKSTREAM', at .. '-0', 'e', said) then
+      if n > 1 then
+        for i = 9, 7 + n do
+          offset = offset + 1
+          at = offset .. ''
+          call('XADD', log, at .. '-0', 'e', ARGV[i])
+        end
+        last, said = last + n - 1, table.concat(ARGV, '\n', 8)
+      end
+      local place = last .. ' ' .. ARGV[2] .. ' ' .. seconds .. ' ' .. first
+      call('HSET', meta, 'offset', at, 'updated', now, producer, place)
+      call('SPUBLISH', live, plan[2] .. ' ' .. first .. ' ' .. ARGV[6] .. '\n' .. said)
+      return {plan[2], now, offset - (plan[6] or 0), first}
     end
   end
-  for i = 1, #gone, 500 do call('HDEL', meta, unpack(gone, i, math.min(i + 499, #gone))) end
+  return append_carefully(KEYS, ARGV, plan, seconds, now)
 end
 
-if not plan[1] or call('EXISTS', log) == 0 then
-  -- Nothing, or half a plan: it begins, without what may be left of it.
-  local kind = call('TYPE', log).ok
-  if kind ~= 'none' and kind ~= 'stream' then
-    return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
-  end
-  for _, key in ipairs({checkpoint, keys, meta, log}) do call('DEL', key) end
-  plan, record = {}, false
-end
-
-local head, covered = tonumber(plan[1] or 0), tonumber(plan[6] or 0)
-local offsets, payloads, new_keys = place_behind(head)
-if #payloads == 0 then return {plan[2], now, head - covered, unpack(offsets)} end
-
-local epoch, set = plan[2], {}
-if plan[3] ~= IDENTITY then
-  if not is_identity() then return redis.error_reply('NOTME this server is not who the script was made for') end
-  epoch = ARGV[3]
-  local changed = plan[1] and {'lineage', lineage_with(plan[2], head)} or {'created', now, 'touched', 0}
-  set = {'epoch', epoch, 'identity', IDENTITY, unpack(changed)}
-end
-
-local first = head + 1
-for i = 1, #payloads do call('XADD', log, (head + i) .. '-0', 'e', payloads[i]) end
-head = head + #payloads
-
-local last = (seq + n - 1) .. ' ' .. seq .. ' ' .. seconds .. ' ' .. table.concat(offsets, ' ')
-for _, word in ipairs({'offset', head, 'updated', now, producer, last}) do set[#set + 1] = word end
-if not plan[4] and ARGV[5] ~= '' then set[#set + 1], set[#set + 2] = 'status', ARGV[5] end
-for i = 8 + n + tonumber(ARGV[7]), #ARGV do set[#set + 1] = ARGV[i] end
-call('HSET', meta, unpack(set))
-keep(new_keys)
-keep_alive()
-forget_silent_producers()
-
-call('SPUBLISH', live, epoch .. ' ' .. first .. ' ' .. #payloads .. '\n' .. table.concat(payloads, '\n'))
-return {epoch, now, head - covered, unpack(offsets)}
+redis.register_function('@NAME@', append)

@@ -12,10 +12,13 @@ local needed = {
   {'spublish', plan .. 'live', ''}, {'ssubscribe', plan .. 'live'}, {'sunsubscribe', plan .. 'live'},
   {'zadd', index, '0', ''}, {'zrange', index, '0', '0'}, {'zrem', index, ''},
   {'zremrangebyscore', index, '0', '0'}, {'expire', index, '1'},
+  {'evalsha', '', '1', plan .. 'log'}, {'script', 'load', ''}, {'fcall', '', '1', plan .. 'log'}, {'function', 'load', ''},
   {'time'}, {'info'}, {'ping'}, {'wait', '0', '0'},
 }
 local missing = {}
 for _, command in ipairs(needed) do
-  if not redis.acl_check_cmd(unpack(command)) then missing[#missing + 1] = command[1] end
+  if not redis.acl_check_cmd(unpack(command)) then
+    missing[#missing + 1] = command[1] .. (command[2] == 'load' and '|load' or '')
+  end
 end
 return missing

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import Durability
 from broadcasters.log.redis.link import RedisLink
 from broadcasters.log.redis.refusals import Refused, meaning
 
-__all__ = ["Server", "identity_in", "meet"]
+__all__ = ["meet"]
 
 OLDEST_VERSION: Final = 7
 PATIENCE: Final = 4.0
@@ -20,44 +20,30 @@ _FSYNC: Final[Mapping[str, Durability]] = {"always": "disk", "everysec": "second
 _QUESTION: Final = ("INFO", "replication")
 
 
-class Server(NamedTuple):
-    """A master, as it was when a link to it was opened."""
-
-    identity: str
-    """Its run and its replication history: other than before once it was restarted, replaced or promoted."""
-    durability: Durability
-
-
-async def meet(link: RedisLink) -> Server:
-    """Make sure that this is a master that serves, and begin the link's beat, which ends it when it is so no more.
+async def meet(link: RedisLink) -> Durability:
+    """Make sure that this is a master that serves, and begin the link's beat, which ends it when it is so no more. Answers
+    how safely the server stores what it acknowledges.
 
     `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this one, or not now.
     """
     try:
         async with asyncio.timeout(PATIENCE):
-            answer = await link.call("INFO", "server", "replication", "memory", "persistence")
-            info = _facts(answer)
+            info = _facts(await link.call("INFO", "server", "replication", "memory", "persistence"))
             _check(link, info)
-            server = Server(identity_in(answer), await _durability(link, info))
+            durability = await _durability(link, info)
     except Refused as refused:
         raise meaning(refused, f"asking the server at {link.address} who it is") from None
     except TimeoutError:
         raise LogUnavailable(f"Redis at {link.address} did not say who it is within {PATIENCE:g} s") from None
     replid = info["master_replid"]
     link.beat(_QUESTION, lambda answer: _verdict(_facts(answer), replid))
-    return server
+    return durability
 
 
 def _facts(info: bytes | str) -> Mapping[str, str]:
     text = info.decode() if isinstance(info, bytes) else info
     pairs = (line.partition(":") for line in text.splitlines())
     return defaultdict(str, {name: value for name, _, value in pairs if value})
-
-
-def identity_in(answer: bytes | str) -> str:
-    """The identity that an answer to INFO server replication tells."""
-    info = _facts(answer)
-    return f"{info['run_id']} {info['master_replid']}"
 
 
 def _check(link: RedisLink, info: Mapping[str, str]) -> None:

@@ -114,22 +114,6 @@ async def test_a_lineage_keeps_its_last_sixteen_epochs(log: RedisLog, server: Re
     assert continuity == ["epoch"] * 3 + ["ok"] * 17
 
 
-async def test_a_script_made_for_another_server_begins_no_epoch(
-    log: RedisLog, server: RedisServer, prefix: str
-) -> None:
-    """A server may have been somebody else in between without forgetting its scripts: it is asked."""
-    producer, meta = Producer("plan"), f"{prefix}:{{plan}}:meta"
-    first = await producer.batch("x").to(log)
-    truth = server.call("HGET", meta, "identity")
-    [master] = log._masters._masters.values()
-    master._identity = "somebody else"
-    await master._load()
-    again = await producer.batch("y").to(log)
-    assert again.epoch == first.epoch
-    assert server.call("HGET", meta, "identity") == truth
-    assert (await log.head("plan")).lineage.ended == ()
-
-
 async def test_producers_long_silent_are_forgotten_when_there_are_many(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:

@@ -1,0 +1,223 @@
+"""A master that is resynchronised from its own replica and promoted again while its writers stay connected.
+
+The events that the replica did not have are lost. The offsets they had are given to other events, so a new epoch must
+begin, whoever appends next: a reader who saw a lost event resumes from a position that is `forked`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import pytest
+
+from broadcasters.log.contract import PlanLog
+from broadcasters.log.redis import link
+from broadcasters.position import Position
+from tests.contract.saying import entry_of
+from tests.faults.chronicle import Chronicle
+from tests.faults.conftest import OpenLog
+from tests.faults.readers import Reader
+from tests.faults.remote_writer import RemoteWriter
+from tests.faults.senders import Sender
+from tests.servers import RedisServer, eventually
+from tests.servers.hub import HubServer
+
+pytestmark = pytest.mark.faults
+
+EVENTS = "plancast:{plan}:log"
+NEVER = 600.0
+
+
+@pytest.fixture
+def unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links do not ask the server who it is again: all of it happens between two questions."""
+    monkeypatch.setattr(link, "BEAT", NEVER)
+
+
+@contextmanager
+def master_and_replica(**options: object) -> Iterator[tuple[RedisServer, RedisServer]]:
+    with RedisServer(**options) as master, RedisServer() as replica:
+        follow(replica, master)
+        yield master, replica
+
+
+def follow(server: RedisServer, master: RedisServer) -> None:
+    """Make it a replica; returns when it is synchronised."""
+    server.call("REPLICAOF", "127.0.0.1", master.port)
+    eventually("the replica is synchronised", lambda: server.info("replication")["master_link_status"] == "up")
+
+
+def detach(replica: RedisServer, events: int) -> None:
+    """It receives nothing more, once it has so many events."""
+    eventually("the replica has the events", lambda: replica.call("XLEN", EVENTS) == events)
+    replica.call("REPLICAOF", "127.0.0.1", 1)
+
+
+def promote(server: RedisServer) -> None:
+    server.call("REPLICAOF", "NO", "ONE")
+
+
+def take_data_of(master: RedisServer, replica: RedisServer) -> None:
+    """The detached replica becomes the master, and the master its replica, by a full resynchronisation."""
+    promote(replica)
+    before = int(replica.info("stats")["sync_full"])
+    follow(master, replica)
+    assert int(replica.info("stats")["sync_full"]) == before + 1
+
+
+async def assert_loss_announced(log: PlanLog, kept: Position, lost: list[Position], after: Position) -> None:
+    head = await log.head("plan")
+    assert head.position == after
+    assert after.epoch != kept.epoch
+    assert head.lineage.continuity(kept, head.offset, head.floor) == "ok"
+    assert {head.lineage.continuity(one, head.offset, head.floor) for one in lost} == {"forked"}
+
+
+async def fork_under(log: PlanLog, master: RedisServer, replica: RedisServer, window: float) -> None:
+    """Five events, three that are lost, and five more by the same writer."""
+    writer = Sender(log, "plan", "writer")
+    kept = await writer.say(events=5)
+    await asyncio.to_thread(detach, replica, 5)
+    lost = [await writer.say() for _ in range(3)]
+    await asyncio.to_thread(take_data_of, master, replica)
+    await asyncio.sleep(window)
+    promote(master)
+    await assert_loss_announced(log, kept, lost, await writer.say(events=5))
+
+
+@pytest.mark.usefixtures("unnoticed")
+@pytest.mark.parametrize("load", ["disabled", "swapdb"])
+async def test_events_lost_by_a_resynchronisation_are_announced(open_log: OpenLog, load: str) -> None:
+    with master_and_replica(repl_diskless_load=load) as (master, replica):
+        await fork_under(await open_log(master.url), master, replica, 0)
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_the_writer_that_appends_next_did_not_write_what_was_lost(open_log: OpenLog) -> None:
+    with master_and_replica() as (master, replica):
+        first, second = Sender(await open_log(master.url), "plan", "first"), await open_log(master.url)
+        kept = await Sender(second, "plan", "second").say(events=5)
+        await asyncio.to_thread(detach, replica, 5)
+        lost = [await first.say() for _ in range(3)]
+        await asyncio.to_thread(take_data_of, master, replica)
+        promote(master)
+        both = [await Sender(second, "plan", "another").say(events=5), await first.say()]
+        assert both[0].epoch == both[1].epoch
+        await assert_loss_announced(second, kept, lost, both[1])
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_a_partial_resynchronisation_loses_nothing_and_begins_no_epoch(open_log: OpenLog) -> None:
+    with master_and_replica() as (master, replica):
+        log = await open_log(master.url)
+        writer = Sender(log, "plan", "writer")
+        before = await writer.say(events=5)
+        await asyncio.to_thread(detach, replica, 5)
+        promote(replica)
+        await asyncio.to_thread(follow, master, replica)
+        assert replica.info("stats")["sync_partial_ok"] == "1"
+        promote(master)
+        assert await writer.say() == Position(before.epoch, 6)
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_what_the_other_master_wrote_ends_the_epoch(open_log: OpenLog) -> None:
+    """Nothing is lost either, but the plan went on elsewhere."""
+    with master_and_replica() as (master, replica):
+        log = await open_log(master.url)
+        writer = Sender(log, "plan", "writer")
+        first = await writer.say(events=5)
+        await asyncio.to_thread(detach, replica, 5)
+        promote(replica)
+        second = await Sender(await open_log(replica.url), "plan", "elsewhere").say()
+        await asyncio.to_thread(follow, master, replica)
+        assert replica.info("stats")["sync_partial_ok"] == "1"
+        promote(master)
+        third = await writer.say()
+        head = await log.head("plan")
+        assert (third.offset, head.lineage.ended) == (7, ((first.epoch, 5), (second.epoch, 6)))
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_a_first_replica_begins_no_epoch(open_log: OpenLog) -> None:
+    """The server takes a new replication id for it, and loses nothing."""
+    with RedisServer() as master, RedisServer() as replica:
+        writer = Sender(await open_log(master.url), "plan", "writer")
+        before, replid = await writer.say(), master.info("replication")["master_replid"]
+        await asyncio.to_thread(follow, replica, master)
+        assert master.info("replication")["master_replid"] != replid
+        assert await writer.say() == Position(before.epoch, 2)
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_two_versions_of_the_function_agree_on_the_epoch(open_log: OpenLog) -> None:
+    """The second one asks the server for its identity later, and gets another answer; the first one believes it."""
+    text = files("broadcasters.log.redis").joinpath("append.lua").read_text("utf-8")
+
+    def append(seq: int) -> str:
+        arguments = ("second", seq, f"later-{seq}", 0, "", 1, 0, entry_of("plan", f"second-{seq}").payload.decode())
+        epoch, *_ = master.call("FCALL", "second", 2, EVENTS, "plancast:{plan}:meta", *arguments)
+        return str(epoch)
+
+    with RedisServer() as master, RedisServer() as replica:
+        writer = Sender(await open_log(master.url), "plan", "first")
+        before = await writer.say()
+        await asyncio.to_thread(follow, replica, master)
+        master.call("FUNCTION", "LOAD", text.replace("@NAME@", "second"))
+        epochs = [append(1), (await writer.say()).epoch, append(2), (await writer.say()).epoch]
+        assert epochs == ["later-1"] * 4
+        assert before.epoch != "later-1"
+
+
+@pytest.mark.usefixtures("unnoticed")
+async def test_a_subscriber_who_saw_what_was_lost_is_given_a_snapshot(open_log: OpenLog, chronicle: Chronicle) -> None:
+    with master_and_replica() as (master, replica):
+        async with HubServer(master.url, constants={"broadcasters.log.redis.link.BEAT": NEVER}) as hub:
+            writer = Sender(await open_log(master.url), "plan", "writer")
+            await writer.say(events=5)
+            await asyncio.to_thread(detach, replica, 5)
+            reader, other = Reader(chronicle, hub.ws), Reader(chronicle, hub.ws, "other")
+            await reader.connect()
+            reader.subscribe("plan", "start")
+            for _ in range(3):
+                await writer.say()
+            await reader.until_at("plan", 8)
+            await asyncio.to_thread(take_data_of, master, replica)
+            promote(master)
+            after = await writer.say(events=5)
+            await reader.until(lambda one: one.places["plan"] == after, "the events after the loss")
+            assert reader.reasons.total() == 1
+            assert reader.reasons.keys() <= {"forked", "ahead"}, "ahead: the loss was seen before the next append"
+
+            await other.connect()
+            other.subscribe("plan", "start")
+            await other.until_at("plan", after.offset)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [0.03, 0.5])
+async def test_sixteen_forks_within_a_window(open_log: OpenLog, window: float) -> None:
+    for _ in range(16):
+        with master_and_replica() as (master, replica):
+            await fork_under(await open_log(master.url), master, replica, window)
+
+
+@pytest.mark.slow
+async def test_eight_forks_while_the_writer_is_stopped_for_four_seconds(open_log: OpenLog) -> None:
+    for _ in range(8):
+        with master_and_replica() as (master, replica):
+            async with RemoteWriter(master.url, "plan") as writer:
+                kept = await writer.append(5)
+                await asyncio.to_thread(detach, replica, 5)
+                lost = [await writer.append(1) for _ in range(3)]
+                writer.stop()
+                await asyncio.to_thread(take_data_of, master, replica)
+                promote(master)
+                await asyncio.sleep(4)
+                writer.ask(5)
+                writer.resume()
+                after = await writer.position()
+                await assert_loss_announced(await open_log(master.url), kept, lost, after)
