@@ -7,7 +7,7 @@ begin, whoever appends next: a reader who saw a lost event resumes from a positi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -38,8 +38,9 @@ def unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def master_and_replica(**options: object) -> Iterator[tuple[RedisServer, RedisServer]]:
-    with RedisServer(**options) as master, RedisServer() as replica:
+def master_and_replica(load: str = "disabled") -> Generator[tuple[RedisServer, RedisServer]]:
+    """`load`: how the master is to take the replica's data, see repl-diskless-load."""
+    with RedisServer(repl_diskless_load=load) as master, RedisServer() as replica:
         follow(replica, master)
         yield master, replica
 
@@ -65,7 +66,7 @@ def take_data_of(master: RedisServer, replica: RedisServer) -> None:
     promote(replica)
     before = int(replica.info("stats")["sync_full"])
     follow(master, replica)
-    assert int(replica.info("stats")["sync_full"]) == before + 1
+    assert int(replica.info("stats")["sync_full"]) > before
 
 
 async def assert_loss_announced(log: PlanLog, kept: Position, lost: list[Position], after: Position) -> None:
@@ -91,7 +92,7 @@ async def fork_under(log: PlanLog, master: RedisServer, replica: RedisServer, wi
 @pytest.mark.usefixtures("unnoticed")
 @pytest.mark.parametrize("load", ["disabled", "swapdb"])
 async def test_events_lost_by_a_resynchronisation_are_announced(open_log: OpenLog, load: str) -> None:
-    with master_and_replica(repl_diskless_load=load) as (master, replica):
+    with master_and_replica(load) as (master, replica):
         await fork_under(await open_log(master.url), master, replica, 0)
 
 

@@ -103,7 +103,7 @@ async def test_of_half_a_plan_nothing_is_remembered(
 
 async def test_a_lineage_keeps_its_last_sixteen_epochs(log: RedisLog, server: RedisServer, prefix: str) -> None:
     producer = Producer("plan")
-    places = []
+    places: list[Position] = []
     for _ in range(20):
         appended = await producer.batch("x").to(log)
         places.append(Position(appended.epoch, appended.offsets[-1]))
