@@ -111,6 +111,12 @@ def _collect_rarely() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
+async def _done(task: asyncio.Task[Any], *, unless: Callable[[], bool]) -> None:
+    """Wait until the task is done, unless something else is true first."""
+    while not task.done() and not unless():
+        await asyncio.wait({task}, timeout=LOOK)
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, but opening and leaving in the hub's way."""
 
@@ -146,14 +152,13 @@ class _Server(uvicorn.Server):
         await asyncio.wait({opening}, timeout=PROMPT)
         if not opening.done():
             await super().startup([bound.dup() for bound in sockets])
-            while not opening.done() and not self.should_exit:
-                await asyncio.wait({opening}, timeout=LOOK)
+            await _done(opening, unless=lambda: self.should_exit)
             self._dismiss()
-        if not opening.done():
-            opening.cancel()
-            await asyncio.wait({opening})
-            return None
-        return opening.result()
+        if opening.done():
+            return opening.result()
+        opening.cancel()
+        await _done(opening, unless=lambda: self.force_exit)
+        return None
 
     def _dismiss(self) -> None:
         """End the server that answers until the hub is open. Who comes now waits in the socket's queue."""
@@ -166,9 +171,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        draining = asyncio.ensure_future(self._hub.drain(self._settings.drain_seconds))
-        while not draining.done() and not self.force_exit:
-            await asyncio.wait({draining}, timeout=LOOK)
+        draining = asyncio.create_task(self._hub.drain(self._settings.drain_seconds))
+        await _done(draining, unless=lambda: self.force_exit)
         draining.cancel()
         [ended] = await asyncio.gather(draining, return_exceptions=True)
         if isinstance(ended, Exception):

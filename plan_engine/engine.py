@@ -59,6 +59,16 @@ _ASKED: Final[Mapping[str, str]] = {
 }
 
 
+def _unusable(error: SQLAlchemyError, *, server: bool) -> EngineUnavailable | EngineMisconfigured:
+    """What to raise when the database can't be opened. A server that is not reached, or that starts, may be there later;
+    what a server refuses (FATAL), a person has to change."""
+    why = str(getattr(error, "orig", None) or error).strip()
+    refused = "FATAL" in why and "the database system is" not in why
+    if server and isinstance(error, OperationalError) and not refused:
+        return EngineUnavailable(f"the engine's database can't be reached: {why}")
+    return EngineMisconfigured(f"the engine's database can't be used: {why}")
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What a plan came to."""
@@ -172,8 +182,7 @@ class Engine:
             DBOS.migrate(self._url, schema=SCHEMA)
             self._store.create()
         except SQLAlchemyError as error:
-            why = str(getattr(error, "orig", None) or error).strip()
-            raise EngineMisconfigured(f"the engine's database can't be used: {why}") from error
+            raise _unusable(error, server=self._store.engine.dialect.name == "postgresql") from error
         client = DBOSClient(
             system_database_engine=self._store.engine,
             dbos_system_schema=SCHEMA,

@@ -28,7 +28,8 @@ class Embedded:
         self._engine = engine
 
     async def open(self) -> None:
-        await self._engine.__aenter__()
+        with _in_the_hubs_words():
+            await self._engine.__aenter__()
 
     async def close(self) -> None:
         await self._engine.close()

@@ -18,6 +18,7 @@ from broadcasters import Broadcaster
 from tests.faults.raw_socket import dialled
 from tests.servers import RedisServer, eventually
 from tests.servers.hub import HubServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import free_port
 
 WAITS = "the hub can't open yet"
@@ -76,6 +77,24 @@ async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, wor
             assert len(logged(hub, "warning", WAITS)) == workers
         finally:
             hub.close()
+
+
+async def test_a_hub_whose_engine_database_is_away_waits_as_well(tmp_path: Path) -> None:
+    """H-OPS-2"""
+    postgres = PostgresServer()
+    log = f"sqlite:///{tmp_path / 'plans.db'}"
+    hub = HubServer(log, engine="embedded", engine_db=postgres.url, templates="tests.plan_engine.plans")
+    try:
+        hub.start(wait=False)
+        await asyncio.to_thread(until_it_waits, hub)
+        assert f"port {postgres.port}" in hub.get("/readyz")[1]
+        with postgres:
+            await asyncio.to_thread(hub.wait_until_ready)
+            assert answer(hub, "GET", "/api/templates").status_code == 200
+            hub.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(hub.wait) == 0
+    finally:
+        hub.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

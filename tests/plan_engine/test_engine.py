@@ -17,6 +17,7 @@ from plan_engine import (
     BlockingContext,
     Context,
     EngineMisconfigured,
+    EngineUnavailable,
     NotRunHere,
     Plan,
     Rate,
@@ -27,6 +28,7 @@ from plan_engine import (
 from plan_engine.engine import Ended, Engine
 from plan_engine.tidying import tidy
 from tests.plan_engine.house import House, statuses
+from tests.servers.postgres import PostgresServer
 
 
 async def nothing(ctx: Context) -> None: ...
@@ -588,10 +590,18 @@ async def test_a_directory_that_is_made_for_its_database_is_for_its_owner_only(h
         assert stat.S_IMODE((tmp_path / ".plancast").stat().st_mode) == 0o700
 
 
-async def test_a_database_that_is_away_is_told_in_a_sentence(house: House) -> None:
-    with pytest.raises(EngineMisconfigured, match="the engine's database can't be used"):
+async def test_a_database_that_is_away_may_be_there_later(house: House) -> None:
+    with pytest.raises(EngineUnavailable, match="port 1"):
         async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", house.log, []):
             pass
+
+
+async def test_a_database_that_refuses_is_a_misconfiguration(house: House) -> None:
+    with PostgresServer() as server:
+        stranger = server.url.replace("plancast@", "stranger@")
+        with pytest.raises(EngineMisconfigured, match="stranger"):
+            async with Engine(stranger, house.log, []):
+                pass
 
 
 async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(house: House) -> None:
