@@ -16,7 +16,6 @@ from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join,
 from hub.core.principal import Principal
 from hub.core.registry import NoRoom, Registry
 from hub.core.session import Session
-from hub.core.session_states import Phase
 from hub.core.subscriber import Since, Subscriber
 from hub.wire.codes import CloseCode, ErrorCode
 
@@ -130,7 +129,7 @@ class Connection:
         """A frame came whose words are for somebody else (a dialect): may they be looked at?"""
         self._counts.frames_received += 1
         self._do(self.session.weigh(frame, time.time()))
-        return self.session.phase is not Phase.CLOSED
+        return self.hears
 
     def understand(self, text: str) -> None:
         """A frame of the protocol from inside the hub: whoever interprets asks so for what its client wants."""
@@ -181,6 +180,11 @@ class Connection:
         self._leave_all()
         for task in self._tasks:
             task.cancel()
+
+    @property
+    def hears(self) -> bool:
+        """Whether another frame of the client would be looked at."""
+        return self.session.hears
 
     @property
     def places(self) -> Iterable[Subscriber]:

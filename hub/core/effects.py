@@ -7,8 +7,22 @@ from typing import Any
 
 from hub.core.subscriber import Since
 from hub.wire.client_frames import SignalName
+from hub.wire.codes import ErrorCode
+from hub.wire.server_frames import Error, ServerFrame
 
-__all__ = ["Answer", "Authenticate", "Close", "Confirm", "Effect", "Join", "Leave", "Send", "Signal"]
+__all__ = [
+    "Answer",
+    "Authenticate",
+    "Close",
+    "Confirm",
+    "Effect",
+    "Join",
+    "Leave",
+    "Send",
+    "Signal",
+    "error_about",
+    "send",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +93,15 @@ class Close:
 
 
 Effect = Send | Join | Confirm | Leave | Authenticate | Answer | Signal | Close
+
+
+def send(frame: ServerFrame) -> Send:
+    """The effect that sends this frame."""
+    return Send(frame.encode())
+
+
+def error_about(about: object, code: ErrorCode, message: str, **more: Any) -> Send:
+    """An error about a frame or a request: it names the plan and the request that these name."""
+    plan_id: str | None = getattr(about, "plan_id", None)
+    request_id: str | None = getattr(about, "request_id", None)
+    return Send(Error.about(code, message, plan_id, request_id, **more).encode(), refuses=code)

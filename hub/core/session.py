@@ -21,13 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from broadcasters.position import Position
-from hub.core.effects import Answer, Authenticate, Close, Effect, Send, Signal
+from hub.core.effects import Answer, Authenticate, Close, Effect, Signal, error_about, send
 from hub.core.principal import Principal, Verb
-from hub.core.session_states import ALLOWED, PHASES, Phase, PlanState, Turn
+from hub.core.session_states import ALLOWED, NOT_NOW, PHASES, Phase, PlanState, Turn
 from hub.core.subscriptions import Subscriptions
 from hub.limits import SessionLimits, TokenBucket
 from hub.wire import client_frames as asked
@@ -40,7 +39,6 @@ from hub.wire.server_frames import (
     GoingAway,
     InputAccepted,
     Pong,
-    ServerFrame,
     SignalAccepted,
     moment,
 )
@@ -49,6 +47,9 @@ __all__ = ["Session"]
 
 EXPIRY_GRACE: Final = 30.0
 """Seconds that a session whose token expired is kept, so that it can show a new one."""
+
+CLOSING_SECONDS: Final = 10.0
+"""Seconds that what was asked before may take, when a client asked for more than it may and is to be closed."""
 
 MAX_REASON: Final = 123
 """Bytes of reason that a close frame has room for (RFC 6455, 5.5)."""
@@ -64,6 +65,7 @@ class Session:
         "_heard",
         "_limits",
         "_now",
+        "_overrun",
         "_pending",
         "_phase_since",
         "_subscriptions",
@@ -82,6 +84,7 @@ class Session:
         self._subscriptions = Subscriptions(limits.subscriptions)
         self._pending: set[Answer | Signal] = set()
         self._token: asked.Authenticate | None = None  # the one being checked
+        self._overrun = ""  # of what there was more than allowed
         self._bad = 0
         self._frames = TokenBucket(limits.frames_per_second, limits.frames_burst, now)
         self._bytes = TokenBucket(limits.bytes_per_second, limits.bytes_burst, now)
@@ -95,10 +98,15 @@ class Session:
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
+    @property
+    def hears(self) -> bool:
+        """Whether another frame of the client would be looked at."""
+        return self.phase not in (Phase.CLOSING, Phase.CLOSED)
+
     def begin(self, server_time: str, heartbeat: float) -> list[Effect]:
         """The first frame of every connection."""
         return [
-            _send(
+            send(
                 Connected(
                     connection_id=self.connection_id,
                     heartbeat_s=heartbeat,
@@ -111,11 +119,11 @@ class Session:
     def receive(self, frame: str | bytes, now: float) -> list[Effect]:
         """A frame came: text, or a binary one, which ends the connection."""
         effects = self.weigh(frame, now)
-        return effects if self.phase is Phase.CLOSED else effects + self.understand(str(frame))
+        return effects + self.understand(str(frame)) if self.hears else effects
 
     def weigh(self, frame: str | bytes, now: float) -> list[Effect]:
         """A frame came whose words are for somebody else (a dialect): it closes the session if it may not be taken."""
-        if self.phase is Phase.CLOSED:
+        if not self.hears:
             return []
         if not isinstance(frame, str):
             return self._close(CloseCode.NOT_TEXT, "frames are text, not binary")
@@ -124,20 +132,21 @@ class Session:
         if size > self._limits.frame_bytes:
             return self._close(CloseCode.TOO_LARGE, f"a frame is at most {self._limits.frame_bytes} bytes")
         if not self._frames.take(1, now):
-            return self._close(CloseCode.TOO_MANY_REQUESTS, "too many frames a second")
+            return self._overran("too many frames a second")
         if not self._bytes.take(size, now):
-            return self._close(CloseCode.TOO_MANY_REQUESTS, "too many bytes a second")
+            return self._overran("too many bytes a second")
         return self._expire(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time passes. Call it when `due()` has come; before that it does nothing."""
-        effects = self._expire(self._advance(now))
-        if self._now < self.due():
+        if (effects := self._expire(self._advance(now))) or self._now < self.due():
             return effects
         if self.phase is Phase.UNAUTHENTICATED:
             return self._turn(Turn.TOO_LATE, CloseCode.UNAUTHENTICATED, "no good token came in time")
+        if self.phase is Phase.CLOSING:
+            return self._turn(Turn.TOO_LATE, CloseCode.TOO_MANY_REQUESTS, self._overrun)
         if self.phase is Phase.EXPIRED:
-            return effects + self._turn(Turn.TOO_LATE, CloseCode.TOKEN_EXPIRED, "the token expired")
+            return self._turn(Turn.TOO_LATE, CloseCode.TOKEN_EXPIRED, "the token expired")
         return self._turn(Turn.IDLE, CloseCode.IDLE, "no subscription and no frame for too long")
 
     def due(self) -> float:
@@ -149,6 +158,8 @@ class Session:
                 return self._phase_since + self._limits.unauthenticated_seconds
             case Phase.EXPIRED:
                 return self._phase_since + EXPIRY_GRACE
+            case Phase.CLOSING:
+                return self._phase_since + CLOSING_SECONDS
             case Phase.OPEN:
                 expires_at = self.principal.expires_at if self.principal else None
                 busy = len(self._subscriptions) or self._pending
@@ -159,7 +170,7 @@ class Session:
         """The hub is drained: tell the client when to come back, and close."""
         if self.phase is Phase.CLOSED:
             return []
-        hint = _send(GoingAway(reconnect_after_ms=reconnect_after_ms))
+        hint = send(GoingAway(reconnect_after_ms=reconnect_after_ms))
         return [hint, *self._close(CloseCode.RESTART, "the hub restarts; come back after the hint")]
 
     def close(self, code: CloseCode, reason: str) -> list[Effect]:
@@ -170,7 +181,7 @@ class Session:
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None = None) -> list[Effect]:
         """What follows of the plan starts after `place`; a reason says why that is not where the client asked."""
-        return self._subscriptions.placed(plan_id, place, head, reason)
+        return self._answered(self._subscriptions.placed(plan_id, place, head, reason))
 
     def refused(
         self,
@@ -180,11 +191,11 @@ class Session:
         code: ErrorCode = ErrorCode.UNAVAILABLE,
     ) -> list[Effect]:
         """The channel can't serve this client: there is no subscription (any more)."""
-        return self._subscriptions.refused(plan_id, code, message, retry_after_ms)
+        return self._answered(self._subscriptions.refused(plan_id, code, message, retry_after_ms))
 
     def ended(self, plan_id: str, code: int, reason: str) -> list[Effect]:
         """The channel let the client go: there is no subscription any more."""
-        return self._subscriptions.ended(plan_id, code, reason)
+        return self._answered(self._subscriptions.ended(plan_id, code, reason))
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -196,29 +207,29 @@ class Session:
         if principal.expired(now):
             return self._token_refused(token, ErrorCode.TOKEN_EXPIRED, "the token's time is over")
         if self.principal is not None and self.principal.subject != principal.subject:
-            return [_error(token, ErrorCode.FORBIDDEN, "this connection is somebody else's; open another one")]
+            return self._answered([error_about(token, ErrorCode.FORBIDDEN, "somebody else's connection; open another")])
         if self.phase is Phase.UNAUTHENTICATED:
             self._bytes = TokenBucket(self._limits.bytes_per_second, self._limits.bytes_burst, now)
         self._turn(Turn.AUTHENTICATED)
         self.principal = principal
-        told = _send(Authenticated(expires_at=moment(principal.expires_at), request_id=token.request_id))
+        told = send(Authenticated(expires_at=moment(principal.expires_at), request_id=token.request_id))
         lost = [plan_id for plan_id in self.plans if not principal.may("read", plan_id)]
         reason = "the new token gives no right to read this plan"
-        return [told, *self._subscriptions.revoke(lost, SubscriptionCode.FORBIDDEN, reason)]
+        return self._answered([told, *self._subscriptions.revoke(lost, SubscriptionCode.FORBIDDEN, reason)])
 
     def authentication_failed(self, code: ErrorCode, message: str) -> list[Effect]:
         """The token was refused (`invalid_token`, `token_expired`), or could not be checked (`unavailable`)."""
         if (token := self._checked()) is None:
             return []
         if code is ErrorCode.UNAVAILABLE:
-            return [_error(token, code, message)]
+            return self._answered([error_about(token, code, message)])
         return self._token_refused(token, code, message)
 
     def _token_refused(self, token: asked.Authenticate, code: ErrorCode, message: str) -> list[Effect]:
         expired = code is ErrorCode.TOKEN_EXPIRED
         close = CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHENTICATED
         reason = "the token expired" if expired else "the token was refused"
-        return [_error(token, code, message), *self._turn(Turn.TOKEN_REFUSED, close, reason)]
+        return self._answered([error_about(token, code, message), *self._turn(Turn.TOKEN_REFUSED, close, reason)])
 
     def _checked(self) -> asked.Authenticate | None:
         """The token that was being checked, if that still matters; none is being checked any more."""
@@ -231,7 +242,7 @@ class Session:
             return []
         self._turn(Turn.TOKEN_EXPIRED)
         message = f"the token expired; authenticate with a new one within {EXPIRY_GRACE:.0f} s"
-        told = _send(Error.about(ErrorCode.TOKEN_EXPIRED, message))
+        told = send(Error.about(ErrorCode.TOKEN_EXPIRED, message))
         return [
             told,
             *self._subscriptions.revoke(list(self.plans), SubscriptionCode.TOKEN_EXPIRED, "the token expired"),
@@ -244,13 +255,15 @@ class Session:
         if not self._settle(answer):
             return []
         epoch, offset = place or (None, None)
-        return [_send(InputAccepted(plan_id=answer.plan_id, request_id=answer.request_id, epoch=epoch, offset=offset))]
+        taken = InputAccepted(plan_id=answer.plan_id, request_id=answer.request_id, epoch=epoch, offset=offset)
+        return self._answered([send(taken)])
 
     def signal_accepted(self, signal: Signal) -> list[Effect]:
         """The signal reached whoever runs the plan."""
         if not self._settle(signal):
             return []
-        return [_send(SignalAccepted(plan_id=signal.plan_id, signal=signal.signal, request_id=signal.request_id))]
+        taken = SignalAccepted(plan_id=signal.plan_id, signal=signal.signal, request_id=signal.request_id)
+        return self._answered([send(taken)])
 
     def request_refused(
         self,
@@ -264,7 +277,7 @@ class Session:
         """An answer or a signal was not taken; `by` and `at` say who answered before, and when."""
         if not self._settle(request):
             return []
-        return [_error(request, code, message, retry_after_ms=retry_after_ms, by=by, at=at)]
+        return self._answered([error_about(request, code, message, retry_after_ms=retry_after_ms, by=by, at=at)])
 
     def _settle(self, request: Answer | Signal) -> bool:
         """Whether the request still waits; then it no longer does."""
@@ -277,13 +290,15 @@ class Session:
 
     def understand(self, text: str) -> list[Effect]:
         """What a frame says that was weighed, or that comes from nobody outside."""
+        if not self.hears:
+            return []
         try:
             frame = decode(text)
         except BadFrame as bad:
             return self._misunderstood(bad)
         self._bad = 0
         if frame.type not in ALLOWED[self.phase]:
-            return [_error(frame, *_NOT_NOW[self.phase])]
+            return [error_about(frame, *NOT_NOW[self.phase])]
         return self._do(frame)
 
     def _do(self, frame: asked.ClientFrame) -> list[Effect]:
@@ -299,10 +314,10 @@ class Session:
             case asked.PlanSignal():
                 return self._signal(frame)
             case asked.Ping(nonce=nonce):
-                return [_send(Pong(nonce=nonce))]
+                return [send(Pong(nonce=nonce))]
 
     def _misunderstood(self, bad: BadFrame) -> list[Effect]:
-        answer: list[Effect] = [_error(bad, bad.code, bad.message)]
+        answer: list[Effect] = [error_about(bad, bad.code, bad.message)]
         if bad.code is ErrorCode.UNKNOWN_TYPE:  # perhaps a newer client's, which can do without
             return answer
         self._bad += 1
@@ -312,34 +327,45 @@ class Session:
 
     def _subscribe(self, frame: asked.SubscribePlan) -> list[Effect]:
         if not self._may("read", frame.plan_id):
-            return [_error(frame, ErrorCode.FORBIDDEN, "no right to read this plan")]
+            return [error_about(frame, ErrorCode.FORBIDDEN, "no right to read this plan")]
         since = frame.since
         place = Position(since.epoch, since.offset) if isinstance(since, asked.Place) else since
         return self._subscriptions.subscribe(frame.plan_id, place, frame.request_id)
 
     def _authenticate(self, frame: asked.Authenticate) -> list[Effect]:
         if self._token is not None:
-            return [_error(frame, ErrorCode.TOO_MANY_REQUESTS, "the token before this one is still being checked")]
+            return [error_about(frame, ErrorCode.TOO_MANY_REQUESTS, "the token before this one is still being checked")]
         self._token = frame
         return [Authenticate(frame.token)]
 
     def _input(self, frame: asked.PlanInput) -> list[Effect]:
         if not self._may("input", frame.plan_id):
-            return [_error(frame, ErrorCode.FORBIDDEN, "no right to answer for this plan")]
+            return [error_about(frame, ErrorCode.FORBIDDEN, "no right to answer for this plan")]
         key, by = frame.idempotency_key, self._subject()
         return self._pass_on(Answer(frame.plan_id, frame.request_id, frame.answer, key, by))
 
     def _signal(self, frame: asked.PlanSignal) -> list[Effect]:
         if not self._may("signal", frame.plan_id):
-            return [_error(frame, ErrorCode.FORBIDDEN, "no right to signal this plan")]
+            return [error_about(frame, ErrorCode.FORBIDDEN, "no right to signal this plan")]
         return self._pass_on(Signal(frame.plan_id, frame.signal, frame.request_id, self._subject()))
 
     def _pass_on(self, request: Answer | Signal) -> list[Effect]:
         if len(self._pending) >= self._limits.pending_requests:
             message = f"{len(self._pending)} requests of this connection wait for their answer already"
-            return [_error(request, ErrorCode.TOO_MANY_REQUESTS, message)]
+            return [error_about(request, ErrorCode.TOO_MANY_REQUESTS, message)]
         self._pending.add(request)
         return [request]
+
+    def _overran(self, what: str) -> list[Effect]:
+        """More came than allowed: what was asked before is answered, and then the connection is closed."""
+        self._overrun = what
+        return self._answered(self._turn(Turn.OVERRUN, CloseCode.TOO_MANY_REQUESTS, what))
+
+    def _answered(self, effects: list[Effect]) -> list[Effect]:
+        """These effects, and the close if it waited for nothing else."""
+        if self.phase is not Phase.CLOSING or self._subscriptions.joining or self._pending or self._token is not None:
+            return effects
+        return effects + self._turn(Turn.ANSWERED, CloseCode.TOO_MANY_REQUESTS, self._overrun)
 
     # -- states -------------------------------------------------------------------------------------------------------
 
@@ -367,25 +393,6 @@ class Session:
 
     def _subject(self) -> str:
         return self.principal.subject if self.principal else ""
-
-
-_NOT_NOW: Final[Mapping[Phase, tuple[ErrorCode, str]]] = MappingProxyType(
-    {
-        Phase.UNAUTHENTICATED: (ErrorCode.UNAUTHENTICATED, "authenticate first"),
-        Phase.EXPIRED: (ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first"),
-    }
-)
-
-
-def _send(frame: ServerFrame) -> Send:
-    return Send(frame.encode())
-
-
-def _error(about: object, code: ErrorCode, message: str, **more: Any) -> Send:
-    """An error about a frame or a request: it names the plan and the request that these name."""
-    plan_id: str | None = getattr(about, "plan_id", None)
-    request_id: str | None = getattr(about, "request_id", None)
-    return Send(Error.about(code, message, plan_id, request_id, **more).encode(), refuses=code)
 
 
 def _size(text: str) -> int:

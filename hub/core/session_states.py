@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from hub.wire.client_frames import CLIENT_FRAMES
+from hub.wire.codes import ErrorCode
 
-__all__ = ["ALLOWED", "PHASES", "PLANS", "Deed", "Happening", "Phase", "PlanState", "Turn"]
+__all__ = ["ALLOWED", "NOT_NOW", "PHASES", "PLANS", "Deed", "Happening", "Phase", "PlanState", "Turn"]
 
 
 class PlanState(StrEnum):
@@ -83,6 +84,7 @@ class Phase(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     OPEN = "open"
     EXPIRED = "expired"
+    CLOSING = "closing"
     CLOSED = "closed"
 
 
@@ -94,22 +96,31 @@ class Turn(StrEnum):
     TOKEN_EXPIRED = "the token's end"  # noqa: S105 - a name, not a secret
     TOO_LATE = "time is up"
     IDLE = "idle too long"
+    OVERRUN = "more than allowed"
+    ANSWERED = "all is answered"
 
 
-_U, _O, _E, _C = Phase.UNAUTHENTICATED, Phase.OPEN, Phase.EXPIRED, Phase.CLOSED
+_U, _O, _E, _L, _C = Phase.UNAUTHENTICATED, Phase.OPEN, Phase.EXPIRED, Phase.CLOSING, Phase.CLOSED
 
 PHASES: Final[Mapping[tuple[Phase, Turn], Phase]] = MappingProxyType(
     {
         (_U, Turn.AUTHENTICATED): _O,
         (_U, Turn.TOKEN_REFUSED): _C,
         (_U, Turn.TOO_LATE): _C,
+        (_U, Turn.OVERRUN): _C,
         (_O, Turn.AUTHENTICATED): _O,
         (_O, Turn.TOKEN_REFUSED): _O,
         (_O, Turn.TOKEN_EXPIRED): _E,
         (_O, Turn.IDLE): _C,
+        (_O, Turn.OVERRUN): _L,
         (_E, Turn.AUTHENTICATED): _O,
         (_E, Turn.TOKEN_REFUSED): _E,
         (_E, Turn.TOO_LATE): _C,
+        (_E, Turn.OVERRUN): _C,
+        (_L, Turn.AUTHENTICATED): _L,
+        (_L, Turn.TOKEN_REFUSED): _L,
+        (_L, Turn.TOO_LATE): _C,
+        (_L, Turn.ANSWERED): _C,
     }
 )
 
@@ -118,6 +129,15 @@ ALLOWED: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
         Phase.UNAUTHENTICATED: frozenset({"authenticate", "ping"}),
         Phase.OPEN: frozenset(CLIENT_FRAMES),
         Phase.EXPIRED: frozenset({"authenticate", "ping", "unsubscribe_plan"}),
+        Phase.CLOSING: frozenset(),
         Phase.CLOSED: frozenset(),
     }
 )
+
+NOT_NOW: Final[Mapping[Phase, tuple[ErrorCode, str]]] = MappingProxyType(
+    {
+        Phase.UNAUTHENTICATED: (ErrorCode.UNAUTHENTICATED, "authenticate first"),
+        Phase.EXPIRED: (ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first"),
+    }
+)
+"""How a frame that isn't allowed in this phase is answered; in the others it is not looked at."""

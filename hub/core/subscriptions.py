@@ -54,6 +54,11 @@ class Subscriptions:
     def states(self) -> dict[str, PlanState]:
         return {plan_id: plan.state for plan_id, plan in self._plans.items()}
 
+    @property
+    def joining(self) -> bool:
+        """Whether a plan is being joined."""
+        return any(plan.state is PlanState.JOINING for plan in self._plans.values())
+
     def clear(self) -> None:
         self._plans.clear()
 

@@ -310,7 +310,7 @@ class _Socket(asyncio.Protocol):
 
     def _frame(self, frame: Frame) -> None:
         connection = self._connection
-        if self._closing is not None or connection is None:
+        if self._closing is not None or connection is None or not connection.hears:
             if not self._controls.take(1, self._heard):
                 self._transport.pause_reading()  # it was told to stop; what else it says is not even looked at
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):

@@ -9,7 +9,7 @@ import pytest
 
 from broadcasters.position import Position
 from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Signal
-from hub.core.session import EXPIRY_GRACE
+from hub.core.session import CLOSING_SECONDS, EXPIRY_GRACE
 from hub.core.session_states import Phase, PlanState
 from hub.limits import SessionLimits
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
@@ -496,6 +496,33 @@ def test_too_many_frames_a_second() -> None:
         assert shown(s.receive(frame("ping"), NOW)) == [{"type": "pong"}]
     assert shown(s.receive(frame("ping"), NOW + 0.5)) == [{"type": "pong"}]
     assert close_code(s.receive(frame("ping"), NOW + 0.5)) == CloseCode.TOO_MANY_REQUESTS
+
+
+def test_who_asked_for_more_than_allowed_is_answered_first_and_closed_then() -> None:
+    """C-LIM-4: plans that are being joined, requests and a token; what else it says is not looked at."""
+    s = session(limits=SessionLimits(frames_per_second=1, frames_burst=4))
+    s.receive(frame("subscribe_plan", "p", request_id="1"), NOW)
+    [signal] = s.receive(frame("plan_signal", "p", signal="pause", request_id="2"), NOW)
+    s.receive(frame("authenticate", token="t", request_id="3"), NOW)
+    s.receive(frame("subscribe_plan", "q", request_id="4"), NOW)
+    assert s.receive(frame("ping"), NOW) == s.receive(frame("ping"), NOW + 5) == []
+    assert (s.phase, s.due()) == (Phase.CLOSING, NOW + CLOSING_SECONDS)
+    assert isinstance(signal, Signal)
+    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="1")]
+    assert shown(s.signal_accepted(signal))[0]["request_id"] == "2"
+    assert shown(s.authenticated(person(), NOW))[0]["request_id"] == "3"
+    *answers, close = shown(s.placed("q", PLACE, 5))
+    assert answers == [confirmed("q", request_id="4")]
+    assert close == Close(4429, "too many frames a second")
+
+
+def test_who_asked_for_more_than_allowed_is_closed_at_last_whatever_waits() -> None:
+    """C-LIM-4"""
+    s = session(limits=SessionLimits(frames_per_second=1, frames_burst=1))
+    s.receive(frame("subscribe_plan", "p"), NOW)
+    assert s.receive(frame("ping"), NOW) == []
+    assert s.tick(s.due() - 0.1) == []
+    assert s.tick(s.due()) == [Close(4429, "too many frames a second")]
 
 
 def test_too_many_bytes_a_second() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -87,14 +88,22 @@ def test_each_cell_of_the_table_of_plans(state: PlanState, happening: Happening)
     assert s.plans.get("p", PlanState.ABSENT) is following
 
 
-def in_phase(phase: Phase) -> Session:
-    """A session in this phase, with a token being checked unless it is closed."""
-    s = session(person(expires_at=NOW + 100), known=phase is not Phase.UNAUTHENTICATED)
+def in_phase(phase: Phase, spare: int = 0) -> Session:
+    """A session in this phase, with a token being checked unless it is closed; an open one joins a plan, too.
+
+    Its client may send so many frames more."""
+    busy = phase in (Phase.OPEN, Phase.CLOSING)
+    limits = replace(LIMITS, frames_burst=1 + busy + (spare if phase is not Phase.CLOSING else 0))
+    s = session(person(expires_at=NOW + 100), limits, known=phase is not Phase.UNAUTHENTICATED)
     if phase is Phase.EXPIRED:
         s.tick(NOW + 100)
     if phase is Phase.CLOSED:
         s.close(CloseCode.INTERNAL, "over")
+    if busy:
+        s.receive(frame("subscribe_plan", "joining"), NOW)
     s.receive(frame("authenticate", token="t"), NOW)
+    if phase is Phase.CLOSING:
+        assert s.receive(frame("ping"), NOW) == []
     assert s.phase is phase
     return s
 
@@ -109,8 +118,14 @@ def turn(s: Session, what: Turn) -> list[Effect]:
             return s.tick(NOW + 100)
         case Turn.TOO_LATE:
             return s.tick(NOW + 100 + EXPIRY_GRACE)
+        case Turn.OVERRUN:
+            return s.receive(frame("ping"), NOW)
+        case Turn.ANSWERED:
+            assert [each["type"] for each in shown(s.placed("joining", PLACE, 5))] == ["subscription_confirmed"]
+            return s.authentication_failed(ErrorCode.UNAVAILABLE, "later")
         case Turn.IDLE:
             s.authenticated(person(), NOW)  # of a token without end
+            s.refused("joining", "no")
             return s.tick(NOW + LIMITS.idle_seconds)
 
 
@@ -119,6 +134,10 @@ CLOSES = {
     (Phase.UNAUTHENTICATED, Turn.TOO_LATE): CloseCode.UNAUTHENTICATED,
     (Phase.EXPIRED, Turn.TOO_LATE): CloseCode.TOKEN_EXPIRED,
     (Phase.OPEN, Turn.IDLE): CloseCode.IDLE,
+    (Phase.UNAUTHENTICATED, Turn.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.EXPIRED, Turn.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.CLOSING, Turn.TOO_LATE): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.CLOSING, Turn.ANSWERED): CloseCode.TOO_MANY_REQUESTS,
 }
 
 
@@ -151,7 +170,7 @@ ASKS = {
 
 @pytest.mark.parametrize(("phase", "kind"), list(product(Phase, CLIENT_FRAMES)))
 def test_who_may_say_what(phase: Phase, kind: str) -> None:
-    s = in_phase(phase)
+    s = in_phase(phase, spare=1)
     s.authentication_failed(ErrorCode.UNAVAILABLE, "later")
     answer = shown(s.receive(ASKS[kind], NOW))
     refused = {"unauthenticated", "token_expired"} & {each.get("code") for each in answer if isinstance(each, dict)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -321,6 +322,25 @@ async def test_a_handshake_behind_a_request_that_is_still_answered(tmp_path: Pat
         await client.send(handshake(url, {}))
         assert b"HTTP/1.1 101" not in await client.until_eof()
         await until(lambda: hub.counts.connections == {"sse": 0})
+
+
+# --- more than allowed
+
+
+async def test_ten_thousand_subscriptions_in_one_write(tmp_path: Path) -> None:
+    """C-LIM-2, C-LIM-4: those within the limits are confirmed before the connection is closed."""
+    asked = b"".join(frame(b'{"type":"subscribe_plan","plan_id":"many.%d"}' % n) for n in range(10_000))
+    async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
+        await client.hear_of("connected")
+        sending = asyncio.create_task(client.send(asked))
+        heard: Counter[str] = Counter()
+        while (said := await client.next()) is not None:
+            heard[said.get("code", said["type"])] += 1
+        client.vanish()
+        await sending
+    assert client.code == 4429
+    assert heard.keys() == {"subscription_confirmed", "too_many_subscriptions"}
+    assert heard["subscription_confirmed"] == 256
 
 
 # --- a reader that is slow

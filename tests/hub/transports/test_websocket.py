@@ -104,6 +104,20 @@ async def test_a_client_that_closes(said: bytes, tmp_path: Path) -> None:
         await until(lambda: not len(hub.roster))
 
 
+async def test_subscriptions_within_the_limits_are_confirmed_before_the_others_end_it(tmp_path: Path) -> None:
+    """C-LIM-2, C-LIM-4"""
+    asked = b"".join(frame(b'{"type":"subscribe_plan","plan_id":"many.%d"}' % n) for n in range(2_000))
+    async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
+        await client.hear_of("connected")
+        sending = asyncio.create_task(client.send(asked))
+        confirmed = 0
+        while (said := await client.next()) is not None:
+            confirmed += said["type"] == "subscription_confirmed"
+        client.vanish()
+        await sending
+    assert (client.code, confirmed) == (4429, 256)
+
+
 async def test_a_client_that_vanishes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.hear_of("connected")
