@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, cast
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import InvalidEvent, LogError, SnapshotUnreadable
-from broadcasters.events import InputResponse, build
+from broadcasters.events import InputResponse, build, timestamp
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
@@ -82,15 +80,17 @@ def _called(snapshot: Snapshot, request_id: str) -> Iterator[InputState]:
 
 def _check(request: InputState, answer: Any) -> None:
     """May the request still be answered, and so?"""
-    if request.expires_at is not None and datetime.fromisoformat(request.expires_at).timestamp() <= time.time():
+    if request.expires_at is not None and request.expires_at <= timestamp():
         raise RequestRefused(ErrorCode.REQUEST_EXPIRED, f"this could be answered until {request.expires_at}")
+    for schema in _schemas(request):
+        if (fault := misfit(schema, answer)) is not None:
+            raise RequestRefused(ErrorCode.INVALID_ANSWER, fault)
+
+
+def _schemas(request: InputState) -> Iterator[object]:
     if request.kind == "choice" and request.options:
-        options = [_value(option) for option in request.options]
-        if not any(same(option, answer) for option in options):
-            shown = ", ".join(map(repr, options))
-            raise RequestRefused(ErrorCode.INVALID_ANSWER, f"answer: one of {shown:.200} is wanted")
-    if request.json_schema is not None and (fault := misfit(request.json_schema, answer)) is not None:
-        raise RequestRefused(ErrorCode.INVALID_ANSWER, fault)
+        yield {"enum": [_value(option) for option in request.options]}
+    yield request.json_schema
 
 
 def _check_taken(request: InputState, given: InputResponse) -> None:

@@ -73,7 +73,7 @@ class GiveAnswer(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"answer": {"approved": True}}]})
 
-    answer: JsonValue
+    answer: Any
 
 
 AnswerKey = Annotated[
