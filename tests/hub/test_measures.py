@@ -147,6 +147,7 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
             await scraper.until(
                 "plancast_part_down comparison of heads", "plancast_part_failures_total comparison of heads"
             )
+        await until(lambda: not hub.parts["comparison of heads"].down)
         async with deaf(monkeypatch) as dropped:  # the plan is deleted and begins again, and nobody hears of it
             await hub.log.delete("p")
             await say(hub, "p", 3)
