@@ -1,14 +1,15 @@
 """The index: plans by activity; those of everybody, of an owner, with a label.
 
 Sorted sets of plan ids by their last activity, in milliseconds. In a Cluster they live elsewhere than the plans, so
-they are no part of an append: a plan is put in before its first append returns, and moved up about once a second after
-that. Entries may therefore be stale; lists are shown from the plans themselves, and an entry that its plan does not
-bear out is dropped when it is met.
+they are no part of an append: a plan is put in before its first append returns (when the index is away, as soon as it
+is back), and moved up about once a second after that. Entries may therefore be stale; lists are shown from the plans
+themselves, and an entry that its plan does not bear out is dropped when it is met.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,12 +21,17 @@ from broadcasters.log.redis.facts import SHOWN, entry_from, labels_from
 from broadcasters.log.redis.keys import Keys
 from broadcasters.log.redis.link import Word
 from broadcasters.log.redis.masters import Command, Masters
+from broadcasters.supervision import Supervisor
 
 __all__ = ["Index"]
+
+_logger = logging.getLogger("plancast.log")
 
 BEAT: Final = 1.0
 PARTING: Final = 1.0
 """Seconds that `close` gives the last refresh."""
+AT_ONCE_S: Final = 1.0
+"""For so long an append waits until its plan is in the index."""
 MANY: Final = 16_384
 """Plans remembered as being in the index; one forgotten is simply put in again."""
 
@@ -48,7 +54,7 @@ class _Row(NamedTuple):
 
 
 class Index:
-    """Told of appends (`note`); answers with lists. `open` and `close` it."""
+    """Told of appends (`note`); answers with lists. `start` it; when its supervisor has closed, `close` it."""
 
     def __init__(self, masters: Masters, keys: Keys, ttl: int) -> None:
         self._masters = masters
@@ -56,31 +62,45 @@ class Index:
         self._ttl = ttl
         self._indexed: OrderedDict[str, None] = OrderedDict()
         self._stale: dict[str, None] = {}
-        self._beat: asyncio.Task[None] | None = None
+        self._opened = False
+        self._away = False
+        """The index could not be written: appends don't wait for it until a refresh has succeeded."""
 
-    def open(self) -> None:
-        self._beat = asyncio.create_task(self._refresh_regularly())
+    def start(self, supervisor: Supervisor) -> None:
+        self._opened = True
+        supervisor.repeat("Redis: index of plans", self._refresh_if_there, every=BEAT)
 
     async def close(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.wait([self._beat])
+        if self._opened:
+            self._opened = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(PARTING):
-                    await self._refresh()
+                    await self._refresh_if_there()
 
     # ---- telling
 
     async def note(self, plan_id: str, active_ms: int, facts: Facts, begun: bool) -> None:
-        """The plan was appended to just now. When this returns it is in the index (or was, and will soon move up)."""
+        """The plan was appended to just now. When this returns it is in the index (or was, and will soon move up), unless
+        the index is away. Never raises: the append is stored, and counts."""
         known = plan_id in self._indexed and not begun
         if not known or facts.owner is not None or facts.labels:
-            with suppress(LogError):  # the append is stored and counts; the beat comes back to this
-                await self._put({key: {plan_id: active_ms} for key in self._where(facts.owner, facts.labels or ())})
-                known = True
+            known = await self._put_now(plan_id, active_ms, facts)
         if known:
             self._remember(plan_id)
         self._stale[plan_id] = None
+
+    async def _put_now(self, plan_id: str, active_ms: int, facts: Facts) -> bool:
+        """Whether it is in the index now. If not, the beat comes back to it."""
+        if self._away:
+            return False
+        try:
+            async with asyncio.timeout(AT_ONCE_S):
+                await self._put({key: {plan_id: active_ms} for key in self._where(facts.owner, facts.labels or ())})
+        except Exception as error:
+            self._away = True
+            if not isinstance(error, (LogError, TimeoutError)):
+                _logger.error("plan %s was not put into the index: %s", plan_id, error, exc_info=error)
+        return not self._away
 
     async def remove(self, plan_id: str, owner: str | None, labels: Sequence[str]) -> None:
         """The plan is gone."""
@@ -99,9 +119,8 @@ class Index:
         if len(self._indexed) > MANY:
             self._indexed.popitem(last=False)
 
-    async def _refresh_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
+    async def _refresh_if_there(self) -> None:
+        with suppress(LogError):  # the next beat comes back to it
             await self._refresh()
 
     async def _refresh(self) -> None:
@@ -111,11 +130,11 @@ class Index:
             return
         try:
             await self._put(await self._places(list(stale)))
-        except BaseException as error:
+            self._away = False
+        except BaseException:
             for plan_id in list(stale)[-MANY:]:
                 self._stale.setdefault(plan_id)
-            if not isinstance(error, LogError):
-                raise
+            raise
 
     async def _places(self, plan_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Where these plans belong: by index, and there by plan, when it was last active."""
@@ -141,7 +160,7 @@ class Index:
     # ---- lists
 
     async def page(self, owner: str | None, label: str | None, cursor: str | None, limit: int) -> PlanPage:
-        await self._refresh()
+        await self._refresh_if_there()
         key = self._keys.index(owner, label)
         place = _Row.of_cursor(cursor) if cursor else None
         found: list[tuple[_Row, PlanEntry]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from broadcasters.log.redis.tail import Tail
 from broadcasters.log.redis.topology import topology_of
 from broadcasters.log.redis.url import RedisUrl
 from broadcasters.position import Lineage, Position
+from broadcasters.supervision import Part, Supervisor
 
 __all__ = ["RedisLog"]
 
@@ -50,7 +50,11 @@ class RedisLog(PlanLog):
         self._masters = Masters(self._url, self._topology)
         self._tail = Tail(self._url, self._topology)
         self._index = Index(self._masters, self._keys, self._url.ttl)
-        self._beat: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor()
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return self._supervisor.parts
 
     @property
     def durability(self) -> Durability:
@@ -63,26 +67,22 @@ class RedisLog(PlanLog):
             await self.close()
             raise
         self._tail.open()
-        self._index.open()
+        self._index.start(self._supervisor)
         if not self._topology.fixed:
-            self._beat = asyncio.create_task(self._follow_moves())
+            self._supervisor.repeat("Redis: moves of masters", self._follow_moves, every=BEAT)
 
     async def close(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.wait([self._beat])
+        await self._supervisor.close()
         await self._index.close()
         await self._tail.close()
         await self._masters.close()
         await self._topology.close()
 
     async def _follow_moves(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
-            with suppress(LogError):
-                await self._topology.refresh()
-                await self._tail.follow_moves()
-                await self._masters.keep_only(await self._topology.masters())
+        with suppress(LogError):  # nobody answers: the next beat asks again
+            await self._topology.refresh()
+            await self._tail.follow_moves()
+            await self._masters.keep_only(await self._topology.masters())
 
     # ---- appending
 

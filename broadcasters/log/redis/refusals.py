@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from broadcasters.errors import LogError, LogFull, LogMisconfigured, LogUnavailable
 
-__all__ = ["ELSEWHERE", "MISPLACED", "Refused", "meaning"]
+__all__ = ["ELSEWHERE", "MISPLACED", "Refused", "as_log_error", "meaning"]
+
+_logger = logging.getLogger("plancast.log")
 
 ELSEWHERE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT"})
 """The plan is, or soon will be, with another node."""
@@ -52,3 +55,11 @@ def meaning(refused: Refused, about: str) -> LogError:
     if "equal or smaller than" in text:
         return LogMisconfigured(f"somebody else has written to this plan's stream ({about}: {text})")
     return LogMisconfigured(f"Redis refused {about}: {text}")
+
+
+def as_log_error(error: Exception, about: str) -> LogError:
+    """What to tell whoever waits: the error itself if it is the log's; else a mistake of ours, which may be over soon."""
+    if isinstance(error, LogError):
+        return error
+    _logger.error("%s failed: %s", about, error, exc_info=error)
+    return LogUnavailable(f"{about} failed: {error!r}")

@@ -15,10 +15,12 @@ from typing import Final
 
 from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.log.contract import Watch, Watcher
+from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.tail_link import TailLink
 from broadcasters.log.redis.topology import Topology
 from broadcasters.log.redis.url import Address, RedisUrl
 from broadcasters.log.redis.watched import WatchedPlan
+from broadcasters.supervision import Supervisor
 
 __all__ = ["Tail"]
 
@@ -38,6 +40,7 @@ class Tail:
         self._links: dict[Address, TailLink] = {}
         self._unplaced: list[WatchedPlan] = []
         self._fallen: list[WatchedPlan] = []
+        self._tasks = Supervisor()
         self._placing: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
         self._tries = 0
@@ -79,11 +82,7 @@ class Tail:
 
     async def close(self) -> None:
         self._opened = False
-        tasks = [task for task in (self._placing, self._returning) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._tasks.close()
         plans, self._plans = list(self._plans.values()), {}
         for plan in plans:
             plan.end()
@@ -96,7 +95,7 @@ class Tail:
     def _place(self, plan: WatchedPlan) -> None:
         self._unplaced.append(plan)
         if self._placing is None or self._placing.done():
-            self._placing = asyncio.create_task(self._place_all())
+            self._placing = self._tasks.run("placing of watched plans", self._place_all())
 
     async def _place_all(self) -> None:
         while self._unplaced:
@@ -104,11 +103,10 @@ class Tail:
             for plan in plans:
                 try:
                     address = await self._topology.locate(plan.key)
-                except LogError as error:
-                    self._fell([plan], error)
-                else:
                     if self._plans.get(plan.key) is plan:
                         self._link(address).add(plan)
+                except Exception as error:
+                    self._fell([plan], as_log_error(error, f"watching {plan.key}"))
 
     def _link(self, address: Address) -> TailLink:
         if address not in self._links:
@@ -133,7 +131,7 @@ class Tail:
                 self._deserted(plan)
         self._fallen += [plan for plan in plans if plan.held]
         if self._fallen and (self._returning is None or self._returning.done()):
-            self._returning = asyncio.create_task(self._return())
+            self._returning = self._tasks.run("return of watched plans", self._return())
 
     async def _return(self) -> None:
         while self._fallen:

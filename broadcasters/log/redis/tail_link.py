@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.log.redis.link import RedisLink, open_link
-from broadcasters.log.redis.refusals import meaning
+from broadcasters.log.redis.refusals import as_log_error, meaning
 from broadcasters.log.redis.server import meet
 from broadcasters.log.redis.url import Address, RedisUrl
 from broadcasters.log.redis.watched import WatchedPlan
@@ -65,8 +65,8 @@ class TailLink:
                 link = await self._opened()
                 asked, self._queue = self._queue[:AT_ONCE], self._queue[AT_ONCE:]
                 await self._subscribe(link, [plan for plan in asked if self._plans.get(plan.channel) is plan])
-        except LogError as error:
-            self._fall(error)
+        except Exception as error:
+            self._fall(as_log_error(error, f"a tail of {self.address}"))
 
     async def _subscribe(self, link: RedisLink, plans: Sequence[WatchedPlan]) -> None:
         refusals = await link.send_unanswered([("SSUBSCRIBE", plan.channel) for plan in plans])

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.redis.link import RedisLink, Word, open_link, retrieved
-from broadcasters.log.redis.refusals import Refused, meaning
+from broadcasters.log.redis.refusals import Refused, as_log_error, meaning
 from broadcasters.log.redis.url import Address, RedisUrl, Tls, User
 
 __all__ = ["Cluster", "Sentinels", "Single", "Topology", "pointed_to", "slot_of", "topology_of"]
@@ -107,6 +107,9 @@ class Topology(ABC):
         except LogError as problem:
             self._problem = problem
             raise
+        except Exception as error:
+            self._problem = as_log_error(error, "asking where plans are kept")
+            raise self._problem from error
         finally:
             self._asked_at = asyncio.get_running_loop().time()
 

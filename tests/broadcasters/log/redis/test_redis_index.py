@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -101,6 +102,68 @@ async def test_an_index_that_can_not_be_written_harms_no_append(
     assert (await log.head("plan")).offset == 1
     server.call("DEL", f"{prefix}:index:all")
     assert await listed(log) == ["plan"]
+
+
+async def test_a_mistake_in_the_index_harms_no_append(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise ValueError("not a number")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log._index, "_put", fails)
+        assert (await Producer("plan").update().to(log)).offsets[0] == 1
+    assert await listed(log) == ["plan"]
+
+
+async def test_an_append_does_not_wait_for_an_index_that_is_away(
+    log: RedisLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen master of the index cost each append to a plan that isn't in it six seconds."""
+    asked, producer = 0, Producer("plan")
+
+    async def hangs(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.get_running_loop().create_future()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log._index, "_put", hangs)
+        broken.setattr("broadcasters.log.redis.index.AT_ONCE_S", 0.01)
+        broken.setattr(log._index, "_refresh", hangs)
+        async with asyncio.timeout(30):
+            for _ in range(20):
+                await producer.update(owner="ada").to(log)
+    assert asked < 10, "the first one noticed that it is away"
+    assert await listed(log, owner="ada") == ["plan"]
+    await Producer("another").update(owner="ada").to(log)
+    assert "another" in log._index._indexed, "it is there again, and waited for"
+
+
+async def test_the_index_is_refreshed_although_that_failed(
+    server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broadcasters.log.redis.index.BEAT", 0.02)
+    failed = asyncio.Event()
+
+    async def fails(*_: object) -> None:
+        failed.set()
+        raise ValueError("not a number")
+
+    log = RedisLog(f"{server.url}?prefix={prefix}")
+    await log.open()
+    first, last = Producer("first"), Producer("last")
+    await first.update().to(log)
+    await last.update().to(log)
+    with monkeypatch.context() as broken:
+        broken.setattr(log._index, "_places", fails)
+        await first.update().to(log)
+        async with asyncio.timeout(30):
+            await failed.wait()
+            while not [name for name, part in log.parts.items() if part.down]:
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while server.call("ZREVRANGE", f"{prefix}:index:all", 0, 0) != ["first"]:
+            await asyncio.sleep(0.01)
+    await log.close()
 
 
 async def test_plans_older_than_their_life_leave_the_index(log: RedisLog, server: RedisServer, prefix: str) -> None:

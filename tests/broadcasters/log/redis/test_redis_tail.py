@@ -8,6 +8,8 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.redis import RedisLog
+from broadcasters.log.redis.tail_link import TailLink
+from broadcasters.log.redis.topology import Single
 from tests.contract.saying import Heard, Producer
 from tests.servers import RedisServer
 
@@ -97,3 +99,55 @@ async def test_closing_the_log_fails_those_who_wait(server: RedisServer, prefix:
     await log.close()
     with pytest.raises(LogUnavailable, match="closed"):
         await waiting
+
+
+async def test_a_watch_that_can_not_be_placed_is_refused_and_the_next_one_is_not(
+    log: RedisLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: str) -> None:
+        raise ValueError("not a number")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log._topology, "locate", fails)
+        async with asyncio.timeout(30):
+            with pytest.raises(LogUnavailable, match="not a number"):
+                await log.watch("plan", Heard())
+    async with asyncio.timeout(30):
+        await log.watch("plan", Heard())
+
+
+async def test_a_subscription_that_fails_in_an_unknown_way_is_refused_and_the_next_one_is_not(
+    log: RedisLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise ValueError("not a number")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(TailLink, "_opened", fails)
+        async with asyncio.timeout(30):
+            with pytest.raises(LogUnavailable, match="not a number"):
+                await log.watch("plan", Heard())
+    async with asyncio.timeout(30):
+        await log.watch("plan", Heard())
+
+
+async def test_moves_are_followed_although_that_failed(
+    server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broadcasters.log.redis.log.BEAT", 0.02)
+    monkeypatch.setattr(Single, "fixed", False)
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            raise ValueError("not a number")
+
+    log = RedisLog(f"{server.url}?prefix={prefix}")
+    monkeypatch.setattr(log._tail, "follow_moves", look)
+    await log.open()
+    async with asyncio.timeout(30):
+        while looks < 5:
+            await asyncio.sleep(0.01)
+    await log.close()

@@ -9,7 +9,7 @@ import pytest
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.redis import RedisLog
 from broadcasters.log.redis.refusals import Refused
-from broadcasters.log.redis.topology import pointed_to, slot_of, topology_of
+from broadcasters.log.redis.topology import Single, pointed_to, slot_of, topology_of
 from broadcasters.log.redis.url import Address, RedisUrl
 from tests.contract.saying import Heard, Producer
 from tests.servers import RedisServer, eventually
@@ -110,3 +110,16 @@ async def test_a_slot_that_nobody_serves_keeps_nobody_from_the_others() -> None:
         with pytest.raises(LogUnavailable, match="serves slot"):
             await Producer(f"plan-{served.index(False)}").batch("x").to(log)
         await log.close()
+
+
+async def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
+    """Whoever asked tries again later, as when there is none."""
+
+    class Confused(Single):
+        fixed = False
+
+        async def _ask(self) -> None:
+            raise ValueError("invalid literal for int()")
+
+    with pytest.raises(LogUnavailable, match="invalid literal"):
+        await Confused(Address("127.0.0.1", 1)).locate("plan")
