@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from broadcasters.errors import LogError, LogUnavailable
@@ -32,6 +33,7 @@ from broadcasters.log.sqlite_file import Opened, SqliteFile
 from broadcasters.log.sqlite_read import checkpoint_of, heads_of, page_of, plans_of
 from broadcasters.log.sqlite_tail import Tail
 from broadcasters.log.sqlite_writer import Writer
+from broadcasters.supervision import Part, Supervisor
 
 __all__ = ["SqliteLog"]
 
@@ -54,6 +56,10 @@ class SqliteLog(PlanLog):
     def __init__(self, url: str) -> None:
         self._file = SqliteFile.at(url)
         self._opened: _Open | None = None
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return {} if self._opened is None else self._opened.supervisor.parts
 
     @property
     def durability(self) -> Durability:
@@ -117,29 +123,27 @@ class SqliteLog(PlanLog):
 
 
 class _Open:
-    """What an open log holds: its three threads, and the task that removes old plans now and then."""
+    """What an open log holds: its three threads, and the task that removes old plans."""
 
     def __init__(self, file: SqliteFile, reader: _Reader) -> None:
         self.reader = reader
         self.tail = Tail(file)
         self.writer = Writer(file, committed=self.tail.look)
-        self._tidying = asyncio.create_task(self._tidy(file.ttl_s)) if file.ttl_s < math.inf else None
+        self.supervisor = Supervisor()
+        if file.ttl_s < math.inf:
+            tidy = partial(self._tidy, file.ttl_s)
+            self.supervisor.repeat("embedded log: removal of old plans", tidy, every=TIDY_EVERY_S, first=TIDY_FIRST_S)
 
     async def close(self) -> None:
-        if self._tidying is not None:
-            self._tidying.cancel()
-            await asyncio.wait([self._tidying])
+        await self.supervisor.close()
         await self.writer.close()
         await self.tail.close()
         await self.reader.close()
 
     async def _tidy(self, ttl_s: float) -> None:
-        await asyncio.sleep(TIDY_FIRST_S)
-        while True:
-            with suppress(LogError):  # the weather's; whoever appends will hear of it
-                while await self.writer.run(lambda db: delete_idle(db, ttl_s, TIDY_PLANS)):
-                    pass
-            await asyncio.sleep(TIDY_EVERY_S)
+        with suppress(LogError):  # whoever appends will hear of it
+            while await self.writer.run(lambda db: delete_idle(db, ttl_s, TIDY_PLANS)):
+                pass
 
 
 class _Reader:

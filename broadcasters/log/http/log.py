@@ -42,6 +42,7 @@ from broadcasters.log.http.link import Link, Refused
 from broadcasters.log.http.tail import Tail
 from broadcasters.log.http.url import HubUrl
 from broadcasters.position import Position
+from broadcasters.supervision import Part
 
 __all__ = ["HttpLog"]
 
@@ -59,6 +60,10 @@ class HttpLog(PlanLog):
         self._courier = Courier(self._link)
         self._tail = Tail(self._link, self._page)
         self._durability: Durability = "memory"
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return self._tail.supervisor.parts
 
     @property
     def durability(self) -> Durability:

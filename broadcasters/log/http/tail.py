@@ -19,6 +19,7 @@ from broadcasters.log.http.link import Link, Refused
 from broadcasters.log.http.tail_line import Arrived, Said, TailLine
 from broadcasters.log.http.watched import Hold, WatchedPlan
 from broadcasters.pauses import pauses
+from broadcasters.supervision import Supervisor
 
 __all__ = ["Tail"]
 
@@ -26,6 +27,8 @@ _logger = logging.getLogger("plancast.log")
 
 MOST_PLANS: Final = 1_000
 """As many as a hub tells of on one line."""
+LOOK_S: Final = 5.0
+"""How often it is looked whether the line is the right one, although nothing has changed."""
 LONGEST_PAUSE_S: Final = 2.0
 CALM_S: Final = 10.0
 """After a line that stood for so long, pauses begin short again."""
@@ -41,21 +44,22 @@ class Tail:
         self._read = read
         self._plans: dict[str, WatchedPlan] = {}
         self._changed = asyncio.Event()
-        self._keeping: asyncio.Task[None] | None = None
+        self._opened = False
+        self._tries, self._began = pauses(LONGEST_PAUSE_S), 0.0
+        self.supervisor = Supervisor()
         self._listening: asyncio.Task[None] | None = None
         self._line: TailLine | None = None
         self._placed: set[WatchedPlan] = set()  # on that line
 
     def open(self) -> None:
         """A line is opened when the first plan is watched."""
-        self._keeping = asyncio.create_task(self._keep(), name="tail of a hub")
+        self._opened = True
+        self.supervisor.repeat("tail of a hub", self._keep, every=LOOK_S, wake=self._changed)
 
     async def close(self) -> None:
         """Nobody is told anything any more."""
-        keeping, self._keeping = self._keeping, None
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+        self._opened = False
+        await self.supervisor.close()
         plans, self._plans = self._plans, {}
         for plan in plans.values():
             plan.holds.clear()
@@ -63,7 +67,7 @@ class Tail:
         await self._leave_line()
 
     async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
-        if self._keeping is None:
+        if not self._opened:
             raise LogUnavailable(f"the log at {self._link.address} is not open")
         if plan_id not in self._plans:
             if len(self._plans) >= MOST_PLANS:
@@ -87,28 +91,35 @@ class Tail:
     # ---- keeping a line
 
     async def _keep(self) -> None:
-        tries, began = pauses(LONGEST_PAUSE_S), 0.0
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            wanted = [plan for plan in self._plans.values() if not plan.refused]
-            if not wanted:
-                await self._leave_line()
-            elif not self._serves(wanted):
-                if self._line is None and loop.time() - began > CALM_S:
-                    tries = pauses(LONGEST_PAUSE_S)
-                began = loop.time()
-                if not await self._renew(wanted):
-                    await asyncio.sleep(next(tries))
-                    self._changed.set()
+        wanted = [plan for plan in self._plans.values() if not plan.refused]
+        if not wanted:
+            await self._leave_line()
+        elif not self._serves(wanted):
+            now = asyncio.get_running_loop().time()
+            if self._line is None and now - self._began > CALM_S:
+                self._tries = pauses(LONGEST_PAUSE_S)
+            self._began = now
+            if not await self._renew_or_tell(wanted):
+                await asyncio.sleep(next(self._tries))
+                self._changed.set()
 
     def _serves(self, wanted: list[WatchedPlan]) -> bool:
         """The line tells of all of them, and not mostly of others."""
         line = self._line
         return line is not None and self._placed.issuperset(wanted) and len(line.heads) <= 2 * len(wanted) + 8
 
+    async def _renew_or_tell(self, wanted: list[WatchedPlan]) -> bool:
+        """As `_renew`. A mistake of ours is told to those who wait, and raised."""
+        try:
+            return await self._renew(wanted)
+        except Exception as error:
+            await self._leave_line()
+            self._fall()
+            self._failed(LogUnavailable(f"the tail of {self._link.address} failed: {error!r}"))
+            raise
+
     async def _renew(self, wanted: list[WatchedPlan]) -> bool:
+        """Whether a line tells of all of them now."""
         try:
             fresh = await TailLine.open(self._link, [plan.plan_id for plan in wanted])
         except Refused as refused:
@@ -129,7 +140,7 @@ class Tail:
             await self._leave_line()
             self._fall()
             return False
-        self._listening = asyncio.create_task(self._listen(fresh), name="listening to a hub")
+        self._listening = self.supervisor.run("listening to a hub", self._listen(fresh))
         return True
 
     def _refused(self, refused: Refused) -> None:

@@ -465,6 +465,30 @@ async def test_a_plan_idle_for_longer_than_its_ttl_is_deleted_and_its_watchers_t
     assert [plan.plan_id for plan in (await log.plans()).plans] == ["young"]
 
 
+async def test_old_plans_are_removed_although_that_failed(
+    path: Path, open_plans: OpenPlans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "TIDY_FIRST_S", 0)
+    failed = asyncio.Event()
+
+    def fails(*_: object) -> bool:
+        failed.set()
+        raise ValueError("not a number")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(embedded, "delete_idle", fails)
+        log = await open_plans("?ttl=2")
+        await Producer("old").batch("a").to(log)
+        heard = Heard()
+        await log.watch("old", heard)
+        async with asyncio.timeout(30):
+            await failed.wait()
+        with connected(path) as db:
+            db.execute("UPDATE plans SET updated_ms = updated_ms - 86400000 * 3")
+    await heard.until_word("deleted")
+    assert [part.failures > 0 for part in log.parts.values()] == [True]
+
+
 # --- the file is taken away, or put back from a copy
 
 

@@ -120,6 +120,25 @@ async def test_a_hub_that_is_drained_ends_its_tails_at_once(hub: HubServer) -> N
         await heard.until_word("resumed")
 
 
+@pytest.mark.parametrize("broken", ["tail_line.TailLine.open", "watched.WatchedPlan.stand"])
+async def test_a_tail_that_fails_in_an_unknown_way_is_opened_anew(
+    broken: str, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("not a number")
+
+    plan_id, heard = plan_ids("anew", 1)[0], Heard()
+    async with opened(hub.url) as log, asyncio.timeout(60):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"broadcasters.log.http.{broken}", fails)
+            with pytest.raises(LogUnavailable, match="not a number"):
+                await log.watch(plan_id, heard)
+        await log.watch(plan_id, heard)
+        await Producer(plan_id).batch("a").to(log)
+        await heard.until_offset(1)
+        assert not any(part.down for part in log.parts.values())
+
+
 async def test_a_plan_that_may_not_be_watched_keeps_no_other_from_it(guarded: HubServer) -> None:
     claims = {"sub": "ada", "exp": 4_000_000_000, "plans": {"open-*": ["read", "publish"]}}
     plan_id, other, closed = *plan_ids("open", 2), *plan_ids("closed", 1)
