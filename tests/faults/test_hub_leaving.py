@@ -177,7 +177,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, chronicle: Chroni
         hub.signal(signal.SIGTERM)
         await reader.until(lambda one: one.hints, "the word to go")
         hub.signal(signal.SIGTERM)
-        await asyncio.to_thread(hub.wait, 20)
+        assert await asyncio.to_thread(hub.wait, 20) == -signal.SIGTERM
 
 
 async def test_a_stream_and_a_poll_do_not_hold_up_the_end(tmp_path: Path, chronicle: Chronicle) -> None:

@@ -97,10 +97,9 @@ async def test_a_hub_whose_engine_database_is_away_waits_as_well(tmp_path: Path)
         hub.close()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, workers: int, tmp_path: Path) -> None:
-    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=workers, drain_seconds=10) as hub:
+async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, tmp_path: Path) -> None:
+    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", drain_seconds=10) as hub:
         async with dialled(hub.ws) as client:
             hub.signal(number)
             assert await client.closed() == 1012
@@ -108,12 +107,11 @@ async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, wo
         assert hub.logged("error") == hub.logged("critical") == []
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: RedisServer, workers: int) -> None:
-    hub = HubServer(redis.url, workers=workers)
+async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: RedisServer) -> None:
+    hub = HubServer(redis.url)
     try:
         hub.start(wait=False)
-        await asyncio.to_thread(eventually, "all wait", lambda: len(logged(hub, "warning", WAITS)) == workers)
+        await asyncio.to_thread(eventually, "it waits", lambda: logged(hub, "warning", WAITS))
         hub.signal(signal.SIGTERM)
         assert await asyncio.to_thread(hub.wait) == 0
         assert "Traceback" not in hub.output
@@ -121,16 +119,17 @@ async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: Redi
         hub.close()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_second_signal_ends_it_by_that_signal(tmp_path: Path, workers: int) -> None:
-    patient = {"hub.transports.native.CLOSING_SECONDS": 600.0, "hub.serving.GRACE": 600.0}
+async def test_a_second_signal_ends_all_workers_with_the_status_of_that_signal(tmp_path: Path) -> None:
+    """Of one process: tests/faults/test_hub_leaving.py."""
     log = f"sqlite:///{tmp_path / 'plans.db'}"
-    async with HubServer(log, workers=workers, drain_seconds=600, constants=patient) as hub, dialled(hub.ws) as client:
-        hub.signal(signal.SIGTERM)
-        await client.hear_of("going_away")
-        hub.signal(signal.SIGTERM)
-        status = await asyncio.to_thread(hub.wait)
-        assert status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    async with HubServer(log, workers=2, drain_seconds=600) as hub:
+        workers = hub.workers
+        async with dialled(hub.ws) as client:
+            hub.signal(signal.SIGTERM)
+            await client.hear_of("going_away")  # and it does not answer the close that follows
+            hub.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(hub.wait) == 128 + signal.SIGTERM
+        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
 def shares(hub: HubServer) -> list[float]:
@@ -139,20 +138,6 @@ def shares(hub: HubServer) -> list[float]:
         r'^plancast_connections\{transport="native",worker="\d"\} (\S+)', hub.get("/metrics")[1], re.MULTILINE
     )
     return [float(count) for count in found]
-
-
-async def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
-    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub, AsyncExitStack() as clients:
-        for _ in range(20):
-            client = await clients.enter_async_context(dialled(hub.ws))
-            await client.hear_of("connected")
-
-        def counted() -> list[float] | None:
-            return found if sum(found := shares(hub)) == 20 else None
-
-        found = await asyncio.to_thread(eventually, "all are counted", counted)
-        assert len(found) == 2
-        assert min(found) > 0, "one chance in 500,000"
 
 
 async def greeted(hub: HubServer) -> bool:
@@ -167,10 +152,19 @@ async def greeted(hub: HubServer) -> bool:
                 await asyncio.sleep(0.05)
 
 
-async def test_clients_that_come_while_a_worker_is_replaced_are_served(tmp_path: Path) -> None:
-    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub:
-        await asyncio.to_thread(eventually, "both serve", lambda: 'worker="1"' in hub.get("/metrics")[1])
+async def test_connections_are_spread_over_the_workers_and_survive_the_replacement_of_one(tmp_path: Path) -> None:
+    async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub, AsyncExitStack() as clients:
+        for _ in range(20):
+            client = await clients.enter_async_context(dialled(hub.ws))
+            await client.hear_of("connected")
+
+        def counted() -> list[float] | None:
+            return found if sum(found := shares(hub)) == 20 else None
+
+        found = await asyncio.to_thread(eventually, "all are counted", counted)
+        assert len(found) == 2
+        assert min(found) > 0, "one chance in 500,000"
         victim = hub.workers[0]
         os.kill(victim, signal.SIGKILL)
-        assert all(await asyncio.gather(*(greeted(hub) for _ in range(20))))
+        assert all(await asyncio.gather(*(greeted(hub) for _ in range(20)))), "nobody waits for the dead for ever"
         assert victim not in hub.workers
