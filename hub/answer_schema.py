@@ -113,7 +113,7 @@ class _Comparison:
 
     def _object_fault(self, rules: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
         required = rules.get("required")
-        for name in self._each(required) if isinstance(required, list) else ():
+        for name in self._each(cast("object", required)) if isinstance(required, list) else ():
             if isinstance(name, str) and name not in answer:
                 return f".{name:.80}: is missing"
         properties, others = rules.get("properties"), rules.get("additionalProperties")
