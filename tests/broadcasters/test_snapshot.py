@@ -130,7 +130,7 @@ def test_offsets_a_snapshot_has_are_passed_over(story: list[PlanEvent | None], a
 
 
 def test_a_hole_is_refused() -> None:
-    with pytest.raises(ValueError, match="after offset 0 comes 1; first is 3"):
+    with pytest.raises(ValueError, match=r"offset 0\b.*\b3\b"):
         fold(empty(PLAN_ID), 3, [])
 
 
@@ -273,7 +273,7 @@ def long_plan() -> Iterator[PlanEvent]:
         (b'{"version":1}', "damaged"),
         (b'{"version":"2","plan_id":"p"}', "damaged"),
         (b'{"version":1,"plan_id":"p","status":"paused"}', "damaged"),
-        (b'{"version":2,"plan_id":"p"}', "version 2, and this code reads 1: update"),
+        (b'{"version":2,"plan_id":"p"}', "version 2"),
         (b'{"version":7,"whatever":[]}', "version 7"),
     ],
 )

@@ -295,9 +295,9 @@ async def test_bad_text_is_refused_and_the_message_may_go_on(log: WeatherLog, b:
 
 async def test_outside_its_block_nothing_can_be_written(log: WeatherLog, b: Broadcaster) -> None:
     m = b.message(PLAN, "A")
-    with pytest.raises(BroadcasterClosed, match="async with"):
+    with pytest.raises(BroadcasterClosed):
         await m.write("too early")
     async with m:
         pass
-    with pytest.raises(BroadcasterClosed, match="async with"):
+    with pytest.raises(BroadcasterClosed):
         await m.write("too late")

@@ -244,7 +244,6 @@ async def test_a_plan_that_is_not_theirs(hub: HubServer) -> None:
             ):
                 said = await client.ask(plan_id=plan_id, **asked)
                 assert said["code"] == "forbidden", said
-                assert said["message"].startswith("no right to ")
                 assert "Nobody" not in json.dumps(said)
         assert (await client.ask("subscribe_plan", plan_id="mine.too"))["type"] == "subscription_confirmed"
 

@@ -87,9 +87,9 @@ def test_the_secret_may_be_in_a_file(capsys: pytest.CaptureFixture[str], tmp_pat
         (["ada"], "--plan"),
         (["ada", "--plan", "p"], "PATTERN=VERBS"),
         (["ada", "--plan", "p="], "PATTERN=VERBS"),
-        (["ada", "--plan", "=read"], "neither a plan id"),
-        (["ada", "--plan", "a*b=read"], "neither a plan id"),
-        (["ada", "--plan", "p=write"], "none of read, input, signal, publish, start"),
+        (["ada", "--plan", "=read"], "''"),
+        (["ada", "--plan", "a*b=read"], "'a*b'"),
+        (["ada", "--plan", "p=write"], "'write'"),
         (["ada", "--plan", "p=read", "--for", "soon"], "90s, 15m, 1h or 7d"),
         (["ada", "--plan", "p=read", "--for", "0"], "90s, 15m, 1h or 7d"),
         (["ada", "--plan", "p=read", "--for", "9999d"], "3650 days"),
@@ -110,9 +110,9 @@ def test_misuse_is_told_in_a_sentence(words: list[str], says: str, capsys: pytes
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({}, "PLANCAST_AUTH_SECRET is not set: without authentication no token is needed"),
-        ({"PLANCAST_AUTH_JWKS": "/keys.json", "PLANCAST_AUTH_AUDIENCE": "a"}, "tokens are made by their issuer"),
-        ({"PLANCAST_AUTH_SECRET": "short"}, "a secret has at least 32"),
+        ({}, "PLANCAST_AUTH_SECRET"),
+        ({"PLANCAST_AUTH_JWKS": "/keys.json", "PLANCAST_AUTH_AUDIENCE": "a"}, "PLANCAST_AUTH_SECRET"),
+        ({"PLANCAST_AUTH_SECRET": "short"}, "PLANCAST_AUTH_SECRET"),
     ],
 )
 def test_without_a_secret_there_is_no_token(

@@ -142,7 +142,7 @@ async def test_an_unknown_key_is_asked_for_but_not_at_every_knock(issuer: Issuer
     signed = token(HERE, rsa_key, "RS256", kid="new")
     async with trusting(issuer.url, "RS256", clock) as who:
         for _ in range(50):
-            with pytest.raises(TokenInvalid, match="not valid here"):
+            with pytest.raises(TokenInvalid):
                 await who.authenticate(signed, NOW)
         assert issuer.asked == 1
         issuer.keys.append(member(rsa_key, "RS256", "new"))
@@ -245,7 +245,7 @@ async def test_a_public_key_is_not_taken_for_a_shared_secret(issuer: Issuer, rsa
     async with trusting(issuer.url, "RS256") as who:
         confused = token(HERE, issuer.keys[0]["n"], "HS256", kid="k1")
         for signed in (confused, token(HERE, "x" * 40, "HS256", kid="k2"), token(HERE, rsa_key, "RS512", kid="k1")):
-            with pytest.raises(TokenInvalid, match="not valid here"):
+            with pytest.raises(TokenInvalid):
                 await who.authenticate(signed, NOW)
 
 

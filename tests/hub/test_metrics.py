@@ -263,7 +263,7 @@ def test_a_successor_that_has_not_spoken_yet_does_not_speak_for_the_dead(tmp_pat
 
 def test_places_are_bounded(tmp_path: Path) -> None:
     taken = [Siblings(tmp_path) for _ in range(PLACES)]
-    with pytest.raises(PlancastError, match="a run directory of its own"):
+    with pytest.raises(PlancastError, match="run directory"):
         Siblings(tmp_path)
     for one in taken:
         one.close()

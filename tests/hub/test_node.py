@@ -43,7 +43,7 @@ async def test_it_leaves_nothing_running(tmp_path: Path) -> None:
         hub.door.require_open()
         assert await hub.ready() is None
         assert ours()
-    with pytest.raises(RuntimeError, match="not open"):
+    with pytest.raises(RuntimeError):
         hub.door.require_open()
     assert ours() == set()
 
@@ -61,7 +61,7 @@ async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
 async def test_it_lives_once(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
         pass
-    with pytest.raises(RuntimeError, match="lives once: make a new Hub"):
+    with pytest.raises(RuntimeError, match=r"Hub\("):
         await hub.__aenter__()
     assert ours() == set()
 
@@ -193,11 +193,12 @@ async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
     engine = Engine()
     async with opened(tmp_path, engine=engine) as hub:
         await hub.signal(Signal("ours", "cancel", None, "ada"))
-        with pytest.raises(RequestRefused, match="another engine's"):
+        with pytest.raises(RequestRefused, match="another engine's") as refused:
             await hub.signal(Signal("theirs", "cancel", None, "ada"))
+        assert refused.value.code is ErrorCode.NOT_SUPPORTED
     assert engine.heard == [("opened", "", ""), ("ours", "cancel", "ada"), ("closed", "", "")]
     async with opened(tmp_path) as hub:
-        with pytest.raises(RequestRefused, match="nobody runs plans here") as refused:
+        with pytest.raises(RequestRefused) as refused:
             await hub.signal(Signal("ours", "cancel", None, "ada"))
     assert refused.value.code is ErrorCode.NOT_SUPPORTED
 

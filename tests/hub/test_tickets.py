@@ -87,7 +87,7 @@ async def test_a_ticket_stands_for_whoever_got_it(tickets: Tickets) -> None:
 async def test_a_ticket_is_good_once(tickets: Tickets) -> None:
     ticket = tickets.issue(ADA, NOW).ticket
     await tickets.redeem(ticket, NOW)
-    with pytest.raises(TokenExpired, match="used already; fetch a new one"):
+    with pytest.raises(TokenExpired, match="used"):
         await tickets.redeem(ticket, NOW)
 
 
@@ -98,12 +98,13 @@ async def test_of_many_uses_at_once_on_two_nodes_one_wins(tickets: Tickets, othe
     outcomes = await asyncio.gather(*(outcome(node, ticket) for node, ticket in uses))
     winners = [ticket for (_, ticket), said in zip(uses, outcomes, strict=True) if said == "ada"]
     assert sorted(winners) == sorted(issued)
-    assert set(outcomes) == {"ada", "the ticket was used already; fetch a new one"}
+    (refusal,) = set(outcomes) - {"ada"}
+    assert "used" in refusal
     await elsewhere.close()
 
 
 async def test_a_ticket_expires_unused(tickets: Tickets) -> None:
-    with pytest.raises(TokenExpired, match="the ticket expired"):
+    with pytest.raises(TokenExpired, match="expired"):
         await tickets.redeem(tickets.issue(ADA, NOW).ticket, NOW + TICKET_SECONDS)
 
 
@@ -199,7 +200,7 @@ async def test_a_ticket_redeemed_late_by_a_slow_clock_is_still_used(tickets: Tic
     ahead = Tickets(KEY, log)
     await ahead.redeem(ahead.issue(ADA, NOW + PERIOD).ticket, NOW + PERIOD)
     await ahead.swept()
-    with pytest.raises(TokenExpired, match="used already"):
+    with pytest.raises(TokenExpired, match="used"):
         await tickets.redeem(ticket, NOW)
 
 

@@ -34,13 +34,13 @@ async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
         return Plan("P", [Step("a", "A", nothing)])
 
     async with house.engine(typed, picky) as engine:
-        with pytest.raises(UnknownTemplate, match="there are: picky, typed"):
+        with pytest.raises(UnknownTemplate, match="picky, typed"):
             await engine.start("other", {}, "p")
-        with pytest.raises(UnfitInput, match="theme: Field required"):
+        with pytest.raises(UnfitInput, match=r"^theme: "):
             await engine.start("typed", {}, "p")
-        with pytest.raises(UnfitInput, match="theme: String should have at least 3"):
+        with pytest.raises(UnfitInput, match=r"^theme: "):
             await engine.start("typed", {"theme": "x"}, "p")
-        with pytest.raises(UnfitInput, match="'n' is missing"):
+        with pytest.raises(UnfitInput, match="'n'"):
             await engine.start("picky", {}, "p")
         with pytest.raises(UnfitInput, match="n is at most 3"):
             await engine.start("picky", {"n": 4}, "p")
@@ -61,11 +61,9 @@ async def test_a_template_that_trips_over_its_input_is_named(house: House) -> No
         return Plan("P", [Step("a", "A", nothing)] * given["n"])
 
     async with house.engine(clumsy) as engine:
-        with pytest.raises(
-            BadPlan, match="template 'clumsy' is at fault: over this input it raised TypeError: can't mul"
-        ):
+        with pytest.raises(BadPlan, match=r"'clumsy'.*TypeError"):
             await engine.start("clumsy", {"n": "three"}, "p")
-        with pytest.raises(BadPlan, match="template 'clumsy': a plan has 1 to 10,000 steps, not 0"):
+        with pytest.raises(BadPlan, match=r"'clumsy'.*10,000"):
             await engine.start("clumsy", {"n": 0}, "p")
     assert (await house.log.head("p")).offset == 0
 
@@ -81,7 +79,7 @@ async def test_an_input_may_have_other_names_outside(house: House) -> None:
     async with house.engine(typed) as engine:
         await engine.start("typed", {"userId": "ada"}, "p")
         assert (await house.end(engine, "p")).result == {"user_id": "ada"}
-        with pytest.raises(UnfitInput, match="userId: Field required"):
+        with pytest.raises(UnfitInput, match=r"^userId: "):
             await engine.start("typed", {}, "q")
 
 

@@ -568,7 +568,7 @@ async def test_runs_that_ended_long_ago_are_forgotten(house: House) -> None:
 
 async def test_there_is_one_that_works_in_a_process(house: House, tmp_path: Path) -> None:
     async with house.engine(only(nothing)) as engine:
-        with pytest.raises(EngineMisconfigured, match="DBOS is at work in this process already"):
+        with pytest.raises(EngineMisconfigured, match="DBOS"):
             async with house.engine(only(nothing)):
                 pass
         async with house.engine(only(nothing), work=False) as other:
@@ -580,7 +580,7 @@ async def test_there_is_one_that_works_in_a_process(house: House, tmp_path: Path
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "nonsense", "redis://localhost"])
 async def test_a_database_it_cannot_use_is_named(house: House, url: str) -> None:
-    with pytest.raises(EngineMisconfigured, match=r"sqlite:///… or postgresql://…"):
+    with pytest.raises(EngineMisconfigured, match=r"sqlite:///.*postgresql://"):
         async with Engine(url, house.log, []):
             pass
 

@@ -35,11 +35,11 @@ async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House
             TemplateInfo("quick", "Two quick steps", "", {"type": "object"}),
             TemplateInfo("clumsy", "Clumsy", "", {"type": "object"}),
         ]
-        with pytest.raises(UnknownTemplate, match="there are: clumsy, quick"):
+        with pytest.raises(UnknownTemplate, match="clumsy, quick"):
             await port.start("slow", {}, "p", None)
         with pytest.raises(UnfitInput):
             await port.start("quick", {"effects": object()}, "p", None)
-        with pytest.raises(BrokenTemplate, match="template 'clumsy' is at fault: over this input it raised TypeError"):
+        with pytest.raises(BrokenTemplate, match=r"'clumsy'.*TypeError"):
             await port.start("clumsy", {"steps": "many"}, "p", None)
         with pytest.raises(NotRunHere):
             await port.signal("p", "cancel", "maria")
@@ -75,10 +75,10 @@ async def test_a_worker_says_what_it_is_and_stops_when_told(house: House) -> Non
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--templates", "no.such.module"], "there is no module no"),
-        (["--templates", "tests.plan_engine.story"], "there is no template in tests.plan_engine.story"),
+        (["--templates", "no.such.module"], "module no"),
+        (["--templates", "tests.plan_engine.story"], "tests.plan_engine.story"),
         (["--templates", "tests.plan_engine.plans", "--engine-db", "mysql://x/y"], "sqlite:///… or postgresql://…"),
-        (["--templates", "tests.plan_engine.plans", "--log", "ftp://x"], "no log is called 'ftp'"),
+        (["--templates", "tests.plan_engine.plans", "--log", "ftp://x"], "'ftp'"),
     ],
 )
 def test_a_worker_that_cannot_begin_says_why(
@@ -93,17 +93,23 @@ def test_a_worker_that_cannot_begin_says_why(
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("def half(", "broken_shop can't be imported for its templates: SyntaxError: "),
-        ("raise RuntimeError('no till')", "broken_shop can't be imported for its templates: RuntimeError: no till\n"),
-        ("raise SystemExit(3)", "broken_shop can't be imported for its templates: SystemExit: 3\n"),
-        ("from plan_engine import template\ntemplate('A Shop', title='')(print)", "template 'A Shop': a name is "),
+        ("def half(", ("broken_shop", "SyntaxError: ")),
+        ("raise RuntimeError('no till')", ("broken_shop", "RuntimeError: no till")),
+        ("raise SystemExit(3)", ("broken_shop", "SystemExit: 3")),
+        ("from plan_engine import template\ntemplate('A Shop', title='')(print)", ("'A Shop'",)),
     ],
 )
 def test_a_module_of_templates_that_is_broken_is_named(
-    source: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    source: str,
+    says: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "broken_shop.py").write_text(source)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     assert main(["worker", "--templates", "broken_shop"]) == 1
-    assert f"plancast: {says}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert [fact for fact in says if fact not in told] == []
+    assert told.count("\n") == 1

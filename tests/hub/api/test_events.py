@@ -43,32 +43,31 @@ async def test_said_again_with_its_key_an_event_is_there_once(client: httpx.Asyn
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "about"),
+    ("body", "field"),
     [
-        ({"type": "agent_message"}, "data", "Field required"),
-        ({"type": "agent_message", "data": {"agent_name": "A"}}, "data.content", "Field required"),
-        ({"type": "agent_message", "data": {"agent_name": "A", "content": 1}}, "data.content", "valid string"),
-        ({"type": "gossip", "data": {}}, "type", "'gossip' is none of plan_update"),
-        ({"type": "plan_update", "data": {"plan_id": "another"}}, "data.plan_id", "another plan"),
-        ({"type": "plan_update", "data": []}, "data", "valid dictionary"),
-        ({"type": "plan_update", "data": {"labels": ["a", "~plancast.b"]}}, "data.labels", "~plancast."),
-        ({"events": [Said.update(), Said.update(labels=["~plancast."])]}, "events.1.data.labels", "~plancast."),
-        ({"events": []}, "events", "at least 1"),
-        ({"events": {"type": "plan_update"}}, "events", "valid list"),
-        ({"events": [Said.update(), {"type": "plan_update"}]}, "events.1.data", "Field required"),
-        ({"events": [Said.update(), Said.update(status="gone")]}, "events.1.data.status", "Input should be"),
-        ({"events": [Said.update()] * 257}, "events", "at most 256"),
-        ([Said.update()], "body", "valid dictionary"),
-        ("hello", "body", "valid dictionary"),
+        ({"type": "agent_message"}, "data"),
+        ({"type": "agent_message", "data": {"agent_name": "A"}}, "data.content"),
+        ({"type": "agent_message", "data": {"agent_name": "A", "content": 1}}, "data.content"),
+        ({"type": "gossip", "data": {}}, "type"),
+        ({"type": "plan_update", "data": {"plan_id": "another"}}, "data.plan_id"),
+        ({"type": "plan_update", "data": []}, "data"),
+        ({"type": "plan_update", "data": {"labels": ["a", "~plancast.b"]}}, "data.labels"),
+        ({"events": [Said.update(), Said.update(labels=["~plancast."])]}, "events.1.data.labels"),
+        ({"events": []}, "events"),
+        ({"events": {"type": "plan_update"}}, "events"),
+        ({"events": [Said.update(), {"type": "plan_update"}]}, "events.1.data"),
+        ({"events": [Said.update(), Said.update(status="gone")]}, "events.1.data.status"),
+        ({"events": [Said.update()] * 257}, "events"),
+        ([Said.update()], "body"),
+        ("hello", "body"),
     ],
 )
 async def test_what_is_unfit_is_named_as_it_was_written(
-    client: httpx.AsyncClient, plan_id: str, body: Any, field: str, about: str
+    client: httpx.AsyncClient, plan_id: str, body: Any, field: str
 ) -> None:
     said = problem(await client.post(f"/api/plans/{plan_id}/events", json=body), 422, "invalid_field")
     assert said["field"] == field
     assert said["detail"].startswith(f"{field}: ")
-    assert about in said["detail"]
     assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 0
 
 
@@ -98,8 +97,8 @@ async def test_json_must_be_called_json(client: httpx.AsyncClient, plan_id: str,
         f"/api/plans/{plan_id}/events", content=b"{}", headers={"Content-Type": kind} if kind else {}
     )
     said = problem(response, 415, "not_json")
-    assert "Content-Type: application/json is needed" in said["detail"]
-    assert (kind or "no Content-Type") in said["detail"]
+    assert "application/json" in said["detail"]
+    assert (kind or "Content-Type") in said["detail"]
 
 
 async def chunks(count: int) -> AsyncIterator[bytes]:

@@ -95,7 +95,7 @@ async def test_a_plan_without_a_name_is_given_one(asking: httpx.AsyncClient, eng
 
 async def test_what_can_not_be_started_is_told_why(asking: httpx.AsyncClient, engine: Engine) -> None:
     unknown = await asking.post("/api/plans", json={"template": "gossip", "input": {}})
-    assert "there is trip" in problem(unknown, 404, "unknown_template")["detail"]
+    assert "trip" in problem(unknown, 404, "unknown_template")["detail"]
     unfit = problem(await asking.post("/api/plans", json={"template": "trip"}), 422, "invalid_field")
     assert (unfit["field"], unfit["detail"]) == ("input", "where: is missing")
     broken = await asking.post("/api/plans", json={"template": "trip", "input": {"where": 5}})

@@ -259,7 +259,7 @@ async def test_an_engine_that_fails_is_a_refusal(tmp_path: Path, caplog: pytest.
         await hear(line)
         hub.engine = Works()
         assert await ask(line, start="broken", plan="p") == {"refused": "internal", "plan": "p", "act": "start"}
-    assert "could not be started: broken" in caplog.text
+    assert "broken" in caplog.text
 
 
 async def test_what_was_asked_for_is_started_though_the_client_has_gone(tmp_path: Path) -> None:

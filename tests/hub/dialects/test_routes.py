@@ -43,7 +43,6 @@ async def test_exact_paths_win(tmp_path: Path, ws: str | None, mounted: bool) ->
             async with httpx.AsyncClient(base_url=address) as http:
                 refused = await http.post("/chat", json={"message": "hi"})
                 assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
-                assert "there are: none at all" in refused.json()["detail"]
 
 
 async def test_without_an_engine_there_are_none(tmp_path: Path) -> None:

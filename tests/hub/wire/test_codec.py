@@ -83,7 +83,7 @@ def test_since_as_a_place() -> None:
 def test_since_that_is_none(since: object) -> None:
     error = refused(text(type="subscribe_plan", plan_id="p", request_id="r", since=since))
     assert (error.code, error.plan_id, error.request_id) == (ErrorCode.INVALID_FIELD, "p", "r")
-    assert error.message.startswith("since: one of ")
+    assert error.message.startswith("since: ")
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_what_is_just_within_bounds() -> None:
 def test_an_unknown_type_is_told_apart_and_keeps_its_request() -> None:
     error = refused(text(type="subscribe_all", plan_id="p", request_id="r"))
     assert (error.code, error.plan_id, error.request_id) == (ErrorCode.UNKNOWN_TYPE, "p", "r")
-    assert "no frame is called 'subscribe_all'" in error.message
-    assert f"no frame is called '{'x' * 37}...'" in refused(text(type="x" * 10_000)).message
+    assert "'subscribe_all'" in error.message
+    assert f"'{'x' * 37}...'" in refused(text(type="x" * 10_000)).message
     kinds: list[Any] = [None, 1, [], {}]
     for kind in kinds:
         assert refused(text(type=kind)).code is ErrorCode.INVALID_FIELD

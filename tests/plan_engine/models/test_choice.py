@@ -37,9 +37,9 @@ def test_a_name_is_what_pydantic_ai_makes_of_it(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("nonsense", "Unknown model: nonsense."),
-        ("no_such_company:gpt-5", "Unknown model"),
-        ("openai:gpt-5", "Set the `OPENAI_API_KEY` environment variable"),
+        ("nonsense", "nonsense"),
+        ("no_such_company:gpt-5", "no_such_company"),
+        ("openai:gpt-5", "OPENAI_API_KEY"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_said_to_be_so(name: str, why: str) -> None:

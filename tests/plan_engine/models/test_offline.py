@@ -74,5 +74,5 @@ async def test_an_answer_that_was_sent_back_is_counted() -> None:
 
 async def test_a_script_that_answers_in_no_output_type_is_a_mistake() -> None:
     agent = Agent(at_once(lambda _: Unknown(why="?")), output_type=[Weather, int])
-    with pytest.raises(TypeError, match="answers with a Unknown"):
+    with pytest.raises(TypeError, match="Unknown"):
         await agent.run("?")

@@ -145,7 +145,7 @@ async def test_a_plan_that_may_not_be_watched_keeps_no_other_from_it(guarded: Hu
     async with opened(f"{guarded.url}?token={token(claims)}") as log:
         heard, later = Heard(), Heard()
         await log.watch(plan_id, heard)
-        with pytest.raises(LogMisconfigured, match="no right to read"):
+        with pytest.raises(LogMisconfigured, match="forbidden"):
             await log.watch(closed, Heard())
         await log.watch(other, later)
         for each, one in ((plan_id, heard), (other, later)):
@@ -271,9 +271,9 @@ async def test_without_a_good_token_opening_says_what_to_do(
 
 
 async def test_an_address_that_is_no_hubs(hub: HubServer) -> None:
-    with pytest.raises(LogMisconfigured, match="is this the address of a Plancast hub"):
+    with pytest.raises(LogMisconfigured, match="404"):
         await HttpLog(f"{hub.url}/elsewhere").open()
-    with pytest.raises(LogUnavailable, match="no answer from the hub"):
+    with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:1"):
         await HttpLog("http://127.0.0.1:1").open()
 
 

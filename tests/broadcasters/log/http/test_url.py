@@ -29,9 +29,9 @@ def test_an_address(url: str, base: str, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("http://", "http://host:port"),
         ("http://user:secret@hub", "PLANCAST_TOKEN"),
-        ("http://hub:port", "no address"),
+        ("http://hub:port", "'port'"),
         ("http://hub/#part", "http://host:port"),
-        ("http://hub?tocken=x", "no option tocken"),
+        ("http://hub?tocken=x", "tocken"),
     ],
 )
 def test_what_is_none(url: str, about: str) -> None:
