@@ -104,8 +104,9 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
 
 
 def _collect_rarely() -> None:
-    """Nearly all that a hub makes is freed by counting references, and what stays, stays for as long as its client does.
-    To look for cycles after every 700 objects was a fifth of the work when thousands of clients came at once."""
+    """All that a client leaves is freed by counting references (tests/hub/transports/test_freed.py), and what stays, stays
+    for as long as its client does. To look for cycles after every 700 objects was a fifth of the
+    work when thousands of clients came at once."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from broadcasters.position import Position
 from hub.core.burst import Burst
@@ -44,6 +44,23 @@ class Outlet(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Write what waits, then close."""
+
+
+class _Gone(Outlet):
+    """The outlet of a connection whose client is gone: nothing is written.
+
+    A connection that kept its transport's outlet would form a reference cycle with the transport: both would stay in
+    memory until the next full garbage collection."""
+
+    @property
+    def full(self) -> bool:
+        return False
+
+    def unread(self) -> int:
+        return 0
+
+
+_GONE: Final = _Gone()  # type: ignore[abstract]
 
 
 class TokenRefused(Exception):
@@ -106,7 +123,7 @@ class Connection:
     ) -> None:
         self.session = session
         self.deliver = outlet.deliver
-        self._outlet = outlet
+        self._outlet: Outlet = outlet
         self._registry = registry
         self._services = services
         self._counts = counts
@@ -180,6 +197,8 @@ class Connection:
         self._leave_all()
         for task in self._tasks:
             task.cancel()
+        self._outlet = _GONE
+        self.deliver = _GONE.deliver
 
     @property
     def hears(self) -> bool:

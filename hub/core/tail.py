@@ -49,6 +49,10 @@ class Follower(Protocol):
         """The tail can't begin, or can't go on, for a reason that waiting does not cure."""
 
 
+class _Nobody(Follower):
+    """The follower of a closed tail: without a reference to the real one, both are freed when they are not used."""
+
+
 class Tail:
     """A watcher of the log, on behalf of one follower. It begins when it is made; `close` it."""
 
@@ -152,6 +156,7 @@ class Tail:
         if self._watch is not None:
             with suppress(LogError):  # then there is nothing to end
                 await self._watch.close()
+        self._watch, self._follower = None, _Nobody()  # type: ignore[abstract]
 
     async def _begin(self) -> None:
         """Stand in the log's tail first, then look where the plan is: so nothing falls between."""

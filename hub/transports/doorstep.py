@@ -80,6 +80,7 @@ class Doorstep(HttpToolsProtocol):
             self._answering = True
             self._leave()
             super().handle_websocket_upgrade()
+            self.parser = None  # type: ignore[assignment]  # it holds this object's methods
 
     def _leave(self) -> None:
         place, self._place = self._place, None

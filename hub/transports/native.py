@@ -28,7 +28,7 @@ from hub.core.connection import Connection
 from hub.limits import TokenBucket
 from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
 from hub.transports.others import OtherSocket
-from hub.transports.unreadable import answer_to
+from hub.transports.sans_io import answer_to, release
 from hub.transports.uptake import uptake_of
 from hub.transports.visitors import Proxies
 from hub.wire.codes import CloseCode
@@ -187,6 +187,7 @@ class _Socket(asyncio.Protocol):
         if self._admission is not None:
             self._sockets.door.leave(self._connection, self._admission)
             self._admission = None
+        release(self._websocket)
 
     def pause_writing(self) -> None:
         self.full = True

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from hub.transports.unreadable import answer_to
+from hub.transports.sans_io import answer_to, release
 
 __all__ = ["OtherSocket"]
 
@@ -33,3 +33,7 @@ class OtherSocket(WebSocketsSansIOProtocol):
             self.transport.close()
         elif self.transport.get_write_buffer_size() > UNREAD_BYTES or len(self.frames) > FRAGMENTS:
             self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        release(self.conn)

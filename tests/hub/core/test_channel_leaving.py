@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import pytest
+
 from broadcasters.position import Position
+from hub.core.channel import Channel
+from hub.core.counts import HubCounts
+from hub.core.policy import Policy
 from hub.core.subscriber import Since, Standing
 from tests.hub.core.scripted_log import ScriptedLog, part
 from tests.hub.core.test_channel import joined, nothing_failed, opened
@@ -82,3 +90,23 @@ async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None
     await turns()
     assert channel.place_of(witness.subscriber) == Position("e2", 5)
     await channel.close()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@in_virtual_time
+async def test_a_closed_channel_is_freed_without_the_garbage_collector(begun: bool) -> None:
+    """Its ring with it, which may be large."""
+    log = ScriptedLog()
+    log.hanging = not begun
+    channel = Channel("p", log, Policy(), HubCounts(), lambda: None, lambda _: None)
+    witness = await joined(channel, log, "start")
+    witness.leave()
+    gc.disable()
+    try:
+        await channel.close()
+        kept = weakref.ref(channel)
+        del channel, witness.channel
+        await turns()
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -425,3 +427,19 @@ async def test_once_the_line_is_gone_nothing_is_written_and_nothing_goes_on() ->
         assert here.connection.session.phase is Phase.CLOSED
         assert here.registry.channels["p"].subscribers == set()
         assert here.connection._tasks == set()
+
+
+@in_virtual_time
+async def test_once_the_line_is_gone_the_outlet_is_freed_without_the_garbage_collector() -> None:
+    async with hub(said=2) as here:
+        here.say("subscribe_plan", "p", since="start")
+        await turns()
+        gc.disable()
+        try:
+            here.connection.lost()
+            outlet = weakref.ref(here.line)
+            del here.line
+            await turns()
+            assert outlet() is None
+        finally:
+            gc.enable()
