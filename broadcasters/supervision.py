@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from broadcasters.pauses import pauses
 
-__all__ = ["Part", "Supervisor", "Turn"]
+__all__ = ["Part", "Supervisor", "Turn", "log_failure"]
 
 logger: Final = logging.getLogger(__name__)
 LONGEST_PAUSE_S: Final = 2.0
@@ -70,7 +70,8 @@ class Supervisor:
         """Do this once. What it raises is logged."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
         return task
 
     async def close(self) -> None:
@@ -81,10 +82,11 @@ class Supervisor:
             await asyncio.wait(self._tasks)
         self.parts.clear()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("%s failed: %s", task.get_name(), error, exc_info=error)
+
+def log_failure(task: asyncio.Task[Any]) -> None:
+    """Log what the task raised, by its name: a callback for tasks that nobody awaits."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s failed: %s", task.get_name(), error, exc_info=error)
 
 
 async def _succeeds(name: str, part: Part, turn: Turn) -> bool:

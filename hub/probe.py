@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from hub.core.principal import RESERVED
 
 __all__ = ["Probe"]
 
+logger: Final = logging.getLogger(__name__)
 PATIENCE: Final = 4.0
 FRESH: Final = 1.0
 """An answer this old is repeated to whoever asks, so that asking often costs nothing."""
@@ -64,6 +66,9 @@ class Probe:
             return f"what was said did not come back within {PATIENCE:g} s"
         except LogError as error:
             return f"the log did not take it: {error}"
+        except Exception as error:
+            logger.error("the probe failed: %s", error, exc_info=error)
+            return "the probe failed"
         finally:
             self._answered = asyncio.get_running_loop().time()
         return None

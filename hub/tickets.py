@@ -27,6 +27,7 @@ from typing import Any, Final, cast
 from broadcasters.errors import LogError
 from broadcasters.events import PlanUpdate
 from broadcasters.log.contract import Entry, Facts, PlanLog
+from broadcasters.supervision import log_failure
 from hub.auth import AuthenticationUnavailable, TokenExpired, TokenInvalid
 from hub.core.principal import RESERVED, Grants, Principal
 from hub.settings import Settings
@@ -138,7 +139,8 @@ class Tickets:
         period = int(now) // PERIOD
         if period != self._swept and (self._sweeping is None or self._sweeping.done()):
             self._swept = period
-            self._sweeping = asyncio.get_running_loop().create_task(self._sweep(now))
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep(now), name="sweep of tickets")
+            self._sweeping.add_done_callback(log_failure)
 
     async def _sweep(self, now: float) -> None:
         try:

@@ -106,6 +106,134 @@ def test_files_and_functions_stay_small() -> None:
     assert found == []
 
 
+# --- tasks
+
+STARTS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
+KEPT = {
+    "broadcasters/broadcaster.py: _Checkpoints.due": "logs what a checkpoint raises, and takes the next one",
+    "broadcasters/log/http/courier.py: Courier._leave": "fails the appends it carries",
+    "broadcasters/log/redis/tail_link.py: TailLink.add": "fails the watches it was to place",
+    "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that it leaves behind",
+    "broadcasters/station.py: Station._submit": "raises in the thread that waits for it",
+    "hub/core/channel.py: Channel._work": "its callback refuses the subscriber it worked for",
+    "hub/core/connection.py: Connection._spawn": "its callback closes the connection it worked for",
+    "hub/core/tail.py: Tail._spawn": "its callback ends the channel it worked for",
+    "hub/transports/sse.py: Stream._settle": "raises in the stream it worked for",
+    "plan_engine/run.py: Run._start": "raises in the run, which waits for all its steps",
+}
+"""Tasks whose failure reaches somebody in another way. None outlives what it was begun for."""
+
+
+def functions(node: ast.AST, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ast.AST]]:
+    """Every function below this node, by its qualified name."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ".".join((*names, child.name)), child
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from functions(child, (*names, child.name))
+        else:
+            yield from functions(child, names)
+
+
+def within(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands in this function or loop, but not in a function inside it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            yield child
+            yield from within(child)
+
+
+def called(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def names_of(task: ast.AST, nodes: list[ast.AST]) -> Iterator[str]:
+    """What the function that begins a task calls it."""
+    for node in nodes:
+        if isinstance(node, ast.Assign) and task in ast.walk(node.value):
+            for target in node.targets:
+                parts = target.elts if isinstance(target, ast.Tuple) else [target]
+                yield from (ast.unparse(part) for part in parts if isinstance(part, ast.Name | ast.Attribute))
+
+
+def unheard(tree: ast.Module) -> list[str]:
+    """The functions that begin a task and neither await it, nor take its result, nor have its failure logged."""
+    found = []
+    for name, function in functions(tree):
+        nodes = list(within(function))
+        ends = [
+            node for node in nodes if isinstance(node, ast.Await) or called(node) in ("result", "add_done_callback")
+        ]
+        heard = [
+            text for node in ends if "add_done_callback" not in (text := ast.unparse(node)) or "log_failure" in text
+        ]
+        for task in (node for node in nodes if called(node) in STARTS):
+            words = [re.compile(rf"\b{re.escape(word)}\b") for word in names_of(task, nodes)]
+            if not any(word.search(text) for word in words for text in heard):
+                found.append(name)
+    return found
+
+
+def endless(tree: ast.Module) -> list[str]:
+    """The coroutines with a loop that nothing but an exception ends. (A generator is ended by its reader.)"""
+    found = []
+    for name, function in functions(tree):
+        nodes = list(within(function))
+        if not isinstance(function, ast.AsyncFunctionDef) or any(isinstance(node, ast.Yield) for node in nodes):
+            continue
+        loops = [node for node in nodes if isinstance(node, ast.While) and isinstance(node.test, ast.Constant)]
+        found += [name for loop in loops if not any(isinstance(at, ast.Return | ast.Break) for at in within(loop))]
+    return found
+
+
+def test_work_without_an_end_goes_through_the_supervisor() -> None:
+    """Everything else that is to go on for good is a turn that returns, handed to `Supervisor.repeat`."""
+    found = [f"{path}: {name}" for path in MODULES for name in endless(tree_of(path))]
+    assert found == ["broadcasters/supervision.py: Supervisor.repeat.keep"]
+
+
+def test_every_task_brings_its_failure_to_somebody() -> None:
+    found = [f"{path.as_posix()}: {name}" for path in MODULES for name in unheard(tree_of(path))]
+    assert sorted(set(found)) == sorted(KEPT)
+
+
+def test_a_task_that_may_die_unheard_would_be_found() -> None:
+    tree = ast.parse("""
+class Hub:
+    async def beat(self):
+        while True:
+            await self.compare()
+
+    async def patient(self):
+        while True:
+            if await self.compare():
+                return
+
+    def open(self):
+        self._beat = asyncio.create_task(self.beat())
+
+    def lost(self):
+        task = loop.create_task(self.compare())
+        task.add_done_callback(self._tasks.discard)
+
+    async def waits(self):
+        task = asyncio.ensure_future(self.compare())
+        await asyncio.wait({task})
+
+    def logs(self):
+        task = asyncio.create_task(self.compare())
+        task.add_done_callback(log_failure)
+
+    async def together(self):
+        async with asyncio.TaskGroup() as beats:
+            beats.create_task(self.beat())
+""")
+    assert endless(tree) == ["Hub.beat"]
+    assert unheard(tree) == ["Hub.open", "Hub.lost", "Hub.together"]
+
+
 # --- public names
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from broadcasters.errors import LogError
 from broadcasters.log.contract import PlanLog
-from broadcasters.supervision import Supervisor
+from broadcasters.supervision import Supervisor, log_failure
 from hub.core.channel import Channel, Traced
 from hub.core.counts import HubCounts
 from hub.core.policy import Policy
@@ -186,11 +186,8 @@ class Registry:
             self._drop(channel)
 
     def _close(self, channel: Channel) -> None:
-        closing = asyncio.get_running_loop().create_task(channel.close())
+        name = f"closing of the channel of plan {channel.plan_id}"
+        closing = asyncio.get_running_loop().create_task(channel.close(), name=name)
         self._closing.add(closing)
-        closing.add_done_callback(self._closed)
-
-    def _closed(self, closing: asyncio.Task[None]) -> None:
-        self._closing.discard(closing)
-        if not closing.cancelled() and (error := closing.exception()) is not None:
-            log.error("a channel was not closed cleanly: %s", error, exc_info=error)
+        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(log_failure)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from broadcasters.errors import LogError
 from broadcasters.position import Position
+from broadcasters.supervision import log_failure
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused
 from hub.core.session_states import Phase
@@ -165,9 +166,10 @@ class Interpreter:
         self._see_to_it(self._see_to(start))
 
     def _see_to_it(self, what: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(what)
+        task = asyncio.get_running_loop().create_task(what, name="what a client of a dialect asked for")
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+        task.add_done_callback(log_failure)
 
     async def _look_up(self, find: Find) -> None:
         principal = self.connection.session.principal

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from broadcasters.supervision import Supervisor
+from broadcasters.supervision import Supervisor, log_failure
 from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.limits import TokenBucket
@@ -253,9 +253,10 @@ class _Socket(asyncio.Protocol):
 
         # Whatever the client sends before it was let in waits where it is, in its order.
         self._transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(open_when_admitted())
+        task = asyncio.get_running_loop().create_task(open_when_admitted(), name="admission of a client")
         self._sockets.admitting.add(task)
         task.add_done_callback(self._sockets.admitting.discard)
+        task.add_done_callback(log_failure)
 
     def _admitted(self, admission: Admission, response: Response) -> None:
         if self._transport.is_closing():

@@ -136,6 +136,8 @@ async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.M
         with monkeypatch.context() as broken:
             broken.setattr(hub.log, "append", fails)
             assert await hub.ready() == "the log did not take it: the disk is gone"
+            broken.setattr(hub.log, "append", None)
+            assert await hub.ready() == "the probe failed"
         assert await hub.ready() is None
         with monkeypatch.context() as deaf:
             deaf.setattr(type(hub.registry), "deaf", True)

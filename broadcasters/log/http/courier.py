@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from broadcasters.log.http.link import Link, Refused
 from broadcasters.log.http.refusals import Refusal
 
 __all__ = ["Courier"]
+
+_logger = logging.getLogger("plancast.log")
 
 AT_ONCE: Final = 4
 """Requests under way: enough to keep a hub busy while answers travel."""
@@ -95,6 +98,9 @@ class Courier:
             _fail_all(load, error)
         except (ValueError, LookupError, TypeError) as error:
             _fail_all(load, LogMisconfigured(f"what {self._link.address} answers is not what a hub says: {error!r}"))
+        except Exception as error:
+            _logger.exception("%s failed", about)
+            _fail_all(load, LogUnavailable(f"{about} failed: {error!r}"))
         except asyncio.CancelledError:
             _fail_all(load, LogUnavailable("the log was closed while this was on its way"))
             raise

@@ -191,6 +191,21 @@ async def test_appends_of_many_plans_travel_together(hub: HubServer) -> None:
     assert hub.metric("plancast_connections_opened_total") == before
 
 
+async def test_an_append_that_fails_in_an_unknown_way_may_be_repeated(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    producer = Producer(plan_ids("unknown", 1)[0])
+    async with opened(hub.url) as log, asyncio.timeout(60):
+        with monkeypatch.context() as broken:
+            broken.setattr(log._link, "ask", fails)
+            with pytest.raises(LogUnavailable, match="a mistake of ours"):
+                await producer.batch("a").to(log)
+        await producer.batch("b").to(log)
+
+
 async def test_one_that_is_refused_harms_none_that_travels_with_it(guarded: HubServer) -> None:
     claims = {"sub": "ada", "exp": 4_000_000_000, "plans": {"open-*": ["read", "publish"]}}
     plans = [*plan_ids("open", 2), *plan_ids("closed", 1)]
