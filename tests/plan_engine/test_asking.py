@@ -298,16 +298,6 @@ async def test_a_question_that_expired_fails_the_step_at_once(house: House) -> N
     await house.story("p")
 
 
-async def test_waiting_for_a_person_is_not_working_time(house: House) -> None:
-    async def agent(ctx: Context) -> Any:
-        return await ctx.ask("Who?", expires_in=0.5, default="nobody")
-
-    async with house.engine(only(agent, timeout=0.25)) as engine:
-        await engine.start("only", {}, "p")
-        assert (await house.end(engine, "p")).result == "nobody"
-    await house.story("p")
-
-
 async def test_an_agent_may_stop_waiting_by_itself(house: House) -> None:
     async def agent(ctx: Context) -> str:
         try:

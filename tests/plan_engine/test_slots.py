@@ -62,7 +62,7 @@ async def test_without_it_the_engine_does_not_start_and_says_which_version_to_in
     house: House, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with house.engine(only(nothing)):
-        counted: type[object] = type(attrgetter("_active_workflows_set")(at_work()))
+        counted: object = attrgetter("_active_workflows_set")(at_work()).__class__
     with monkeypatch.context() as patched:
         patched.delattr(counted, name.rpartition(".")[2])
         patched.setattr("plan_engine.slots.version", installed)

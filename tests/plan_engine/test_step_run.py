@@ -12,29 +12,34 @@ from broadcasters.log.contract import Appended, Entry, Facts, PlanLog
 from plan_engine import BlockingContext, Context, StepFailed
 from plan_engine.engine import Ended
 from tests.plan_engine.house import House, statuses
-from tests.plan_engine.test_engine import run
+from tests.plan_engine.test_engine import only, run
 
 TIMEOUT_S = 10.0
 AWAY_S = 15.0
 
 
 class Away:
-    """Keeps the first append that holds `mark` from the log for `AWAY_S` seconds of the event loop's clock, which
-    is put forward by so much: nobody has to wait for it."""
+    """Keeps the first append that holds `mark` from the log while the clock is put forward."""
 
     def __init__(self, log: PlanLog, mark: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         self.times = 0
-        loop, append = asyncio.get_running_loop(), log.append
-        clock = loop.time
+        append = log.append
 
         async def late(plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
             if not self.times and any(mark in entry.payload for entry in entries):
                 self.times += 1
-                monkeypatch.setattr(loop, "time", lambda: clock() + AWAY_S)
-                await several_turns()  # in which whatever is due by now is done
+                await put_clock_forward(monkeypatch)
             return await append(plan_id, producer, seq, entries, facts)
 
         monkeypatch.setattr(log, "append", late)
+
+
+async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AWAY_S` seconds pass on the event loop's clock, without anybody waiting for them."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + AWAY_S)
+    await several_turns()  # in which whatever is due by now is done
 
 
 async def several_turns() -> None:
@@ -113,3 +118,52 @@ async def test_nor_is_it_before_another_attempt(house: House, monkeypatch: pytes
     assert ended == Ended("completed", "done")
     assert away.times == 1
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
+
+
+async def test_waiting_for_a_person_is_not_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def agent(ctx: Context) -> Any:
+        return [await ctx.ask("Who?"), await works(ctx)]
+
+    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+        await engine.start("only", {}, "p")
+        request_id = await house.until_asked("p")
+        await put_clock_forward(monkeypatch)
+        await house.answer("p", request_id, "Ada")
+        assert (await house.end(engine, "p")).result == ["Ada", "done"]
+    await house.story("p")
+
+
+async def test_a_pause_is_not_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused, waits = asyncio.Event(), asyncio.Event()
+
+    async def agent(ctx: Context) -> str:
+        await ctx.say("here")
+        await paused.wait()
+        waits.set()
+        await ctx.checkpoint()
+        return await works(ctx)
+
+    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        await engine.signal("p", "pause", "maria")
+        await house.until("p", lambda event: event.type == "plan_update" and event.data["status"] == "waiting")
+        paused.set()
+        await waits.wait()
+        await put_clock_forward(monkeypatch)
+        await engine.signal("p", "resume", "maria")
+        assert (await house.end(engine, "p")).result == "done"
+    await house.story("p")
+
+
+async def test_time_before_and_after_a_wait_is_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def agent(ctx: Context) -> None:
+        await ctx.say("here")
+        await asyncio.sleep(600)
+
+    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+        await engine.start("only", {}, "p")
+        await house.until_said("p", "here")
+        await put_clock_forward(monkeypatch)
+        assert (await house.end(engine, "p")).status == "error"
+    await house.story("p")
