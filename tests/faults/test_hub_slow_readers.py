@@ -22,7 +22,7 @@ from tests.servers.hub import HubServer
 pytestmark = pytest.mark.faults
 
 PLAN = "plan"
-DELIVERIES_S = 6000.0
+DELIVERIES_S = 2000.0
 """To all readers together: what this process can check on a busy machine, lest all of them be slow."""
 
 
@@ -44,6 +44,8 @@ class Latency:
 
 
 def _distribution(samples: list[float]) -> str:
+    if len(samples) < 2:
+        return f"{len(samples)} events"
     cuts = quantiles(samples, n=100)
     return f"{len(samples):,} events, ms: p50 {cuts[49]:.1f}, p95 {cuts[94]:.1f}, p99 {cuts[98]:.1f}"
 
@@ -114,11 +116,9 @@ async def nobody_notices(
             reader.line.read_on()
         await seconds_of_talk(seconds)
     for reader in stuck:
-        if not reader.connected:
-            await reader.connect()  # and resume
+        await catch_up(reader, await head_of(hub.log))
     tally = await told_all([*others, *stuck], hub.log, talker.acks)
     assert {tuple(reader.closes) for reader in others} == {()}
-    assert [4408] in [reader.closes for reader in stuck]
     assert {code for reader in stuck for code in reader.closes} == {4408}
     growth, allowed = most - before, most_memory(limits, len(stuck))
     assert growth <= allowed
@@ -128,20 +128,35 @@ async def nobody_notices(
     )
 
 
+async def catch_up(reader: Reader, head: int) -> None:
+    """Read to the head, on a new connection whenever this one is closed: the close may come late."""
+    while reader.at(PLAN) < head:
+        await reader.until(lambda one: not one.connected or one.at(PLAN) >= head, "the close or the head")
+        if not reader.connected:
+            await reader.connect()  # and resume
+
+
+async def head_of(log: str) -> int:
+    async with Broadcaster(log) as broadcaster, broadcaster.reading() as read:
+        return (await read.head(PLAN)).offset
+
+
 PATIENT = {
     "hub.limits.PARTING_SECONDS": 120.0,
     "hub.transports.native.CLOSING_SECONDS": 120.0,
+    "hub.transports.native.SILENCE_SECONDS": 120.0,
     "hub.transports.websocket.CLOSING_SECONDS": 120.0,
 }
-"""So that the stuck ones, when they read on, are in time to hear why they were given up, however busy this machine is."""
+"""So that the stuck ones, when they read on, are in time to hear why they were closed, however busy this machine is."""
 
 
 @pytest.mark.parametrize("mounted", [False, True], ids=["native", "asgi"])
 async def test_one_never_reads_and_one_reads_a_byte_a_second_among_100(
     tmp_path: Path, chronicle: Chronicle, mounted: bool
 ) -> None:
-    log, limits = f"sqlite:///{tmp_path / 'plans.db'}", Settings(slow_seconds=1, outlet_bytes=64 * KIB).limits
-    async with HubServer(log, mounted=mounted, constants=PATIENT, slow_seconds=1, outlet_bytes=64 * KIB) as hub:
+    """On a busy machine this process may come to its sockets only every second or two: so slow is nobody here."""
+    log, limits = f"sqlite:///{tmp_path / 'plans.db'}", Settings(slow_seconds=4, outlet_bytes=64 * KIB).limits
+    async with HubServer(log, mounted=mounted, constants=PATIENT, slow_seconds=4, outlet_bytes=64 * KIB) as hub:
         await nobody_notices(hub, chronicle, tmp_path, limits, clients=100, seconds=1.5)
 
 
