@@ -120,8 +120,8 @@ def socket_of(nginx: NginxServer, address: str = "127.0.0.1", **more: Any) -> co
     return connect(nginx.ws, ssl=nginx.tls, proxy=None, local_addr=(address, 0), **more)
 
 
-async def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+async def hear(socket: ClientConnection, kind: str, deadline_s: float | None = 20) -> dict[str, Any]:
+    async with asyncio.timeout(deadline_s):
         while True:
             said: dict[str, Any] = json.loads(await socket.recv())
             if said["type"] == kind:
@@ -209,10 +209,21 @@ async def test_what_a_hub_would_take_or_refuse_nginx_leaves_to_it(tmp_path: Path
 
 async def sent_away(socket: ClientConnection) -> bool:
     """Wait until it is closed; whether it was told to come back, and closed so that it does."""
-    await hear(socket, "going_away")
+    await hear(socket, "going_away", None)
     with pytest.raises(ConnectionClosed) as closed:
-        await hear(socket, "nothing")
+        await hear(socket, "nothing", None)
     return closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+
+
+async def first_of(tasks: list[asyncio.Task[bool]], count: int) -> list[bool]:
+    """What the first so many of these come to; the others are cancelled."""
+    waiting = set(tasks)
+    async with asyncio.timeout(20):
+        while len(tasks) - len(waiting) < count:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    return [task.result() for task in tasks if task not in waiting]
 
 
 async def publish(client: httpx.AsyncClient, key: str) -> None:
@@ -247,11 +258,8 @@ async def test_a_drain_reaches_clients_and_the_other_hub_takes_them(
             while leaving.alive:
                 said += 1
                 await publish(client, f"word {said}")
-            done, watching = await asyncio.wait(ends, timeout=1)
-            for each in watching:
-                each.cancel()
-            assert [end.result() for end in done] == [True] * (8 - there)
-            for _ in done:
+            assert await first_of(ends, 8 - there) == [True] * (8 - there)
+            for _ in range(8 - there):
                 await hear(await stack.enter_async_context(socket_of(nginx)), "connected")
             assert staying.metric("plancast_connections", transport="native") == 8
             page = (await client.get("/api/plans/p/events", params={"limit": 1})).json()

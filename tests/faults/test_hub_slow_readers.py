@@ -150,6 +150,7 @@ PATIENT = {
 """So that the stuck ones, when they read on, are in time to hear why they were closed, however busy this machine is."""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mounted", [False, True], ids=["native", "asgi"])
 async def test_one_never_reads_and_one_reads_a_byte_a_second_among_100(
     tmp_path: Path, chronicle: Chronicle, mounted: bool

@@ -101,7 +101,7 @@ class House:
     async def log_is_trimmed(self) -> None:
         log = log_of(self.redis.url)
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(GREEN_S):
                 await log.open()
                 await take_checkpoint(log, "trimmed", window=self.dice.choice([0, 20]))
         finally:

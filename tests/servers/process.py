@@ -17,7 +17,7 @@ import pytest
 
 __all__ = ["RedisServer", "eventually", "free_port"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:

@@ -19,13 +19,22 @@ from tests.servers.process import RedisServer
 DEADLINE_S = 60.0
 
 
-async def told(socket: ClientConnection, kind: str, **expected: Any) -> dict[str, Any]:
-    """The next frame of this type with these fields in its data."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            frame: dict[str, Any] = json.loads(await socket.recv())
-            if frame["type"] == kind and expected.items() <= frame.get("data", {}).items():
-                return frame
+class Frames:
+    """What a socket receives. An answer and what came of it may arrive in either order, so nothing is skipped for good."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._skipped: list[dict[str, Any]] = []
+
+    async def told(self, kind: str, **expected: Any) -> dict[str, Any]:
+        """The first frame of this type with these fields in its data that was not given out yet."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                for frame in self._skipped:
+                    if frame["type"] == kind and expected.items() <= frame.get("data", {}).items():
+                        self._skipped.remove(frame)
+                        return frame
+                self._skipped.append(json.loads(await self._socket.recv()))
 
 
 @pytest.mark.parametrize("where", ["sqlite", "redis"])
@@ -34,19 +43,20 @@ async def test_an_interrupt_answered_on_the_hubs_socket_resumes_the_graph(
 ) -> None:
     log = redis.url if where == "redis" else log_url
     async with HubServer(log) as hub, Broadcaster(log) as broadcaster, connect(hub.ws) as socket:
+        frames = Frames(socket)
         await socket.send(json.dumps({"type": "subscribe_plan", "plan_id": "shop-7", "since": "start"}))
-        await told(socket, "subscription_confirmed")
+        await frames.told("subscription_confirmed")
         graph = shop(InMemorySaver())
         running = asyncio.create_task(run_langgraph("shop-7", graph, {}, broadcaster=broadcaster))
-        asked = await told(socket, "input_request")
+        asked = await frames.told("input_request")
         assert asked["data"]["prompt"] == "Send the offer?"
-        await told(socket, "plan_update", status="waiting")
+        await frames.told("plan_update", status="waiting")
 
         answer = {"type": "plan_input", "plan_id": "shop-7", "request_id": asked["data"]["request_id"]}
         await socket.send(json.dumps({**answer, "answer": "perhaps"}))
-        assert (await told(socket, "error"))["code"] == "invalid_answer"
+        assert (await frames.told("error"))["code"] == "invalid_answer"
         await socket.send(json.dumps({**answer, "answer": "yes"}))
-        await told(socket, "input_accepted")
-        ended = await told(socket, "plan_update", status="completed")
+        await frames.told("input_accepted")
+        ended = await frames.told("plan_update", status="completed")
         assert ended["data"]["data"] == {"result": {"notes": ["sent: yes"]}}
         assert (await running)["notes"] == ["sent: yes"]
