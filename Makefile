@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-full faults fuzz packages lock clean venv servers nginx peers modules page
+.PHONY: help run test check generate bench bench-full faults fuzz packages lock clean venv servers nginx peers modules page
 
 help: ## what can be said here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -28,6 +28,12 @@ check: venv modules ## style, types, import direction, and the size of what page
 	$(BIN)/python -m pyright
 	$(BIN)/lint-imports --no-cache
 	npm --prefix frontend run --silent check
+
+generate: venv modules ## schemas, AsyncAPI, OpenAPI, codes and TypeScript types made anew from the code; tests compare them
+	@$(BIN)/python -m broadcasters.schemas
+	@$(BIN)/python -m hub.wire.schemas
+	@$(BIN)/python -m scripts.openapi
+	@npm --prefix frontend run --silent generate
 
 bench: venv servers ## how fast it is, in tables; also written to bench/results
 	@for each in $(BENCHES); do $(BIN)/python -m bench.$$each || exit; done

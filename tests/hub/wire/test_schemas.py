@@ -19,7 +19,7 @@ SCHEMAS = frame_schemas()
 
 def test_the_documents_are_up_to_date() -> None:
     stale = [path for path, text in documents().items() if (DOCS / path).read_text() != text]
-    assert stale == [], "run: python -m hub.wire.schemas"
+    assert stale == [], "not what the code says: make generate, and commit the difference"
     assert {path.name for path in DOCS.glob("schemas/wire/*")} == {f"{name}.json" for name in SCHEMAS}
 
 
