@@ -52,10 +52,10 @@ async def serve_websocket(door: Door, websocket: WebSocket, connect: Connect | N
 
 
 async def _serve(door: Door, websocket: WebSocket, admission: Admission, connect: Connect) -> None:
-    line = Line(door.waters)
-    connection, hear = connect(line, admission)
-    line.connection = connection
+    line, connection = Line(door.waters), None
     try:
+        connection, hear = connect(line, admission)
+        line.connection = connection
         try:
             await websocket.accept()
         except GONE:

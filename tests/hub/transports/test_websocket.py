@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,8 @@ from hub.core.connection import Connection
 from hub.core.subscriber import Standing
 from hub.node import Hub
 from hub.transports import websocket as transport
+from hub.transports.door import Admission
+from hub.transports.line import Line
 from hub.transports.websocket import serve_websocket
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import CLOSE, PING, PONG, dialled, frame
@@ -229,3 +231,20 @@ async def test_whoever_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await under_way
         assert hub.counts.connections == {"asgi": 0}
+
+
+async def test_a_client_whose_connection_can_not_be_made_is_counted_no_more(tmp_path: Path) -> None:
+    def connect(line: Line, admission: Admission) -> tuple[Connection, Callable[[str | bytes], None]]:
+        raise RuntimeError("a mistake of ours")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(_: Any) -> None:
+        raise AssertionError("nothing is sent before the connection is made")
+
+    async with house(tmp_path) as hub:
+        websocket = WebSocket({**SCOPE, "headers": [(b"host", b"127.0.0.1")]}, receive, send)
+        with pytest.raises(RuntimeError, match="a mistake of ours"):
+            await serve_websocket(hub.door, websocket, connect)
+        assert len(hub.door._present) == 0
