@@ -166,7 +166,6 @@ class Registry:
         counts.lag_events = lag
 
     async def _sweep(self) -> None:
-        self._count()
         now = asyncio.get_running_loop().time()
         for channel in list(self.channels.values()):
             channel.lose_patience()
@@ -174,6 +173,7 @@ class Registry:
                 self._left.pop(channel, None)
             elif now - self._left.setdefault(channel, now) >= self._pace.linger:
                 self._drop(channel)
+        self._count()
 
     def _drop(self, channel: Channel) -> None:
         del self.channels[channel.plan_id]

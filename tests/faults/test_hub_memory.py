@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.raw_socket import CLOSE, RawSocket, dial, frame
 from tests.servers.hub import HubServer
+from tests.servers.process import RedisServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -22,6 +23,7 @@ BYTES_PER_CONNECTION: Final = 400
 
 async def _watching(url: str, plan_id: str) -> RawSocket:
     client = await dial(url)
+    await client.hear_of("connected")
     await client.ask("subscribe_plan", plan_id=plan_id)
     return client
 
@@ -54,3 +56,20 @@ async def test_memory_does_not_grow_with_every_connection(plans: int, tmp_path: 
         slope = (resident[-1] - resident[WARM_UP - 1]) / (ROUNDS * AT_ONCE)
         print(f"\n{slope:.0f} bytes a connection; MiB after each round: {[one >> 20 for one in resident]}")
         assert slope < BYTES_PER_CONNECTION
+
+
+async def test_a_plan_that_nobody_watches_leaves_no_shard_channel() -> None:
+    """docs/OPERATIONS.md: the channel in Redis goes with the plan."""
+    with RedisServer() as redis:
+        async with HubServer(redis.url) as hub:
+            client = await _watching(hub.ws, "watched-once")
+
+            def shard_channels() -> list[str]:
+                return [name for name in redis.call("PUBSUB", "SHARDCHANNELS") if "watched-once" in name]
+
+            assert await asyncio.to_thread(shard_channels) != []
+            client.vanish()
+            await _until_none(hub, "plancast_channels")
+            async with asyncio.timeout(30):
+                while await asyncio.to_thread(shard_channels):
+                    await asyncio.sleep(0.1)

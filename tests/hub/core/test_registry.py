@@ -347,6 +347,22 @@ async def test_it_counts_who_stands_where() -> None:
         assert (counts.channels, counts.subscribers_live, counts.subscribers_behind, counts.lag_events) == (1, 1, 1, 2)
 
 
+@in_virtual_time
+async def test_a_plan_is_counted_until_its_watch_of_the_log_ends_and_no_longer() -> None:
+    """docs/OPERATIONS.md, plancast_channels: for 3 to 4 seconds after the last subscriber has left."""
+    log = ScriptedLog()
+    async with running(log) as registry:
+        visitor = join(registry, log)
+        await asyncio.sleep(PACE.sweep + 0.5)
+        assert registry._counts.channels == 1
+        visitor.leave()
+        registry.left(visitor.channel)
+        await asyncio.sleep(PACE.linger - 0.1)
+        assert (registry._counts.channels, len(log.watches)) == (1, 1)
+        await asyncio.sleep(PACE.sweep + 0.2)
+        assert (registry._counts.channels, len(log.watches)) == (0, 0)
+
+
 def test_churn_leaves_nothing_behind() -> None:
     """Subscribers and channels that went are free to be collected: nothing holds on to them."""
     seen: weakref.WeakSet[Witness | Channel] = weakref.WeakSet()
