@@ -10,6 +10,7 @@ from typing import Final
 
 from broadcasters.events import MAX_EVENT_BYTES
 from broadcasters.log.contract import MAX_APPEND_BYTES
+from hub.core.composer import WITHHELD_BYTES
 from hub.core.policy import Policy
 
 __all__ = [
@@ -201,9 +202,10 @@ def per_connection(limits: Limits) -> int:
 
 
 def per_plan(limits: Limits) -> int:
-    """Bytes of process memory for one followed plan, at most: its ring and as much that came too early for it, the
-    pages and the snapshot that were read last, and a read from the log under way."""
-    kept = limits.channel.ring_bytes * 2 + limits.channel.burst_bytes * 4 + _SNAPSHOT
+    """Bytes of process memory for one followed plan, at most: its ring and as much that came too early for it, the same
+    events with whole messages and what is withheld for these, the pages and the snapshot that were read last, and a read
+    from the log under way."""
+    kept = limits.channel.ring_bytes * 3 + WITHHELD_BYTES + limits.channel.burst_bytes * 4 + _SNAPSHOT
     return _CHANNEL + kept + MAX_APPEND_BYTES
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from broadcasters.errors import PlancastError
+from broadcasters.errors import PlancastError, SnapshotUnreadable
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
 from hub.core.burst import Burst
+from hub.core.composer import Composer
 from hub.core.counts import HubCounts
-from hub.core.history import History
+from hub.core.history import Folded, History
 from hub.core.patience import Patience
 from hub.core.policy import Policy
 from hub.core.ring import Ring
 from hub.core.subscriber import Client, Since, Standing, Subscriber
 from hub.core.tail import Tail
+from hub.core.whole_messages import WholeMessages
 from hub.wire.codes import SubscriptionCode
 from hub.wire.frames import event_frame, event_prefix
 
@@ -62,6 +65,8 @@ class Channel:
         self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
         self._history = History(plan_id, plan_log, policy.burst_bytes * 2)
         self._live: dict[Subscriber, Callable[[Burst], None]] = {}
+        self._whole: WholeMessages | None = None
+        """For subscribers that know no positions; there while there are any."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._handed = 0
         """The last offset that live subscribers were handed."""
@@ -104,7 +109,9 @@ class Channel:
 
     def epoch_began(self) -> None:
         self.flush()
-        self._stand_anew()  # so that no frame of the old epoch is handed out after one of the new
+        self._stand_at_head()  # so that no frame of the old epoch is handed out after one of the new
+        if self._whole is not None:
+            self._whole.forget()
 
     def broke(self, lineage: Lineage) -> None:
         """Whoever saw what is no more is told, and gets a snapshot; whoever saw less just goes on."""
@@ -140,17 +147,33 @@ class Channel:
             return
         burst = Burst(self._fresh, self._handed + 1, self._handed + len(self._fresh))
         self._fresh, self._handed = [], burst.last
-        self._counts.handed(burst, len(self._live))
-        for subscriber, deliver in tuple(self._live.items()):
+        whole = self._whole.take(burst) if self._whole is not None else None
+        self._deliver(burst, self._live)
+        if whole is not None and self._whole is not None:
+            self._deliver(whole, self._whole.live)
+        self._counts.latency.told(burst.frames[0], time.time())
+        if self._traced is not None:
+            self._traced(self.plan_id, burst, self._live_count)
+
+    def _deliver(self, burst: Burst, live: Mapping[Subscriber, Callable[[Burst], None]]) -> None:
+        self._counts.handed(burst, len(live))
+        for subscriber, deliver in tuple(live.items()):
             try:
                 deliver(burst)
             except Exception as error:
                 self._give_up(subscriber, error)
-        self._counts.latency.told(burst.frames[0], time.time())
-        if self._traced is not None:
-            self._traced(self.plan_id, burst, len(self._live))
+
+    @property
+    def _live_count(self) -> int:
+        return len(self._live) + (len(self._whole.live) if self._whole is not None else 0)
 
     def _stand_anew(self) -> None:
+        """Stand at the head of a story that may be another one."""
+        self._stand_at_head()
+        if self._whole is not None:
+            self._whole.lose()
+
+    def _stand_at_head(self) -> None:
         """Stand at the tail's head, with nothing at hand that came before."""
         self._handed, self._fresh = self._tail.head, []
         self._prefix = event_prefix(self.plan_id, self._tail.lineage.epoch)
@@ -164,6 +187,9 @@ class Channel:
         """A new subscriber; `start` it in the same turn, when its client is ready to be told of its place."""
         subscriber = Subscriber(client, since, self._now())
         self.subscribers.add(subscriber)
+        if not subscriber.knows_positions:
+            self._whole = self._whole or WholeMessages(self._policy.ring_bytes, self._policy.ring_events)
+            self._whole.members.add(subscriber)
         return subscriber
 
     def start(self, subscriber: Subscriber) -> None:
@@ -175,8 +201,11 @@ class Channel:
         """Nothing more for this subscriber. Harmless when it left before."""
         subscriber.standing = Standing.GONE
         self.subscribers.discard(subscriber)
-        self._live.pop(subscriber, None)
+        self._take_from_live(subscriber)
         subscriber.void_work()
+        if self._whole is not None:
+            self._whole.members.discard(subscriber)
+            self._whole = self._whole if self._whole.members else None
 
     def place_of(self, subscriber: Subscriber) -> Position | None:
         """The place after which what the subscriber gets next starts; None while its client is still to be told."""
@@ -194,11 +223,25 @@ class Channel:
         while self._pumpable(subscriber):
             if subscriber.needs_snapshot:
                 self._await_snapshot(subscriber)
+            elif not subscriber.knows_positions and self._whole is not None:
+                self._pump_whole(subscriber, self._whole)
             elif subscriber.offset == self._handed:
                 subscriber.standing = Standing.LIVE
                 self._live[subscriber] = subscriber.deliver
             elif not self._hand_from_ring(subscriber):
                 self._fetch(subscriber)
+
+    def _pump_whole(self, subscriber: Subscriber, whole: WholeMessages) -> None:
+        if whole.composer is None and subscriber.reach == subscriber.offset == self._handed:
+            whole.begin(Composer(self._handed))  # nothing is withheld
+        if whole.composer is not None and subscriber.offset == self._handed:
+            subscriber.standing = Standing.LIVE
+            whole.live[subscriber] = subscriber.deliver
+        elif (at_hand := whole.after(subscriber.offset, self._policy.burst_bytes)) is not None:
+            burst, subscriber.reach = at_hand
+            self._hand(subscriber, burst)
+        else:
+            self._work(subscriber, self._hand_composed(subscriber, whole))
 
     def _pumpable(self, subscriber: Subscriber) -> bool:
         behind = subscriber.standing is Standing.BEHIND and subscriber.work is None
@@ -221,10 +264,16 @@ class Channel:
     def _hand(self, subscriber: Subscriber, burst: Burst) -> None:
         subscriber.offset = burst.last  # before the delivery: it may fill the client, which then looks at this
         self._counts.handed(burst, 1)
-        subscriber.deliver(burst)
+        if burst.frames:
+            subscriber.deliver(burst)
+
+    def _take_from_live(self, subscriber: Subscriber) -> None:
+        self._live.pop(subscriber, None)
+        if self._whole is not None:
+            self._whole.stop(subscriber)
 
     def _stand_behind(self, subscriber: Subscriber, offset: int) -> None:
-        self._live.pop(subscriber, None)
+        self._take_from_live(subscriber)
         subscriber.void_work()
         subscriber.standing = Standing.BEHIND
         subscriber.offset = offset
@@ -245,13 +294,35 @@ class Channel:
             case "snapshot":
                 self._give_snapshot(subscriber, None)
             case "now":
-                self._begin_at(subscriber, self.head)
+                self._place_at_head(subscriber)
             case since:
                 place = Position("", 0) if since == "start" else since
                 if self._tail.continuity(place) in ("ok", "trimmed"):
                     self._place_after(subscriber, place)
                 else:  # perhaps it is we who have not heard yet
                     self._work(subscriber, self._place_later(subscriber, place))
+
+    def _place_at_head(self, subscriber: Subscriber) -> None:
+        """Messages that are under way there come whole, too, where whole messages are wanted."""
+        self.flush()
+        composer = self._whole.composer if self._whole is not None else None
+        if subscriber.knows_positions or self.head == 0:
+            self._begin_at(subscriber, self.head)
+        elif composer is not None:
+            self._begin_at(subscriber, self.head, reach=composer.reach)
+        else:
+            self._work(subscriber, self._place_at_fold(subscriber))
+
+    async def _place_at_fold(self, subscriber: Subscriber) -> None:
+        head, folded = self.head, None
+        with suppress(TimeoutError, SnapshotUnreadable):  # then they come from here on: an old front end asks only once
+            async with asyncio.timeout(self._policy.fold_patience):
+                folded = await self._fold(lambda: min(head, self.head), head)
+        subscriber.work = None
+        if folded is None:
+            self._begin_at(subscriber, self.head)
+        else:
+            self._begin_at(subscriber, folded.head.offset, reach=folded.reach)
 
     async def _place_later(self, subscriber: Subscriber, place: Position) -> None:
         await self._tail.catch_up()
@@ -266,12 +337,18 @@ class Channel:
             self._give_snapshot(subscriber, verdict)
 
     def _begin_at(
-        self, subscriber: Subscriber, offset: int, reason: str | None = None, snapshot: bytes | None = None
+        self,
+        subscriber: Subscriber,
+        offset: int,
+        reason: str | None = None,
+        snapshot: bytes | None = None,
+        reach: int | None = None,
     ) -> None:
         self.flush()
         if subscriber not in self.subscribers:
             return
         self._stand_behind(subscriber, offset)
+        subscriber.reach = offset if reach is None else reach
         place = Position(self._tail.lineage.epoch, offset)
         subscriber.client.placed(self.plan_id, place, self.head, reason)
         if snapshot is not None and subscriber in self.subscribers:
@@ -301,24 +378,51 @@ class Channel:
             self._hand(subscriber, burst)
             self.pump(subscriber)
 
+    async def _hand_composed(self, subscriber: Subscriber, whole: WholeMessages) -> None:
+        after, reach = subscriber.offset, subscriber.reach
+        head, burst, reach, composer = await self._patiently(lambda: self._history.composed(after, reach, self._handed))
+        subscriber.work = None
+        if head.lineage != self._tail.lineage or (burst and not after <= burst.last <= self._handed):
+            self._tail.mend()
+        elif burst is None:
+            self._give_snapshot(subscriber, "trimmed")
+        elif not subscriber.client.full:
+            self._know_withheld(whole, composer, burst.last)
+            subscriber.reach = reach
+            self._hand(subscriber, burst)
+            self.pump(subscriber)
+
+    def _know_withheld(self, whole: WholeMessages, composer: Composer, at: int) -> None:
+        """Let a composer that stands at `at` go on with the newest events, if no other does."""
+        if whole.composer is None and composer.at == at:
+            rest = self._ring.after(at, self._handed, sys.maxsize)
+            if rest is not None:
+                whole.begin(composer)
+                whole.take(Burst(rest, at + 1, self._handed))
+
     def _await_snapshot(self, subscriber: Subscriber) -> None:
         subscriber.standing = Standing.JOINING
         subscriber.joining_since = self._now()
         self._work(subscriber, self._hand_snapshot(subscriber))
 
     async def _hand_snapshot(self, subscriber: Subscriber) -> None:
-        folded = await self._patiently(lambda: self._history.snapshot(self._ring.first - 1))
-        while not self._tail.covers(folded.head):
-            self._history.forget()
-            await self._tail.catch_up()
-            folded = await self._patiently(lambda: self._history.snapshot(self._ring.first - 1))
+        folded = await self._fold(lambda: self._ring.first - 1)
         subscriber.work = None
         if subscriber.client.full:  # it was filled meanwhile; when it drains, it is asked for again
             self._stand_behind(subscriber, subscriber.offset)
             return
         reason, subscriber.reason = subscriber.reason, None
         subscriber.needs_snapshot = False
-        self._begin_at(subscriber, folded.head.offset, reason, folded.frame)
+        self._begin_at(subscriber, folded.head.offset, reason, folded.frame, folded.reach)
+
+    async def _fold(self, reach: Callable[[], int], least: int = 0) -> Folded:
+        """The folded plan, of the story that the tail follows; at `least` or later, if there is as much."""
+        folded = await self._patiently(lambda: self._history.snapshot(reach()))
+        while not self._tail.covers(folded.head) or folded.head.offset < min(least, self.head):
+            self._history.forget()
+            await self._tail.catch_up()
+            folded = await self._patiently(lambda: self._history.snapshot(reach()))
+        return folded
 
     def _work(self, subscriber: Subscriber, work: Coroutine[Any, Any, None]) -> None:
         """What is read for a subscriber: one thing at a time."""

@@ -9,14 +9,15 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.log.contract import Head, PlanLog
+from broadcasters.log.contract import Head, Page, PlanLog
 from broadcasters.snapshot import encode
 from hub.core.burst import Burst
+from hub.core.composer import Composer
 from hub.core.merging import merge
 from hub.core.shared_call import SharedCall
 from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
 
-__all__ = ["Folded", "History", "Passage"]
+__all__ = ["Composed", "Folded", "History", "Passage"]
 
 PAGES_KEPT: Final = 4
 PAGE_EVENTS: Final = 512
@@ -29,11 +30,22 @@ class Passage(NamedTuple):
     burst: Burst | None
 
 
+class Composed(NamedTuple):
+    """The same with whole messages: the burst may have no frames. Its composer stands behind it; who goes on from there
+    with another one begins at `reach`."""
+
+    head: Head
+    burst: Burst | None
+    reach: int
+    composer: Composer
+
+
 class Folded(NamedTuple):
-    """A snapshot frame, and the head it was folded up to."""
+    """A snapshot frame, and the head it was folded up to. All messages under way there began after `reach`."""
 
     head: Head
     frame: bytes
+    reach: int
 
 
 class History:
@@ -46,6 +58,7 @@ class History:
         self._page_bytes = page_bytes
         self._reads: SharedCall[tuple[int, bool], Passage] = SharedCall()
         self._kept: OrderedDict[tuple[int, bool], Passage] = OrderedDict()
+        self._compositions: SharedCall[tuple[int, int], Composed] = SharedCall()
         self._folds: SharedCall[None, Folded] = SharedCall()
         self._folded: Folded | None = None
 
@@ -56,6 +69,10 @@ class History:
             self._kept.move_to_end(key)
             return self._kept[key]
         return await self._reads.ask(key, lambda: self._read(offset, upto, merged=merged))
+
+    async def composed(self, offset: int, reach: int, upto: int) -> Composed:
+        """What follows `offset`, none of it after `upto`, with whole messages: those withheld there began after `reach`."""
+        return await self._compositions.ask((offset, reach), lambda: self._compose(offset, reach, upto))
 
     async def snapshot(self, reach: int) -> Folded:
         """The folded plan; one that was folded before does when it stands at `reach` or later."""
@@ -72,6 +89,7 @@ class History:
         """End what is under way."""
         self.forget()
         await self._reads.close()
+        await self._compositions.close()
         await self._folds.close()
 
     async def _read(self, after: int, upto: int, *, merged: bool) -> Passage:
@@ -79,15 +97,36 @@ class History:
         page = await self._log.read(self._plan_id, after, min(limit, upto - after), size)
         if page.first != after + 1:
             return Passage(page.head, None)
-        prefix = event_prefix(self._plan_id, page.head.lineage.epoch)
         if merged:
+            prefix = event_prefix(self._plan_id, page.head.lineage.epoch)
             frames = [merged_frame(prefix, *part) for part in merge(page.first, page.payloads)]
         else:
-            frames = [event_frame(prefix, at, payload) for at, payload in enumerate(page.payloads, page.first)]
+            frames = self._frames(page)
         burst = Burst(frames, page.first, after + len(page.payloads))
         passage = self._kept[after, merged] = Passage(page.head, burst)
         self._bound()
         return passage
+
+    async def _compose(self, after: int, reach: int, upto: int) -> Composed:
+        composer, frames, lineage = Composer(reach), list[bytes](), None
+        while True:
+            page = await self._log.read(self._plan_id, composer.at, max(1, min(PAGE_EVENTS * 4, upto - composer.at)))
+            if page.first > after + 1:
+                return Composed(page.head, None, after, composer)
+            if lineage not in (None, page.head.lineage):  # what was read before may not be in this story
+                composer, frames, lineage = Composer(reach), [], None
+                continue
+            lineage = page.head.lineage
+            if page.first > composer.at + 1:  # trimmed: what is left of the messages has to do
+                composer = Composer(page.first - 1)
+            for ready in composer.take(self._frames(page)):
+                frames += ready.behind(after)
+            if not page.payloads or composer.at >= upto or sum(map(len, frames)) >= self._page_bytes:
+                return Composed(page.head, Burst(frames, after + 1, composer.at), composer.reach, composer)
+
+    def _frames(self, page: Page) -> list[bytes]:
+        prefix = event_prefix(self._plan_id, page.head.lineage.epoch)
+        return [event_frame(prefix, at, payload) for at, payload in enumerate(page.payloads, page.first)]
 
     def _bound(self) -> None:
         while len(self._kept) > PAGES_KEPT or self._kept_bytes > self._page_bytes * 4:
@@ -100,5 +139,6 @@ class History:
     async def _fold(self) -> Folded:
         snapshot, head = await snapshot_of(self._log, self._plan_id)
         frame = snapshot_frame(self._plan_id, head.position, encode(snapshot))
-        self._folded = Folded(head, frame)
+        reach = min((message.offset - 1 for message in snapshot.messages if message.streaming), default=head.offset)
+        self._folded = Folded(head, frame, reach)
         return self._folded

@@ -23,3 +23,5 @@ class Policy:
     send and less to read than the events."""
     join_patience: float = 5.0
     """A subscription that the log keeps waiting for longer is refused, to be tried again."""
+    fold_patience: float = 2.0
+    """A subscriber that gets streamed messages whole waits this long to be placed until it is known which are under way."""

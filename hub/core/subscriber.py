@@ -58,6 +58,7 @@ class Subscriber:
         "knows_positions",
         "needs_snapshot",
         "offset",
+        "reach",
         "reason",
         "since",
         "standing",
@@ -69,10 +70,13 @@ class Subscriber:
         self.deliver = client.deliver
         self.since: Since = since or "now"
         self.knows_positions = since is not None
-        """Who asks for a place understands snapshots and merged frames; older front ends get every single event."""
+        """A client that asks for a place understands snapshots, merged frames and parts of messages. An older front end
+        gets every event, but streamed messages whole."""
         self.standing = Standing.JOINING
         self.offset = 0
         """The last offset handed out; kept while behind (a live subscriber stands at the channel's head)."""
+        self.reach = 0
+        """For whole messages: all that is withheld at `offset` came after this one (kept while behind)."""
         self.needs_snapshot = False
         """It can't go on from its offset: as soon as its client takes one, it gets a snapshot."""
         self.reason: str | None = None

@@ -75,7 +75,7 @@ class Stream:
         try:
             self._door.begin(self._connection)
             for plan in self._story.plans:
-                asked = {"type": "subscribe_plan", "plan_id": plan.plan_id, "since": plan.since}
+                asked = {"type": "subscribe_plan", "plan_id": plan.plan_id, "since": plan.since or "now"}
                 self._connection.receive(json.dumps(asked))
             yield b"retry: %d\n\n" % RETRY_MS
             async for said in self._tell():

@@ -76,6 +76,39 @@ async def test_it_shows_a_plan(hub: HubServer, seed: SeedClient, plan: str) -> N
     assert (ended[0], ended[1]["status"]) == ("plan_update", "completed")
 
 
+async def test_a_plan_that_streams_is_shown_as_whole_messages(hub: HubServer, seed: SeedClient, plan: str) -> None:
+    """C-SUB-9: it shows each frame as a message; 175 words were 170 messages."""
+    async with Broadcaster(hub.log) as broadcaster:
+        async with broadcaster.message(plan, "Ana") as begun:
+            await begun.write("before it came, ")
+            await until_said(hub, plan, 1)
+            seed.subscribe(plan)
+            await seed.until_other("subscription_confirmed", 1)
+            await begun.write("and after")
+        async with broadcaster.message(plan, "Ben") as one, broadcaster.message(plan, "Cem") as other:
+            for number in range(170):
+                await one.write(f"{number} ")
+                await other.write(f"{-number} ")
+                if number % 10 == 0:
+                    await until_said(hub, plan, 2 + number // 10)
+        await broadcaster.send_plan_update(plan, status="completed")
+    await seed.until("plan_update", 1)
+    texts = {data["agent_name"]: data["content"] for kind, data in seed.events if kind == "agent_message"}
+    assert texts == {
+        "Ana": "before it came, and after",
+        "Ben": "".join(f"{number} " for number in range(170)),
+        "Cem": "".join(f"{-number} " for number in range(170)),
+    }
+    assert len(seed.events) == 4
+    assert all("append" not in data for _, data in seed.events)
+
+
+async def until_said(hub: HubServer, plan: str, offset: int) -> None:
+    """Until so many events of the plan are in the log: parts that were written are rolled up first."""
+    async with httpx.AsyncClient(base_url=hub.url, timeout=60) as page:
+        await page.get(f"/api/plans/{plan}/events?after={offset - 1}&wait=30")
+
+
 async def test_it_subscribes_twice_and_is_told_once(hub: HubServer, seed: SeedClient, plan: str) -> None:
     seed.subscribe(plan)
     seed.subscribe(plan)

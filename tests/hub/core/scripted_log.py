@@ -28,7 +28,7 @@ from broadcasters.log.contract import (
 from broadcasters.position import Lineage, Position
 from broadcasters.snapshot import Snapshot, empty, encode, fold
 
-__all__ = ["ScriptedLog", "ScriptedWatch", "Story", "part", "step"]
+__all__ = ["ScriptedLog", "ScriptedWatch", "Story", "part", "step", "update"]
 
 T = TypeVar("T")
 Message = Callable[[Watcher], None]
@@ -38,6 +38,11 @@ def part(number: int, message_id: str = "m", plan_id: str = "p", **more: Any) ->
     """A piece of a streamed message."""
     text = {"agent_name": "Ann", "content": f"{number}é ", "message_type": "thinking", "message_id": message_id}
     return _payload("agent_message", number, plan_id, text | {"append": True} | more)
+
+
+def update(number: int, plan_id: str = "p", **data: Any) -> bytes:
+    """Something that is said of the plan as a whole."""
+    return _payload("plan_update", number, plan_id, data)
 
 
 def step(number: int, plan_id: str = "p") -> bytes:
@@ -109,6 +114,10 @@ class Story:
         self.checkpoint = Checkpoint(self.head.position, encode(self.folded(self.head.position)))
         self.floor = max(self.floor, len(self.payloads) - window)
         self._heads.append(self.head)
+
+    @property
+    def ever_trimmed(self) -> bool:
+        return any(head.floor for head in self._heads)
 
     def was_trimmed(self, place: Position) -> bool:
         """Whether there was a time, perhaps in another life, when that could be said of the place."""

@@ -42,7 +42,7 @@ async def opened(log: ScriptedLog, said: int = 0, policy: Policy = SMALL) -> Cha
     return channel
 
 
-async def joined(channel: Channel, log: ScriptedLog, since: Since | None = None, room: int = 1_000) -> Witness:
+async def joined(channel: Channel, log: ScriptedLog, since: Since | None = "now", room: int = 1_000) -> Witness:
     witness = Witness(log.story(), since, room)
     witness.join(channel)
     await turns()
@@ -257,22 +257,6 @@ async def test_far_behind_text_is_merged_and_further_there_is_a_snapshot() -> No
     assert further.frames[0][0] == 1
     assert ("snapshot", Position("e1", 19)) in furthest.told
     assert furthest.told[0] == ("placed", Position("e1", 0), 19, None)
-    await channel.close()
-
-
-@in_virtual_time
-async def test_a_front_end_that_knows_no_positions_gets_every_single_event_however_far_behind() -> None:
-    log = ScriptedLog()
-    channel = await opened(log)
-    witness = await joined(channel, log, None, room=1)
-    for number in range(1, 31):
-        log.tell(part(number))
-        await turns()
-    assert standing(witness) == (Standing.BEHIND, 1)
-    witness.drain()
-    await turns(200)
-    assert witness.frames == [(number, number) for number in range(1, 31)]
-    assert [told[0] for told in witness.told].count("snapshot") == 0
     await channel.close()
 
 

@@ -257,7 +257,7 @@ async def test_a_share_that_is_full_is_an_error() -> None:
 async def test_when_the_line_fills_every_plan_waits_where_it_is() -> None:
     async with hub() as here:
         for plan_id in ("p", "q"):
-            here.say("subscribe_plan", plan_id)
+            here.say("subscribe_plan", plan_id, since="now")
         await turns()
         here.line.room = 1
         here.log.tell(part(1))

@@ -37,7 +37,7 @@ async def running(log: ScriptedLog, max_channels: int = 4096) -> AsyncIterator[R
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def join(registry: Registry, log: ScriptedLog, plan_id: str = "p", since: Since | None = None) -> Witness:
+def join(registry: Registry, log: ScriptedLog, plan_id: str = "p", since: Since | None = "now") -> Witness:
     witness = Witness(log.story(plan_id), since)
     witness.join_through(registry)
     return witness

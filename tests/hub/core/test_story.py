@@ -66,11 +66,11 @@ class Story(RuleBasedStateMachine):
 
     # -- somebody speaks, and somebody hears
 
-    @rule(plan=plans, kind=st.integers(0, 4), count=st.sampled_from((1, 1, 1, 2, 3, 6, 20)))
+    @rule(plan=plans, kind=st.integers(0, 5), count=st.sampled_from((1, 1, 1, 2, 3, 6, 20)))
     def say(self, plan: int, kind: int, count: int) -> None:
         self.world.say(plan, kind, count)
 
-    @rule(plan=plans, kind=st.integers(0, 4), count=st.integers(1, 4), which=anyone, how=ways)
+    @rule(plan=plans, kind=st.integers(0, 5), count=st.integers(1, 4), which=anyone, how=ways)
     def say_and_hear(self, plan: int, kind: int, count: int, which: int, how: str) -> None:
         self.world.say(plan, kind, count)
         self.world.hear(which, 0, how)
@@ -79,7 +79,7 @@ class Story(RuleBasedStateMachine):
     def hear(self, which: int, at: int, how: str) -> None:
         self.world.hear(which, at, how)
 
-    @rule(which=anyone, plan=plans, kind=st.integers(0, 4), count=st.sampled_from((5, 7, 9, 14)))
+    @rule(which=anyone, plan=plans, kind=st.integers(0, 5), count=st.sampled_from((5, 7, 9, 14)))
     def leave_behind(self, which: int, plan: int, kind: int, count: int) -> None:
         """Somebody takes no more while much is said."""
         self.world.fill(which)

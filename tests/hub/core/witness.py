@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from broadcasters.events import PLAN_ENDED
 from broadcasters.position import Position
 from broadcasters.snapshot import encode
 from hub.core.burst import Burst
@@ -14,7 +15,7 @@ from hub.core.registry import Registry
 from hub.core.subscriber import Since, Subscriber
 from tests.hub.core.scripted_log import Story
 
-__all__ = ["Witness"]
+__all__ = ["Witness", "whole_messages"]
 
 ENDLESS: Final = 1_000_000_000
 
@@ -32,13 +33,15 @@ class Witness:
         self.place: Position | None = None
         self.told: list[tuple[Any, ...]] = []
         """What it was told, in order: (placed, place, head, reason), (snapshot, place), (events, first, last),
-        (refused,), (ended, code)."""
+        (whole, offset, event), (refused,), (ended, code)."""
         self.verdicts: set[str] = set()
         """What could rightly be said of its `since` at some time since it joined."""
         self.on_full: Callable[[], object] | None = None
         self.on_event: Callable[[], object] | None = None
         self.on_placed: Callable[[], object] | None = None
         self.on_gone: Callable[[], object] | None = None
+        self.exact = True
+        """Whether the hub could know every streamed message from its beginning."""
         self._awaits_snapshot = False
 
     # -- what the test does --------------------------------------------------------------------------------------------
@@ -95,9 +98,12 @@ class Witness:
         assert burst.frames, "nothing is no event"
         assert self.place is not None
         assert not self._awaits_snapshot, "events between a break and its snapshot"
-        assert burst.first == self.place.offset + 1
-        for frame in burst.frames:
-            self._event(json.loads(frame))
+        if self.since is None:
+            self._whole_events(burst)
+        else:
+            assert burst.first == self.place.offset + 1
+            for frame in burst.frames:
+                self._event(json.loads(frame))
         assert self.place.offset == burst.last
         self._took()
 
@@ -171,12 +177,46 @@ class Witness:
         if first == offset:
             assert frame == json.loads(originals[0]), (epoch, offset)
         else:
-            assert self.since is not None, "merged events for a client that knows no positions"
             assert frame == _joined(originals)
         self.place = Position(epoch, offset)
         self.told.append(("events", first, offset))
         if self.on_event:
             self.on_event()
+
+    def _whole_events(self, burst: Burst) -> None:
+        """It gets every event but parts of streamed messages, and of those, as they are complete, one with all text."""
+        assert self.place is not None
+        assert burst.first > self.place.offset
+        frames = [json.loads(frame) for frame in burst.frames]
+        [epoch] = {frame["epoch"] for frame in frames}
+        place = Position(epoch, burst.last)
+        lineage = self.story.lineages[epoch]
+        assert lineage.continuity(self.place, ENDLESS, 0) == "ok", (place, self.place)
+        expected = self.whole(place)
+        assert len(frames) == len(expected), (frames, expected)
+        for frame, (offset, event) in zip(frames, expected, strict=True):
+            assert (frame.pop("epoch"), frame.pop("offset"), frame.pop("plan_id")) == (
+                epoch,
+                offset,
+                self.story.plan_id,
+            )
+            assert self._same(frame, event), (frame, event)
+            self.told.append(("whole", offset, frame))
+        self.place = place
+        if self.on_event:
+            self.on_event()
+
+    def whole(self, place: Position) -> list[tuple[int, dict[str, Any]]]:
+        """What such a client gets up to this place from where it stands."""
+        assert self.place is not None
+        events = [json.loads(payload) for payload in self.story.told[place.epoch][: place.offset]]
+        return [(offset, event) for offset, event in whole_messages(events) if offset > self.place.offset]
+
+    def _same(self, frame: dict[str, Any], event: dict[str, Any]) -> bool:
+        if self.exact and not self.story.ever_trimmed:
+            return frame == event
+        text, whole = frame["data"].get("content", ""), event["data"].get("content", "")
+        return frame["id"] == event["id"] and bool(text or not whole) and whole.endswith(text)
 
     def _took(self) -> None:
         self.room -= 1
@@ -205,3 +245,33 @@ def _joined(originals: Sequence[bytes]) -> dict[str, Any]:
     content = "".join(told["data"]["content"] for told in parts)
     joined: dict[str, Any] = parts[-1] | {"data": parts[0]["data"] | {"content": content}}
     return joined
+
+
+def whole_messages(events: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """The events of a plan, streamed messages whole, each with the offset at which it is complete."""
+    told: list[tuple[int, dict[str, Any]]] = []
+    under_way: dict[str, list[dict[str, Any]]] = {}
+    for offset, event in enumerate(events, 1):
+        data = event["data"]
+        complete: list[list[dict[str, Any]]] = []
+        if event["type"] == "agent_message" and data.get("append"):
+            under_way.setdefault(data["message_id"], []).append(event)
+            if data.get("final") or "error" in data:
+                complete = [under_way.pop(data["message_id"])]
+        elif event["type"] == "plan_update" and "step_id" not in data and data.get("status") in PLAN_ENDED:
+            complete = list(under_way.values())
+            under_way.clear()
+        elif event["type"] == "agent_message":
+            under_way.pop(data.get("message_id"), None)
+        told += [(offset, message) for message in map(_of, complete) if message["data"]["content"]]
+        if not (event["type"] == "agent_message" and data.get("append")):
+            told.append((offset, event))
+    return told
+
+
+def _of(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One message, of all parts: told by the last, at the time of the first."""
+    latest = {name: part["data"][name] for part in parts for name in ("final", "error", "data") if name in part["data"]}
+    data = parts[0]["data"] | latest | {"content": "".join(part["data"]["content"] for part in parts)}
+    del data["append"]
+    return parts[-1] | {"data": data}

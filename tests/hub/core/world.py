@@ -15,7 +15,7 @@ from hub.core.history import PAGES_KEPT
 from hub.core.policy import Policy
 from hub.core.registry import Pace, Registry
 from hub.core.subscriber import Since, Standing
-from tests.hub.core.scripted_log import ScriptedLog, ScriptedWatch, part, step
+from tests.hub.core.scripted_log import ScriptedLog, ScriptedWatch, part, step, update
 from tests.hub.core.virtual_time import VirtualLoop, turns
 from tests.hub.core.witness import ENDLESS, Witness
 
@@ -52,6 +52,8 @@ class World:
         self.counts = HubCounts()
         self.here: list[Witness] = []
         self.said = 0
+        self.rough = False
+        """The log was away or silent, and perhaps what hung then still does."""
         self.registry = Registry(self.log, self.counts, POLICY, PACE)
         self._supervisor = Supervisor()
         self.loop.call(lambda: self.registry.start(self._supervisor))
@@ -73,7 +75,9 @@ class World:
         payloads: list[bytes] = []
         for _ in range(count):
             self.said += 1
-            if kind % 5 == 4:
+            if kind % 6 == 5:
+                payloads.append(update(self.said, plan_id, status="completed" if count == 2 else "in_progress"))
+            elif kind % 5 == 4:
                 payloads.append(step(self.said, plan_id))
             elif kind % 5 == 3:
                 payloads.append(part(self.said, f"m{kind % 2}", plan_id, final=True))
@@ -140,6 +144,10 @@ class World:
     # -- the log's answers ---------------------------------------------------------------------------------------------
 
     def weather(self, kind: str, slowness: int) -> None:
+        if kind != "fine":
+            self.rough = True
+            for witness in self.here:
+                witness.exact = False
         self.log.down = kind == "down"
         self.log.hanging = kind == "hanging"
         self.log.looks_late = slowness % 2 == 1
@@ -154,6 +162,7 @@ class World:
         if len(self.here) >= MOST_HERE:
             self.leave(room)
         witness = Witness(self.log.story(PLANS[plan % 2]), since, room or ENDLESS)
+        witness.exact = not self.rough
         self._give_mood(witness, mood)
         if room == 1 and mood == "full":
             witness.full = True
@@ -204,6 +213,7 @@ class World:
 
     def _come_back(self, gone: Witness) -> None:
         witness = Witness(gone.story, gone.place or gone.since)
+        witness.exact = not self.rough
         self.here.append(witness)
         witness.join_through(self.registry)
 
@@ -238,13 +248,17 @@ class World:
         self._forget_gone()
         for witness in self.here:
             self._check_settled(witness)
+        self.rough = False
 
     def _check_settled(self, witness: Witness) -> None:
         story = witness.story
         assert witness.place is not None, "never placed, never told"
         assert not witness._awaits_snapshot, "told of a break, and left waiting"
         assert witness.subscriber.standing is Standing.LIVE, (witness.subscriber.standing, witness.told)
-        assert witness.place.offset == len(story.payloads), (witness.place, len(story.payloads), witness.told)
+        if witness.since is None and witness.place.offset < len(story.payloads):
+            assert witness.whole(story.head.position) == [], (witness.place, story.head)
+        else:
+            assert witness.place.offset == len(story.payloads), (witness.place, len(story.payloads), witness.told)
         verdict = story.lineage.continuity(witness.place, len(story.payloads), 0)
         assert verdict == "ok", (verdict, witness.place, story.lineage, witness.told)
 
@@ -258,7 +272,10 @@ class World:
         for witness in self.here:
             if witness.here and (place := witness.channel.place_of(witness.subscriber)) is not None:
                 assert witness.place is not None
-                assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
+                if witness.since is None and place.offset > witness.place.offset:
+                    assert witness.whole(place) == [], "it got less than the channel believes"
+                else:
+                    assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
 
     def _check_bounds(self, channel: Channel) -> None:
         ring = channel._ring
@@ -274,6 +291,14 @@ class World:
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
         assert channel.subscribers == here, "left, or here: nothing between"
         assert set(channel._live) <= channel.subscribers
+        if (whole := channel._whole) is not None:
+            assert set(whole.live) <= whole.members <= channel.subscribers
+            assert whole.composer is None or whole.composer.at == channel._handed
+            frames = [frame for ready in whole._ring for frame in ready.frames]
+            assert whole._count == len(frames) <= POLICY.ring_events
+            assert whole._size == sum(map(len, frames)) <= POLICY.ring_bytes
+            assert set(whole.live) == set() or whole.composer is not None
+        assert (whole is not None) == any(not subscriber.knows_positions for subscriber in channel.subscribers)
 
     def close(self) -> None:
         """Everything ends: no task, no watch, no subscriber is left."""

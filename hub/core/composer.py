@@ -1,0 +1,182 @@
+"""Puts streamed messages together, for front ends that show every `agent_message` as a message of its own.
+
+The parts of a streamed message are withheld until one of them is `final` or has an `error`, or until the plan ends; then
+one message with all of the text is ready. A message that grows too long for that comes in several pieces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from broadcasters.events import PLAN_ENDED
+
+__all__ = ["WITHHELD_BYTES", "Composer", "Ready"]
+
+MESSAGE_BYTES: Final = 128 * 1024
+"""A message of more text than this comes in several pieces."""
+WITHHELD_BYTES: Final = 512 * 1024
+"""Text withheld of all messages of a plan together; beyond it the oldest is sent as far as it is known."""
+WITHHELD_MESSAGES: Final = 64
+JOIN_PARTS: Final = 256
+"""So many parts are kept before they are joined: a short string weighs far more than its text."""
+
+_MESSAGE: Final = b'{"type":"agent_message"'
+_UPDATE: Final = b'{"type":"plan_update"'
+_LATEST: Final = ("final", "error", "data")
+"""Fields of which a message has those of its latest part; all others are those of the first."""
+
+Event = dict[str, Any]
+
+
+class Ready(NamedTuple):
+    """Frames to send: those of the events `first` to `offset` as they are, or what the event at `offset` made complete.
+    `reach` is the composer's behind that event."""
+
+    first: int
+    offset: int
+    reach: int
+    frames: Sequence[bytes]
+
+    def behind(self, offset: int) -> Sequence[bytes]:
+        """Those that follow `offset`."""
+        if offset >= self.offset:
+            return ()
+        return self.frames[max(0, offset + 1 - self.first) :]
+
+
+class _Withheld:
+    """Parts of one message that were not sent yet."""
+
+    __slots__ = ("_parts", "data", "first", "latest", "size")
+
+    def __init__(self, first: int, event: Event) -> None:
+        self.first = first
+        self.latest = event
+        self.data: dict[str, Any] = dict(event["data"])
+        self.size = 0
+        self._parts: list[str] = []
+        self.add(event)
+
+    def add(self, event: Event) -> None:
+        self.latest = event
+        self.data |= {name: event["data"][name] for name in _LATEST if name in event["data"]}
+        text: str = event["data"]["content"]
+        self.size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        self._parts.append(text)
+        if len(self._parts) > JOIN_PARTS:
+            self._parts = [self.text]
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
+class Composer:
+    """Event frames of a plan in, frames with whole messages out. It stands behind the event `at`."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self._withheld: dict[str, _Withheld] = {}
+        """By message id, the one that began first being the first."""
+        self._size = 0
+        self._begun: dict[str, None] = {}
+        """Messages of which a piece was sent."""
+
+    @property
+    def reach(self) -> int:
+        """Who reads on from `at` with a new composer begins behind this offset, so that nothing withheld is missing."""
+        return next(iter(self._withheld.values())).first - 1 if self._withheld else self.at
+
+    def take(self, frames: Sequence[bytes]) -> list[Ready]:
+        """The frames of the events that come next; what can be sent now, in order."""
+        if not self._withheld and not any(map(_is_part, frames)):
+            before, self.at = self.at, self.at + len(frames)
+            return [Ready(before + 1, self.at, self.at, frames)] if frames else []
+        ready: list[Ready] = []
+        for frame in frames:
+            self.at += 1
+            if sent := self._next(frame):
+                ready.append(Ready(self.at, self.at, self.reach, sent))
+        return ready
+
+    def _next(self, frame: bytes) -> list[bytes]:
+        if frame.startswith(_MESSAGE):
+            if b'"message_id":' in frame:
+                return self._message(frame)
+        elif self._withheld and frame.startswith(_UPDATE) and (event := _event(frame)) and _ends_plan(event):
+            return [*(one for message_id in list(self._withheld) for one in self._send(message_id, event)), frame]
+        return [frame]
+
+    def _message(self, frame: bytes) -> list[bytes]:
+        event = _event(frame)
+        message_id = event and event["data"].get("message_id")
+        if not event or not isinstance(message_id, str) or not isinstance(event["data"].get("content"), str):
+            return [frame]
+        if event["data"].get("append") is True:
+            return self._part(message_id, event)
+        self._drop(message_id)  # it begins anew
+        return [frame]
+
+    def _part(self, message_id: str, event: Event) -> list[bytes]:
+        message = self._withheld.get(message_id)
+        before = message.size if message else 0
+        if message is None:
+            message = self._withheld[message_id] = _Withheld(self.at, event)
+        else:
+            message.add(event)
+        self._size += message.size - before
+        if event["data"].get("final") is True or "error" in event["data"]:
+            sent = self._send(message_id, event)
+            self._begun.pop(message_id, None)
+            return sent
+        return self._bound(message_id, event)
+
+    def _bound(self, message_id: str, event: Event) -> list[bytes]:
+        """What has to be sent now, because so much is withheld."""
+        sent = self._send(message_id, event) if self._withheld[message_id].size > MESSAGE_BYTES else []
+        while self._size > WITHHELD_BYTES or len(self._withheld) > WITHHELD_MESSAGES:
+            sent += self._send(next(iter(self._withheld)), event)
+        return sent
+
+    def _send(self, message_id: str, cause: Event) -> list[bytes]:
+        """What is withheld of the message, at the place of the event that is the cause."""
+        message = self._drop(message_id)
+        if message is None or not (message.size or "data" in message.data):
+            return []
+        data = message.data | {"content": message.text}
+        if message_id not in self._begun:
+            self._begin(message_id, data)
+        event = message.latest | {"epoch": cause["epoch"], "offset": cause["offset"], "data": data}
+        return [json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")]
+
+    def _begin(self, message_id: str, data: dict[str, Any]) -> None:
+        del data["append"]
+        self._begun[message_id] = None
+        if len(self._begun) > WITHHELD_MESSAGES:
+            del self._begun[next(iter(self._begun))]
+
+    def _drop(self, message_id: str) -> _Withheld | None:
+        message = self._withheld.pop(message_id, None)
+        if message is not None:
+            self._size -= message.size
+        return message
+
+
+def _is_part(frame: bytes) -> bool:
+    """Whether it may be a part of a streamed message."""
+    return b'"append":true' in frame and frame.startswith(_MESSAGE)
+
+
+def _event(frame: bytes) -> Event | None:
+    """None for what is no event as we know them: it stands in the log, and goes out as it is."""
+    try:
+        event: Event = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event.get("data"), dict) else None
+
+
+def _ends_plan(event: Event) -> bool:
+    return "step_id" not in event["data"] and event["data"].get("status") in PLAN_ENDED

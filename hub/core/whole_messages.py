@@ -1,0 +1,120 @@
+"""What subscribers that know no positions get: events, and of each streamed message one with all of its text."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hub.core.burst import Burst
+from hub.core.composer import Composer, Ready
+from hub.core.subscriber import Subscriber
+
+__all__ = ["WholeMessages"]
+
+_NOTHING: Final = Burst((), 0, 0)
+
+
+class WholeMessages:
+    """What a channel hands to those of its subscribers that know no positions, while it has any."""
+
+    def __init__(self, max_bytes: int, max_frames: int) -> None:
+        self.members: set[Subscriber] = set()
+        self.live: dict[Subscriber, Callable[[Burst], None]] = {}
+        self.composer: Composer | None = None
+        """Stands at what the channel handed out last. None: not known which messages are under way there."""
+        self._max_bytes, self._max_frames = max_bytes, max_frames
+        self._ring: list[Ready] = []
+        """The newest frames: all that are ready behind the offset `_floor`."""
+        self._floor = 0
+        self._count = self._size = 0
+        self._last: tuple[int, Burst, int] = (-1, _NOTHING, 0)
+
+    def begin(self, composer: Composer) -> None:
+        """From here on it is known."""
+        self.composer = composer
+        self.forget()
+
+    def forget(self) -> None:
+        """Hand out nothing any more that was ready before."""
+        self._ring, self._count, self._size = [], 0, 0
+        self._floor = self.composer.at if self.composer else 0
+        self._last = (-1, _NOTHING, 0)
+
+    def lose(self) -> None:
+        """The story is another one: what is under way isn't known any more."""
+        for subscriber in list(self.live):
+            self.stop(subscriber)
+        self.composer = None
+        self.forget()
+
+    def stop(self, subscriber: Subscriber) -> None:
+        """It gets no more for now. Harmless when it wasn't live."""
+        if self.live.pop(subscriber, None) is not None and self.composer is not None:
+            subscriber.reach = self.composer.reach
+
+    def take(self, burst: Burst) -> Burst | None:
+        """These events come next; what the live ones get of them, if anything."""
+        if self.composer is None:
+            return None
+        ready = self.composer.take(burst.frames)
+        self._keep(ready)
+        if len(ready) == 1 and ready[0].frames is burst.frames:
+            return burst
+        frames = [frame for one in ready for frame in one.frames]
+        return Burst(frames, burst.first, burst.last) if frames else None
+
+    def after(self, offset: int, max_bytes: int) -> tuple[Burst, int] | None:
+        """What follows `offset`, and the reach behind that; None when some of it is not at hand. May have no frames."""
+        if self.composer is None or offset < self._floor:
+            return None
+        if self._last[0] != offset:
+            self._last = (offset, *self._passage(self.composer, offset, max_bytes))
+        return self._last[1:]
+
+    def _passage(self, composer: Composer, after: int, max_bytes: int) -> tuple[Burst, int]:
+        frames, size, at, reach = list[bytes](), 0, after, after
+        for ready in self._ring[bisect_right(self._ring, after, key=lambda ready: ready.offset) :]:
+            if size >= max_bytes:
+                return Burst(frames, after + 1, at), reach
+            following = ready.behind(after)
+            fitting = _fitting(following, max_bytes - size) if ready.first < ready.offset else following
+            frames += fitting
+            size += sum(map(len, fitting))
+            if len(fitting) < len(following):  # where events go out as they are, nothing is withheld
+                at = ready.offset - len(following) + len(fitting)
+                return Burst(frames, after + 1, at), at
+            at, reach = ready.offset, ready.reach
+        return Burst(frames, after + 1, composer.at), composer.reach
+
+    def _keep(self, ready: Sequence[Ready]) -> None:
+        self._ring += ready
+        self._count += sum(len(one.frames) for one in ready)
+        self._size += sum(_size(one) for one in ready)
+        self._last = (-1, _NOTHING, 0)
+        if self._size > self._max_bytes or self._count > self._max_frames:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        # A quarter more than must go does, so that a full ring is not cut anew for every event.
+        drop = 0
+        while self._size > self._max_bytes * 3 // 4 or self._count > self._max_frames * 3 // 4:
+            self._size -= _size(self._ring[drop])
+            self._count -= len(self._ring[drop].frames)
+            drop += 1
+        self._floor = self._ring[drop - 1].offset
+        del self._ring[:drop]
+
+
+def _fitting(frames: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
+    """About so many bytes of them, and at least one."""
+    size = 0
+    for count, frame in enumerate(frames, 1):
+        size += len(frame)
+        if size >= max_bytes:
+            return frames[:count]
+    return frames
+
+
+def _size(ready: Ready) -> int:
+    return sum(map(len, ready.frames))
