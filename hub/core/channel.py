@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,17 +18,16 @@ from broadcasters.errors import PlancastError, SnapshotUnreadable
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
 from hub.core.burst import Burst
-from hub.core.composer import Composer
 from hub.core.counts import HubCounts
-from hub.core.history import Folded, History
+from hub.core.history import Composed
+from hub.core.newest import Newest
 from hub.core.patience import Patience
 from hub.core.policy import Policy
-from hub.core.ring import Ring
+from hub.core.readings import Readings
 from hub.core.subscriber import Client, Since, Standing, Subscriber
 from hub.core.tail import Tail
 from hub.core.whole_messages import WholeMessages
 from hub.wire.codes import SubscriptionCode
-from hub.wire.frames import event_frame, event_prefix
 
 __all__ = ["Channel", "Traced"]
 
@@ -63,16 +61,11 @@ class Channel:
         self._traced = traced
         self._patiently = Patience(plan_id, counts)
         self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
-        self._history = History(plan_id, plan_log, policy.burst_bytes * 2)
+        self._readings = Readings(plan_id, plan_log, self._tail, self._patiently, policy.burst_bytes * 2)
+        self._newest = Newest(plan_id, policy)
         self._live: dict[Subscriber, Callable[[Burst], None]] = {}
-        self._whole: WholeMessages | None = None
-        """For subscribers that know no positions; there while there are any."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._handed = 0
-        """The last offset that live subscribers were handed."""
-        self._fresh: list[bytes] = []
-        """The frames that come next: encoded, in the ring, not handed out yet."""
-        self._stand_anew()
+        self._whole = WholeMessages(policy)
+        """For subscribers that know no positions."""
 
     @property
     def open(self) -> bool:
@@ -100,18 +93,13 @@ class Channel:
         self._for_each(self.subscribers, self._place)
 
     def taken(self, payloads: Sequence[bytes]) -> None:
-        prefix, first = self._prefix, self._handed + len(self._fresh) + 1
-        frames = [event_frame(prefix, offset, payload) for offset, payload in enumerate(payloads, first)]
-        self._ring.extend(frames)
-        if not self._fresh:
+        if self._newest.take(payloads):
             asyncio.get_running_loop().call_soon(self.flush)
-        self._fresh += frames
 
     def epoch_began(self) -> None:
         self.flush()
         self._stand_at_head()  # so that no frame of the old epoch is handed out after one of the new
-        if self._whole is not None:
-            self._whole.forget()
+        self._whole.forget()
 
     def broke(self, lineage: Lineage) -> None:
         """Whoever saw what is no more is told, and gets a snapshot; whoever saw less just goes on."""
@@ -143,17 +131,15 @@ class Channel:
 
     def flush(self) -> None:
         """Hand out what is new: once a loop turn, the same bytes to every live subscriber."""
-        if not self._fresh:
+        if (burst := self._newest.hand_out()) is None:
             return
-        burst = Burst(self._fresh, self._handed + 1, self._handed + len(self._fresh))
-        self._fresh, self._handed = [], burst.last
-        whole = self._whole.take(burst) if self._whole is not None else None
+        whole = self._whole.take(burst)
         self._deliver(burst, self._live)
-        if whole is not None and self._whole is not None:
+        if whole is not None:
             self._deliver(whole, self._whole.live)
         self._counts.latency.told(burst.frames[0], time.time())
         if self._traced is not None:
-            self._traced(self.plan_id, burst, self._live_count)
+            self._traced(self.plan_id, burst, len(self._live) + len(self._whole.live))
 
     def _deliver(self, burst: Burst, live: Mapping[Subscriber, Callable[[Burst], None]]) -> None:
         self._counts.handed(burst, len(live))
@@ -163,23 +149,15 @@ class Channel:
             except Exception as error:
                 self._give_up(subscriber, error)
 
-    @property
-    def _live_count(self) -> int:
-        return len(self._live) + (len(self._whole.live) if self._whole is not None else 0)
-
     def _stand_anew(self) -> None:
         """Stand at the head of a story that may be another one."""
         self._stand_at_head()
-        if self._whole is not None:
-            self._whole.lose()
+        self._whole.lose()
 
     def _stand_at_head(self) -> None:
         """Stand at the tail's head, with nothing at hand that came before."""
-        self._handed, self._fresh = self._tail.head, []
-        self._prefix = event_prefix(self.plan_id, self._tail.lineage.epoch)
-        self._ring = Ring(self._handed, self._policy.ring_bytes, self._policy.ring_events)
-        self._last_burst = Burst((), 0, 0)
-        self._history.forget()
+        self._newest.stand_at(Position(self._tail.lineage.epoch, self._tail.head))
+        self._readings.history.forget()
 
     # -- subscribers ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +166,6 @@ class Channel:
         subscriber = Subscriber(client, since, self._now())
         self.subscribers.add(subscriber)
         if not subscriber.knows_positions:
-            self._whole = self._whole or WholeMessages(self._policy.ring_bytes, self._policy.ring_events)
             self._whole.members.add(subscriber)
         return subscriber
 
@@ -201,11 +178,9 @@ class Channel:
         """Nothing more for this subscriber. Harmless when it left before."""
         subscriber.standing = Standing.GONE
         self.subscribers.discard(subscriber)
-        self._take_from_live(subscriber)
+        self._live.pop(subscriber, None)
+        self._whole.leave(subscriber)
         subscriber.void_work()
-        if self._whole is not None:
-            self._whole.members.discard(subscriber)
-            self._whole = self._whole if self._whole.members else None
 
     def place_of(self, subscriber: Subscriber) -> Position | None:
         """The place after which what the subscriber gets next starts; None while its client is still to be told."""
@@ -216,50 +191,38 @@ class Channel:
     def filled(self, subscriber: Subscriber) -> None:
         """The client can't take more: the subscriber stays behind at what it was handed last."""
         if subscriber.standing is Standing.LIVE:
-            self._stand_behind(subscriber, self._handed)
+            self._stand_behind(subscriber, self._newest.handed)
 
     def pump(self, subscriber: Subscriber) -> None:
         """Hand a subscriber that is behind what follows its place, as long as its client takes it."""
         while self._pumpable(subscriber):
             if subscriber.needs_snapshot:
                 self._await_snapshot(subscriber)
-            elif not subscriber.knows_positions and self._whole is not None:
-                self._pump_whole(subscriber, self._whole)
-            elif subscriber.offset == self._handed:
+            elif not subscriber.knows_positions:
+                self._pump_whole(subscriber)
+            elif subscriber.offset == self._newest.handed:
                 subscriber.standing = Standing.LIVE
                 self._live[subscriber] = subscriber.deliver
-            elif not self._hand_from_ring(subscriber):
+            elif (burst := self._newest.after(subscriber.offset)) is not None:
+                self._hand(subscriber, burst)
+            else:
                 self._fetch(subscriber)
 
-    def _pump_whole(self, subscriber: Subscriber, whole: WholeMessages) -> None:
-        if whole.composer is None and subscriber.reach == subscriber.offset == self._handed:
-            whole.begin(Composer(self._handed))  # nothing is withheld
-        if whole.composer is not None and subscriber.offset == self._handed:
+    def _pump_whole(self, subscriber: Subscriber) -> None:
+        if self._whole.go_live(subscriber, self._newest.handed):
             subscriber.standing = Standing.LIVE
-            whole.live[subscriber] = subscriber.deliver
-        elif (at_hand := whole.after(subscriber.offset, self._policy.burst_bytes)) is not None:
+        elif (at_hand := self._whole.after(subscriber.offset)) is not None:
             burst, subscriber.reach = at_hand
             self._hand(subscriber, burst)
         else:
-            self._work(subscriber, self._hand_composed(subscriber, whole))
+            self._work(subscriber, self._hand_composed(subscriber))
 
     def _pumpable(self, subscriber: Subscriber) -> bool:
         behind = subscriber.standing is Standing.BEHIND and subscriber.work is None
         return behind and self.open and not subscriber.client.full
 
     def _offset_of(self, subscriber: Subscriber) -> int:
-        return self._handed if subscriber.standing is Standing.LIVE else subscriber.offset
-
-    def _hand_from_ring(self, subscriber: Subscriber) -> bool:
-        after = subscriber.offset
-        burst = self._last_burst
-        if burst.first != after + 1:
-            frames = self._ring.after(after, self._handed, self._policy.burst_bytes)
-            if frames is None:
-                return False
-            burst = self._last_burst = Burst(frames, after + 1, after + len(frames))
-        self._hand(subscriber, burst)
-        return True
+        return self._newest.handed if subscriber.standing is Standing.LIVE else subscriber.offset
 
     def _hand(self, subscriber: Subscriber, burst: Burst) -> None:
         subscriber.offset = burst.last  # before the delivery: it may fill the client, which then looks at this
@@ -267,13 +230,9 @@ class Channel:
         if burst.frames:
             subscriber.deliver(burst)
 
-    def _take_from_live(self, subscriber: Subscriber) -> None:
-        self._live.pop(subscriber, None)
-        if self._whole is not None:
-            self._whole.stop(subscriber)
-
     def _stand_behind(self, subscriber: Subscriber, offset: int) -> None:
-        self._take_from_live(subscriber)
+        self._live.pop(subscriber, None)
+        self._whole.stop(subscriber)
         subscriber.void_work()
         subscriber.standing = Standing.BEHIND
         subscriber.offset = offset
@@ -305,11 +264,10 @@ class Channel:
     def _place_at_head(self, subscriber: Subscriber) -> None:
         """Messages that are under way there come whole, too, where whole messages are wanted."""
         self.flush()
-        composer = self._whole.composer if self._whole is not None else None
         if subscriber.knows_positions or self.head == 0:
             self._begin_at(subscriber, self.head)
-        elif composer is not None:
-            self._begin_at(subscriber, self.head, reach=composer.reach)
+        elif self._whole.composer is not None:
+            self._begin_at(subscriber, self.head, reach=self._whole.composer.reach)
         else:
             self._work(subscriber, self._place_at_fold(subscriber))
 
@@ -317,12 +275,10 @@ class Channel:
         head, folded = self.head, None
         with suppress(TimeoutError, SnapshotUnreadable):  # then they come from here on: an old front end asks only once
             async with asyncio.timeout(self._policy.fold_patience):
-                folded = await self._fold(lambda: min(head, self.head), head)
+                folded = await self._readings.fold(lambda: min(head, self.head), least=head)
         subscriber.work = None
-        if folded is None:
-            self._begin_at(subscriber, self.head)
-        else:
-            self._begin_at(subscriber, folded.head.offset, reach=folded.reach)
+        offset, reach = (self.head, self.head) if folded is None else (folded.head.offset, folded.reach)
+        self._begin_at(subscriber, offset, reach=reach)
 
     async def _place_later(self, subscriber: Subscriber, place: Position) -> None:
         await self._tail.catch_up()
@@ -358,7 +314,7 @@ class Channel:
     # -- from the log: what is read is handed on if it is of the story that the tail follows ---------------------------
 
     def _fetch(self, subscriber: Subscriber) -> None:
-        behind = self._handed - subscriber.offset
+        behind = self._newest.handed - subscriber.offset
         if behind > self._policy.snapshot_after and subscriber.knows_positions:
             self._give_snapshot(subscriber, None)
         else:
@@ -366,39 +322,26 @@ class Channel:
             self._work(subscriber, self._hand_page(subscriber, merged=merged))
 
     async def _hand_page(self, subscriber: Subscriber, *, merged: bool) -> None:
-        after = subscriber.offset
-        head, burst = await self._patiently(lambda: self._history.after(after, self._handed, merged=merged))
+        burst = await self._readings.page(subscriber.offset, lambda: self._newest.handed, merged=merged)
         subscriber.work = None
-        if head.lineage != self._tail.lineage or (burst and not after < burst.last <= self._handed):
-            self._history.forget()
-            self._tail.mend()  # everybody is pumped when it is done
-        elif burst is None:
+        if burst == "trimmed":
             self._give_snapshot(subscriber, "trimmed")
-        elif not subscriber.client.full:  # if it was filled meanwhile, it asks again when it drains: the page is kept
+        elif isinstance(burst, Burst) and not subscriber.client.full:  # else it asks again when it drains
             self._hand(subscriber, burst)
             self.pump(subscriber)
 
-    async def _hand_composed(self, subscriber: Subscriber, whole: WholeMessages) -> None:
+    async def _hand_composed(self, subscriber: Subscriber) -> None:
         after, reach = subscriber.offset, subscriber.reach
-        head, burst, reach, composer = await self._patiently(lambda: self._history.composed(after, reach, self._handed))
+        composed = await self._readings.composed(after, reach, lambda: self._newest.handed)
         subscriber.work = None
-        if head.lineage != self._tail.lineage or (burst and not after <= burst.last <= self._handed):
-            self._tail.mend()
-        elif burst is None:
+        if composed == "trimmed":
             self._give_snapshot(subscriber, "trimmed")
-        elif not subscriber.client.full:
-            self._know_withheld(whole, composer, burst.last)
-            subscriber.reach = reach
-            self._hand(subscriber, burst)
+        elif isinstance(composed, Composed) and composed.burst is not None and not subscriber.client.full:
+            if (following := self._newest.all_after(composed.burst.last)) is not None:
+                self._whole.begin_at(composed.composer, following)
+            subscriber.reach = composed.reach
+            self._hand(subscriber, composed.burst)
             self.pump(subscriber)
-
-    def _know_withheld(self, whole: WholeMessages, composer: Composer, at: int) -> None:
-        """Let a composer that stands at `at` go on with the newest events, if no other does."""
-        if whole.composer is None and composer.at == at:
-            rest = self._ring.after(at, self._handed, sys.maxsize)
-            if rest is not None:
-                whole.begin(composer)
-                whole.take(Burst(rest, at + 1, self._handed))
 
     def _await_snapshot(self, subscriber: Subscriber) -> None:
         subscriber.standing = Standing.JOINING
@@ -406,7 +349,7 @@ class Channel:
         self._work(subscriber, self._hand_snapshot(subscriber))
 
     async def _hand_snapshot(self, subscriber: Subscriber) -> None:
-        folded = await self._fold(lambda: self._ring.first - 1)
+        folded = await self._readings.fold(lambda: self._newest.ring.first - 1)
         subscriber.work = None
         if subscriber.client.full:  # it was filled meanwhile; when it drains, it is asked for again
             self._stand_behind(subscriber, subscriber.offset)
@@ -415,25 +358,8 @@ class Channel:
         subscriber.needs_snapshot = False
         self._begin_at(subscriber, folded.head.offset, reason, folded.frame, folded.reach)
 
-    async def _fold(self, reach: Callable[[], int], least: int = 0) -> Folded:
-        """The folded plan, of the story that the tail follows; at `least` or later, if there is as much."""
-        folded = await self._patiently(lambda: self._history.snapshot(reach()))
-        while not self._tail.covers(folded.head) or folded.head.offset < min(least, self.head):
-            self._history.forget()
-            await self._tail.catch_up()
-            folded = await self._patiently(lambda: self._history.snapshot(reach()))
-        return folded
-
     def _work(self, subscriber: Subscriber, work: Coroutine[Any, Any, None]) -> None:
-        """What is read for a subscriber: one thing at a time."""
-        task = subscriber.work = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._worked(subscriber, done))
-
-    def _worked(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._give_up(subscriber, error)
+        self._readings.start(subscriber, work, self._give_up)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -446,11 +372,7 @@ class Channel:
     async def close(self) -> None:
         """End the tail and every task."""
         await self._tail.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._history.close()
+        await self._readings.close()
 
     def _refuse(self, subscriber: Subscriber, message: str) -> None:
         self.leave(subscriber)

@@ -8,6 +8,7 @@ from typing import Final
 
 from hub.core.burst import Burst
 from hub.core.composer import Composer, Ready
+from hub.core.policy import Policy
 from hub.core.subscriber import Subscriber
 
 __all__ = ["WholeMessages"]
@@ -16,14 +17,14 @@ _NOTHING: Final = Burst((), 0, 0)
 
 
 class WholeMessages:
-    """What a channel hands to those of its subscribers that know no positions, while it has any."""
+    """What a channel hands to those of its subscribers that know no positions. Composes nothing while there are none."""
 
-    def __init__(self, max_bytes: int, max_frames: int) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.members: set[Subscriber] = set()
         self.live: dict[Subscriber, Callable[[Burst], None]] = {}
         self.composer: Composer | None = None
         """Stands at what the channel handed out last. None: not known which messages are under way there."""
-        self._max_bytes, self._max_frames = max_bytes, max_frames
+        self._policy = policy
         self._ring: list[Ready] = []
         """The newest frames: all that are ready behind the offset `_floor`."""
         self._floor = 0
@@ -34,6 +35,12 @@ class WholeMessages:
         """From here on it is known."""
         self.composer = composer
         self.forget()
+
+    def begin_at(self, composer: Composer, following: Burst) -> None:
+        """The same with one that stands right before these events, if none is known yet."""
+        if self.composer is None and composer.at == following.first - 1:
+            self.begin(composer)
+            self.take(following)
 
     def forget(self) -> None:
         """Hand out nothing any more that was ready before."""
@@ -47,6 +54,21 @@ class WholeMessages:
             self.stop(subscriber)
         self.composer = None
         self.forget()
+
+    def go_live(self, subscriber: Subscriber, head: int) -> bool:
+        """Whether the subscriber stands at the head, and it is known what is withheld there: then it is live."""
+        if self.composer is None and subscriber.reach == subscriber.offset == head:
+            self.begin(Composer(head))  # nothing is
+        if self.composer is None or subscriber.offset != head:
+            return False
+        self.live[subscriber] = subscriber.deliver
+        return True
+
+    def leave(self, subscriber: Subscriber) -> None:
+        self.live.pop(subscriber, None)
+        self.members.discard(subscriber)
+        if not self.members and self.composer is not None:
+            self.lose()
 
     def stop(self, subscriber: Subscriber) -> None:
         """It gets no more for now. Harmless when it wasn't live."""
@@ -64,16 +86,17 @@ class WholeMessages:
         frames = [frame for one in ready for frame in one.frames]
         return Burst(frames, burst.first, burst.last) if frames else None
 
-    def after(self, offset: int, max_bytes: int) -> tuple[Burst, int] | None:
+    def after(self, offset: int) -> tuple[Burst, int] | None:
         """What follows `offset`, and the reach behind that; None when some of it is not at hand. May have no frames."""
         if self.composer is None or offset < self._floor:
             return None
         if self._last[0] != offset:
-            self._last = (offset, *self._passage(self.composer, offset, max_bytes))
+            self._last = (offset, *self._passage(self.composer, offset))
         return self._last[1:]
 
-    def _passage(self, composer: Composer, after: int, max_bytes: int) -> tuple[Burst, int]:
+    def _passage(self, composer: Composer, after: int) -> tuple[Burst, int]:
         frames, size, at, reach = list[bytes](), 0, after, after
+        max_bytes = self._policy.burst_bytes
         for ready in self._ring[bisect_right(self._ring, after, key=lambda ready: ready.offset) :]:
             if size >= max_bytes:
                 return Burst(frames, after + 1, at), reach
@@ -92,13 +115,13 @@ class WholeMessages:
         self._count += sum(len(one.frames) for one in ready)
         self._size += sum(_size(one) for one in ready)
         self._last = (-1, _NOTHING, 0)
-        if self._size > self._max_bytes or self._count > self._max_frames:
+        if self._size > self._policy.ring_bytes or self._count > self._policy.ring_events:
             self._shrink()
 
     def _shrink(self) -> None:
         # A quarter more than must go does, so that a full ring is not cut anew for every event.
         drop = 0
-        while self._size > self._max_bytes * 3 // 4 or self._count > self._max_frames * 3 // 4:
+        while self._size > self._policy.ring_bytes * 3 // 4 or self._count > self._policy.ring_events * 3 // 4:
             self._size -= _size(self._ring[drop])
             self._count -= len(self._ring[drop].frames)
             drop += 1

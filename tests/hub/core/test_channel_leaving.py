@@ -37,7 +37,7 @@ async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
     await turns(60)
     assert [witness.told for witness in witnesses] == told
     assert channel.subscribers == set()
-    assert channel._tasks == set()
+    assert channel._readings.tasks == set()
     await channel.close()
 
 

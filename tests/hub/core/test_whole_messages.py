@@ -29,7 +29,7 @@ def kinds(witness: Witness) -> list[str]:
 
 
 def composes(channel: Channel) -> bool:
-    return channel._whole is not None
+    return channel._whole.composer is not None
 
 
 def spoken(*numbers: int) -> str:
@@ -250,4 +250,4 @@ async def test_many_that_join_at_once_read_once() -> None:
 
 async def _closed(channel: Channel) -> None:
     await channel.close()
-    assert not channel._tasks
+    assert not channel._readings.tasks

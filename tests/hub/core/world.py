@@ -278,27 +278,28 @@ class World:
                     assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
 
     def _check_bounds(self, channel: Channel) -> None:
-        ring = channel._ring
+        ring = channel._newest.ring
         assert len(ring._frames) <= POLICY.ring_events
         assert ring.size <= POLICY.ring_bytes
         assert ring.size == sum(map(len, ring._frames))
-        assert channel.head == ring.last == channel._handed + len(channel._fresh)
-        at_work = [task for task in channel._tasks if not task.done() and not task.cancelling()]
+        assert channel.head == ring.last == channel._newest.handed + len(channel._newest.fresh)
+        at_work = [task for task in channel._readings.tasks if not task.done() and not task.cancelling()]
         assert len(at_work) <= len(channel.subscribers)
-        assert len(channel._history._kept) <= PAGES_KEPT
-        assert channel._history._kept_bytes <= POLICY.burst_bytes * 8
+        assert len(channel._readings.history._kept) <= PAGES_KEPT
+        assert channel._readings.history._kept_bytes <= POLICY.burst_bytes * 8
         assert channel._tail._early.size <= POLICY.ring_bytes or len(channel._tail._early) == 1
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
         assert channel.subscribers == here, "left, or here: nothing between"
         assert set(channel._live) <= channel.subscribers
-        if (whole := channel._whole) is not None:
-            assert set(whole.live) <= whole.members <= channel.subscribers
-            assert whole.composer is None or whole.composer.at == channel._handed
-            frames = [frame for ready in whole._ring for frame in ready.frames]
-            assert whole._count == len(frames) <= POLICY.ring_events
-            assert whole._size == sum(map(len, frames)) <= POLICY.ring_bytes
-            assert set(whole.live) == set() or whole.composer is not None
-        assert (whole is not None) == any(not subscriber.knows_positions for subscriber in channel.subscribers)
+        whole = channel._whole
+        assert set(whole.live) <= whole.members <= channel.subscribers
+        assert whole.members == {one for one in channel.subscribers if not one.knows_positions}
+        assert whole.composer is None or whole.composer.at == channel._newest.handed
+        assert (whole.composer is None) <= (not whole.live)
+        assert (not whole.members) <= (whole.composer is None)
+        frames = [frame for ready in whole._ring for frame in ready.frames]
+        assert whole._count == len(frames) <= POLICY.ring_events
+        assert whole._size == sum(map(len, frames)) <= POLICY.ring_bytes
 
     def close(self) -> None:
         """Everything ends: no task, no watch, no subscriber is left."""
