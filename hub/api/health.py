@@ -13,6 +13,9 @@ from hub.node import Hub
 __all__ = ["router"]
 
 
+_NOT_READY: Final[dict[str, Any]] = {
+    "description": "The node hears nothing, a part of it fails, it is full, or it is being stopped. `problem` says which.",
+}
 _METRICS: Final[dict[str, Any]] = {
     "description": "In Prometheus's text format, or OpenMetrics.",
     "content": {"text/plain": {"schema": {"type": "string"}}},
@@ -28,7 +31,7 @@ def router(hub: Hub) -> APIRouter:
         """The process answers."""
         return {"status": "ok"}
 
-    @routes.get("/readyz", responses={503: {"description": "The node hears nothing, or is draining."}})
+    @routes.get("/readyz", responses={503: _NOT_READY})
     async def readyz() -> JSONResponse:
         """A word was said through the log just now, and came back."""
         problem = await hub.ready()

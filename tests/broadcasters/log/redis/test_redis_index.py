@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -16,6 +18,15 @@ from tests.servers import RedisServer
 def members(server: RedisServer, key: str) -> list[str]:
     found: list[str] = server.call("ZRANGE", key, 0, -1)
     return sorted(found)
+
+
+@asynccontextmanager
+async def opened(log: RedisLog) -> AsyncIterator[RedisLog]:
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 async def listed(log: RedisLog, *, owner: str | None = None, label: str | None = None) -> list[str]:
@@ -148,22 +159,18 @@ async def test_the_index_is_refreshed_although_that_failed(
         failed.set()
         raise ValueError("not a number")
 
-    log = RedisLog(f"{server.url}?prefix={prefix}")
-    await log.open()
-    first, last = Producer("first"), Producer("last")
-    await first.update().to(log)
-    await last.update().to(log)
-    with monkeypatch.context() as broken:
-        broken.setattr(log._index, "_places", fails)
-        await first.update().to(log)
-        async with asyncio.timeout(30):
+    async with opened(RedisLog(f"{server.url}?prefix={prefix}")) as log, asyncio.timeout(30):
+        producer = Producer("plan")
+        await producer.update().to(log)
+        with monkeypatch.context() as broken:
+            broken.setattr(log._index, "_places", fails)
+            await producer.update().to(log)
             await failed.wait()
             while not [name for name, part in log.parts.items() if part.down]:
                 await asyncio.sleep(0.01)
-    async with asyncio.timeout(30):
-        while server.call("ZREVRANGE", f"{prefix}:index:all", 0, 0) != ["first"]:
+        updated = server.call("HGET", f"{prefix}:{{plan}}:meta", "updated")
+        while server.call("ZSCORE", f"{prefix}:index:all", "plan") != updated:
             await asyncio.sleep(0.01)
-    await log.close()
 
 
 async def test_plans_older_than_their_life_leave_the_index(log: RedisLog, server: RedisServer, prefix: str) -> None:

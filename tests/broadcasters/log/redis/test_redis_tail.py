@@ -147,7 +147,9 @@ async def test_moves_are_followed_although_that_failed(
     log = RedisLog(f"{server.url}?prefix={prefix}")
     monkeypatch.setattr(log._tail, "follow_moves", look)
     await log.open()
-    async with asyncio.timeout(30):
-        while looks < 5:
-            await asyncio.sleep(0.01)
-    await log.close()
+    try:
+        async with asyncio.timeout(30):
+            while looks < 5:
+                await asyncio.sleep(0.01)
+    finally:
+        await log.close()
