@@ -132,6 +132,12 @@ async def test_a_second_signal_ends_all_workers_with_the_status_of_that_signal(t
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
+def listening(port: int) -> int:
+    """How many sockets listen on this port."""
+    sockets = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(local == f"0100007F:{port:04X}" and state == "0A" for _, local, _, state, *_ in sockets)
+
+
 def shares(hub: HubServer) -> list[float]:
     """How many connections each worker has, as one scrape has it: the other's numbers are up to a second old."""
     found = re.findall(
@@ -154,8 +160,8 @@ async def greeted(hub: HubServer) -> bool:
 
 async def test_connections_are_spread_over_the_workers_and_survive_the_replacement_of_one(tmp_path: Path) -> None:
     async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub, AsyncExitStack() as clients:
-        for _ in range(20):
-            client = await clients.enter_async_context(dialled(hub.ws))
+        assert listening(hub.port) == 2
+        for client in await asyncio.gather(*(clients.enter_async_context(dialled(hub.ws)) for _ in range(20))):
             await client.hear_of("connected")
 
         def counted() -> list[float] | None:
