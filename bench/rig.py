@@ -89,7 +89,8 @@ class Hub:
         self.port = free_port()
         served = ["hub", "serve", "--port", str(self.port), "--logs-level", "error"]
         self._module = ["tests.servers.guest_house", str(self.port), "{}"] if mounted else served
-        said = {"log": log, "engine": "off", "max_connections_per_address": 20_000, "drain_seconds": 0, **settings}
+        limits = {"max_connections_per_address": 20_000, "requests_per_second_per_address": 1e6}
+        said = {"log": log, "engine": "off", "drain_seconds": 0, **limits, **settings}
         self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in said.items()}
 
     def __enter__(self) -> Hub:

@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "OutletLimits",
     "PlanLimits",
+    "RequestLimits",
     "SessionLimits",
     "TokenBucket",
     "Waters",
@@ -89,6 +90,18 @@ class PlanLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How many requests may be made in the long run, a second. `hub.rates` says what counts as more than one, or as less."""
+
+    per_address: float = 200.0
+    """A company behind one address whose pages all come back at once has ten seconds' worth for it."""
+    per_principal: float = 50.0
+    """Nobody clicks so often; a program that asks more often waits a little between its questions."""
+    burst_seconds: float = 10.0
+    """So many seconds' worth may be asked for at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutletLimits:
     """How far one client may lag behind what was written to it."""
 
@@ -131,6 +144,7 @@ class Limits:
     channel: Policy = field(default_factory=Policy)
     batch: BatchLimits = field(default_factory=BatchLimits)
     plans: PlanLimits = field(default_factory=PlanLimits)
+    requests: RequestLimits = field(default_factory=RequestLimits)
     written_total: int = 512 * MIB
     """What waits in this process for all slow clients together."""
 
@@ -175,6 +189,11 @@ class TokenBucket:
         self._at = now
         self._level = level - amount if (enough := level >= amount) else level
         return enough
+
+    def owe(self, amount: float, now: float) -> None:
+        """Take the amount, whether or not there is as much: what is missing has to flow in before anybody can take more."""
+        self._level = min(self.burst, self._level + (now - self._at) * self.rate) - amount
+        self._at = now
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until `amount` can be taken; infinite if it never can."""

@@ -99,6 +99,13 @@ MEASURES: Final = (
         lambda n: n.counts.refused_plans,
         "reason",
     ),
+    Measure(
+        "plancast_requests_refused_total",
+        "counter",
+        "Requests beyond what an address or a principal may ask for.",
+        lambda n: n.counts.refused_requests,
+        "reason",
+    ),
     Measure("plancast_deliveries_total", "counter", "Events handed to clients.", lambda n: n.counts.deliveries),
     Measure("plancast_delivered_bytes_total", "counter", "Bytes of them.", lambda n: n.counts.delivered_bytes),
     Measure(

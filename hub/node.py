@@ -22,6 +22,7 @@ from hub.core.principal import Principal
 from hub.core.registry import Pace, Registry
 from hub.core.roster import Roster
 from hub.engine_port import EngineAway, EnginePort, NotRunHere
+from hub.lists import PlanLists
 from hub.metrics import Metrics
 from hub.origins import Origins
 from hub.probe import Probe
@@ -66,6 +67,7 @@ class Hub:
         self.door = Door(
             self.registry, self.roster, self, self.authenticator, self.tickets, origins, limits, self.counts
         )
+        self.lists = PlanLists(self.log, self.door.rates)
         proxies = Proxies(settings.proxies)
         self.crowd = Crowd(limits.connections, proxies, self.counts)
         self.native = NativeSockets(self.door, proxies)

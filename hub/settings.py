@@ -18,7 +18,7 @@ from broadcasters.errors import PlancastError
 from broadcasters.log import default_url
 from hub import values
 from hub.core.policy import Policy
-from hub.limits import KIB, MIB, ConnectionLimits, Limits, OutletLimits, PlanLimits, SessionLimits
+from hub.limits import KIB, MIB, ConnectionLimits, Limits, OutletLimits, PlanLimits, RequestLimits, SessionLimits
 from hub.values import Secret
 
 __all__ = ["BadSetting", "Settings", "add_flags", "load", "strangers", "table", "variable"]
@@ -36,13 +36,8 @@ def _setting(group: str, default: Any, parse: values.Parser, about: str, shown: 
 
 
 _whole, _number, _size = values.whole, values.number, values.size
-_session, _connections, _plans, _outlet, _channel = (
-    SessionLimits(),
-    ConnectionLimits(),
-    PlanLimits(),
-    OutletLimits(),
-    Policy(),
-)
+_session, _connections, _plans, _requests = SessionLimits(), ConnectionLimits(), PlanLimits(), RequestLimits()
+_outlet, _channel = OutletLimits(), Policy()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,6 +171,15 @@ class Settings:
     max_plans_per_principal: int = _setting(
         "limits", _plans.per_principal, partial(_whole, least=1, most=1_000_000), "Plans that one `sub` follows."
     )
+    requests_per_second_per_address: float = _setting(
+        "limits",
+        _requests.per_address,
+        partial(_number, least=0.1, most=1e9),
+        "Requests, answers and signals from one address, in the long run.",
+    )
+    requests_per_second_per_principal: float = _setting(
+        "limits", _requests.per_principal, partial(_number, least=0.1, most=1e9), "The same of one `sub`."
+    )
     max_frame_bytes: int = _setting(
         "limits", _session.frame_bytes, partial(_size, least=1 * KIB, most=1 * MIB), "One frame from a client."
     )
@@ -264,6 +268,10 @@ class Settings:
                 per_address=self.max_connections_per_address,
                 per_principal=self.max_connections_per_principal,
                 total=self.max_connections,
+            ),
+            requests=RequestLimits(
+                per_address=self.requests_per_second_per_address,
+                per_principal=self.requests_per_second_per_principal,
             ),
             outlet=OutletLimits(
                 high_water=self.outlet_bytes,

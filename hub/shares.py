@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 from broadcasters.errors import PlancastError
 from hub.limits import ConnectionLimits, PlanLimits
 
-__all__ = ["ConnectionCounts", "Holder", "PlanShares", "TooManyConnections", "TooManyPlans", "network"]
+__all__ = ["ConnectionCounts", "Holder", "Kind", "PlanShares", "TooManyConnections", "TooManyPlans", "network"]
 
 Kind = Literal["address", "principal"]
 

@@ -14,10 +14,12 @@ from hub.api.problems import Problem
 from hub.auth import AuthenticationFailed, TokenMissing
 from hub.core.principal import Principal, Verb
 from hub.node import Hub
+from hub.rates import CARRIED_BYTES, ONE
+from hub.shares import Holder
 from hub.transports.door import bearer
 from hub.wire.codes import ErrorCode
 
-__all__ = ["Caller", "PlanIdPath", "caller_of", "require", "token_holder_of"]
+__all__ = ["Caller", "PlanIdPath", "caller_of", "holder_of", "require", "token_holder_of"]
 
 PlanIdPath = Annotated[
     str, Path(pattern=PLAN_ID, description="1 to 128 of A-Z a-z 0-9 . _ : @ ~ -", examples=["plan-1"])
@@ -33,13 +35,15 @@ _TICKET = APIKeyQuery(
 )
 
 
-def caller_of(hub: Hub) -> Caller:
-    """A dependency: the principal that makes the request, from its bearer token or (once) its ticket."""
+def caller_of(hub: Hub, cost: float = ONE) -> Caller:
+    """A dependency: the principal that makes the request, from its bearer token or (once) its ticket.
+
+    The request is charged to it, and to its address."""
 
     async def caller(
         request: Request, _token: object = Security(_BEARER), _used: object = Security(_TICKET)
     ) -> Principal:
-        return await _caller(hub, request, request.query_params.get("ticket"))
+        return await _caller(hub, request, request.query_params.get("ticket"), cost)
 
     return caller
 
@@ -48,22 +52,30 @@ def token_holder_of(hub: Hub) -> Caller:
     """The same, from its bearer token only: a ticket that comes with the request is not looked at."""
 
     async def token_holder(request: Request, _token: object = Security(_BEARER)) -> Principal:
-        return await _caller(hub, request, None)
+        return await _caller(hub, request, None, ONE)
 
     return token_holder
 
 
-async def _caller(hub: Hub, request: Request, ticket: str | None) -> Principal:
+async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -> Principal:
     hub.door.require_open()
     if not _permitted(hub, request):
         hub.counts.auth_failures["origin"] += 1
         raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
     try:
-        return await _who(hub, request.headers.get("authorization"), ticket)
+        principal = await _who(hub, request.headers.get("authorization"), ticket)
     except AuthenticationFailed as failure:
         hub.counts.auth_failures[failure.code.value] += 1
         failure.log()
         raise
+    body = await request.body() if request.method in ("POST", "PUT") else b""
+    hub.door.rates.charge(holder_of(hub, request, principal), cost + len(body) / CARRIED_BYTES)
+    return principal
+
+
+def holder_of(hub: Hub, request: Request, principal: Principal) -> Holder:
+    """For whom the request is counted."""
+    return hub.door.holder_of(request.client.host if request.client else None, principal)
 
 
 async def _who(hub: Hub, authorization: str | None, ticket: str | None) -> Principal:

@@ -16,11 +16,12 @@ from broadcasters.events import EVENTS, PlanEvent, build
 from broadcasters.log.contract import MAX_APPEND_EVENTS
 from broadcasters.position import Position
 from broadcasters.tracing import current_traceparent, within
-from hub.api.callers import PlanIdPath, caller_of, require
+from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal, refuse_reserved
 from hub.node import Hub
+from hub.rates import CARRIED_BYTES, LIGHT
 from hub.transports.polling import wait_for_word
 from hub.transports.visitors import guest, visitor_of
 from hub.wire.codes import ErrorCode
@@ -116,9 +117,9 @@ def router(hub: Hub) -> APIRouter:
 
 def _publishing(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api/plans/{plan_id}/events", route_class=ApiRoute)
-    caller: Principal = Depends(caller_of(hub))
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
-    @routes.post("", status_code=201, responses=problems(400, 401, 403, 413, 415, 422, 503, 507))
+    @routes.post("", status_code=201, responses=problems(400, 401, 403, 413, 415, 422, 429, 503, 507))
     async def publish_events(
         plan_id: PlanIdPath,
         said: Said,
@@ -143,7 +144,7 @@ def _publishing(hub: Hub) -> APIRouter:
 
 def _reading(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api/plans/{plan_id}/events", route_class=_PollRoute)
-    caller: Principal = Depends(caller_of(hub))
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get("", response_model=EventsPage, responses=problems(401, 403, 410, 422, 429, 503))
     async def read_events(
@@ -165,6 +166,7 @@ def _reading(hub: Hub) -> APIRouter:
                 hub.door.shares.following(admission.holder, plan_id),
             ):
                 response = await reading.wait(min(wait, principal.lasts(time.time())))
+        hub.door.rates.owe(holder_of(hub, request, principal), len(response.body) / CARRIED_BYTES)
         return response
 
     return routes

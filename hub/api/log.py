@@ -30,12 +30,13 @@ from broadcasters.log.http.lines import (
 )
 from broadcasters.snapshot import encode
 from broadcasters.snapshot_draft import WEIGHT_LIMIT
-from hub.api.callers import PlanIdPath, caller_of, require
+from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.payloads import event_of
 from hub.api.problems import Problem, ProblemBody, problem_of, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.node import Hub
+from hub.rates import CARRIED_BYTES, LIGHT, ONE
 from hub.transports.outflow import Outflow
 from hub.transports.tailing import HEADERS, Tailing
 from hub.transports.visitors import guest, visitor_of
@@ -55,6 +56,8 @@ __all__ = [
 
 HEADS_AT_ONCE: Final = 500
 APPENDS_AT_ONCE: Final = 256
+WATCHES: Final = 100
+"""So many plans of a tail cost one unit."""
 APPEND_S: Final = 5.0
 """An append that the log keeps waiting for so long must not keep waiting those that came with it."""
 PLANS_OF_A_TAIL: Final = 1_000
@@ -147,25 +150,29 @@ def router(hub: Hub) -> APIRouter:
 
 def _reading(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api", route_class=ApiRoute, generate_unique_id_function=operation_id)
-    caller: Principal = Depends(caller_of(hub))
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
-    @routes.get("/log", responses=problems(401, 403, 422, 503))
+    @routes.get("/log", responses=problems(401, 403, 422, 429, 503))
     async def about_log(_: Principal = caller) -> LogAbout:
         """What log this hub keeps."""
         return LogAbout(durability=hub.log.durability)
 
-    @routes.post("/heads", responses=problems(400, 401, 403, 413, 415, 422, 503))
-    async def read_heads(asked: PlansAsked, principal: Principal = caller) -> LogHeads:
+    @routes.post("/heads", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
+    async def read_heads(asked: PlansAsked, request: Request, principal: Principal = caller) -> LogHeads:
         """Where these plans' logs stand (at most 500)."""
         require(principal, "read", *asked.plans)
         if len(asked.plans) > HEADS_AT_ONCE:
             raise Problem(ErrorCode.INVALID_FIELD, f"plans: at most {HEADS_AT_ONCE} at once", field="plans")
+        hub.door.rates.owe(holder_of(hub, request, principal), len(asked.plans) / HEADS_AT_ONCE)
         heads = await hub.log.heads(asked.plans)
         return LogHeads(heads={plan_id: LogHead(**write_head(head)) for plan_id, head in heads.items()})
 
-    @routes.get("/plans/{plan_id}/log", response_class=Response, responses={200: _PAGE, **problems(401, 403, 422, 503)})
+    @routes.get(
+        "/plans/{plan_id}/log", response_class=Response, responses={200: _PAGE, **problems(401, 403, 422, 429, 503)}
+    )
     async def read_log(
         plan_id: PlanIdPath,
+        request: Request,
         after: Annotated[int, Query(ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 500,
         max_bytes: Annotated[int, Query(ge=1, le=PAGE_BYTES)] = 1024 * 1024,
@@ -173,8 +180,9 @@ def _reading(hub: Hub) -> APIRouter:
     ) -> Response:
         """The events behind an offset (or behind the floor, if that is higher) as they are stored."""
         require(principal, "read", plan_id)
-        page = await hub.log.read(plan_id, after, limit, max_bytes)
-        return Response(write_page(page), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+        page = write_page(await hub.log.read(plan_id, after, limit, max_bytes))
+        hub.door.rates.owe(holder_of(hub, request, principal), len(page) / CARRIED_BYTES)
+        return Response(page, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     @routes.post(
         "/tail",
@@ -184,6 +192,7 @@ def _reading(hub: Hub) -> APIRouter:
     async def tail_logs(asked: PlansAsked, request: Request, principal: Principal = caller) -> Response:
         """Be told of every append to these plans, until one of the two hangs up."""
         require(principal, "read", *asked.plans)
+        hub.door.rates.owe(holder_of(hub, request, principal), ONE + len(asked.plans) / WATCHES)
         told = _told(hub, request, principal, asked.plans)
         first = await anext(told)
         return Outflow(_continued(first, told), HEADERS, hub.leaving)
@@ -215,9 +224,9 @@ async def _continued(first: bytes, told: AsyncGenerator[bytes]) -> AsyncGenerato
 
 def _appending(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api", route_class=_LogRoute, generate_unique_id_function=operation_id)
-    caller: Principal = Depends(caller_of(hub))
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
-    @routes.post("/log", responses=problems(401, 403, 413, 422, 503), openapi_extra={"requestBody": _APPENDS})
+    @routes.post("/log", responses=problems(401, 403, 413, 422, 429, 503), openapi_extra={"requestBody": _APPENDS})
     async def append_log(request: Request, principal: Principal = caller) -> AppendsTaken:
         """Append events as they are to be stored. Each append has its own answer, and is made whole or not at all;
         repeating one (same plan, producer and seq) changes nothing.
@@ -265,12 +274,12 @@ def _producer(principal: Principal, name: str) -> str:
 
 def _checkpoints(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api/plans", route_class=_CheckpointRoute, generate_unique_id_function=operation_id)
-    caller: Principal = Depends(caller_of(hub))
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get(
         "/{plan_id}/checkpoint",
         response_class=Response,
-        responses={200: _CHECKPOINT, **problems(401, 403, 404, 422, 503)},
+        responses={200: _CHECKPOINT, **problems(401, 403, 404, 422, 429, 503)},
     )
     async def read_checkpoint_of(plan_id: PlanIdPath, principal: Principal = caller) -> Response:
         """The newest snapshot kept with the log, to fold on from."""
@@ -282,7 +291,7 @@ def _checkpoints(hub: Hub) -> APIRouter:
 
     @routes.put(
         "/{plan_id}/checkpoint",
-        responses=problems(401, 403, 413, 422, 503, 507),
+        responses=problems(401, 403, 413, 422, 429, 503, 507),
         openapi_extra={"requestBody": {**_CHECKPOINT, "required": True}},
     )
     async def keep_checkpoint(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> CheckpointKept:

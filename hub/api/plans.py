@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.events import PlanStatus
-from broadcasters.log.contract import PlanEntry, PlanLog
+from broadcasters.log.contract import PlanEntry
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, encode
-from hub.api.callers import PlanIdPath, caller_of, require
+from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.cursors import Cursors
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
@@ -22,9 +21,6 @@ from hub.node import Hub
 from hub.tickets import ticket_key
 
 __all__ = ["PlanList", "PlanSummary", "etag", "router"]
-
-PAGES_AT_MOST: Final = 20
-"""A list reads this many pages of the index for one answer; those that may be seen can be few among many."""
 
 
 class PlanSummary(BaseModel):
@@ -99,8 +95,9 @@ def router(hub: Hub) -> APIRouter:
     caller: Principal = Depends(caller_of(hub))
     cursors = Cursors(ticket_key(hub.settings))
 
-    @routes.get("/plans", responses=problems(401, 403, 422, 503))
+    @routes.get("/plans", responses=problems(401, 403, 422, 429, 503))
     async def list_plans(
+        request: Request,
         owner: Annotated[str | None, Query(max_length=256, examples=["ada"])] = None,
         label: Annotated[str | None, Query(max_length=256, examples=["travel"])] = None,
         status: PlanStatus | None = None,
@@ -108,12 +105,14 @@ def router(hub: Hub) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         principal: Principal = caller,
     ) -> PlanList:
-        """The plans that the caller may read, the last active first."""
+        """The plans that the caller may read, the last active first. There may be fewer than asked for and a cursor:
+        ask on with it."""
 
         def shown(plan: PlanEntry) -> bool:
             return principal.may("read", plan.plan_id) and status in (None, plan.status)
 
-        found, place = await _found(hub.log, owner, label, cursors.unseal(cursor), limit, shown)
+        holder, at = holder_of(hub, request, principal), cursors.unseal(cursor)
+        found, place = await hub.lists.find(holder, shown, limit, owner=owner, label=label, cursor=at)
         return PlanList(plans=[PlanSummary.of(plan) for plan in found], cursor=cursors.seal(place))
 
     @routes.get(
@@ -121,7 +120,7 @@ def router(hub: Hub) -> APIRouter:
         response_model=Snapshot,
         responses={
             304: {"description": "Unchanged since the ETag that was given."},
-            **problems(401, 403, 404, 422, 503),
+            **problems(401, 403, 404, 422, 429, 503),
         },
     )
     async def get_plan(
@@ -139,7 +138,7 @@ def router(hub: Hub) -> APIRouter:
         snapshot, head = await snapshot_of(hub.log, plan_id)
         return Response(encode(snapshot), media_type="application/json", headers=_headers(head.position))
 
-    @routes.delete("/plans/{plan_id}", status_code=204, responses=problems(401, 403, 404, 422, 503))
+    @routes.delete("/plans/{plan_id}", status_code=204, responses=problems(401, 403, 404, 422, 429, 503))
     async def delete_plan(plan_id: PlanIdPath, principal: Principal = caller) -> None:
         """Forget the plan; whoever watches it is told."""
         require(principal, "publish", plan_id)
@@ -147,25 +146,6 @@ def router(hub: Hub) -> APIRouter:
             raise Problem("no_such_plan", "there is no such plan", status=404)
 
     return routes
-
-
-async def _found(
-    log: PlanLog,
-    owner: str | None,
-    label: str | None,
-    cursor: str | None,
-    limit: int,
-    shown: Callable[[PlanEntry], bool],
-) -> tuple[list[PlanEntry], str | None]:
-    """Plans that may be shown, and the cursor behind them: pages of the index, until there are enough."""
-    found: list[PlanEntry] = []
-    for _ in range(PAGES_AT_MOST):
-        page = await log.plans(owner=owner, label=label, cursor=cursor, limit=limit - len(found))
-        found += filter(shown, page.plans)
-        cursor = page.cursor
-        if cursor is None or len(found) == limit:
-            break
-    return found, cursor
 
 
 def _headers(place: Position) -> dict[str, str]:

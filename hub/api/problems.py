@@ -24,6 +24,7 @@ from hub.auth import AuthenticationFailed
 from hub.core.connection import RequestRefused
 from hub.core.registry import NoRoom
 from hub.engine_port import BrokenTemplate, EngineAway
+from hub.rates import TooManyRequests
 from hub.shares import TooManyPlans
 from hub.tickets import TicketTooLarge
 from hub.transports.door import Refused
@@ -177,6 +178,11 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
         case Refused():
             return _not_let_in(error)
+        case TooManyRequests():
+            title = "More requests than allowed."
+            return Problem(
+                ErrorCode.TOO_MANY_REQUESTS, str(error), title=title, headers={"Retry-After": str(error.wait)}
+            )
         case TooManyPlans():
             title = "More plans at once than allowed."
             return Problem(ErrorCode.TOO_MANY_SUBSCRIPTIONS, str(error), title=title)

@@ -93,7 +93,7 @@ def router(hub: Hub) -> APIRouter:
     )
     caller: Principal = Depends(caller_of(hub))
 
-    @routes.post("/streaming/{plan_id}", responses=problems(401, 403, 422, 503))
+    @routes.post("/streaming/{plan_id}", responses=problems(401, 403, 422, 429, 503))
     async def send_sample(
         plan_id: PlanIdPath,
         speed: Annotated[float, Query(ge=0.1, le=1000)] = 1.0,

@@ -15,6 +15,7 @@ from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.engine_port import EnginePort, UnfitInput, UnknownTemplate
 from hub.node import Hub
+from hub.rates import ANSWER, START
 from hub.wire.codes import ErrorCode
 
 __all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]
@@ -100,8 +101,10 @@ def router(hub: Hub) -> APIRouter:
     """These routes, for this hub."""
     routes = APIRouter(prefix="/api", tags=["plans"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
+    starter: Principal = Depends(caller_of(hub, START))
+    answerer: Principal = Depends(caller_of(hub, ANSWER))
 
-    @routes.get("/templates", responses=problems(401, 403, 422, 503))
+    @routes.get("/templates", responses=problems(401, 403, 422, 429, 503))
     async def list_templates(_: Principal = caller) -> list[Template]:
         """What can be started here."""
         found = hub.engine.templates() if hub.engine is not None else ()
@@ -110,8 +113,8 @@ def router(hub: Hub) -> APIRouter:
             for one in found
         ]
 
-    @routes.post("/plans", status_code=202, responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 503))
-    async def start_plan(start: StartPlan, request: Request, principal: Principal = caller) -> PlanStarted:
+    @routes.post("/plans", status_code=202, responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503))
+    async def start_plan(start: StartPlan, request: Request, principal: Principal = starter) -> PlanStarted:
         """Start a plan of a template."""
         plan_id = start.plan_id or f"plan-{secrets.token_hex(8)}"
         require(principal, "start", plan_id)
@@ -119,7 +122,7 @@ def router(hub: Hub) -> APIRouter:
         return PlanStarted(plan_id=plan_id, url=str(request.url_for("get_plan", plan_id=plan_id)))
 
     @routes.post(
-        "/plans/{plan_id}/signals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 503)
+        "/plans/{plan_id}/signals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
     )
     async def signal_plan(plan_id: PlanIdPath, ask: SignalPlan, principal: Principal = caller) -> SignalTaken:
         """Ask the plan to stop, to pause or to go on."""
@@ -128,14 +131,15 @@ def router(hub: Hub) -> APIRouter:
         return SignalTaken(plan_id=plan_id, signal=ask.signal)
 
     @routes.post(
-        "/plans/{plan_id}/inputs/{request_id}", responses=problems(400, 401, 403, 404, 409, 410, 413, 415, 422, 503)
+        "/plans/{plan_id}/inputs/{request_id}",
+        responses=problems(400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503),
     )
     async def answer_request(
         plan_id: PlanIdPath,
         request_id: Annotated[str, Path(min_length=1, max_length=256, examples=["budget"])],
         given: GiveAnswer,
         idempotency_key: AnswerKey = None,
-        principal: Principal = caller,
+        principal: Principal = answerer,
     ) -> Place:
         """Answer what the plan asks; the first answer wins, and 409 says whose that was, and when."""
         require(principal, "input", plan_id)

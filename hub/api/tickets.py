@@ -30,7 +30,7 @@ def router(hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["plans"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(token_holder_of(hub))
 
-    @routes.post("/tickets", status_code=201, responses=problems(401, 403, 422, 503))
+    @routes.post("/tickets", status_code=201, responses=problems(401, 403, 422, 429, 503))
     async def issue_ticket(principal: Principal = caller) -> TicketIssued:
         """A ticket for a browser API that can set no header; it stands for the caller, once, for half a minute.
 

@@ -114,6 +114,9 @@ class Services(Requests, Protocol):
     def unfollow(self, plan_id: str) -> None:
         """The client follows it no more."""
 
+    def charge(self, cost: float) -> None:
+        """Take so much of what the client may ask for; or `RequestRefused`. Answers and signals do so by themselves."""
+
 
 class Connection:
     """Carries out what the session asks, and is the channels' client."""
@@ -151,6 +154,10 @@ class Connection:
     def understand(self, text: str) -> None:
         """A frame of the protocol from inside the hub: whoever interprets asks so for what its client wants."""
         self._do(self.session.understand(text))
+
+    def charge(self, cost: float) -> None:
+        """Whoever interprets does something for its client that costs so much; or `RequestRefused`."""
+        self._services.charge(cost)
 
     def filled(self) -> None:
         """The outlet is full: every subscriber stays behind where it is."""

@@ -15,6 +15,7 @@ One `HubCounts` belongs to one hub in one process; whoever does the thing counts
 - `auth_failures`                      by error code (unauthenticated, invalid_token, token_expired, unavailable), or
                                        `origin`
 - `refused_connections`                by reason: address, principal, process, draining
+- `refused_requests`                   answered with 429 or `too_many_requests`, by reason: address, principal
 - `refused_plans`                      plans that could not be followed, by reason: address, principal, process
 - `latency`                            publish to write: from an event's timestamp to its hand-over to those who are live;
                                        one event of a burst, and so often in a second
@@ -102,6 +103,7 @@ class HubCounts:
     slow_consumers: int = 0
     auth_failures: Counter[str] = field(default_factory=Counter[str])
     refused_connections: Counter[str] = field(default_factory=Counter[str])
+    refused_requests: Counter[str] = field(default_factory=Counter[str])
     refused_plans: Counter[str] = field(default_factory=Counter[str])
     latency: Latency = field(default_factory=lambda: Latency(LATENCY_BOUNDS))
 

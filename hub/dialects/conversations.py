@@ -10,19 +10,21 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.log.contract import PlanEntry, PlanLog
 from broadcasters.snapshot import Snapshot
-from hub.api.callers import caller_of, require
+from hub.api.callers import caller_of, holder_of, require
 from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.principal import Principal
 from hub.dialects.data_query import KIND, label_of
 from hub.dialects.names import plan_id_of
 from hub.node import Hub
+from hub.rates import SNAPSHOT
+from hub.shares import Holder
 
 __all__ = [
     "Conversation",
@@ -37,9 +39,6 @@ __all__ = [
 
 PLANS_AT_MOST: Final = 1000
 """A history goes back so many questions."""
-PAGE: Final = 200
-PAGES_AT_MOST: Final = 10
-"""Others may have given their plans the same label."""
 AT_ONCE: Final = 8
 PREVIEW: Final = 100
 
@@ -128,18 +127,11 @@ def _message(
     return ConversationMessage(message_id=message_id, role=role, content=content, timestamp=at or "")
 
 
-async def _plans(log: PlanLog, user_id: str, label: str, most: int) -> list[PlanEntry]:
+async def _plans(hub: Hub, holder: Holder, user_id: str, label: str, most: int) -> list[PlanEntry]:
     """The plans with this label that belong to this user's sessions, the last active first."""
     begins = plan_id_of(KIND, user_id) + ":"
-    found: list[PlanEntry] = []
-    cursor: str | None = None
-    for _ in range(PAGES_AT_MOST):
-        page = await log.plans(label=label, cursor=cursor, limit=PAGE)
-        found += [plan for plan in page.plans if plan.plan_id.startswith(begins)]
-        cursor = page.cursor
-        if cursor is None or len(found) >= most:
-            break
-    return found[:most]
+    found, _ = await hub.lists.find(holder, lambda plan: plan.plan_id.startswith(begins), most, label=label)
+    return found
 
 
 async def _told(log: PlanLog, plans: Sequence[PlanEntry]) -> list[ConversationMessage]:
@@ -162,22 +154,26 @@ def router(hub: Hub) -> APIRouter:
     )
     caller: Principal = Depends(caller_of(hub))
 
-    @routes.get("/{user_id}", responses=problems(401, 403, 422, 503))
-    async def get_conversations(user_id: UserPath, principal: Principal = caller) -> Conversations:
+    @routes.get("/{user_id}", responses=problems(401, 403, 422, 429, 503))
+    async def get_conversations(user_id: UserPath, request: Request, principal: Principal = caller) -> Conversations:
         """The user's conversations, the newest first."""
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
-        return conversations_of(user_id, await _plans(hub.log, user_id, label_of("user", user_id), PLANS_AT_MOST))
+        holder, label = holder_of(hub, request, principal), label_of("user", user_id)
+        return conversations_of(user_id, await _plans(hub, holder, user_id, label, PLANS_AT_MOST))
 
-    @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 404, 422, 503))
+    @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 404, 422, 429, 503))
     async def get_messages(
         user_id: UserPath,
         conversation_id: Annotated[str, Path(min_length=1, max_length=128)],
+        request: Request,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         principal: Principal = caller,
     ) -> Messages:
         """The newest messages of a conversation, in the order they were said."""
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
-        plans = await _plans(hub.log, user_id, label_of("conversation", user_id, conversation_id), limit)
+        holder, label = holder_of(hub, request, principal), label_of("conversation", user_id, conversation_id)
+        plans = await _plans(hub, holder, user_id, label, limit)
+        hub.door.rates.owe(holder, len(plans) * SNAPSHOT)
         messages = (await _told(hub.log, plans))[-limit:]
         return Messages(user_id=user_id, conversation_id=conversation_id, messages=messages, count=len(messages))
 

@@ -29,6 +29,7 @@ from hub.dialects.socket import serve_dialect
 from hub.dialects.speaker import Act, Follow, HangUp, Refusal, Say, Speaker, Start, Told
 from hub.dialects.starting import start_plan
 from hub.node import Hub
+from hub.rates import START
 from hub.wire.codes import CloseCode, ErrorCode
 
 __all__ = [
@@ -209,20 +210,21 @@ def router(hub: Hub) -> APIRouter:
     """The dialect's routes, for this hub."""
     routes = APIRouter(tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
+    starter: Principal = Depends(caller_of(hub, START))
 
     @routes.websocket("/ws/{session_id}")
     async def exhibition_session(websocket: WebSocket, session_id: str) -> None:
         await serve_dialect(hub, websocket, ExhibitionTalk(session_id))
 
-    @routes.post("/api/proposals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 503))
-    async def start_proposal(said: Theme, principal: Principal = caller) -> ProposalStarted:
+    @routes.post("/api/proposals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
+    async def start_proposal(said: Theme, principal: Principal = starter) -> ProposalStarted:
         """Start planning an exhibition. Asking again with the same session_id starts nothing new."""
         session_id = said.session_id or str(uuid.uuid4())
         await start_plan(hub, principal, Start(TEMPLATE, {"theme": said.theme}, plan_of(session_id)))
         socket = f"/ws/{quote(session_id, safe='')}"
         return ProposalStarted(session_id=session_id, websocket_url=socket, proposal_url=proposal_url(session_id))
 
-    @routes.get("/api/proposals/{session_id}", responses=problems(401, 403, 404, 422, 503))
+    @routes.get("/api/proposals/{session_id}", responses=problems(401, 403, 404, 422, 429, 503))
     async def get_proposal(
         session_id: Annotated[str, Path(min_length=1, max_length=100)],
         response: Response,

@@ -32,6 +32,7 @@ from hub.dialects.speaker import Recount, Say, Start, Told
 from hub.dialects.starting import start_plan
 from hub.dialects.story import retelling
 from hub.node import Hub
+from hub.rates import START
 from hub.transports.outflow import Outflow
 from hub.transports.sse import HEADERS
 from hub.wire.codes import ErrorCode
@@ -133,15 +134,16 @@ def router(hub: Hub) -> APIRouter:
         prefix="/api/chat", tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id
     )
     caller: Principal = Depends(caller_of(hub))
+    starter: Principal = Depends(caller_of(hub, START))
 
-    @routes.post("", responses=problems(400, 401, 403, 409, 413, 415, 422, 503))
-    async def chat(said: Chat, principal: Principal = caller) -> ChatTask:
+    @routes.post("", responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
+    async def chat(said: Chat, principal: Principal = starter) -> ChatTask:
         """Say something; the answer names the task that works on it."""
         task_id = str(uuid.uuid4())
         await start_plan(hub, principal, Start(TEMPLATE, {"message": said.message}, f"insight-{task_id}"))
         return ChatTask(task_id=task_id)
 
-    @routes.get("/status/{task_id}", responses=problems(401, 403, 404, 422, 503))
+    @routes.get("/status/{task_id}", responses=problems(401, 403, 404, 422, 429, 503))
     async def chat_status(
         task_id: Annotated[str, Path(max_length=256)], response: Response, principal: Principal = caller
     ) -> ChatStatus:

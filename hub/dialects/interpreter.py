@@ -23,6 +23,7 @@ from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Say, Signal
 from hub.dialects.starting import SECONDS, start_plan
 from hub.dialects.story import retold_by
 from hub.node import Hub
+from hub.rates import ONE, START
 from hub.transports.line import Line
 from hub.wire.codec import BadFrame, fields_of
 from hub.wire.codes import CloseCode, ErrorCode
@@ -174,10 +175,14 @@ class Interpreter:
     async def _look_up(self, find: Find) -> None:
         principal = self.connection.session.principal
         try:
+            self.connection.charge(ONE)
             async with asyncio.timeout(SECONDS):
                 page = await self._hub.log.plans(label=find.label, limit=find.limit)
         except (LogError, TimeoutError):
             self._refuse(ErrorCode.UNAVAILABLE, "the log does not answer; try again", act="find")
+            return
+        except RequestRefused as refusal:
+            self._refuse(refusal.code, str(refusal), act="find")
             return
         plans = [plan for plan in page.plans if principal is not None and principal.may("read", plan.plan_id)]
         self._carry_out(lambda: self._speaker.found(plans))
@@ -190,6 +195,7 @@ class Interpreter:
                 raise RequestRefused(ErrorCode.UNAUTHENTICATED, "authenticate first")
             if session.phase is Phase.EXPIRED:
                 raise RequestRefused(ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first")
+            self.connection.charge(START)
             await start_plan(self._hub, principal, start)
         except RequestRefused as refusal:
             self._refuse(refusal.code, str(refusal), start.plan_id, "start")

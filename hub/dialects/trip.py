@@ -32,6 +32,7 @@ from hub.dialects.socket import serve_dialect
 from hub.dialects.speaker import Act, Follow, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.dialects.starting import start_plan
 from hub.node import Hub
+from hub.rates import START
 from hub.wire.codes import ErrorCode
 
 __all__ = ["AskTrip", "Trip", "TripStory", "TripTalk", "new_plan_id", "router"]
@@ -275,14 +276,14 @@ class _Patient(ApiRoute):
 def router(hub: Hub) -> APIRouter:
     """The dialect's routes, for this hub."""
     routes = APIRouter(tags=["dialects"], route_class=_Patient, generate_unique_id_function=operation_id)
-    caller: Principal = Depends(caller_of(hub))
+    starter: Principal = Depends(caller_of(hub, START))
 
     @routes.websocket("/ws/chat")
     async def trip_chat(websocket: WebSocket) -> None:
         await serve_dialect(hub, websocket, TripTalk())
 
     @routes.post("/chat", responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
-    async def plan_trip(asked: AskTrip, request: Request, principal: Principal = caller) -> Trip:
+    async def plan_trip(asked: AskTrip, request: Request, principal: Principal = starter) -> Trip:
         """Plan a trip by chat, and answer when all of it is done. (`/ws/chat` tells each part as soon as it is there.)"""
         plan_id = asked.plan_id or new_plan_id()
         require(principal, "read", plan_id)

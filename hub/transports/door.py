@@ -10,16 +10,19 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from broadcasters.events import timestamp
+from broadcasters.position import Position
 from hub.auth import AuthenticationFailed, AuthenticationUnavailable, Authenticator
 from hub.core.connection import Connection, Outlet, RequestRefused, Requests, TokenRefused
 from hub.core.counts import HubCounts
+from hub.core.effects import Answer, Signal
 from hub.core.principal import Principal
 from hub.core.registry import Registry
 from hub.core.roster import Roster
 from hub.core.session import Session
 from hub.limits import Limits, Waters
 from hub.origins import Origins
-from hub.shares import ConnectionCounts, Holder, PlanShares, TooManyConnections, TooManyPlans
+from hub.rates import ANSWER, ONE, Rates, TooManyRequests
+from hub.shares import ConnectionCounts, Holder, PlanShares, TooManyConnections, TooManyPlans, network
 from hub.tickets import Tickets
 from hub.wire.codes import CloseCode, ErrorCode
 
@@ -94,6 +97,7 @@ class Door:
         self._tickets = tickets
         self._origins = origins
         self._present = ConnectionCounts(limits.connections)
+        self.rates = Rates(limits.requests, counts.refused_requests)
         self.shares = PlanShares(limits.plans, counts.refused_plans)
 
     def admit(self, visitor: Visitor) -> Admission | Awaitable[Admission]:
@@ -146,6 +150,10 @@ class Door:
         if admission.claimed is None and (anonymous is None or principal.subject != anonymous.subject):
             self._present.claim(principal.subject)
             admission.claimed = principal.subject
+
+    def holder_of(self, address: str | None, principal: Principal) -> Holder:
+        """For whom a request of this principal is counted."""
+        return Holder(network(address), None if self._authenticator.anonymous is not None else principal.subject)
 
     @property
     def full(self) -> str | None:
@@ -217,14 +225,27 @@ def bearer(authorization: str) -> str:
 class _Inside:
     """The hub's services for one client that was let in: who it says it is counts."""
 
-    __slots__ = ("_admission", "_door", "_requests", "answer", "signal")
+    __slots__ = ("_admission", "_door", "_requests")
 
     def __init__(self, door: Door, admission: Admission, requests: Requests) -> None:
         self._door = door
         self._admission = admission
         self._requests = requests
-        self.answer = requests.answer
-        self.signal = requests.signal
+
+    def charge(self, cost: float) -> None:
+        try:
+            self._door.rates.charge(self._admission.holder, cost)
+        except TooManyRequests as refusal:
+            code, retry = ErrorCode.TOO_MANY_REQUESTS, refusal.wait * 1000
+            raise RequestRefused(code, str(refusal), retry_after_ms=retry) from None
+
+    async def answer(self, answer: Answer) -> Position:
+        self.charge(ANSWER)
+        return await self._requests.answer(answer)
+
+    async def signal(self, signal: Signal) -> None:
+        self.charge(ONE)
+        await self._requests.signal(signal)
 
     def follow(self, plan_id: str) -> None:
         try:

@@ -158,7 +158,9 @@ ERROR_CODES: Final[Mapping[ErrorCode, Code]] = MappingProxyType(
             "Unsubscribe from another plan first.",
         ),
         ErrorCode.TOO_MANY_REQUESTS: Code(
-            "Too many requests of this connection wait for their answer.", "client", "Wait for one, then ask again."
+            "More requests than this connection, its principal or its address may make; the message says which.",
+            "client",
+            "Wait for an answer, or for retry_after_ms if given, then ask again.",
         ),
         ErrorCode.UNAVAILABLE: Code(
             "The log or the engine did not answer.", "hub", "Ask again, after retry_after_ms if given."

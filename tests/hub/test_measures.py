@@ -18,6 +18,7 @@ from hub import node
 from hub.core.tail import Tail
 from hub.measures import MEASURES
 from hub.node import Hub
+from hub.shares import Holder
 from tests.faults.raw_socket import RawSocket, dial, dialled
 from tests.hub.transports.serving import SECRET, house, say, serving, token_of, until
 
@@ -61,7 +62,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         token, scraper = token_of(hub, "ada", {"p": ["read"]}), Scraper(hub)
         await clients(hub, url, token, scraper)
         await the_log(hub, url, token, scraper, monkeypatch)
-        await the_shares(url, token, scraper)
+        await the_shares(hub, url, token, scraper)
         await the_outbox(hub, scraper, monkeypatch)
     most = scraper.most
     still = [at.name for at in MEASURES if not any(most[f"{at.name}{end}"] > 0 for end in ("", "_count"))]
@@ -157,8 +158,8 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
         assert (await client.hear_of("snapshot"))["offset"] == 3
 
 
-async def the_shares(url: str, token: str, scraper: Scraper) -> None:
-    """A tail that follows all that its principal may follow."""
+async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
+    """A tail that follows all that its principal may follow; and a principal that may ask for nothing more just now."""
     base, headers = url.replace("ws://", "http://").removesuffix("/ws/streaming"), {"Authorization": f"Bearer {token}"}
     async with (
         httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
@@ -168,6 +169,9 @@ async def the_shares(url: str, token: str, scraper: Scraper) -> None:
         await socket.hear_of("connected")
         assert (await socket.ask("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
         await scraper.until("plancast_tailed_plans", "plancast_plans_refused_total principal")
+        hub.door.rates.owe(Holder("", "ada"), 1e6)
+        assert (await client.get("/api/plans")).status_code == 429
+        await scraper.until("plancast_requests_refused_total principal")
 
 
 async def the_outbox(hub: Hub, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:

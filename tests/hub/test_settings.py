@@ -139,6 +139,8 @@ def test_what_is_set_of_the_limits_is_in_the_limits() -> None:
             "PLANCAST_MAX_PLANS": "15",
             "PLANCAST_MAX_PLANS_PER_ADDRESS": "16",
             "PLANCAST_MAX_PLANS_PER_PRINCIPAL": "14",
+            "PLANCAST_REQUESTS_PER_SECOND_PER_ADDRESS": "22",
+            "PLANCAST_REQUESTS_PER_SECOND_PER_PRINCIPAL": "23",
             "PLANCAST_MAX_FRAME_BYTES": "1M",
             "PLANCAST_FRAMES_PER_SECOND": "17",
             "PLANCAST_IDLE_SECONDS": "18",
@@ -151,6 +153,7 @@ def test_what_is_set_of_the_limits_is_in_the_limits() -> None:
     session, connections, outlet = limits.session, limits.connections, limits.outlet
     assert (connections.total, connections.per_address, connections.per_principal) == (11, 12, 13)
     assert (session.subscriptions, session.frames_burst) == (1000, 2000)
+    assert (limits.requests.per_address, limits.requests.per_principal) == (22, 23)
     assert limits.plans == PlanLimits(per_address=16, per_principal=14, total=15)
     assert (session.frame_bytes, session.bytes_burst) == (1 << 20, 2 << 20)
     assert (session.frames_per_second, session.idle_seconds, outlet.slow_seconds) == (17, 18, 19)

@@ -49,7 +49,8 @@ class HubServer:
         self._mounted = mounted
         self._constants = constants or {}
         mine = {"engine": "off", "engine_db": f"sqlite:///{self.directory / 'engine.db'}", "pace": 0}
-        self._settings = {"max_connections_per_address": 20_000, "logs": "json", **mine, **settings}
+        rates = {f"requests_per_second_per_{each}": 1e6 for each in ("address", "principal")}
+        self._settings = {"max_connections_per_address": 20_000, "logs": "json", **rates, **mine, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     # ---- life

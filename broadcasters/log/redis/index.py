@@ -165,7 +165,8 @@ class Index:
         place = _Row.of_cursor(cursor) if cursor else None
         found: list[tuple[_Row, PlanEntry]] = []
         while len(found) <= limit and (rows := await self._rows(key, place, limit + 1)):
-            found += await self._borne_out(key, rows, label)
+            rows = rows[: limit + 1 - len(found)]
+            found += await self._borne_out(key, rows, owner, label)
             place = rows[-1]
         more = len(found) > limit
         found = found[:limit]
@@ -183,7 +184,9 @@ class Index:
                 return behind
             offset += count
 
-    async def _borne_out(self, key: str, rows: Sequence[_Row], label: str | None) -> Sequence[tuple[_Row, PlanEntry]]:
+    async def _borne_out(
+        self, key: str, rows: Sequence[_Row], owner: str | None, label: str | None
+    ) -> Sequence[tuple[_Row, PlanEntry]]:
         """The rows whose plan exists and belongs there; the others are dropped."""
         asked: list[Command] = [("HMGET", self._keys.plan(row.plan_id).meta, SHOWN) for row in rows]
         answers = await self._masters.call_each(asked)
@@ -191,7 +194,7 @@ class Index:
         gone: list[str] = []
         for row, values in zip(rows, answers, strict=True):
             entry = entry_from(row.plan_id, values)
-            if entry is None or key not in self._where(entry.owner, entry.labels):
+            if entry is None or not _belongs(entry, owner, label):
                 gone.append(row.plan_id)
             elif label is None or label in entry.labels:
                 found.append((row, entry))
@@ -199,3 +202,8 @@ class Index:
             with suppress(LogError):
                 await self._masters.call("ZREM", key, *gone)
         return found
+
+
+def _belongs(entry: PlanEntry, owner: str | None, label: str | None) -> bool:
+    """Whether the plan is in the right index: that of the owner, else of the label, else of all (see `Keys.index`)."""
+    return entry.owner == owner if owner is not None else label is None or label in entry.labels

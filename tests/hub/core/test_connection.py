@@ -94,6 +94,8 @@ class Desk:
     def unfollow(self, plan_id: str) -> None:
         self.followed.remove(plan_id)
 
+    def charge(self, cost: float) -> None: ...
+
     async def authenticate(self, token: str) -> Principal:
         assert token
         return cast("Principal", await self._answer())
