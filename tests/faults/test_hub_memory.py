@@ -16,9 +16,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 AT_ONCE: Final = 800
 WARM_UP: Final = 3
-ROUNDS: Final = 6
-BYTES_PER_CONNECTION: Final = 400
-"""Allowed after the warm-up: it was 1,100 when ended connections waited for the garbage collector, and is below 60."""
+ROUNDS: Final = 10
+BYTES_PER_CONNECTION: Final = 500
+"""Allowed after the warm-up, 4 MB in all, because Python takes memory by the MiB. It was 1,100 when ended connections
+waited for the garbage collector, and is below 150."""
 
 
 async def _watching(url: str, plan_id: str) -> RawSocket:
