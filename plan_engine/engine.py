@@ -59,6 +59,14 @@ _ASKED: Final[Mapping[str, str]] = {
 }
 
 
+def _migrate(url: str) -> None:
+    """DBOS ignores that it can't create the database, as while the server starts, and then finds none: once more."""
+    try:
+        DBOS.migrate(url, schema=SCHEMA)
+    except OperationalError:
+        DBOS.migrate(url, schema=SCHEMA)
+
+
 def _unusable(error: SQLAlchemyError, *, server: bool) -> EngineUnavailable | EngineMisconfigured:
     """What to raise when the database can't be opened. A server that is not reached, or that starts, may be there later;
     what a server refuses (FATAL), a person has to change."""
@@ -179,7 +187,7 @@ class Engine:
             quiet.addHandler(logging.NullHandler())  # else DBOS puts up one of its own, and writes to the console
         quiet.setLevel(logging.ERROR)
         try:
-            DBOS.migrate(self._url, schema=SCHEMA)
+            _migrate(self._url)
             self._store.create()
         except SQLAlchemyError as error:
             raise _unusable(error, server=self._store.engine.dialect.name == "postgresql") from error

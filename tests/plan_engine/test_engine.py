@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import BaseModel, Field
 
@@ -594,6 +595,22 @@ async def test_a_database_that_is_away_may_be_there_later(house: House) -> None:
     with pytest.raises(EngineUnavailable, match="port 1"):
         async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", house.log, []):
             pass
+
+
+async def test_a_server_that_starts_while_dbos_looks_for_the_database(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DBOS meets it twice, and ignores that the first time it was not there: then the database was not created."""
+    real = psycopg.connect
+
+    def connect(*asked: Any, **how: Any) -> Any:
+        monkeypatch.setattr(psycopg, "connect", real)
+        raise psycopg.OperationalError("FATAL:  the database system is starting up")
+
+    with PostgresServer() as server:
+        monkeypatch.setattr(psycopg, "connect", connect)
+        async with Engine(server.url, house.log, [], work=False) as engine:
+            assert engine.templates() == []
 
 
 async def test_a_database_that_refuses_is_a_misconfiguration(house: House) -> None:
