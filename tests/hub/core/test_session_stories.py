@@ -49,7 +49,7 @@ class Stories(RuleBasedStateMachine):
 
     @initialize(known=st.sampled_from([True, True, False]), first=rights, lasts=st.sampled_from([50, 5000]))
     def begin(self, known: bool, first: dict[str, list[str]], lasts: float) -> None:
-        self.now = NOW
+        self.now = self.latest = NOW
         self.session = session(person(first, expires_at=NOW + lasts), LIMITS, known=known)
         self.requests = 0
         self.channels: set[str] = set()  # joined, or being joined, and not left
@@ -152,8 +152,9 @@ class Stories(RuleBasedStateMachine):
     def wait(self, seconds: float, back: bool) -> None:
         due = self.session.due()
         self.now += -seconds if back else seconds
+        self.latest = max(self.latest, self.now)  # a session's clock never goes back
         effects = self.session.tick(self.now)
-        assert self.now >= due or effects == []
+        assert self.latest >= due or effects == []
         self.carry_out(effects)
 
     @precondition(lambda self: self.requests > 20)
