@@ -18,8 +18,8 @@ from broadcasters.errors import PlancastError, SnapshotUnreadable
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
 from hub.core.burst import Burst
+from hub.core.composer import Composed, compose
 from hub.core.counts import HubCounts
-from hub.core.history import Composed
 from hub.core.newest import Newest
 from hub.core.patience import Patience
 from hub.core.policy import Policy
@@ -65,7 +65,6 @@ class Channel:
         self._newest = Newest(plan_id, policy)
         self._live: dict[Subscriber, Callable[[Burst], None]] = {}
         self._whole = WholeMessages(policy)
-        """For subscribers that know no positions."""
 
     @property
     def open(self) -> bool:
@@ -334,11 +333,12 @@ class Channel:
         after, reach = subscriber.offset, subscriber.reach
         composed = await self._readings.composed(after, reach, lambda: self._newest.handed)
         subscriber.work = None
+        if composed == "trimmed" and (at_hand := self._newest.all_after(after)) is not None:
+            composed = compose(at_hand)
         if composed == "trimmed":
             self._give_snapshot(subscriber, "trimmed")
-        elif isinstance(composed, Composed) and composed.burst is not None and not subscriber.client.full:
-            if (following := self._newest.all_after(composed.burst.last)) is not None:
-                self._whole.begin_at(composed.composer, following)
+        elif isinstance(composed, Composed) and not subscriber.client.full:
+            self._whole.begin_at(composed.composer, self._newest.all_after(composed.burst.last))
             subscriber.reach = composed.reach
             self._hand(subscriber, composed.burst)
             self.pump(subscriber)

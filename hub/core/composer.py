@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from broadcasters.events import PLAN_ENDED
+from hub.core.burst import Burst
 
-__all__ = ["WITHHELD_BYTES", "Composer", "Ready"]
+__all__ = ["WITHHELD_BYTES", "Composed", "Composer", "Ready", "compose"]
 
 MESSAGE_BYTES: Final = 128 * 1024
 """A message of more text than this comes in several pieces."""
@@ -106,7 +107,7 @@ class Composer:
             if b'"message_id":' in frame:
                 return self._message(frame)
         elif self._withheld and frame.startswith(_UPDATE) and (event := _event(frame)) and _ends_plan(event):
-            return [*(one for message_id in list(self._withheld) for one in self._send(message_id, event)), frame]
+            return [*(one for message_id in list(self._withheld) for one in self._close(message_id, event)), frame]
         return [frame]
 
     def _message(self, frame: bytes) -> list[bytes]:
@@ -128,9 +129,7 @@ class Composer:
             message.add(event)
         self._size += message.size - before
         if event["data"].get("final") is True or "error" in event["data"]:
-            sent = self._send(message_id, event)
-            self._begun.pop(message_id, None)
-            return sent
+            return self._close(message_id, event)
         return self._bound(message_id, event)
 
     def _bound(self, message_id: str, event: Event) -> list[bytes]:
@@ -138,6 +137,11 @@ class Composer:
         sent = self._send(message_id, event) if self._withheld[message_id].size > MESSAGE_BYTES else []
         while self._size > WITHHELD_BYTES or len(self._withheld) > WITHHELD_MESSAGES:
             sent += self._send(next(iter(self._withheld)), event)
+        return sent
+
+    def _close(self, message_id: str, cause: Event) -> list[bytes]:
+        sent = self._send(message_id, cause)
+        self._begun.pop(message_id, None)
         return sent
 
     def _send(self, message_id: str, cause: Event) -> list[bytes]:
@@ -162,6 +166,22 @@ class Composer:
         if message is not None:
             self._size -= message.size
         return message
+
+
+class Composed(NamedTuple):
+    """Events with whole messages; the burst may have no frames. The composer stood behind it when this was made; another
+    one that goes on from there has to begin at `reach`."""
+
+    burst: Burst
+    reach: int
+    composer: Composer
+
+
+def compose(events: Burst) -> Composed:
+    """These events, with whole messages as far as they are in them."""
+    composer = Composer(events.first - 1)
+    frames = [frame for ready in composer.take(events.frames) for frame in ready.frames]
+    return Composed(Burst(frames, events.first, events.last), composer.reach, composer)
 
 
 def _is_part(frame: bytes) -> bool:

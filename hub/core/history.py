@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.log.contract import Head, Page, PlanLog
-from broadcasters.snapshot import encode
+from broadcasters.snapshot import Snapshot, encode
 from hub.core.burst import Burst
-from hub.core.composer import Composer
+from hub.core.composer import Composed, Composer
 from hub.core.merging import merge
 from hub.core.shared_call import SharedCall
 from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
 
-__all__ = ["Composed", "Folded", "History", "Passage"]
+__all__ = ["Folded", "History", "Passage"]
 
 PAGES_KEPT: Final = 4
 PAGE_EVENTS: Final = 512
@@ -28,16 +28,6 @@ class Passage(NamedTuple):
 
     head: Head
     burst: Burst | None
-
-
-class Composed(NamedTuple):
-    """The same with whole messages: the burst may have no frames. Its composer stands behind it; who goes on from there
-    with another one begins at `reach`."""
-
-    head: Head
-    burst: Burst | None
-    reach: int
-    composer: Composer
 
 
 class Folded(NamedTuple):
@@ -58,7 +48,7 @@ class History:
         self._page_bytes = page_bytes
         self._reads: SharedCall[tuple[int, bool], Passage] = SharedCall()
         self._kept: OrderedDict[tuple[int, bool], Passage] = OrderedDict()
-        self._compositions: SharedCall[tuple[int, int], Composed] = SharedCall()
+        self._compositions: SharedCall[tuple[int, int], tuple[Head, Composed | None]] = SharedCall()
         self._folds: SharedCall[None, Folded] = SharedCall()
         self._folded: Folded | None = None
 
@@ -70,8 +60,8 @@ class History:
             return self._kept[key]
         return await self._reads.ask(key, lambda: self._read(offset, upto, merged=merged))
 
-    async def composed(self, offset: int, reach: int, upto: int) -> Composed:
-        """What follows `offset`, none of it after `upto`, with whole messages: those withheld there began after `reach`."""
+    async def composed(self, offset: int, reach: int, upto: int) -> tuple[Head, Composed | None]:
+        """The same with whole messages; those withheld at `offset` began after `reach`."""
         return await self._compositions.ask((offset, reach), lambda: self._compose(offset, reach, upto))
 
     async def snapshot(self, reach: int) -> Folded:
@@ -107,12 +97,12 @@ class History:
         self._bound()
         return passage
 
-    async def _compose(self, after: int, reach: int, upto: int) -> Composed:
+    async def _compose(self, after: int, reach: int, upto: int) -> tuple[Head, Composed | None]:
         composer, frames, lineage = Composer(reach), list[bytes](), None
         while True:
             page = await self._log.read(self._plan_id, composer.at, max(1, min(PAGE_EVENTS * 4, upto - composer.at)))
             if page.first > after + 1:
-                return Composed(page.head, None, after, composer)
+                return page.head, None
             if lineage not in (None, page.head.lineage):  # what was read before may not be in this story
                 composer, frames, lineage = Composer(reach), [], None
                 continue
@@ -122,7 +112,7 @@ class History:
             for ready in composer.take(self._frames(page)):
                 frames += ready.behind(after)
             if not page.payloads or composer.at >= upto or sum(map(len, frames)) >= self._page_bytes:
-                return Composed(page.head, Burst(frames, after + 1, composer.at), composer.reach, composer)
+                return page.head, Composed(Burst(frames, after + 1, composer.at), composer.reach, composer)
 
     def _frames(self, page: Page) -> list[bytes]:
         prefix = event_prefix(self._plan_id, page.head.lineage.epoch)
@@ -139,6 +129,13 @@ class History:
     async def _fold(self) -> Folded:
         snapshot, head = await snapshot_of(self._log, self._plan_id)
         frame = snapshot_frame(self._plan_id, head.position, encode(snapshot))
-        reach = min((message.offset - 1 for message in snapshot.messages if message.streaming), default=head.offset)
-        self._folded = Folded(head, frame, reach)
+        self._folded = Folded(head, frame, _reach(snapshot))
         return self._folded
+
+
+def _reach(snapshot: Snapshot) -> int:
+    """Behind which offset all messages began that are under way. To the fold, none is in a plan that has ended."""
+    begun = [message.offset - 1 for message in snapshot.messages if message.streaming]
+    if snapshot.ended_at is not None:
+        begun.append(max(0, snapshot.offset - PAGE_EVENTS))
+    return min(begun, default=snapshot.offset)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from broadcasters.log.contract import Head, PlanLog
 from hub.core.burst import Burst
-from hub.core.history import Composed, Folded, History
+from hub.core.composer import Composed
+from hub.core.history import Folded, History
 from hub.core.patience import Patience
 from hub.core.subscriber import Subscriber
 from hub.core.tail import Tail
@@ -35,8 +36,15 @@ class Readings:
 
     async def composed(self, after: int, reach: int, upto: Callable[[], int]) -> Composed | Unreadable:
         """The same with whole messages; those withheld at `after` began after `reach`."""
-        composed = await self._patiently(lambda: self.history.composed(after, reach, upto()))
-        return self._checked(composed.head, composed.burst, after, upto()) or composed
+        asked: list[int] = []
+
+        async def ask() -> tuple[Head, Composed | None]:
+            asked.append(upto())
+            return await self.history.composed(after, reach, asked[-1])
+
+        head, composed = await self._patiently(ask)
+        least = min(after + 1, asked[-1])
+        return self._checked(head, composed and composed.burst, least, upto()) or composed or "trimmed"
 
     async def fold(self, reach: Callable[[], int], least: int = 0) -> Folded:
         """The folded plan: as it was at `reach` or later, and at `least` or later, if there is as much."""

@@ -36,9 +36,9 @@ class WholeMessages:
         self.composer = composer
         self.forget()
 
-    def begin_at(self, composer: Composer, following: Burst) -> None:
-        """The same with one that stands right before these events, if none is known yet."""
-        if self.composer is None and composer.at == following.first - 1:
+    def begin_at(self, composer: Composer, following: Burst | None) -> None:
+        """The same with one that stands right before these newest events, if they are at hand and none is known yet."""
+        if self.composer is None and following is not None and composer.at == following.first - 1:
             self.begin(composer)
             self.take(following)
 

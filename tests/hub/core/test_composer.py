@@ -156,6 +156,13 @@ def test_the_pieces_of_a_long_message_are_added_to_its_first() -> None:
     assert [event["data"].get("final") for event in got] == [None, None, True]
 
 
+def test_what_comes_of_a_message_after_the_end_of_its_plan_is_a_message_of_its_own() -> None:
+    payloads = [part(1), update(2, status="completed"), part(3), part(4, final=True)]
+    got = said(taken(Composer(0), frames_of(payloads)))
+    assert [event["data"].get("content") for event in got] == ["1é ", None, "3é 4é "]
+    assert not any("append" in event["data"] for event in got)
+
+
 def test_a_message_begun_anew_replaces_what_was_withheld() -> None:
     payloads = [part(1, content="old"), part(2, content="new", append=False), part(3, content="er", final=True)]
     got = said(taken(Composer(0), frames_of(payloads)))

@@ -222,6 +222,41 @@ async def test_while_the_log_is_away_it_is_placed_all_the_same_and_gets_what_is_
 
 
 @in_virtual_time
+async def test_a_message_that_began_after_the_end_of_its_plan_comes_whole_to_who_joins_then() -> None:
+    log = ScriptedLog()
+    log.story().append([part(1, "a"), update(2, status="completed"), part(3, "b"), part(4, "b")])
+    channel = await opened(log)
+    witness = await joined(channel, log, None)
+    await told(log, part(5, "b", final=True))
+    assert texts(witness) == [spoken(3, 4, 5)]
+    await channel.close()
+
+
+@in_virtual_time
+async def test_what_is_trimmed_as_it_joins_is_not_asked_for_again_and_again() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=3)
+    log.slowness = 5
+    log.looks_late = True
+    witness = Witness(log.story(), None)
+    witness.join(channel)
+    while log.count("read") < 2:  # the fold's, and that of the parts that are withheld
+        await turns(1)
+    log.story().append([part(4), step(5)])
+    log.story().trim(0)
+    await turns(100)
+    assert log.count("read") < 5
+    assert standing(witness) == (Standing.LIVE, 3)
+    await told(log, step(6))
+    await turns(100)
+    assert witness.told[-1] == ("snapshot", witness.place)
+    await told(log, part(7), part(8, final=True))
+    await turns(100)
+    assert texts(witness) == [spoken(7, 8)]
+    await channel.close()
+
+
+@in_virtual_time
 async def test_its_join_waits_for_no_read_in_a_plan_of_which_nothing_was_said() -> None:
     log = ScriptedLog()
     channel = await opened(log)

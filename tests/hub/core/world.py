@@ -256,7 +256,7 @@ class World:
         assert not witness._awaits_snapshot, "told of a break, and left waiting"
         assert witness.subscriber.standing is Standing.LIVE, (witness.subscriber.standing, witness.told)
         if witness.since is None and witness.place.offset < len(story.payloads):
-            assert witness.whole(story.head.position) == [], (witness.place, story.head)
+            assert witness.owed(story.head.position) == [], (witness.place, story.head)
         else:
             assert witness.place.offset == len(story.payloads), (witness.place, len(story.payloads), witness.told)
         verdict = story.lineage.continuity(witness.place, len(story.payloads), 0)
@@ -273,7 +273,7 @@ class World:
             if witness.here and (place := witness.channel.place_of(witness.subscriber)) is not None:
                 assert witness.place is not None
                 if witness.since is None and place.offset > witness.place.offset:
-                    assert witness.whole(place) == [], "it got less than the channel believes"
+                    assert witness.owed(place) == [], "it got less than the channel believes"
                 else:
                     assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
 
