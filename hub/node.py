@@ -122,6 +122,7 @@ class Hub:
         """Send every client away, spread over the time there is; they come back to another node, or to this one's
         successor."""
         self.leaving.set()
+        self.door.refusals.end_all()
         await self.roster.drain(window=patience / 2, patience=patience)
 
     @property

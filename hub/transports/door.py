@@ -24,6 +24,7 @@ from hub.origins import Origins
 from hub.rates import ANSWER, ONE, Rates, TooManyRequests
 from hub.shares import ConnectionCounts, Holder, PlanShares, TooManyConnections, TooManyPlans, network
 from hub.tickets import Tickets
+from hub.transports.refusals import Refusals
 from hub.wire.codes import CloseCode, ErrorCode
 
 __all__ = ["HEARTBEAT_SECONDS", "Admission", "Door", "Refused", "Visitor", "bearer"]
@@ -97,6 +98,7 @@ class Door:
         self._tickets = tickets
         self._origins = origins
         self._present = ConnectionCounts(limits.connections)
+        self.refusals = Refusals(self._present)
         self.rates = Rates(limits.requests, counts.refused_requests)
         self.shares = PlanShares(limits.plans, counts.refused_plans)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
@@ -28,9 +28,10 @@ from hub.core.connection import Connection
 from hub.limits import TokenBucket
 from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
 from hub.transports.others import OtherSocket
+from hub.transports.refusals import Held
 from hub.transports.sans_io import answer_to, release
 from hub.transports.uptake import uptake_of
-from hub.transports.visitors import Proxies
+from hub.transports.visitors import Proxies, visitor_behind
 from hub.wire.codes import CloseCode
 from hub.wire.framing import text_frames
 
@@ -140,6 +141,7 @@ class _Socket(asyncio.Protocol):
         "_controls",
         "_fragments",
         "_heard",
+        "_held",
         "_pinged",
         "_sockets",
         "_taken",
@@ -154,6 +156,7 @@ class _Socket(asyncio.Protocol):
         self._websocket = ServerProtocol(max_size=limits.frame_bytes, logger=protocol_log)
         self._connection: Connection | None = None
         self._admission: Admission | None = None
+        self._held: Held | None = None
         self._fragments: list[bytes] = []
         self._closing: asyncio.TimerHandle | None = None
         self._heard = self._pinged = asyncio.get_running_loop().time()
@@ -184,6 +187,8 @@ class _Socket(asyncio.Protocol):
         self._sockets.open.discard(self)
         if self._closing is not None:
             self._closing.cancel()
+        if self._held is not None:
+            self._held.leave()
         if self._admission is not None:
             self._sockets.door.leave(self._connection, self._admission)
             self._admission = None
@@ -228,22 +233,23 @@ class _Socket(asyncio.Protocol):
         if response.status_code != 101:
             self._websocket.send_response(response)
             return
+        visitor = visitor_behind(request, self._transport, self._sockets.proxies)
         try:
-            admission = self._sockets.door.admit(self._visitor(request))
+            admission = self._sockets.door.admit(visitor)
         except Refused as refusal:
-            self._refuse(refusal, response)
+            self._refuse(visitor, refusal, response)
             return
         if isinstance(admission, Admission):
             self._open(admission, response)
         else:
-            self._open_later(admission, response)
+            self._open_later(visitor, admission, response)
 
-    def _open_later(self, admission: Awaitable[Admission], response: Response) -> None:
+    def _open_later(self, visitor: Visitor, admission: Awaitable[Admission], response: Response) -> None:
         async def open_when_admitted() -> None:
             try:
                 self._admitted(await admission, response)
             except Refused as refusal:
-                self._refuse(refusal, response)
+                self._refuse(visitor, refusal, response)
             except asyncio.CancelledError:
                 self._transport.abort()
                 raise
@@ -273,29 +279,15 @@ class _Socket(asyncio.Protocol):
         self._bound()
         door.begin(self._connection)
 
-    def _refuse(self, refusal: Refused, response: Response) -> None:
+    def _refuse(self, visitor: Visitor, refusal: Refused, response: Response) -> None:
         # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
-        if not self._transport.is_closing():
-            self._websocket.send_response(response)
-            self.close(refusal.code, refusal.reason)
-
-    def _visitor(self, request: Request) -> Visitor:
-        headers = request.headers
-        peer = get_remote_addr(self._transport)
-        address, scheme = self._sockets.proxies.seen(
-            peer[0] if peer else None,
-            "wss" if is_ssl(self._transport) else "ws",
-            headers.get_all("X-Forwarded-For"),
-            headers.get_all("X-Forwarded-Proto"),
-        )
-        return Visitor(
-            address=address,
-            scheme=scheme,
-            host=next(iter(headers.get_all("Host")), None),
-            origin=next(iter(headers.get_all("Origin")), None),
-            authorization=next(iter(headers.get_all("Authorization")), None),
-            ticket=next(iter(parse_qs(request.path.partition("?")[2]).get("ticket", ())), None),
-        )
+        if self._transport.is_closing():
+            return
+        close = partial(self.close, refusal.code, refusal.reason)
+        self._held = held = self._sockets.door.refusals.hold(visitor.address, visitor.origin, refusal.code, close)
+        self._websocket.send_response(response if held.accepted else self._websocket.reject(403, refusal.reason))
+        self._send_out()
+        held.begin()
 
     # -- frames --------------------------------------------------------------------------------------------------------
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any, Final, cast
+from urllib.parse import parse_qs
 
 from starlette.requests import HTTPConnection
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
+from websockets.http11 import Request
 
 from hub.core.principal import Principal
 from hub.transports.door import Admission, Door, Visitor
 
-__all__ = ["Proxies", "guest", "in_both_spellings", "visitor_of"]
+__all__ = ["Proxies", "guest", "in_both_spellings", "visitor_behind", "visitor_of"]
 
 SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
 
@@ -59,6 +63,26 @@ def visitor_of(asking: HTTPConnection) -> Visitor:
         origin=headers.get("origin"),
         authorization=headers.get("authorization"),
         ticket=asking.query_params.get("ticket"),
+    )
+
+
+def visitor_behind(handshake: Request, transport: asyncio.Transport, proxies: Proxies) -> Visitor:
+    """The visitor behind a WebSocket's handshake that nobody but us has read."""
+    headers = handshake.headers
+    peer = get_remote_addr(transport)
+    address, scheme = proxies.seen(
+        peer[0] if peer else None,
+        "wss" if is_ssl(transport) else "ws",
+        headers.get_all("X-Forwarded-For"),
+        headers.get_all("X-Forwarded-Proto"),
+    )
+    return Visitor(
+        address=address,
+        scheme=scheme,
+        host=next(iter(headers.get_all("Host")), None),
+        origin=next(iter(headers.get_all("Origin")), None),
+        authorization=next(iter(headers.get_all("Authorization")), None),
+        ticket=next(iter(parse_qs(handshake.path.partition("?")[2]).get("ticket", ())), None),
     )
 
 

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.burst import Burst
 from hub.core.connection import Connection
-from hub.transports.door import Admission, Door, Refused
+from hub.transports.door import Admission, Door, Refused, Visitor
 from hub.transports.line import Line
 from hub.transports.visitors import visitor_of
 from hub.wire.codes import CloseCode
@@ -38,17 +38,41 @@ async def serve_websocket(door: Door, websocket: WebSocket, connect: Connect | N
         connection = door.connect(line, admission, "asgi")
         return connection, lambda frame: connection.receive(frame)
 
+    visitor = visitor_of(websocket)
     try:
-        admission = door.admit(visitor_of(websocket))
+        admission = door.admit(visitor)
         if isinstance(admission, Awaitable):
             admission = await admission
     except Refused as refusal:
-        # Accepted first and closed then, because a page sees a close code but not the status of a refused handshake.
         with suppress(*GONE):
-            await websocket.accept()
-            await websocket.close(refusal.code, refusal.reason)
+            await _refuse(door, websocket, visitor, refusal)
     else:
         await _serve(door, websocket, admission, connect or directly)
+
+
+async def _refuse(door: Door, websocket: WebSocket, visitor: Visitor, refusal: Refused) -> None:
+    """Accept first and close then, because a page sees a close code but not the status of a refused handshake."""
+    loop = asyncio.get_running_loop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as held_until:
+            held = door.refusals.hold(
+                visitor.address, visitor.origin, refusal.code, lambda: held_until.reschedule(loop.time())
+            )
+            try:
+                if held.accepted:
+                    await websocket.accept()
+                    held.begin()
+                    await _ignore(websocket, door.limits.session.frames_burst)
+            finally:
+                held.leave()
+    await websocket.close(refusal.code, refusal.reason)
+
+
+async def _ignore(websocket: WebSocket, most: int) -> None:
+    """What the client says, until it has said so much, or leaves."""
+    for _ in range(most):
+        if (await websocket.receive())["type"] == "websocket.disconnect":
+            return
 
 
 async def _serve(door: Door, websocket: WebSocket, admission: Admission, connect: Connect) -> None:
