@@ -45,6 +45,8 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     people: Mapping[str, Any] | None = None
     engine: bool = False
+    positions: bool = True
+    """Whether its clients know positions; the npm client is held to these cases only."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
