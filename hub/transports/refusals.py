@@ -43,20 +43,26 @@ class Held:
         if self.seconds:
             self._timer = asyncio.get_running_loop().call_later(self.seconds, self.end)
         else:
-            self._end()
+            self.end()
 
     def end(self) -> None:
         """It was held long enough."""
+        end = self._end
         self.leave()
-        self._end()
+        end()
 
     def leave(self) -> None:
         """It is held no more. Harmless when it left before."""
         if self._timer is not None:
             self._timer.cancel()
+        self._timer, self._end = None, _ended  # no cycle: the socket refers to this
         left, self.left = self.left, None
         if left is not None:
             left()
+
+
+def _ended() -> None:
+    """The socket was closed."""
 
 
 class Refusals:

@@ -71,7 +71,7 @@ class Restless:
                 if plan_id not in reader.stands:
                     reader.subscribe(plan_id, self._since(plan_id))
             case "again":
-                reader.subscribe(plan_id, reader.stands[plan_id].since if plan_id in reader.stands else None)
+                reader.subscribe(plan_id, reader.stands[plan_id].since if plan_id in reader.stands else "now")
             case "go" if plan_id in reader.stands:
                 reader.unsubscribe(plan_id)
             case "both" if plan_id in reader.stands:
@@ -91,7 +91,7 @@ class Restless:
 
     def _since(self, plan_id: str) -> Since:
         place = self.reader.places.get(plan_id)
-        return self._random.choice((None, "now", "start", "snapshot", place, place, place))
+        return self._random.choice(("now", "start", "snapshot", *([place] * 3 if place else ["now"])))
 
 
 async def race(

@@ -202,7 +202,7 @@ class Person:
             if self._knows_places:
                 reader.resume(plan_id)
             else:
-                reader.subscribe(plan_id)
+                reader.subscribe(plan_id, "now")
 
 
 def people(chronicle: Chronicle, house: House, count: int) -> list[Person]:

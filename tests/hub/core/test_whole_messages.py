@@ -214,7 +214,7 @@ async def test_while_the_log_is_away_it_is_placed_all_the_same_and_gets_what_is_
     witness = await joined(channel, log, None)
     witness.exact = False
     assert witness.told == []
-    await asyncio.sleep(SMALL.fold_patience)
+    await asyncio.sleep(SMALL.fold_patience + 0.1)
     assert witness.told == [("placed", witness.place, 3, None)]
     await told(log, part(4, final=True))
     assert texts(witness) == [spoken(4)]
