@@ -42,7 +42,7 @@ class Reader(Protocol):
 class Beat:
     """Compares the heads of its readers' plans with where they stand: every `beat_s` seconds, and `soon` when asked to.
 
-    A reader that missed something is told to read; so is each of them when the log does not answer.
+    A reader that missed something has to read the log; so has each of them when the log does not answer.
     """
 
     def __init__(self, log: PlanLog, beat_s: float) -> None:

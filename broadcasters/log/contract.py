@@ -211,7 +211,7 @@ class PlanLog(ABC):
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """The long-lived work of this object, by name, for whoever tells how a process fares. A log may have none."""
+        """The log's long-lived work, by name, as health checks and metrics show it. May be empty."""
         return {}
 
     @abstractmethod

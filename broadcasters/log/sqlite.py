@@ -141,7 +141,7 @@ class _Open:
         await self.reader.close()
 
     async def _tidy(self, ttl_s: float) -> None:
-        with suppress(LogError):  # whoever appends will hear of it
+        with suppress(LogError):  # the next append raises it
             while await self.writer.run(lambda db: delete_idle(db, ttl_s, TIDY_PLANS)):
                 pass
 

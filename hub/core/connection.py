@@ -156,7 +156,7 @@ class Connection:
         self._do(self.session.understand(text))
 
     def charge(self, cost: float) -> None:
-        """Whoever interprets does something for its client that costs so much; or `RequestRefused`."""
+        """Charge the client for what an interpreter does on its behalf; or `RequestRefused`."""
         self._services.charge(cost)
 
     def filled(self) -> None:

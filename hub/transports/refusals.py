@@ -18,7 +18,7 @@ from hub.wire.codes import CloseCode
 __all__ = ["Held", "Refusals"]
 
 FIRST_SECONDS: Final = 1.0
-"""The first refusal of a page is told at once, the second after so long, and each one after twice the time before."""
+"""A page's first refusal is sent at once, the second after so long, and each later one after twice the time before."""
 LONGEST_SECONDS: Final = 30.0
 FORGET_SECONDS: Final = 120.0
 """A page that wasn't seen for this long begins anew."""

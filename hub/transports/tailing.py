@@ -40,7 +40,7 @@ class Tailing:
         self._something = asyncio.Event()
 
     async def stand(self) -> Mapping[str, Head]:
-        """Watch all of them, and see where they are: what comes later is told. Raises `TooManyPlans` or `NoRoom`."""
+        """Watch all of them and read their heads; later events are sent. Raises `TooManyPlans` or `NoRoom`."""
         self._count(len(self._plan_ids))
         for plan_id in self._plan_ids:
             watch = await self._log.watch(plan_id, _Ear(self, plan_id))

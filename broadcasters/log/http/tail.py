@@ -109,7 +109,7 @@ class Tail:
         return line is not None and self._placed.issuperset(wanted) and len(line.heads) <= 2 * len(wanted) + 8
 
     async def _renew_or_tell(self, wanted: list[WatchedPlan]) -> bool:
-        """As `_renew`. A mistake of ours is told to those who wait, and raised."""
+        """As `_renew`; an unexpected error fails the waiting calls, and is raised."""
         try:
             return await self._renew(wanted)
         except Exception as error:

@@ -58,7 +58,7 @@ def meaning(refused: Refused, about: str) -> LogError:
 
 
 def as_log_error(error: Exception, about: str) -> LogError:
-    """What to tell whoever waits: the error itself if it is the log's; else a mistake of ours, which may be over soon."""
+    """The error for those who wait: this one if it is the log's; else that something unexpected failed, which may pass."""
     if isinstance(error, LogError):
         return error
     _logger.error("%s failed: %s", about, error, exc_info=error)
