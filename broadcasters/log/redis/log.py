@@ -28,7 +28,7 @@ from broadcasters.log.redis.index import Index
 from broadcasters.log.redis.keys import Keys
 from broadcasters.log.redis.link import Word
 from broadcasters.log.redis.masters import Command, Masters
-from broadcasters.log.redis.tail import Tail
+from broadcasters.log.redis.tail import RedisTail
 from broadcasters.log.redis.topology import topology_of
 from broadcasters.log.redis.url import RedisUrl
 from broadcasters.position import Lineage, Position
@@ -48,7 +48,7 @@ class RedisLog(PlanLog):
         self._keys = Keys(self._url.prefix)
         self._topology = topology_of(self._url)
         self._masters = Masters(self._url, self._topology)
-        self._tail = Tail(self._url, self._topology)
+        self._tail = RedisTail(self._url, self._topology)
         self._index = Index(self._masters, self._keys, self._url.ttl)
         self._supervisor = Supervisor()
 
@@ -123,7 +123,7 @@ class RedisLog(PlanLog):
         return dict(zip(plan_ids, map(_head, await self._masters.call_each(asked)), strict=True))
 
     async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
-        return await self._tail.watch(self._keys.plan(check_plan_id(plan_id)).live, watcher)
+        return await self._tail.watch(plan_id, self._keys.plan(check_plan_id(plan_id)).live, watcher)
 
     # ---- checkpoints
 

@@ -19,10 +19,10 @@ from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.tail_link import TailLink
 from broadcasters.log.redis.topology import Topology
 from broadcasters.log.redis.url import Address, RedisUrl
-from broadcasters.log.redis.watched import WatchedPlan
+from broadcasters.log.redis.watched import RedisPlan
 from broadcasters.supervision import Supervisor
 
-__all__ = ["Tail"]
+__all__ = ["RedisTail"]
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
@@ -30,16 +30,16 @@ QUIET: Final = 10.0
 """After so long without a fall, pauses begin short again."""
 
 
-class Tail:
+class RedisTail:
     """`open` it, `watch` plans, `close` it."""
 
     def __init__(self, url: RedisUrl, topology: Topology) -> None:
         self._url = url
         self._topology = topology
-        self._plans: dict[str, WatchedPlan] = {}
+        self._plans: dict[str, RedisPlan] = {}
         self._links: dict[Address, TailLink] = {}
-        self._unplaced: list[WatchedPlan] = []
-        self._fallen: list[WatchedPlan] = []
+        self._unplaced: list[RedisPlan] = []
+        self._fallen: list[RedisPlan] = []
         self._tasks = Supervisor()
         self._placing: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
@@ -51,13 +51,13 @@ class Tail:
         """Links are opened when they are needed."""
         self._opened = True
 
-    async def watch(self, key: str, watcher: Watcher) -> Watch:
+    async def watch(self, plan_id: str, key: str, watcher: Watcher) -> Watch:
         """Tell the watcher what comes on the channel `key`; returns once that is acknowledged."""
         if not self._opened:
             raise LogUnavailable("the log is not open")
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = WatchedPlan(key, self._deserted)
+            plan = self._plans[key] = RedisPlan(plan_id, key, self._deserted)
             self._place(plan)
         hold = plan.take(watcher)
         try:
@@ -85,14 +85,14 @@ class Tail:
         await self._tasks.close()
         plans, self._plans = list(self._plans.values()), {}
         for plan in plans:
-            plan.end()
+            plan.end(LogUnavailable("the log was closed"))
         for link in self._links.values():
             await link.close()
         self._links.clear()
 
     # ---- placing
 
-    def _place(self, plan: WatchedPlan) -> None:
+    def _place(self, plan: RedisPlan) -> None:
         self._unplaced.append(plan)
         if self._placing is None or self._placing.done():
             self._placing = self._tasks.run("placing of watched plans", self._place_all())
@@ -113,7 +113,7 @@ class Tail:
             self._links[address] = TailLink(address, self._url, self._fell)
         return self._links[address]
 
-    def _deserted(self, plan: WatchedPlan) -> None:
+    def _deserted(self, plan: RedisPlan) -> None:
         if self._plans.get(plan.key) is plan:
             del self._plans[plan.key]
         for link in self._links.values():
@@ -121,12 +121,13 @@ class Tail:
 
     # ---- falling, and coming back
 
-    def _fell(self, plans: Collection[WatchedPlan], why: LogError) -> None:
+    def _fell(self, plans: Collection[RedisPlan], why: LogError) -> None:
         if not self._opened:
             return
         self._topology.doubt()
         for plan in plans:
-            plan.fall(why)
+            plan.fall()
+            plan.fail(why)
             if not plan.held:
                 self._deserted(plan)
         self._fallen += [plan for plan in plans if plan.held]

@@ -11,14 +11,14 @@ from broadcasters.log.redis.link import RedisLink, open_link
 from broadcasters.log.redis.refusals import as_log_error, meaning
 from broadcasters.log.redis.server import meet
 from broadcasters.log.redis.url import Address, RedisUrl
-from broadcasters.log.redis.watched import WatchedPlan
+from broadcasters.log.redis.watched import RedisPlan
 
 __all__ = ["TailLink"]
 
 AT_ONCE: Final = 500
 """Channels asked for in one go."""
 
-Fallen: TypeAlias = Callable[[Collection[WatchedPlan], LogError], None]
+Fallen: TypeAlias = Callable[[Collection[RedisPlan], LogError], None]
 
 
 class TailLink:
@@ -28,22 +28,22 @@ class TailLink:
         self.address = address
         self._url = url
         self._fallen = fallen
-        self._plans: dict[bytes, WatchedPlan] = {}
-        self._queue: list[WatchedPlan] = []
+        self._plans: dict[bytes, RedisPlan] = {}
+        self._queue: list[RedisPlan] = []
         self._link: RedisLink | None = None
         self._work: asyncio.Task[None] | None = None
 
     @property
-    def plans(self) -> Collection[WatchedPlan]:
+    def plans(self) -> Collection[RedisPlan]:
         return self._plans.values()
 
-    def add(self, plan: WatchedPlan) -> None:
+    def add(self, plan: RedisPlan) -> None:
         self._plans[plan.channel] = plan
         self._queue.append(plan)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._subscribe_queued())
 
-    def remove(self, plan: WatchedPlan) -> None:
+    def remove(self, plan: RedisPlan) -> None:
         if self._plans.get(plan.channel) is not plan:
             return
         del self._plans[plan.channel]
@@ -68,7 +68,7 @@ class TailLink:
         except Exception as error:
             self._fall(as_log_error(error, f"a tail of {self.address}"))
 
-    async def _subscribe(self, link: RedisLink, plans: Sequence[WatchedPlan]) -> None:
+    async def _subscribe(self, link: RedisLink, plans: Sequence[RedisPlan]) -> None:
         refusals = await link.send_unanswered([("SSUBSCRIBE", plan.channel) for plan in plans])
         if not refusals:
             return

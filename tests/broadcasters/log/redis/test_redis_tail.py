@@ -88,7 +88,7 @@ async def test_a_watcher_that_raises_does_not_keep_others_from_hearing(
     await log.watch("plan", heard)
     await Producer("plan").batch("x").to(log)
     await heard.until_offset(1)
-    assert "a watcher raised" in caplog.text
+    assert "a watcher of plan raised" in caplog.text
 
 
 async def test_closing_the_log_fails_those_who_wait(server: RedisServer, prefix: str) -> None:
