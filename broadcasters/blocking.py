@@ -21,8 +21,8 @@ from broadcasters import broadcaster as awaited
 from broadcasters import streamed
 from broadcasters.errors import BroadcasterClosed, PlancastError
 from broadcasters.events import MessageType
+from broadcasters.loop_thread import Station, no_fork
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
-from broadcasters.station import Station, no_fork
 
 __all__ = [
     "Broadcaster",

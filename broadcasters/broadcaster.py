@@ -14,14 +14,14 @@ from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
 from broadcasters.events import MessageType, PlanEvent, check_plan_id
-from broadcasters.lane import Item
 from broadcasters.lazy_log import LazyLog
 from broadcasters.log import log_of
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics, runs
-from broadcasters.pauses import pauses
+from broadcasters.plan_queue import Item
 from broadcasters.position import Position
 from broadcasters.streamed import Message
+from broadcasters.supervision import pauses
 from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs
 

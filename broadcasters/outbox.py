@@ -17,11 +17,11 @@ from typing import Final
 
 from broadcasters.errors import BroadcasterClosed, LogMisconfigured, LogUnavailable, OutboxFull
 from broadcasters.events import MAX_EVENT_BYTES, PlanEvent
-from broadcasters.lane import Item, Lane, fate
 from broadcasters.lazy_log import LazyLog
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, Facts, facts_of
-from broadcasters.pauses import pauses
+from broadcasters.plan_queue import Item, Lane, fate
 from broadcasters.position import Position
+from broadcasters.supervision import pauses
 
 __all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics", "runs"]
 

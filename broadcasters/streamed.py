@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from broadcasters.errors import BroadcasterClosed, InvalidEvent, PlancastError
 from broadcasters.events import AgentMessage, PlanEvent, build
-from broadcasters.lane import Item
+from broadcasters.plan_queue import Item
 from broadcasters.position import Position
 
 __all__ = ["Message"]

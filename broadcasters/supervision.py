@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import random
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, TypeAlias
 
-from broadcasters.pauses import pauses
+__all__ = [
+    "Part",
+    "Supervisor",
+    "Turn",
+    "log_failure",
+    "pauses",
+]
 
-__all__ = ["Part", "Supervisor", "Turn", "log_failure"]
+FIRST: Final = 0.05
+LONGEST: Final = 2.0
+
+
+def pauses(longest: float) -> Iterator[float]:
+    """Seconds, for ever: exponential, with full jitter, so that those who failed together don't try together."""
+    for tries in count():
+        yield random.uniform(0, min(LONGEST, longest, FIRST * 2 ** min(tries, 10)))
+
 
 logger: Final = logging.getLogger(__name__)
-LONGEST_PAUSE_S: Final = 2.0
 
 Turn: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """One turn of a part's work. It returns when it is done, and is called again."""
@@ -53,14 +68,14 @@ class Supervisor:
         wake = wake or asyncio.Event()
 
         async def keep() -> None:
-            rest, tries = every if first is None else first, pauses(LONGEST_PAUSE_S)
+            rest, tries = every if first is None else first, pauses(LONGEST)
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(rest):
                         await wake.wait()
                 wake.clear()
                 if await _succeeds(name, part, turn):
-                    rest, tries = every, pauses(LONGEST_PAUSE_S)
+                    rest, tries = every, pauses(LONGEST)
                 else:
                     rest = next(tries)
 

@@ -12,11 +12,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api import events, health, log, page, plans, sample_traffic, steering, streams, tickets
-from hub.api.manners import teach
+from hub.api.middleware import teach
 from hub.api.openapi import describe
 from hub.dialects import routes as dialects
 from hub.node import Hub
-from hub.transports.door import Door
+from hub.transports.admission import Door
 from hub.transports.websocket import serve_websocket
 
 __all__ = ["create_app", "streaming_router"]

@@ -13,25 +13,25 @@ from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from broadcasters.supervision import Part, Supervisor
-from hub.answers import Answers
-from hub.auth import AuthenticationFailed, Authenticator
+from hub.access.auth import AuthenticationFailed, Authenticator
+from hub.access.origins import Origins
+from hub.access.principal import Principal
+from hub.access.tickets import Tickets, ticket_key
+from hub.answers.acceptance import Answers
+from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
+from hub.core.connections import Roster
 from hub.core.counts import HubCounts
 from hub.core.effects import Answer, Signal
-from hub.core.principal import Principal
+from hub.core.plan_lists import PlanLists
 from hub.core.registry import Pace, Registry
-from hub.core.roster import Roster
 from hub.engine_port import EngineAway, EnginePort, NotRunHere
-from hub.lists import PlanLists
-from hub.metrics import Metrics
-from hub.origins import Origins
-from hub.probe import Probe
-from hub.settings import Settings
-from hub.siblings import Siblings
-from hub.tickets import Tickets, ticket_key
-from hub.tracing import deliveries
-from hub.transports.crowd import Crowd
-from hub.transports.door import Door
+from hub.telemetry.metrics import Metrics
+from hub.telemetry.probe import Probe
+from hub.telemetry.tracing import deliveries
+from hub.telemetry.worker_metrics import Siblings
+from hub.transports.admission import Door
+from hub.transports.http_guard import Crowd
 from hub.transports.native import NativeSockets
 from hub.transports.visitors import Proxies
 from hub.wire.codes import ErrorCode

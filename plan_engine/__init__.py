@@ -23,9 +23,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plan_engine.blocking import BlockingContext
-    from plan_engine.context import Answer, Context, Stream, ToolUse
-    from plan_engine.definition import Rate, Template, template, templates_in
     from plan_engine.engine import Engine
     from plan_engine.errors import (
         BadPlan,
@@ -38,8 +35,11 @@ if TYPE_CHECKING:
         UnfitInput,
         UnknownTemplate,
     )
-    from plan_engine.language_model import LanguageModel
-    from plan_engine.model import Plan, Step
+    from plan_engine.model.language_model import LanguageModel
+    from plan_engine.model.plan import Plan, Step
+    from plan_engine.model.template import Rate, Template, template, templates_in
+    from plan_engine.run.blocking import BlockingContext
+    from plan_engine.run.context import Answer, Context, Stream, ToolUse
 
 __all__ = [
     "Answer",
@@ -67,16 +67,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "blocking": "BlockingContext",
-    "context": "Answer Context Stream ToolUse",
+    "run.blocking": "BlockingContext",
+    "run.context": "Answer Context Stream ToolUse",
     "engine": "Engine",
     "errors": (
         "BadPlan Cancelled EngineMisconfigured EngineUnavailable Expired NotRunHere StepFailed UnfitInput "
         "UnknownTemplate"
     ),
-    "language_model": "LanguageModel",
-    "model": "Plan Step",
-    "definition": "Rate Template template templates_in",
+    "model.language_model": "LanguageModel",
+    "model.plan": "Plan Step",
+    "model.template": "Rate Template template templates_in",
 }
 _home_of = {name: home for home, names in _HOMES.items() for name in names.split()}
 

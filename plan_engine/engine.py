@@ -24,9 +24,6 @@ from broadcasters.events import AgentMessage, build, check_plan_id
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.supervision import Part, Supervisor
-from plan_engine.assignment import Assignment, opening
-from plan_engine.attempt import plain
-from plan_engine.definition import Template, by_name, named
 from plan_engine.errors import (
     EngineMisconfigured,
     EngineUnavailable,
@@ -35,14 +32,17 @@ from plan_engine.errors import (
     UnfitInput,
     UnknownTemplate,
 )
-from plan_engine.language_model import LanguageModel
-from plan_engine.lease import Lease
-from plan_engine.store import SCHEMA, Store, default_url, opened
-from plan_engine.takeover import Takeover
-from plan_engine.teller import Keyed, tell_all
-from plan_engine.tidying import ENDED, EVERY_S, FIRST_S, forget_ended, tidy_all
-from plan_engine.unclaimed import tell_end
-from plan_engine.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
+from plan_engine.model.language_model import LanguageModel
+from plan_engine.model.template import Template, by_name, named
+from plan_engine.run.assignment import Assignment, opening
+from plan_engine.run.attempt import plain
+from plan_engine.run.reporter import Keyed, tell_all
+from plan_engine.worker.lease import Lease
+from plan_engine.worker.plan_end import tell_end
+from plan_engine.worker.store import SCHEMA, Store, default_url, opened
+from plan_engine.worker.takeover import Takeover
+from plan_engine.worker.tidying import ENDED, EVERY_S, FIRST_S, forget_ended, tidy_all
+from plan_engine.worker.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
 
 __all__ = ["Ended", "Engine"]
 

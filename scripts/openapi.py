@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from hub.app import create_app
 from hub.commands.embedded import Embedded
+from hub.config.settings import load
 from hub.node import Hub
-from hub.settings import load
 from plan_engine import Engine
 
 __all__ = ["COMMITTED", "document", "written"]

@@ -23,13 +23,13 @@ from websockets.exceptions import ConnectionClosed
 
 import hub.app  # noqa: F401 - and with it every kind of route
 from broadcasters.log.http.lines import TAIL_BEAT_S
+from hub.access.auth import MAX_TOKEN_BYTES
 from hub.api.route import BODY_S, ApiRoute
-from hub.auth import MAX_TOKEN_BYTES
-from hub.limits import MIB
-from hub.open_files import SPARE
-from hub.serving import GRACE
-from hub.settings import Settings
-from hub.transports.door import HEARTBEAT_SECONDS
+from hub.config.limits import MIB
+from hub.config.settings import Settings
+from hub.process.open_files import SPARE
+from hub.process.serving import GRACE
+from hub.transports.admission import HEARTBEAT_SECONDS
 from hub.transports.native import SILENCE_SECONDS
 from hub.transports.sse import KEEP_ALIVE_SECONDS
 from tests.broadcasters.log import conftest

@@ -11,8 +11,8 @@ from typing import Final, Literal
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.beat import beating
 from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog
-from broadcasters.pauses import pauses
 from broadcasters.position import Continuity, Position
+from broadcasters.supervision import pauses
 
 __all__ = ["Broken", "Interrupted", "Item", "Resumed", "Told", "follow"]
 

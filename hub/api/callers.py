@@ -10,13 +10,13 @@ from fastapi import Path, Request, Security
 from fastapi.security import APIKeyQuery, HTTPBearer
 
 from broadcasters.events import PLAN_ID
+from hub.access.auth import AuthenticationFailed, TokenMissing
+from hub.access.principal import Principal, Verb
 from hub.api.problems import Problem
-from hub.auth import AuthenticationFailed, TokenMissing
-from hub.core.principal import Principal, Verb
+from hub.core.rates import CARRIED_BYTES, ONE
+from hub.core.shares import Holder
 from hub.node import Hub
-from hub.rates import CARRIED_BYTES, ONE
-from hub.shares import Holder
-from hub.transports.door import bearer
+from hub.transports.admission import bearer
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Caller", "PlanIdPath", "caller_of", "holder_of", "require", "token_holder_of"]

@@ -16,12 +16,12 @@ from broadcasters.events import EVENTS, PlanEvent, build
 from broadcasters.log.contract import MAX_APPEND_EVENTS
 from broadcasters.position import Position
 from broadcasters.tracing import current_traceparent, within
+from hub.access.principal import Principal, refuse_reserved
 from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal, refuse_reserved
+from hub.core.rates import CARRIED_BYTES, LIGHT
 from hub.node import Hub
-from hub.rates import CARRIED_BYTES, LIGHT
 from hub.transports.polling import wait_for_word
 from hub.transports.visitors import guest, visitor_of
 from hub.wire.codes import ErrorCode

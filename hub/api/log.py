@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import re
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
+from pydantic_core import from_json, to_json
 
 from broadcasters.checkpointing import snapshot_in
 from broadcasters.errors import InvalidEvent, SnapshotUnreadable
-from broadcasters.events import PlanId, check_plan_id
+from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, PlanId, build, check_plan_id
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Checkpoint, facts_of
 from broadcasters.log.http.lines import (
     MEDIA_TYPE,
@@ -30,15 +33,14 @@ from broadcasters.log.http.lines import (
 )
 from broadcasters.snapshot import encode
 from broadcasters.snapshot_draft import WEIGHT_LIMIT
+from hub.access.principal import Principal, refuse_reserved
 from hub.api.callers import PlanIdPath, caller_of, holder_of, require
-from hub.api.payloads import event_of
 from hub.api.problems import Problem, ProblemBody, problem_of, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import CARRIED_BYTES, LIGHT, ONE
 from hub.node import Hub
-from hub.rates import CARRIED_BYTES, LIGHT, ONE
-from hub.transports.outflow import Outflow
-from hub.transports.tailing import HEADERS, Tailing
+from hub.transports.log_tail import HEADERS, Tailing
+from hub.transports.streaming_response import Outflow
 from hub.transports.visitors import guest, visitor_of
 from hub.wire.codes import ErrorCode
 
@@ -51,8 +53,58 @@ __all__ = [
     "LogHead",
     "LogHeads",
     "PlansAsked",
+    "event_of",
     "router",
 ]
+
+_head: Final = re.compile(
+    rb'\{"type":"([a-z_]{1,64})","id":"([!#-\[\]-~]{1,256})",(?:"trace":"([0-9a-f-]{1,128})",)?"data":\{'
+)
+_control: Final = re.compile(rb"[\x00-\x1f]")
+"""None of these is left raw in compact JSON; a line break would cut a frame in two."""
+
+
+def event_of(plan_id: str, payload: bytes) -> PlanEvent:
+    """The event of this payload, or an `InvalidEvent` that says what is wrong with it."""
+    if len(payload) > MAX_EVENT_BYTES:
+        raise InvalidEvent("event", f"{len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} fit")
+    head = _head.match(payload)
+    if head is None or not payload.endswith(b"}") or _control.search(payload):
+        raise InvalidEvent("event", 'compact JSON that begins with {"type":…,"id":…,"data":{ is needed')
+    said = _parsed(payload)
+    kind, event_id = head[1].decode(), head[2].decode()
+    around = {"type": kind, "id": event_id} | ({"trace": head[3].decode()} if head[3] else {})
+    data: Any = said.pop("data", None)
+    if said != around or not isinstance(data, dict):
+        raise InvalidEvent("event", "there is more around its data than type and id")
+    cls = EVENTS.get(kind)
+    if cls is None:
+        raise InvalidEvent("type", f"{kind!r} is none that this hub knows: {', '.join(EVENTS)}")
+    fields = cast("dict[str, Any]", data)
+    if fields.get("plan_id") != plan_id:
+        raise InvalidEvent("plan_id", "the event is of another plan than the one it is sent to")
+    event = build(cls, fields)
+    refuse_reserved(event)
+    return event
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        said: Any = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidEvent("event", f"not JSON: {error}") from None
+    if to_json(said) != payload:  # written by another library, or with a key twice, of which the last was read
+        json.loads(payload, object_pairs_hook=_each_key_once)
+    return cast("dict[str, Any]", said)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise InvalidEvent(key[:128], "this key stands twice in one object")
+        seen.add(key)
+
 
 HEADS_AT_ONCE: Final = 500
 APPENDS_AT_ONCE: Final = 256

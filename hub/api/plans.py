@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import base64
+import hmac
+import secrets
+from typing import Annotated, Final
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from broadcasters.checkpointing import snapshot_of
+from broadcasters.errors import InvalidEvent
 from broadcasters.events import PlanStatus
 from broadcasters.log.contract import PlanEntry
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, encode
+from hub.access.principal import Principal
+from hub.access.tickets import ticket_key
 from hub.api.callers import PlanIdPath, caller_of, holder_of, require
-from hub.api.cursors import Cursors
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
 from hub.node import Hub
-from hub.tickets import ticket_key
 
-__all__ = ["PlanList", "PlanSummary", "etag", "router"]
+__all__ = [
+    "Cursors",
+    "PlanList",
+    "PlanSummary",
+    "etag",
+    "router",
+]
+
+NONCE: Final = 12
+
+
+class Cursors:
+    """`key` is a secret of the hub's, the same on all its nodes."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(hmac.digest(key, b"plancast cursor 1", "sha256"))
+
+    def seal(self, cursor: str | None) -> str | None:
+        """The log's cursor, for a client."""
+        if cursor is None:
+            return None
+        nonce = secrets.token_bytes(NONCE)
+        sealed = nonce + self._cipher.encrypt(nonce, cursor.encode(), None)
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def unseal(self, cursor: str | None) -> str | None:
+        """The log's cursor again; `InvalidEvent` for one that was not made here."""
+        if cursor is None:
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], None).decode()
+        except (ValueError, InvalidTag):
+            raise InvalidEvent("cursor", "not one that this list has given; begin again without") from None
 
 
 class PlanSummary(BaseModel):

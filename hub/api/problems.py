@@ -20,14 +20,14 @@ from broadcasters.errors import (
     LogUnavailable,
     SnapshotUnreadable,
 )
-from hub.auth import AuthenticationFailed
+from hub.access.auth import AuthenticationFailed
+from hub.access.tickets import TicketTooLarge
 from hub.core.connection import RequestRefused
+from hub.core.rates import TooManyRequests
 from hub.core.registry import NoRoom
+from hub.core.shares import TooManyPlans
 from hub.engine_port import BrokenTemplate, EngineAway
-from hub.rates import TooManyRequests
-from hub.shares import TooManyPlans
-from hub.tickets import TicketTooLarge
-from hub.transports.door import Refused
+from hub.transports.admission import Refused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
 
 __all__ = ["MEDIA_TYPE", "RETRY_AFTER_S", "STATUS", "Problem", "ProblemBody", "problem_of", "problems"]

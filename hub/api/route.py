@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from hub.api.problems import Problem, problem_of
-from hub.limits import BatchLimits
+from hub.config.limits import BatchLimits
 from hub.wire.codes import ErrorCode
 
 __all__ = ["ApiRoute", "operation_id"]

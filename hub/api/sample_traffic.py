@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build
+from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
 from hub.node import Hub
 
 __all__ = ["Sent", "router"]

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from broadcasters.events import PLAN_ID
+from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import ANSWER, START
 from hub.engine_port import EnginePort, UnfitInput, UnknownTemplate
 from hub.node import Hub
-from hub.rates import ANSWER, START
 from hub.wire.codes import ErrorCode
 
 __all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]

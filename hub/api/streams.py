@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from broadcasters.events import check_plan_id
+from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
 from hub.node import Hub
-from hub.transports.endings import Endings
-from hub.transports.outflow import Outflow
+from hub.transports.ended_plans import Endings
 from hub.transports.sse import HEADERS, BadCursor, Since, Stream, places_of
+from hub.transports.streaming_response import Outflow
 from hub.transports.visitors import visitor_of
 from hub.wire.codes import ErrorCode
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from broadcasters.events import timestamp
+from hub.access.principal import Principal
 from hub.api.callers import token_holder_of
 from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
 from hub.node import Hub
 
 __all__ = ["TicketIssued", "router"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from broadcasters.errors import PlancastError
-from hub.settings import Settings
+from hub.config.settings import Settings
 
 if TYPE_CHECKING:
     from plan_engine import LanguageModel, Template

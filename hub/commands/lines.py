@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, build
-from hub.core.principal import refuse_reserved
+from hub.access.principal import refuse_reserved
 
 __all__ = ["read_events"]
 

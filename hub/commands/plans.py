@@ -10,8 +10,8 @@ from typing import get_args
 
 from broadcasters.events import PlanStatus
 from broadcasters.log.contract import PlanEntry, PlanLog
+from hub.access.principal import RESERVED
 from hub.commands.opened import log_argument, opened
-from hub.core.principal import RESERVED
 from hub.terminal import Look, clean, table
 from hub.terminal.words import ago, words
 

@@ -20,9 +20,9 @@ from broadcasters.events import (
     build,
 )
 from broadcasters.position import Position
+from hub.access.principal import refuse_reserved
 from hub.commands.lines import read_events
 from hub.commands.opened import log_argument
-from hub.core.principal import refuse_reserved
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 

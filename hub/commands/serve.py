@@ -17,10 +17,10 @@ from broadcasters.errors import PlancastError
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from hub.commands.gallery import check_model, model_of, templates_of
+from hub.config.limits import bounds
+from hub.config.setting_types import Secret, without_password
+from hub.config.settings import Settings, add_flags, load, strangers
 from hub.engine_port import EnginePort
-from hub.limits import bounds
-from hub.settings import Settings, add_flags, load, strangers
-from hub.values import Secret, without_password
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -44,9 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        from hub.auth import refusal_to_bind
-        from hub.open_files import make_room
-        from hub.serving import listeners
+        from hub.access.auth import refusal_to_bind
+        from hub.process.open_files import make_room
+        from hub.process.serving import listeners
     except ModuleNotFoundError as missing:
         raise PlancastError(f"a hub needs more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(settings: Settings) -> None:
     """What can't be used is said once, before anybody is let in: a worker that finds it would only be replaced."""
-    from hub.auth import Authenticator
-    from hub.siblings import Siblings
+    from hub.access.auth import Authenticator
+    from hub.telemetry.worker_metrics import Siblings
 
     log_of(settings.log)
     Authenticator(settings)
@@ -94,7 +94,7 @@ def _with_engine(settings: Settings) -> tuple[Settings, str]:
 
 
 def _serve(settings: Settings, bound: Sequence[socket.socket]) -> int:
-    from hub.workers import run_workers
+    from hub.process.workers import run_workers
 
     if settings.workers == 1:
         _serve_alone(settings, bound[0])
@@ -109,9 +109,9 @@ def _serve(settings: Settings, bound: Sequence[socket.socket]) -> int:
 
 def _serve_alone(settings: Settings, bound: socket.socket) -> None:
     """One process of a hub, with an engine of its own."""
-    from hub.logs import set_up
     from hub.node import Hub
-    from hub.serving import serve
+    from hub.process.serving import serve
+    from hub.telemetry.logs import set_up
 
     def hub() -> Hub:
         log = log_of(settings.log)

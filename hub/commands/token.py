@@ -54,9 +54,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        from hub.auth import TokenInvalid, mint
-        from hub.core.principal import InvalidGrants
-        from hub.settings import load
+        from hub.access.auth import TokenInvalid, mint
+        from hub.access.principal import InvalidGrants
+        from hub.config.settings import load
     except ModuleNotFoundError as missing:
         raise PlancastError(f"tokens need more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)

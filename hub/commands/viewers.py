@@ -9,7 +9,7 @@ from broadcasters.events import PlanEvent
 from broadcasters.log.contract import Checkpoint
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
-from hub.retold import retold
+from hub.core.snapshot_events import retold
 from hub.terminal import Look, PlanView
 
 __all__ = ["JsonLines", "Readable", "Viewer"]

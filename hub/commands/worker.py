@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hub.commands.gallery import check_model, model_of, templates_of
-from hub.settings import add_flags, load
-from hub.values import without_password
+from hub.config.setting_types import without_password
+from hub.config.settings import add_flags, load
 
 if TYPE_CHECKING:
     from plan_engine import Engine, Template

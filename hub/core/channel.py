@@ -17,15 +17,15 @@ from typing import Any, Final
 from broadcasters.errors import PlancastError, SnapshotUnreadable
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
+from hub.config.limits import ChannelLimits
 from hub.core.burst import Burst
 from hub.core.composer import Composed, compose
 from hub.core.counts import HubCounts
+from hub.core.log_retry import Patience
 from hub.core.newest import Newest
-from hub.core.patience import Patience
-from hub.core.policy import Policy
 from hub.core.readings import Readings
 from hub.core.subscriber import Client, Since, Standing, Subscriber
-from hub.core.tail import Tail
+from hub.core.tail import ChannelTail
 from hub.core.whole_messages import WholeMessages
 from hub.wire.codes import SubscriptionCode
 
@@ -47,7 +47,7 @@ class Channel:
         self,
         plan_id: str,
         plan_log: PlanLog,
-        policy: Policy,
+        policy: ChannelLimits,
         counts: HubCounts,
         compare_soon: Callable[[], None],
         failed: Callable[[Channel], None],
@@ -60,7 +60,7 @@ class Channel:
         self._failed = failed
         self._traced = traced
         self._patiently = Patience(plan_id, counts)
-        self._tail = Tail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
+        self._tail = ChannelTail(plan_id, plan_log, self, counts, self._patiently, compare_soon, policy.ring_bytes)
         self._readings = Readings(plan_id, plan_log, self._tail, self._patiently, policy.burst_bytes * 2)
         self._newest = Newest(plan_id, policy)
         self._live: dict[Subscriber, Callable[[Burst], None]] = {}

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from broadcasters.events import PLAN_ENDED
+from hub.config.limits import WITHHELD_BYTES
 from hub.core.burst import Burst
 
-__all__ = ["WITHHELD_BYTES", "Composed", "Composer", "Ready", "compose"]
+__all__ = ["Composed", "Composer", "Ready", "compose"]
 
 MESSAGE_BYTES: Final = 128 * 1024
 """A message of more text than this comes in several pieces."""
-WITHHELD_BYTES: Final = 512 * 1024
-"""Text withheld of all messages of a plan together; beyond it the oldest is sent as far as it is known."""
 WITHHELD_MESSAGES: Final = 64
 JOIN_PARTS: Final = 256
 """So many parts are kept before they are joined: a short string weighs far more than its text."""

@@ -9,11 +9,11 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Final, Protocol
 
 from broadcasters.position import Position
+from hub.access.principal import Principal
 from hub.core.burst import Burst
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
 from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
-from hub.core.principal import Principal
 from hub.core.registry import NoRoom, Registry
 from hub.core.session import Session
 from hub.core.subscriber import Since, Subscriber

@@ -1,6 +1,6 @@
 """What the hub counts while it works: plain numbers, read when somebody asks.
 
-Counting costs one integer addition and nothing else; `hub.metrics` turns the numbers into Prometheus's at scrape time.
+Counting costs one integer addition; `hub.telemetry.metrics` turns the numbers into Prometheus metrics at scrape time.
 One `HubCounts` belongs to one hub in one process; whoever does the thing counts it:
 
 - `connections`, `connections_total`   by transport (native, asgi, sse, poll): open now, and ever opened

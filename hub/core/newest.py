@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from broadcasters.position import Position
-from hub.core.burst import Burst
-from hub.core.policy import Policy
-from hub.core.ring import Ring
+from hub.config.limits import ChannelLimits
+from hub.core.burst import Burst, Ring
 from hub.wire.frames import event_frame, event_prefix
 
 __all__ = ["Newest"]
@@ -17,7 +16,7 @@ __all__ = ["Newest"]
 class Newest:
     """Frames up to the head that a channel knows of."""
 
-    def __init__(self, plan_id: str, policy: Policy) -> None:
+    def __init__(self, plan_id: str, policy: ChannelLimits) -> None:
         self._plan_id = plan_id
         self._policy = policy
         self.stand_at(Position("", 0))

@@ -10,9 +10,9 @@ from broadcasters.log.contract import Head, PlanLog
 from hub.core.burst import Burst
 from hub.core.composer import Composed
 from hub.core.history import Folded, History
-from hub.core.patience import Patience
+from hub.core.log_retry import Patience
 from hub.core.subscriber import Subscriber
-from hub.core.tail import Tail
+from hub.core.tail import ChannelTail
 
 __all__ = ["Readings", "Unreadable"]
 
@@ -23,7 +23,9 @@ Unreadable = Literal["trimmed", "another story"]
 class Readings:
     """Reads until the log answers."""
 
-    def __init__(self, plan_id: str, plan_log: PlanLog, tail: Tail, patiently: Patience, page_bytes: int) -> None:
+    def __init__(
+        self, plan_id: str, plan_log: PlanLog, tail: ChannelTail, patiently: Patience, page_bytes: int
+    ) -> None:
         self.history = History(plan_id, plan_log, page_bytes)
         self.tasks: set[asyncio.Task[None]] = set()
         self._tail = tail

@@ -17,9 +17,9 @@ from typing import Final
 from broadcasters.errors import LogError
 from broadcasters.log.contract import PlanLog
 from broadcasters.supervision import Supervisor, log_failure
+from hub.config.limits import ChannelLimits
 from hub.core.channel import Channel, Traced
 from hub.core.counts import HubCounts
-from hub.core.policy import Policy
 from hub.core.subscriber import Client, Since, Standing, Subscriber
 
 __all__ = ["NoRoom", "Pace", "Registry"]
@@ -49,7 +49,7 @@ class Registry:
     """All channels of this node. `start` it; when its supervisor has closed, `close` it."""
 
     def __init__(
-        self, plan_log: PlanLog, counts: HubCounts, policy: Policy, pace: Pace, max_channels: int = 4096
+        self, plan_log: PlanLog, counts: HubCounts, policy: ChannelLimits, pace: Pace, max_channels: int = 4096
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.traced: Traced | None = None

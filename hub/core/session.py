@@ -24,11 +24,11 @@ from math import inf
 from typing import Final
 
 from broadcasters.position import Position
+from hub.access.principal import Principal, Verb
+from hub.config.limits import SessionLimits, TokenBucket
 from hub.core.effects import Answer, Authenticate, Close, Effect, Signal, error_about, send
-from hub.core.principal import Principal, Verb
 from hub.core.session_states import ALLOWED, NOT_NOW, PHASES, Phase, PlanState, Turn
 from hub.core.subscriptions import Subscriptions
-from hub.limits import SessionLimits, TokenBucket
 from hub.wire import client_frames as asked
 from hub.wire.codec import BadFrame, decode
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode

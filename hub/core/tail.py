@@ -8,18 +8,57 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from broadcasters.errors import LogError
 from broadcasters.log.contract import Head, PlanLog, Watch
 from broadcasters.position import Continuity, Lineage, Position
 from hub.core.counts import HubCounts
-from hub.core.early import Arrival, Early
-from hub.core.patience import Patience
+from hub.core.log_retry import Patience
 
-__all__ = ["Follower", "Tail"]
+__all__ = ["Arrival", "ChannelTail", "Early", "Follower"]
+
+
+class Arrival(NamedTuple):
+    """The log says that these were appended at `first`, `first + 1` ..."""
+
+    epoch: str
+    first: int
+    payloads: Sequence[bytes]
+
+
+class Early:
+    """Arrivals to be taken later, in order. Bounded: the oldest go, and show as a hole; the newest always stays."""
+
+    __slots__ = ("_arrivals", "_max_bytes", "size")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._arrivals: deque[Arrival] = deque()
+        self._max_bytes = max_bytes
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def keep(self, arrival: Arrival) -> None:
+        self._arrivals.append(arrival)
+        self.size += _size(arrival)
+        while self.size > self._max_bytes and len(self._arrivals) > 1:
+            self.take()
+
+    def take(self) -> Arrival:
+        """The oldest."""
+        arrival = self._arrivals.popleft()
+        self.size -= _size(arrival)
+        return arrival
+
+
+def _size(arrival: Arrival) -> int:
+    return sum(map(len, arrival.payloads))
+
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +92,7 @@ class _Nobody(Follower):
     """The follower of a closed tail: without a reference to the real one, both are freed when they are not used."""
 
 
-class Tail:
+class ChannelTail:
     """A watcher of the log, on behalf of one follower. It begins when it is made; `close` it."""
 
     def __init__(

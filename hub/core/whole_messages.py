@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from hub.config.limits import ChannelLimits
 from hub.core.burst import Burst
 from hub.core.composer import Composer, Ready
-from hub.core.policy import Policy
 from hub.core.subscriber import Subscriber
 
 __all__ = ["WholeMessages"]
@@ -19,7 +19,7 @@ _NOTHING: Final = Burst((), 0, 0)
 class WholeMessages:
     """What a channel hands to those of its subscribers that know no positions. Composes nothing while there are none."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: ChannelLimits) -> None:
         self.members: set[Subscriber] = set()
         self.live: dict[Subscriber, Callable[[Burst], None]] = {}
         self.composer: Composer | None = None

@@ -16,15 +16,15 @@ from pydantic import BaseModel
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.log.contract import PlanEntry, PlanLog
 from broadcasters.snapshot import Snapshot
+from hub.access.principal import Principal
 from hub.api.callers import caller_of, holder_of, require
 from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import SNAPSHOT
+from hub.core.shares import Holder
 from hub.dialects.data_query import KIND, label_of
 from hub.dialects.names import plan_id_of
 from hub.node import Hub
-from hub.rates import SNAPSHOT
-from hub.shares import Holder
 
 __all__ = [
     "Conversation",

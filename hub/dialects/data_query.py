@@ -20,9 +20,9 @@ from starlette.websockets import WebSocket
 from broadcasters.errors import InvalidPlanId
 from broadcasters.events import PlanUpdate, StepUpdate
 from broadcasters.log.contract import PlanEntry
+from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.dialects.names import plan_id_of
 from hub.dialects.socket import serve_dialect
-from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.node import Hub
 from hub.wire.codes import CloseCode, ErrorCode
 

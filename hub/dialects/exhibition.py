@@ -20,16 +20,16 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import InvalidPlanId
 from broadcasters.events import PlanStatus, PlanUpdate, StepUpdate
 from broadcasters.snapshot import Snapshot
+from hub.access.principal import Principal
 from hub.api.callers import caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import START
+from hub.dialects.dialect import Act, Follow, HangUp, Refusal, Say, Speaker, Start, Told
 from hub.dialects.names import plan_id_of
 from hub.dialects.socket import serve_dialect
-from hub.dialects.speaker import Act, Follow, HangUp, Refusal, Say, Speaker, Start, Told
 from hub.dialects.starting import start_plan
 from hub.node import Hub
-from hub.rates import START
 from hub.wire.codes import CloseCode, ErrorCode
 
 __all__ = [

@@ -21,20 +21,20 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.events import AgentMessage, PlanUpdate
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
+from hub.access.principal import Principal
 from hub.api.callers import caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import START
 from hub.core.subscriber import Since
+from hub.dialects.dialect import Recount, Say, Start, Told
+from hub.dialects.dialect_events import retelling
+from hub.dialects.dialect_stream import Recital, as_message
 from hub.dialects.places import BadCursor, place_of
-from hub.dialects.recital import Recital, as_message
-from hub.dialects.speaker import Recount, Say, Start, Told
 from hub.dialects.starting import start_plan
-from hub.dialects.story import retelling
 from hub.node import Hub
-from hub.rates import START
-from hub.transports.outflow import Outflow
 from hub.transports.sse import HEADERS
+from hub.transports.streaming_response import Outflow
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Chat", "ChatMessage", "ChatStatus", "ChatTask", "news", "plan_of", "router", "status_of"]

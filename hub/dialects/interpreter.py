@@ -17,14 +17,14 @@ from broadcasters.position import Position
 from broadcasters.supervision import log_failure
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused
+from hub.core.rates import ONE, START
 from hub.core.session_states import Phase
 from hub.core.subscriber import Since
-from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
+from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
+from hub.dialects.dialect_events import retold_by
 from hub.dialects.starting import SECONDS, start_plan
-from hub.dialects.story import retold_by
 from hub.node import Hub
-from hub.rates import ONE, START
-from hub.transports.line import Line
+from hub.transports.pull_outlet import Line
 from hub.wire.codec import BadFrame, fields_of
 from hub.wire.codes import CloseCode, ErrorCode
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket
 
 from hub.core.connection import Connection
+from hub.dialects.dialect import Speaker
 from hub.dialects.interpreter import Interpreter
-from hub.dialects.speaker import Speaker
 from hub.node import Hub
-from hub.transports.door import Admission
-from hub.transports.line import Line
+from hub.transports.admission import Admission
+from hub.transports.pull_outlet import Line
 from hub.transports.websocket import serve_websocket
 
 __all__ = ["serve_dialect"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from hub.access.principal import Principal
 from hub.core.connection import RequestRefused
-from hub.core.principal import Principal
-from hub.dialects.speaker import Start
+from hub.dialects.dialect import Start
 from hub.engine_port import BrokenTemplate, EngineAway, UnfitInput, UnknownTemplate
 from hub.node import Hub
 from hub.wire.codes import ErrorCode

@@ -21,18 +21,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from starlette.websockets import WebSocket
 
 from broadcasters.events import AgentMessage, PlanUpdate, StepUpdate
+from hub.access.principal import Principal
 from hub.api.callers import caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.principal import Principal
+from hub.core.rates import START
 from hub.core.subscriber import Since
+from hub.dialects.dialect import Act, Follow, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
+from hub.dialects.dialect_stream import KEEP_ALIVE, Recital
 from hub.dialects.places import BadCursor, place_of, place_said
-from hub.dialects.recital import KEEP_ALIVE, Recital
 from hub.dialects.socket import serve_dialect
-from hub.dialects.speaker import Act, Follow, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.dialects.starting import start_plan
 from hub.node import Hub
-from hub.rates import START
 from hub.wire.codes import ErrorCode
 
 __all__ = ["AskTrip", "Trip", "TripStory", "TripTalk", "new_plan_id", "router"]

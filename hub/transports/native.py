@@ -23,17 +23,16 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from broadcasters.supervision import Supervisor, log_failure
+from hub.config.limits import TokenBucket
 from hub.core.burst import Burst
 from hub.core.connection import Connection
-from hub.limits import TokenBucket
-from hub.transports.door import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
-from hub.transports.others import OtherSocket
+from hub.transports.admission import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
+from hub.transports.other_websockets import OtherSocket, answer_to, release
 from hub.transports.refusals import Held
-from hub.transports.sans_io import answer_to, release
-from hub.transports.uptake import uptake_of
+from hub.transports.tcp_progress import uptake_of
 from hub.transports.visitors import Proxies, visitor_behind
 from hub.wire.codes import CloseCode
-from hub.wire.framing import text_frames
+from hub.wire.frames import text_frames
 
 __all__ = ["NativeSockets"]
 

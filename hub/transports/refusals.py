@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from hub.shares import ConnectionCounts, TooManyConnections, network
+from hub.core.shares import ConnectionCounts, TooManyConnections, network
 from hub.wire.codes import CloseCode
 
 __all__ = ["Held", "Refusals"]

@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hub.core.burst import Burst
-from hub.transports.door import Admission, Door
-from hub.transports.endings import Endings
-from hub.transports.line import Line
+from hub.transports.admission import Admission, Door
+from hub.transports.ended_plans import Endings
+from hub.transports.pull_outlet import Line
 from hub.wire.codes import CloseCode, SubscriptionCode
 from hub.wire.event_stream import data_field, message, place_of, snapshot_is_over
 

@@ -14,8 +14,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from websockets.http11 import Request
 
-from hub.core.principal import Principal
-from hub.transports.door import Admission, Door, Visitor
+from hub.access.principal import Principal
+from hub.transports.admission import Admission, Door, Visitor
 
 __all__ = ["Proxies", "guest", "in_both_spellings", "visitor_behind", "visitor_of"]
 

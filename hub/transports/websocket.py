@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.burst import Burst
 from hub.core.connection import Connection
-from hub.transports.door import Admission, Door, Refused, Visitor
-from hub.transports.line import Line
+from hub.transports.admission import Admission, Door, Refused, Visitor
+from hub.transports.pull_outlet import Line
 from hub.transports.visitors import visitor_of
 from hub.wire.codes import CloseCode
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import EVENTS, PlanEvent, build
 from broadcasters.position import Position
 
-__all__ = ["event_frame", "event_of", "event_prefix", "merged_frame", "snapshot_frame"]
+__all__ = [
+    "event_frame",
+    "event_of",
+    "event_prefix",
+    "merged_frame",
+    "snapshot_frame",
+    "text_frames",
+]
 
 log = logging.getLogger(__name__)
 
@@ -55,3 +63,20 @@ def event_of(frame: bytes) -> tuple[Position, PlanEvent] | None:
         log.warning("plan %s, offset %s: %s", sent["plan_id"], sent["offset"], error)
         return None
     return Position(sent["epoch"], sent["offset"]), event
+
+
+def text_frames(frames: Iterable[bytes]) -> bytes:
+    """Many messages as one piece of bytes. The caller vouches that each is UTF-8."""
+    pieces: list[bytes] = []
+    for frame in frames:
+        pieces.append(_header(len(frame)))
+        pieces.append(frame)
+    return b"".join(pieces)
+
+
+def _header(length: int) -> bytes:
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 65536:
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")

@@ -16,7 +16,7 @@ from plan_engine.adapters.plain import as_text, title_of
 from plan_engine.adapters.questions import question_of
 from plan_engine.adapters.telling import telling
 from plan_engine.adapters.together import together
-from plan_engine.context import Answer, Context, Question
+from plan_engine.run.context import Answer, Context, Question
 
 __all__ = ["run_workflow"]
 

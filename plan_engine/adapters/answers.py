@@ -14,7 +14,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Broken, Told, follow
 from broadcasters.position import Position
 from broadcasters.snapshot import decode
-from plan_engine.context import Answer
+from plan_engine.run.context import Answer
 
 __all__ = ["answer_to"]
 

@@ -25,7 +25,7 @@ from plan_engine.adapters.outlet import Outlet
 from plan_engine.adapters.questions import question_of
 from plan_engine.adapters.telling import telling
 from plan_engine.adapters.together import together
-from plan_engine.context import Context
+from plan_engine.run.context import Context
 
 __all__ = ["run_langgraph"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broadcasters.events import MessageType, StepStatus
-from plan_engine.context import Answer, Question
+from plan_engine.run.context import Answer, Question
 
 __all__ = ["Call", "Line", "Outlet"]
 

@@ -22,8 +22,8 @@ from broadcasters.streamed import Message
 from plan_engine.adapters.answers import answer_to
 from plan_engine.adapters.outlet import Call, Line, Outlet
 from plan_engine.adapters.plain import as_text, cut, plain, plain_object
-from plan_engine.context import Answer, Question
-from plan_engine.past import broken_off
+from plan_engine.run.context import Answer, Question
+from plan_engine.run.run_history import broken_off
 
 __all__ = ["BROKEN_OFF", "WITHDRAWN", "PlanOutlet", "named"]
 

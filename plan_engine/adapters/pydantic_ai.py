@@ -36,7 +36,7 @@ from plan_engine.adapters.outlet import Call, Line, Outlet
 from plan_engine.adapters.questions import approval_of_tool, reason_of
 from plan_engine.adapters.telling import telling
 from plan_engine.adapters.together import together
-from plan_engine.context import Context
+from plan_engine.run.context import Context
 
 __all__ = ["run_pydantic_ai"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast, get_args
 
 from broadcasters.events import InputKind
 from plan_engine.adapters.plain import cut, fields_of, plain
-from plan_engine.context import Answer, Question
+from plan_engine.run.context import Answer, Question
 
 __all__ = ["approval_of_tool", "question_of", "reason_of", "text_of"]
 

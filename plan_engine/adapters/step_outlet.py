@@ -10,8 +10,8 @@ from typing import Any, cast
 from broadcasters.events import StepStatus
 from plan_engine.adapters.outlet import Call, Line, Outlet
 from plan_engine.adapters.plain import cut, plain
-from plan_engine.context import Answer, Context, Question, Stream, ToolUse
 from plan_engine.errors import Cancelled
+from plan_engine.run.context import Answer, Context, Question, Stream, ToolUse
 
 __all__ = ["StepOutlet"]
 

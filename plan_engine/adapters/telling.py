@@ -11,12 +11,12 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import LogUnavailable
 from broadcasters.events import check_plan_id
-from broadcasters.pauses import pauses
 from broadcasters.snapshot import Snapshot
+from broadcasters.supervision import pauses
 from plan_engine.adapters.outlet import Outlet
 from plan_engine.adapters.plan_outlet import PlanOutlet
 from plan_engine.adapters.step_outlet import StepOutlet
-from plan_engine.context import Context
+from plan_engine.run.context import Context
 
 __all__ = ["telling"]
 

@@ -11,7 +11,7 @@ it in `ctx.model`. Without one, the offline model speaks, from the script that e
 was asked. It says so before it says anything else.
 """
 
-from plan_engine.language_model import OFFLINE, LanguageModel
+from plan_engine.model.language_model import OFFLINE, LanguageModel
 from plan_engine.models.choice import ModelMisconfigured, check_model, introduce, model_for
 from plan_engine.models.offline import Asked, Reply, Script, Use, offline_model
 from plan_engine.models.role import Role

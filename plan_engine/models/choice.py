@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 
-from plan_engine.context import Context
 from plan_engine.errors import StepFailed
-from plan_engine.language_model import LanguageModel
+from plan_engine.model.language_model import LanguageModel
 from plan_engine.models.offline import Script, offline_model
+from plan_engine.run.context import Context
 
 __all__ = ["ModelMisconfigured", "check_model", "introduce", "model_for"]
 

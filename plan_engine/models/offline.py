@@ -23,7 +23,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.tools import ToolDefinition
 
-from plan_engine.language_model import OFFLINE
+from plan_engine.model.language_model import OFFLINE
 
 __all__ = ["Asked", "Reply", "Script", "Use", "offline_model"]
 

@@ -13,10 +13,10 @@ from pydantic_ai.messages import AgentStreamEvent, PartDeltaEvent, PartStartEven
 from pydantic_ai.usage import UsageLimits
 
 from broadcasters.events import MessageType
-from plan_engine.context import Context, Stream
 from plan_engine.errors import StepFailed
 from plan_engine.models.choice import model_for
 from plan_engine.models.offline import Script
+from plan_engine.run.context import Context, Stream
 
 __all__ = ["Role"]
 

@@ -20,8 +20,9 @@ import broadcasters
 from broadcasters import Broadcaster, InvalidEvent, LogMisconfigured, LogUnavailable, Position
 from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.lazy_log import LazyLog
-from broadcasters.log import log_of, sqlite_file
+from broadcasters.log import log_of
 from broadcasters.log.contract import CHECKPOINT_EVERY
+from broadcasters.log.sqlite import file as sqlite_file
 from tests.broadcasters.weather import WeatherLog
 from tests.servers import eventually
 

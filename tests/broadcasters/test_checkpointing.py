@@ -20,7 +20,7 @@ from broadcasters.errors import LogUnavailable, SnapshotUnreadable
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build, parse
 from broadcasters.log.contract import Checkpoint, Entry, Facts, Head, Page, PlanLog, facts_of
 from broadcasters.log.redis.log import RedisLog
-from broadcasters.log.sqlite import SqliteLog
+from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, empty, encode, fold
 from tests.broadcasters.strategies import PLAN_ID, events

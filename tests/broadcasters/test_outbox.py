@@ -22,7 +22,7 @@ from broadcasters import (
     LogUnavailable,
     OutboxFull,
     Position,
-    pauses,
+    supervision,
 )
 from broadcasters.events import AgentMessage, build
 from broadcasters.log import log_of
@@ -490,7 +490,7 @@ sizes = st.lists(st.sampled_from([1, 50, 3_000, 150_000]), min_size=1, max_size=
 
 
 def storm(forecast: list[Weather], plans: list[list[int]], deadline: float, seed: int) -> None:
-    with TemporaryDirectory() as folder, patch.object(pauses, "LONGEST", 0.02):
+    with TemporaryDirectory() as folder, patch.object(supervision, "LONGEST", 0.02):
         asyncio.run(_storm(f"sqlite:///{Path(folder) / 'plans.db'}", forecast, plans, deadline, seed))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from broadcasters.broadcaster import Broadcaster
-from hub.limits import Limits, per_connection, per_plan
+from hub.config.limits import Limits, per_connection, per_plan
 from tests.faults.raw_socket import RawSocket, dialled
 from tests.servers.hub import HubServer
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import jwt
 
-from hub.auth import mint
-from hub.core.principal import Grants, Principal
-from hub.settings import Settings
-from hub.tickets import Tickets, ticket_key
-from hub.values import Secret
+from hub.access.auth import mint
+from hub.access.principal import Grants, Principal
+from hub.access.tickets import Tickets, ticket_key
+from hub.config.setting_types import Secret
+from hub.config.settings import Settings
 
 __all__ = ["AUDIENCE", "EVERYTHING", "SECRET", "shown", "signed", "ticket", "token"]
 

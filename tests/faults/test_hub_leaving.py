@@ -170,7 +170,7 @@ async def test_a_draining_hub_takes_nobody_in_and_waits_for_no_one_for_ever(
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, chronicle: Chronicle) -> None:
     """Before anybody's patience is over: not the closing's, not the drain's."""
-    patient = {"hub.transports.native.CLOSING_SECONDS": 600.0, "hub.serving.GRACE": 600.0}
+    patient = {"hub.transports.native.CLOSING_SECONDS": 600.0, "hub.process.serving.GRACE": 600.0}
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     async with HubServer(log, drain_seconds=600, constants=patient) as hub:
         reader = await stubborn(chronicle, hub)

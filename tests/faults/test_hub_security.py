@@ -42,8 +42,8 @@ from tests.servers.process import RedisServer
 pytestmark = pytest.mark.faults
 
 HURRY: Final = {
-    "hub.transports.doorstep.HEAD_SECONDS": 1.0,
-    "hub.transports.doorstep.REST_SECONDS": 1.0,
+    "hub.transports.http_guard.HEAD_SECONDS": 1.0,
+    "hub.transports.http_guard.REST_SECONDS": 1.0,
     "hub.transports.native.HEARTBEAT_SECONDS": 0.5,
     "hub.transports.native.SILENCE_SECONDS": 1.0,
     "hub.transports.native.CLOSING_SECONDS": 1.0,

@@ -11,9 +11,9 @@ from statistics import quantiles
 import pytest
 
 from broadcasters import Broadcaster
+from hub.config.limits import KIB, MIB, Limits, per_connection, per_plan
+from hub.config.settings import Settings
 from hub.core.counts import said_at
-from hub.limits import KIB, MIB, Limits, per_connection, per_plan
-from hub.settings import Settings
 from tests.faults.chronicle import Chronicle, Told
 from tests.faults.readers import Reader, told_all
 from tests.faults.talker import Talker
@@ -142,7 +142,7 @@ async def head_of(log: str) -> int:
 
 
 PATIENT = {
-    "hub.limits.PARTING_SECONDS": 120.0,
+    "hub.config.limits.PARTING_SECONDS": 120.0,
     "hub.transports.native.CLOSING_SECONDS": 120.0,
     "hub.transports.native.SILENCE_SECONDS": 120.0,
     "hub.transports.websocket.CLOSING_SECONDS": 120.0,

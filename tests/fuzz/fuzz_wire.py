@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from broadcasters.position import Position
+from hub.config.limits import SessionLimits
 from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
 from hub.core.session import Session
-from hub.limits import SessionLimits
 from hub.wire.server_frames import SERVER_FRAMES
 from tests.hub.core.session_kit import NOW, person
 from tests.hub.vectors import CASES

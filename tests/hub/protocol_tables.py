@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from broadcasters.events import EVENTS, PlanEvent
+from hub.config.limits import SessionLimits
 from hub.core.session_states import ALLOWED, PHASES, PLANS, Deed, Happening, Phase, PlanState, Turn
-from hub.limits import SessionLimits
 from hub.wire.codes import CLOSE_CODES, ERROR_CODES, SUBSCRIPTION_CODES, Code, reconnectable
 from hub.wire.schemas import frame_schemas
 

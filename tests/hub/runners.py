@@ -17,7 +17,7 @@ from hub.app import create_app
 from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.node import Hub
-from hub.transports.door import Admission, Refused, Visitor
+from hub.transports.admission import Admission, Refused, Visitor
 from tests.hub.vectors import Client, Closed, Dial
 
 __all__ = ["RUNNERS", "asgi", "native", "without_wire"]

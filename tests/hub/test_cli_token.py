@@ -12,9 +12,9 @@ from typing import Any
 import jwt
 import pytest
 
-from hub.auth import Authenticator, TokenExpired
+from hub.access.auth import Authenticator, TokenExpired
 from hub.cli import main
-from hub.settings import load
+from hub.config.settings import load
 
 SECRET = "a secret that only tests know, and long enough"
 

@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from hub.app import create_app, streaming_router
+from hub.config.settings import Settings
 from hub.node import Hub
-from hub.settings import Settings
 from tests.faults.raw_socket import RawSocket, dialled
 from tests.hub.transports.serving import run, until
 

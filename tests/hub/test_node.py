@@ -14,11 +14,11 @@ import pytest
 from broadcasters.errors import LogUnavailable
 from broadcasters.log import log_of
 from broadcasters.supervision import Part
+from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.effects import Answer, Signal
 from hub.engine_port import NotRunHere
 from hub.node import Hub
-from hub.settings import Settings
 from hub.wire.codes import ErrorCode
 from tests.hub.transports.serving import SECRET, token_of, until
 
@@ -132,7 +132,7 @@ async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.M
 
     async with opened(tmp_path) as hub:
         assert await hub.ready() is None
-        monkeypatch.setattr("hub.probe.FRESH", 0.0)
+        monkeypatch.setattr("hub.telemetry.probe.FRESH", 0.0)
         with monkeypatch.context() as broken:
             broken.setattr(hub.log, "append", fails)
             assert await hub.ready() == "the log did not take it: the disk is gone"

@@ -19,12 +19,12 @@ from typing import Any, Final, Protocol
 from broadcasters.checkpointing import take_checkpoint
 from broadcasters.events import EVENTS, build
 from broadcasters.supervision import Part
-from hub.auth import mint
+from hub.access.auth import mint
+from hub.config.setting_types import Secret
+from hub.config.settings import Settings
 from hub.engine_port import NotRunHere, SignalName, TemplateInfo
 from hub.node import Hub
-from hub.settings import Settings
-from hub.transports.door import Visitor
-from hub.values import Secret
+from hub.transports.admission import Visitor
 
 __all__ = ["CASES", "Case", "Client", "Closed", "Dial", "Runner", "match", "run"]
 

@@ -14,7 +14,7 @@ from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Told, follow
 from broadcasters.snapshot import Snapshot
-from hub.answers import Answers
+from hub.answers.acceptance import Answers
 from plan_engine import Engine, Template
 from tests.plan_engine.story import Event, problems, told
 

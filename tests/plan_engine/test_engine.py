@@ -27,7 +27,7 @@ from plan_engine import (
     template,
 )
 from plan_engine.engine import Ended, Engine
-from plan_engine.tidying import tidy
+from plan_engine.worker.tidying import tidy
 from tests.plan_engine.house import House, statuses
 from tests.servers.postgres import PostgresServer
 

@@ -12,8 +12,8 @@ import pytest
 
 from broadcasters.errors import LogFull
 from plan_engine import BlockingContext, Context, NotRunHere, Plan, Step, template
-from plan_engine.course import Course
 from plan_engine.engine import Ended
+from plan_engine.run.run_state import Course
 from tests.plan_engine.house import House, statuses
 from tests.plan_engine.story import Event
 from tests.plan_engine.test_engine import nothing, only

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 
 from hub.api import health
 from hub.app import streaming_router
-from hub.logs import set_up
+from hub.config.settings import load
 from hub.node import Hub
-from hub.settings import load
+from hub.telemetry.logs import set_up
 from tests.servers.hurried_hub import change
 
 

@@ -30,7 +30,7 @@ from broadcasters.log.contract import (
     Watch,
     Watcher,
 )
-from broadcasters.log.http.courier import Courier
+from broadcasters.log.http.append_batches import Courier
 from broadcasters.log.http.lines import (
     Unreadable,
     read_checkpoint,
@@ -39,7 +39,7 @@ from broadcasters.log.http.lines import (
     write_checkpoint,
 )
 from broadcasters.log.http.link import Link, Refused
-from broadcasters.log.http.tail import Tail
+from broadcasters.log.http.tail import HttpTail
 from broadcasters.log.http.url import HubUrl
 from broadcasters.position import Position
 from broadcasters.supervision import Part
@@ -58,7 +58,7 @@ class HttpLog(PlanLog):
     def __init__(self, url: str) -> None:
         self._link = Link(HubUrl.parse(url))
         self._courier = Courier(self._link)
-        self._tail = Tail(self._link, self._page)
+        self._tail = HttpTail(self._link, self._page)
         self._durability: Durability = "memory"
 
     @property

@@ -18,10 +18,9 @@ from broadcasters.log.contract import Head, Page, Watch, Watcher
 from broadcasters.log.http.link import Link, Refused
 from broadcasters.log.http.tail_line import Arrived, Said, TailLine
 from broadcasters.log.http.watched import Hold, WatchedPlan
-from broadcasters.pauses import pauses
-from broadcasters.supervision import Supervisor
+from broadcasters.supervision import Supervisor, pauses
 
-__all__ = ["Tail"]
+__all__ = ["HttpTail"]
 
 _logger = logging.getLogger("plancast.log")
 
@@ -36,7 +35,7 @@ CALM_S: Final = 10.0
 Read = Callable[[str, int], Awaitable[Page]]
 
 
-class Tail:
+class HttpTail:
     """`open` it, `watch` plans, `close` it. `read` reads a page behind an offset of a plan."""
 
     def __init__(self, link: Link, read: Read) -> None:

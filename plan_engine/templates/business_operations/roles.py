@@ -8,8 +8,8 @@ from zlib import crc32
 
 from pydantic_ai import RunContext
 
-from plan_engine.context import Context
 from plan_engine.models import Asked, Reply, Role, Use
+from plan_engine.run.context import Context
 from plan_engine.templates.books.reading import BY, MEASURES, Wanted, read
 from plan_engine.templates.books.retelling import retold
 from plan_engine.templates.books.shop import query

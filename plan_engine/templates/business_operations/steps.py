@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from plan_engine.context import Context
-from plan_engine.definition import template
-from plan_engine.model import Plan, Step
+from plan_engine.model.plan import Plan, Step
+from plan_engine.model.template import template
 from plan_engine.models import introduce
+from plan_engine.run.context import Context
 from plan_engine.templates.business_operations.roles import advisor, analyst, focus_of
 from plan_engine.templates.prompts import asked_about
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from plan_engine.context import Context
-from plan_engine.definition import template
 from plan_engine.errors import Expired, StepFailed
-from plan_engine.model import Plan, Step
+from plan_engine.model.plan import Plan, Step
+from plan_engine.model.template import template
 from plan_engine.models import introduce
+from plan_engine.run.context import Context
 from plan_engine.templates.books.shop import QueryRefused, Table, query
 from plan_engine.templates.data_query.check import problem_with
 from plan_engine.templates.data_query.roles import interpreter, planner, reviewer, writer

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from plan_engine.context import Context
-from plan_engine.definition import template
 from plan_engine.errors import StepFailed
-from plan_engine.model import Plan, Step
+from plan_engine.model.plan import Plan, Step
+from plan_engine.model.template import template
 from plan_engine.models import introduce
+from plan_engine.run.context import Context
 from plan_engine.templates.exhibition.collection import Holding, holdings_of, makers
 from plan_engine.templates.exhibition.roles import Pick, art_historian, curator, registrar
 from plan_engine.templates.prompts import asked_about

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_engine.blocking import BlockingContext
-from plan_engine.definition import template
-from plan_engine.model import Plan, Step
+from plan_engine.model.plan import Plan, Step
+from plan_engine.model.template import template
 from plan_engine.models import Asked, Reply, Role, introduce
+from plan_engine.run.blocking import BlockingContext
 from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
 from plan_engine.templates.insight_chat.climate import CLIMATE, MONTHS, SEASONS
 

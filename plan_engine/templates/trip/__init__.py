@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plan_engine.definition import template
-from plan_engine.model import Plan, Step
+from plan_engine.model.plan import Plan, Step
+from plan_engine.model.template import template
 from plan_engine.templates.trip.steps import listen, plan_days, scout, settle
 from plan_engine.templates.trip.wishes import TripRequest
 

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 
 from pydantic_ai import RunContext
 
-from plan_engine.context import Context
 from plan_engine.errors import StepFailed
 from plan_engine.models import Asked, Reply, Role, Use, introduce
+from plan_engine.run.context import Context
 from plan_engine.templates.trip.changing import changed_pois, changed_requirements, searches
 from plan_engine.templates.trip.days import faults, laid_out
 from plan_engine.templates.trip.gazetteer import find, gazetteer

@@ -16,7 +16,7 @@ from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log import follow as followed
 from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog, Watch, Watcher
 from broadcasters.log.follow import Broken, Interrupted, Item, Resumed, Told, follow
-from broadcasters.log.sqlite import SqliteLog
+from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.position import Position
 from tests.contract.saying import Producer, texts_of
 

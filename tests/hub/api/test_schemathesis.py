@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
 
 from hub.app import create_app
 from hub.commands.embedded import Embedded
+from hub.config.settings import load
 from hub.node import Hub
-from hub.settings import load
 from plan_engine import Engine
 from tests.hub.dialects.servers import working_hub
 from tests.servers.hub import HubServer

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from broadcasters.supervision import Part
 from hub.app import create_app
+from hub.config.settings import load
 from hub.engine_port import (
     BrokenTemplate,
     EngineAway,
@@ -22,7 +23,6 @@ from hub.engine_port import (
     UnknownTemplate,
 )
 from hub.node import Hub
-from hub.settings import load
 from tests.hub.api.test_events import problem
 
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from hub.access.principal import Grants, Principal
+from hub.config.limits import SessionLimits
 from hub.core.effects import Effect, Send
-from hub.core.principal import Grants, Principal
 from hub.core.session import Session
-from hub.limits import SessionLimits
 
 __all__ = ["LIMITS", "NOW", "frame", "frames", "person", "session", "shown"]
 

@@ -12,16 +12,16 @@ import pytest
 
 from broadcasters.log.contract import Checkpoint, Head
 from broadcasters.position import Position
+from hub.config.limits import ChannelLimits
 from hub.core.burst import Burst
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
-from hub.core.policy import Policy
 from hub.core.subscriber import Since, Standing
 from tests.hub.core.scripted_log import ScriptedLog, part, step
 from tests.hub.core.virtual_time import in_virtual_time, turns
 from tests.hub.core.witness import Witness
 
-SMALL = Policy(ring_bytes=10_000, ring_events=4, burst_bytes=1_000, merge_after=6, snapshot_after=12)
+SMALL = ChannelLimits(ring_bytes=10_000, ring_events=4, burst_bytes=1_000, merge_after=6, snapshot_after=12)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
-async def opened(log: ScriptedLog, said: int = 0, policy: Policy = SMALL) -> Channel:
+async def opened(log: ScriptedLog, said: int = 0, policy: ChannelLimits = SMALL) -> Channel:
     """A channel that stands at the head of a plan in which so much was said."""
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
@@ -638,6 +638,6 @@ async def test_started_twice_it_is_placed_once() -> None:
 
 
 def test_the_policy_of_the_house_lets_a_snapshot_be_reached_by_the_ring() -> None:
-    policy = Policy()
+    policy = ChannelLimits()
     assert policy.merge_after < policy.ring_events < policy.snapshot_after
     assert replace(policy, ring_events=1) != policy

@@ -8,9 +8,9 @@ import weakref
 import pytest
 
 from broadcasters.position import Position
+from hub.config.limits import ChannelLimits
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
-from hub.core.policy import Policy
 from hub.core.subscriber import Since, Standing
 from tests.hub.core.scripted_log import ScriptedLog, part
 from tests.hub.core.test_channel import joined, nothing_failed, opened
@@ -98,7 +98,7 @@ async def test_a_closed_channel_is_freed_without_the_garbage_collector(begun: bo
     """Its ring with it, which may be large."""
     log = ScriptedLog()
     log.hanging = not begun
-    channel = Channel("p", log, Policy(), HubCounts(), lambda: None, lambda _: None)
+    channel = Channel("p", log, ChannelLimits(), HubCounts(), lambda: None, lambda _: None)
     witness = await joined(channel, log, "start")
     witness.leave()
     gc.disable()

@@ -15,17 +15,16 @@ import pytest
 from broadcasters.errors import LogUnavailable
 from broadcasters.position import Position
 from broadcasters.supervision import Supervisor
+from hub.access.principal import Principal
+from hub.config.limits import ChannelLimits, SessionLimits
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused, TokenRefused
 from hub.core.counts import HubCounts
 from hub.core.effects import Answer, Signal
-from hub.core.policy import Policy
-from hub.core.principal import Principal
 from hub.core.registry import Pace, Registry
 from hub.core.session import Session
 from hub.core.session_states import Phase
 from hub.core.subscriber import Standing
-from hub.limits import SessionLimits
 from hub.wire.codes import CloseCode, ErrorCode
 from tests.hub.core.scripted_log import ScriptedLog, part, step
 from tests.hub.core.session_kit import frame, person
@@ -131,11 +130,11 @@ class Hub:
 
 
 @asynccontextmanager
-async def hub(said: int = 0, policy: Policy | None = None) -> AsyncIterator[Hub]:
+async def hub(said: int = 0, policy: ChannelLimits | None = None) -> AsyncIterator[Hub]:
     log = ScriptedLog()
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
-    registry = Registry(log, HubCounts(), policy or Policy(), Pace())
+    registry = Registry(log, HubCounts(), policy or ChannelLimits(), Pace())
     supervisor = Supervisor()
     registry.start(supervisor)
     here = Hub(log, registry)
@@ -224,7 +223,7 @@ async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays() -> 
     async with hub() as here:
         here.log.down = True
         here.say("subscribe_plan", "p", request_id="r")
-        await asyncio.sleep(Policy().join_patience + 2)
+        await asyncio.sleep(ChannelLimits().join_patience + 2)
         (error,) = here.line.take()
         assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
         assert error["retry_after_ms"] > 0
@@ -235,7 +234,7 @@ async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays() -> 
 @in_virtual_time
 async def test_no_room_for_another_plan_is_an_error() -> None:
     log = ScriptedLog()
-    registry = Registry(log, HubCounts(), Policy(), Pace(), max_channels=0)
+    registry = Registry(log, HubCounts(), ChannelLimits(), Pace(), max_channels=0)
     here = Hub(log, registry)
     here.say("subscribe_plan", "p", request_id="r")
     (error,) = here.line.take()
@@ -274,7 +273,7 @@ async def test_when_the_line_fills_every_plan_waits_where_it_is() -> None:
 
 @in_virtual_time
 async def test_a_plan_that_always_has_more_does_not_starve_the_others() -> None:
-    async with hub(policy=Policy(burst_bytes=100)) as here:
+    async with hub(policy=ChannelLimits(burst_bytes=100)) as here:
         for plan_id in ("hot", "calm"):
             here.say("subscribe_plan", plan_id)
         await turns()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.early import Arrival, Early
+from hub.core.tail import Arrival, Early
 
 arrivals = st.builds(
     Arrival, st.sampled_from(["a", "b"]), st.integers(1, 9), st.lists(st.binary(max_size=20), max_size=3)

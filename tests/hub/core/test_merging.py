@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from broadcasters.events import parse
 from broadcasters.snapshot import Snapshot, empty, fold
-from hub.core.merging import Merged, merge
+from hub.core.history import Merged, merge
 from tests.hub.core.scripted_log import part, step
 
 

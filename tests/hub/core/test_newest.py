@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broadcasters.position import Position
+from hub.config.limits import ChannelLimits
 from hub.core.newest import Newest
-from hub.core.policy import Policy
 from hub.wire.event_stream import place_of
 from tests.hub.core.scripted_log import step
 
-POLICY = replace(Policy(), ring_events=4, burst_bytes=1)
+POLICY = replace(ChannelLimits(), ring_events=4, burst_bytes=1)
 
 
 def test_what_is_taken_is_handed_out_once() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from broadcasters.position import Position
 from broadcasters.supervision import Supervisor
+from hub.config.limits import ChannelLimits
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
-from hub.core.policy import Policy
 from hub.core.registry import HEADS_AT_ONCE, NoRoom, Pace, Registry
 from hub.core.subscriber import Since, Standing
 from tests.hub.core.scripted_log import ScriptedLog, part
@@ -26,7 +26,7 @@ PACE = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)
 
 @asynccontextmanager
 async def running(log: ScriptedLog, max_channels: int = 4096) -> AsyncIterator[Registry]:
-    registry = Registry(log, HubCounts(), Policy(), PACE, max_channels)
+    registry = Registry(log, HubCounts(), ChannelLimits(), PACE, max_channels)
     supervisor = Supervisor()
     registry.start(supervisor)
     yield registry
@@ -109,7 +109,7 @@ async def test_a_plan_that_never_opened_is_closed_as_well() -> None:
     log.down = True
     async with running(log) as registry:
         witness = join(registry, log)
-        await asyncio.sleep(Policy().join_patience + 2 * PACE.sweep)
+        await asyncio.sleep(ChannelLimits().join_patience + 2 * PACE.sweep)
         assert witness.told == [("refused",)]
         await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
         assert registry.channels == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.ring import Ring
+from hub.core.burst import Ring
 
 batches = st.lists(st.lists(st.binary(min_size=1, max_size=30), max_size=6), max_size=20)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from broadcasters.position import Position
+from hub.config.limits import SessionLimits
 from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Signal
 from hub.core.session import CLOSING_SECONDS, EXPIRY_GRACE
 from hub.core.session_states import Phase, PlanState
-from hub.limits import SessionLimits
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
 from tests.hub.core.session_kit import LIMITS, NOW, frame, frames, person, session, shown
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from broadcasters.position import Position
+from hub.config.limits import SessionLimits
 from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
 from hub.core.session_states import Phase, PlanState
-from hub.limits import SessionLimits
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
 from hub.wire.server_frames import SERVER_FRAMES
 from tests.hub.core.session_kit import NOW, person, session

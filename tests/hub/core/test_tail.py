@@ -9,8 +9,8 @@ from typing import Any
 from broadcasters.log.contract import Head
 from broadcasters.position import Lineage, Position
 from hub.core.counts import HubCounts
-from hub.core.patience import Patience
-from hub.core.tail import Tail
+from hub.core.log_retry import Patience
+from hub.core.tail import ChannelTail
 from tests.hub.core.scripted_log import ScriptedLog, part
 from tests.hub.core.virtual_time import in_virtual_time, turns
 
@@ -45,14 +45,14 @@ class Diary:
         self.told.append("failed")
 
 
-def following(log: ScriptedLog, early_bytes: int = 10_000) -> tuple[Tail, Diary]:
+def following(log: ScriptedLog, early_bytes: int = 10_000) -> tuple[ChannelTail, Diary]:
     diary, counts = Diary(), HubCounts()
-    return Tail(
+    return ChannelTail(
         "p", log, diary, counts, Patience("p", counts), lambda: diary.told.append("compare"), early_bytes
     ), diary
 
 
-async def opened(log: ScriptedLog, said: int = 0) -> tuple[Tail, Diary]:
+async def opened(log: ScriptedLog, said: int = 0) -> tuple[ChannelTail, Diary]:
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
     tail, diary = following(log)
@@ -63,7 +63,7 @@ async def opened(log: ScriptedLog, said: int = 0) -> tuple[Tail, Diary]:
     return tail, diary
 
 
-def known(tail: Tail) -> Head:
+def known(tail: ChannelTail) -> Head:
     return Head(tail.lineage, tail.head, tail.floor)
 
 

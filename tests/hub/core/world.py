@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 from broadcasters.position import Position
 from broadcasters.supervision import Supervisor
+from hub.config.limits import ChannelLimits
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
 from hub.core.history import PAGES_KEPT
-from hub.core.policy import Policy
 from hub.core.registry import Pace, Registry
 from hub.core.subscriber import Since, Standing
 from tests.hub.core.scripted_log import ScriptedLog, ScriptedWatch, part, step, update
@@ -24,7 +24,7 @@ __all__ = ["POLICY", "World"]
 T = TypeVar("T")
 
 PLANS: Final = ("p", "q")
-POLICY: Final = Policy(
+POLICY: Final = ChannelLimits(
     ring_bytes=700, ring_events=4, burst_bytes=100, merge_after=3, snapshot_after=12, join_patience=5.0
 )
 PACE: Final = Pace(sweep=1.0, compare=5.0, in_flight=0.25, linger=3.0)

@@ -9,8 +9,8 @@ from broadcasters.events import EVENTS, build
 from broadcasters.position import Position
 from broadcasters.snapshot import fold
 from broadcasters.snapshot_model import empty
-from hub.dialects.speaker import Act, Say, Told
-from hub.dialects.story import retelling
+from hub.dialects.dialect import Act, Say, Told
+from hub.dialects.dialect_events import retelling
 
 __all__ = ["frames", "retold", "told"]
 

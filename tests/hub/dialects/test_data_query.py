@@ -14,7 +14,7 @@ from broadcasters.position import Position
 from hub.dialects import conversations
 from hub.dialects.conversations import conversations_of, preview
 from hub.dialects.data_query import QueryStory, QueryTalk
-from hub.dialects.speaker import Act, Find, Follow, HangUp, Refusal, Signal, Start, Told, Unfollow
+from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Signal, Start, Told, Unfollow
 from hub.wire.codes import CloseCode
 from tests.hub.dialects.talk import frames, retold, told
 

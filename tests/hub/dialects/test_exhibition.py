@@ -6,8 +6,8 @@ from typing import Any
 
 from broadcasters.snapshot_model import empty
 from hub.core.subscriber import Since
+from hub.dialects.dialect import Follow, HangUp, Refusal, Say, Told
 from hub.dialects.exhibition import STAGES, ExhibitionStory, ExhibitionTalk, proposal_of
-from hub.dialects.speaker import Follow, HangUp, Refusal, Say, Told
 from hub.wire.codes import CloseCode
 from tests.hub.dialects.talk import frames, retold, told
 

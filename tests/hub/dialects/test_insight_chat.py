@@ -10,8 +10,8 @@ import pytest
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, build
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, empty, fold
+from hub.dialects.dialect import Told
 from hub.dialects.insight_chat import news, plan_of, status_of
-from hub.dialects.speaker import Told
 
 PLAN = "insight-1"
 AT = "2026-01-31T12:00:00.000Z"

@@ -20,10 +20,10 @@ from websockets.exceptions import ConnectionClosed
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate
 from broadcasters.position import Position
 from broadcasters.supervision import Part
-from hub.core.principal import Principal
-from hub.dialects.recital import Recital, as_message
+from hub.access.principal import Principal
+from hub.dialects.dialect import Act, Follow, HangUp, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
+from hub.dialects.dialect_stream import Recital, as_message
 from hub.dialects.socket import serve_dialect
-from hub.dialects.speaker import Act, Follow, HangUp, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.engine_port import (
     BrokenTemplate,
     EngineAway,
@@ -34,8 +34,8 @@ from hub.engine_port import (
     UnknownTemplate,
 )
 from hub.node import Hub
-from hub.transports.outflow import Outflow
 from hub.transports.sse import HEADERS
+from hub.transports.streaming_response import Outflow
 from hub.wire.codes import CloseCode
 from tests.hub.transports.serving import SECRET, house, say, serving, token_of
 

@@ -13,8 +13,8 @@ from websockets.exceptions import InvalidStatus
 
 from hub.app import create_app, streaming_router
 from hub.commands.embedded import Embedded
+from hub.config.settings import Settings
 from hub.node import Hub
-from hub.settings import Settings
 from plan_engine import Engine
 from tests.hub.transports.serving import house, serving
 

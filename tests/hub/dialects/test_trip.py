@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build
 from broadcasters.position import Position
-from hub.dialects.speaker import Act, Follow, Refusal, Say, Signal, Start, Told, Unfollow
+from hub.dialects.dialect import Act, Follow, Refusal, Say, Signal, Start, Told, Unfollow
 from hub.dialects.trip import AskTrip, TripStory, TripTalk, new_plan_id
 
 PLAN = "trip-1"

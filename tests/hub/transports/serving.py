@@ -17,12 +17,12 @@ from typing import Any, Final, cast
 import uvicorn
 
 from broadcasters.position import Position
+from hub.access.auth import mint
 from hub.app import create_app
-from hub.auth import mint
+from hub.config.setting_types import Secret
+from hub.config.settings import Settings
 from hub.node import Hub
-from hub.settings import Settings
-from hub.transports.doorstep import Doorstep
-from hub.values import Secret
+from hub.transports.http_guard import Doorstep
 
 __all__ = ["SECRET", "house", "run", "say", "serving", "token_of", "until"]
 

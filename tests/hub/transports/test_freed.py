@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hub.transports.others import OtherSocket
+from hub.transports.other_websockets import OtherSocket
 from tests.faults.raw_socket import CLOSE, RawSocket, connected, dialled, frame, handshake
 from tests.hub.transports.serving import SECRET, house, serving
 

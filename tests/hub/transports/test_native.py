@@ -14,13 +14,13 @@ import pytest
 from fastapi import WebSocket
 from websockets.asyncio.client import connect
 
+from hub.access.principal import Principal
 from hub.app import create_app
 from hub.core.connection import Connection
-from hub.core.principal import Principal
 from hub.core.subscriber import Standing
 from hub.node import Hub
-from hub.transports import door, native
-from hub.transports.door import Admission, Refused
+from hub.transports import admission, native
+from hub.transports.admission import Admission, Refused
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import (
     CLOSE,
@@ -175,7 +175,7 @@ async def test_or_is_never_looked_at(
 
 
 async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "ADMISSION_SECONDS", 0.01)
+    monkeypatch.setattr(admission, "ADMISSION_SECONDS", 0.01)
     async with slow_door(tmp_path, monkeypatch) as (hub, _, client):
         await client.until(b"\r\n\r\n")
         assert await client.closed() == 1011
@@ -260,12 +260,12 @@ async def test_silence_is_asked_about_and_then_believed(tmp_path: Path) -> None:
     """C-PNG-2"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.hear_of("connected")
-        pass_by(hub, door.HEARTBEAT_SECONDS - 1)
+        pass_by(hub, admission.HEARTBEAT_SECONDS - 1)
         pass_by(hub, 2)
         pass_by(hub, native.SILENCE_SECONDS - 1)
         assert await client.raw() == (PING, b"")  # one, although it was asked about twice
         assert (await client.ask("ping", nonce="a"))["nonce"] == "a"
-        pass_by(hub, door.HEARTBEAT_SECONDS + 1)
+        pass_by(hub, admission.HEARTBEAT_SECONDS + 1)
         assert (await client.raw())[0] == PING  # it was heard since; so it is asked again, not given up
         pass_by(hub, native.SILENCE_SECONDS + 1)
         assert await client.until_eof() == b""

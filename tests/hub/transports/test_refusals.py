@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hub.limits import ConnectionLimits
+from hub.config.limits import ConnectionLimits
+from hub.core.shares import ConnectionCounts
 from hub.node import Hub
-from hub.shares import ConnectionCounts
 from hub.transports import native, refusals
 from hub.transports.refusals import Held, Refusals
 from hub.wire.codes import CloseCode

@@ -245,7 +245,7 @@ async def test_many_who_watch_see_the_same(client: httpx.AsyncClient, plan_id: s
 @pytest.fixture
 def quick_hub(tmp_path: Any) -> Any:
     """Keeps lines alive, and loses patience, sooner than others."""
-    constants = {"hub.transports.sse.KEEP_ALIVE_SECONDS": 0.05, "hub.transports.outflow.CLOSING_S": 0.5}
+    constants = {"hub.transports.sse.KEEP_ALIVE_SECONDS": 0.05, "hub.transports.streaming_response.CLOSING_S": 0.5}
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     with HubServer(log, constants=constants, slow_seconds=1, outlet_bytes=16384, drain_seconds=2) as hub:
         yield hub

@@ -16,8 +16,8 @@ from hub.core.connection import Connection
 from hub.core.subscriber import Standing
 from hub.node import Hub
 from hub.transports import websocket as transport
-from hub.transports.door import Admission
-from hub.transports.line import Line
+from hub.transports.admission import Admission
+from hub.transports.pull_outlet import Line
 from hub.transports.websocket import serve_websocket
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import CLOSE, PING, PONG, dialled, frame

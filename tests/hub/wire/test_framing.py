@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from hub.wire.framing import text_frames
+from hub.wire.frames import text_frames
 
 
 def received(wire: bytes) -> list[bytes]:

@@ -7,7 +7,7 @@ import asyncio
 from broadcasters import Broadcaster
 from plan_engine.adapters.outlet import Call, Line
 from plan_engine.adapters.telling import telling
-from plan_engine.context import Question
+from plan_engine.run.context import Question
 from tests.plan_engine.adapters.watching import Person, steps_of
 
 

@@ -1,0 +1,262 @@
+"""How appends become rows: deduplicate, count, store; many appends in one transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from broadcasters.errors import LogFull
+from broadcasters.log.contract import CHECKPOINT_EVERY, Appended, Entry, Facts
+from broadcasters.log.sqlite.file import LAST_OFFSET, place_of
+
+__all__ = ["Append", "Appender"]
+
+EPOCHS_KEPT: Final = 16
+MAX_REMEMBERED: Final = 4096
+"""Plans, and producers of one plan, whose state is kept in memory between transactions."""
+
+
+class Append(NamedTuple):
+    """One append as its caller gave it."""
+
+    plan_id: str
+    producer: str
+    seq: int
+    entries: Sequence[Entry]
+    facts: Facts
+
+
+@dataclass(slots=True)
+class _Said:
+    """A producer's last append: where its `seq`-th entry and those behind it stand."""
+
+    seq: int
+    offsets: Sequence[int]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What has to be known of a plan to append to it."""
+
+    no: int
+    epoch: str
+    incarnation: int
+    head: int
+    checkpoint: int
+    status: str | None
+    said: dict[str, _Said | None] = field(default_factory=dict[str, "_Said | None"])
+
+
+class Appender:
+    """Makes rows of appends. What it remembers holds while nobody else wrote to the file (PRAGMA data_version)."""
+
+    def __init__(self) -> None:
+        self._plans: dict[str, _Plan] = {}
+        self._db: sqlite3.Connection | None = None
+        self._version = -1
+
+    def forget(self, plan_id: str | None = None) -> None:
+        """What is remembered of this plan, or of all, is not true any more."""
+        if plan_id is None:
+            self._plans.clear()
+        else:
+            self._plans.pop(plan_id, None)
+
+    def append(self, db: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended]:
+        """Append all of these within the transaction that the caller has begun.
+
+        When it is not committed, whatever the reason, the caller says so (`forget`).
+        """
+        self._notice_others(db)
+        group = _Group(db)
+        answers = [group.add(self._plan(append.plan_id, group), append) for append in appends]
+        group.store()
+        return answers
+
+    def _notice_others(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if db is not self._db or version != self._version or len(self._plans) > MAX_REMEMBERED:
+            self._plans.clear()
+            self._db, self._version = db, version
+
+    def _plan(self, plan_id: str, group: _Group) -> _Plan:
+        plan = self._plans.get(plan_id)
+        if plan is None:
+            plan = self._plans[plan_id] = group.stored_plan(plan_id) or group.begin_plan(plan_id)
+        return plan
+
+
+class _Group:
+    """The rows of one transaction, gathered append by append and stored together."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._now_ms = int(time.time() * 1000)
+        self._activity, self._incarnation = db.execute("SELECT activity, incarnation FROM log").fetchone()
+        self._events: list[tuple[int, bytes]] = []
+        self._keys: dict[tuple[int, str], int] = {}
+        self._said: dict[tuple[int, str], _Said] = {}
+        self._touched: dict[int, _Plan] = {}
+        self._facts: list[tuple[int, str | None, Facts]] = []
+
+    def stored_plan(self, plan_id: str) -> _Plan | None:
+        row = self._db.execute(
+            "SELECT no, epoch, incarnation, head, checkpoint, status FROM plans WHERE plan_id = ?", (plan_id,)
+        ).fetchone()
+        return _Plan(*row) if row else None
+
+    def begin_plan(self, plan_id: str) -> _Plan:
+        """The first append to a plan: a row, and an epoch that was never used before."""
+        epoch = secrets.token_hex(4)
+        self._activity += 1
+        row = self._db.execute(
+            "INSERT INTO plans (plan_id, epoch, ended, incarnation, head, floor, checkpoint, activity, created_ms,"
+            " updated_ms) VALUES (?, ?, '[]', ?, 0, 0, 0, ?, ?, ?)",
+            (plan_id, epoch, self._incarnation, self._activity, self._now_ms, self._now_ms),
+        )
+        assert row.lastrowid is not None  # noqa: S101 - an INSERT has one
+        return _Plan(row.lastrowid, epoch, self._incarnation, 0, 0, None)
+
+    def _begin_epoch(self, plan: _Plan) -> None:
+        """The plan goes on in a file put back from a copy: who saw more than the copy holds shall notice (L7)."""
+        (ended,) = self._db.execute("SELECT ended FROM plans WHERE no = ?", (plan.no,)).fetchone()
+        lineage = [*json.loads(ended), (plan.epoch, plan.head)][-EPOCHS_KEPT:]
+        plan.epoch, plan.incarnation = secrets.token_hex(4), self._incarnation
+        self._db.execute(
+            "UPDATE plans SET epoch = ?, ended = ?, incarnation = ? WHERE no = ?",
+            (plan.epoch, json.dumps(lineage), plan.incarnation, plan.no),
+        )
+
+    def add(self, plan: _Plan, append: Append) -> Appended:
+        """Give the append its offsets: those it had already, or the next ones."""
+        said = self._last_said(plan, append.producer)
+        known = _known(said, append.seq, len(append.entries)) if said else ()
+        before = plan.head
+        if len(known) == len(append.entries):
+            offsets: Sequence[int] = known
+        else:
+            if plan.incarnation != self._incarnation:
+                self._begin_epoch(plan)
+            offsets = self._place(plan, append.entries, known)
+            self._remember(plan, append, offsets)
+        if plan.head > before:
+            self._touched.pop(plan.no, None)  # so that the last one touched stands last
+            self._touched[plan.no] = plan
+            self._note_facts(plan, append.facts)
+        return Appended(plan.epoch, offsets, plan.head - plan.checkpoint >= CHECKPOINT_EVERY)
+
+    def store(self) -> None:
+        """Write everything gathered: a handful of statements, however many appends there were."""
+        db = self._db
+        db.executemany("INSERT INTO events VALUES (?, ?)", self._events)
+        db.executemany("INSERT INTO keys VALUES (?, ?, ?)", [(*key, offset) for key, offset in self._keys.items()])
+        db.executemany(
+            "INSERT INTO producers VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET seq = excluded.seq, offsets = excluded.offsets",
+            [(*who, said.seq, _packed(said.offsets)) for who, said in self._said.items()],
+        )
+        first = self._activity + 1
+        db.executemany(
+            "UPDATE plans SET head = ?, activity = ?, updated_ms = ? WHERE no = ?",
+            [(plan.head, at, self._now_ms, plan.no) for at, plan in enumerate(self._touched.values(), first)],
+        )
+        self._store_facts()
+        db.execute("UPDATE log SET activity = ?", (self._activity + len(self._touched),))
+
+    def _last_said(self, plan: _Plan, producer: str) -> _Said | None:
+        if producer not in plan.said:
+            if len(plan.said) > MAX_REMEMBERED:
+                plan.said.clear()
+            # What this group adds is in _said before it is in the table.
+            plan.said[producer] = self._said.get((plan.no, producer)) or self._stored_said(plan.no, producer)
+        return plan.said[producer]
+
+    def _stored_said(self, no: int, producer: str) -> _Said | None:
+        row = self._db.execute(
+            "SELECT seq, offsets FROM producers WHERE no = ? AND producer = ?", (no, producer)
+        ).fetchone()
+        return _Said(row[0], _unpacked(row[1])) if row else None
+
+    def _place(self, plan: _Plan, entries: Sequence[Entry], known: Sequence[int]) -> Sequence[int]:
+        new = entries[len(known) :] if known else entries
+        head = plan.head
+        if head + len(new) > LAST_OFFSET:
+            raise LogFull(f"a plan holds at most {LAST_OFFSET:,} events; nothing was written")
+        if any(entry.key is not None for entry in new):
+            return [*known, *[self._place_keyed(plan, entry) for entry in new]]
+        start = place_of(plan.no, head + 1)
+        self._events += [(place, entry.payload) for place, entry in enumerate(new, start)]
+        plan.head = head + len(new)
+        offsets = range(head + 1, plan.head + 1)
+        return [*known, *offsets] if known else offsets
+
+    def _place_keyed(self, plan: _Plan, entry: Entry) -> int:
+        if entry.key is not None:
+            offset = self._keys.get((plan.no, entry.key)) or self._stored_key(plan.no, entry.key)
+            if offset:
+                return offset
+            self._keys[plan.no, entry.key] = plan.head + 1
+        plan.head += 1
+        self._events.append((place_of(plan.no, plan.head), entry.payload))
+        return plan.head
+
+    def _stored_key(self, no: int, key: str) -> int:
+        row = self._db.execute("SELECT offset FROM keys WHERE no = ? AND key = ?", (no, key)).fetchone()
+        return row[0] if row else 0
+
+    def _remember(self, plan: _Plan, append: Append, offsets: Sequence[int]) -> None:
+        said = _Said(append.seq, offsets)
+        plan.said[append.producer] = said
+        self._said[plan.no, append.producer] = said
+
+    def _note_facts(self, plan: _Plan, facts: Facts) -> None:
+        status = facts.status or (facts.first_status if plan.status is None else None)
+        if status is not None or _more_than_status(facts):
+            plan.status = status or plan.status
+            self._facts.append((plan.no, status, facts))
+
+    def _store_facts(self) -> None:
+        for no, status, facts in self._facts:
+            labels = None if facts.labels is None else json.dumps(facts.labels)
+            self._db.execute(
+                "UPDATE plans SET status = coalesce(?, status), title = coalesce(?, title),"
+                " progress = coalesce(?, progress), owner = coalesce(?, owner), labels = coalesce(?, labels)"
+                " WHERE no = ?",
+                (status, facts.title, facts.progress, facts.owner, labels, no),
+            )
+            if facts.labels is not None:
+                self._db.execute("DELETE FROM labels WHERE no = ?", (no,))
+                self._db.executemany("INSERT OR IGNORE INTO labels VALUES (?, ?)", [(one, no) for one in facts.labels])
+
+
+def _more_than_status(facts: Facts) -> bool:
+    return not (facts.title is None and facts.progress is None and facts.owner is None and facts.labels is None)
+
+
+def _known(said: _Said, seq: int, count: int) -> Sequence[int]:
+    """The offsets of those entries that the producer said before: all, the first of them, or none.
+
+    What comes late from before its last append is not stored any more; nobody waits for its offsets, and they are 0.
+    """
+    skipped = seq - said.seq
+    if skipped >= 0:
+        return said.offsets[skipped : skipped + count]
+    late = min(-skipped, count)
+    return [*[0] * late, *said.offsets[: count - late]]
+
+
+def _packed(offsets: Sequence[int]) -> str:
+    """`3-5` for neighbours, which they are unless some entries were known by their keys."""
+    return f"{offsets[0]}-{offsets[-1]}" if isinstance(offsets, range) else json.dumps(list(offsets))
+
+
+def _unpacked(text: str) -> Sequence[int]:
+    if text.startswith("["):
+        return list(json.loads(text))
+    first, _, last = text.partition("-")
+    return range(int(first), int(last) + 1)

@@ -1,0 +1,245 @@
+"""The embedded log's writer: one thread that commits everything waiting for it in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from broadcasters.errors import InvalidEvent, LogError, LogUnavailable
+from broadcasters.log.contract import Appended
+from broadcasters.log.sqlite import file as sqlite_file
+from broadcasters.log.sqlite.append import Append, Appender
+from broadcasters.log.sqlite.file import Opened, SqliteFile
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+
+WAITING_BYTES: Final = 16 * 1024 * 1024
+"""What may wait for the disk; beyond it, appends wait for room first."""
+ENTRY_BYTES: Final = 256
+"""What an entry weighs in memory besides its payload."""
+GROUP_APPENDS: Final = 4096
+CLOSED: Final = "the log was closed before this was stored; open it again and repeat the call"
+
+
+class _Waiting:
+    """An append and the future of whoever waits for it."""
+
+    __slots__ = ("append", "future", "weight")
+
+    def __init__(self, append: Append, future: asyncio.Future[Appended]) -> None:
+        self.append = append
+        self.future = future
+        self.weight = sum([len(entry.payload) + ENTRY_BYTES for entry in append.entries])
+
+
+class Writer:
+    """Takes appends from the event loop, and gives back where they stand once they are on disk.
+
+    All appends of one turn of the loop go over together, and whatever waits when the disk is free is one transaction.
+    """
+
+    def __init__(self, file: SqliteFile, committed: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened = Opened(file, wait_s=0)  # we wait ourselves, see _begun
+        self._committed = committed
+        self._appender = Appender()
+        self._queue: queue.SimpleQueue[list[_Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._turn: list[_Waiting] = []
+        self._weight = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = threading.Event()
+        self._ended = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="plancast-log-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """About how much memory is held by appends that are not on disk yet: never more than one above the bound."""
+        return self._weight
+
+    async def append(self, append: Append) -> Appended:
+        """Where the append stands, once it is on disk."""
+        waiting = _Waiting(append, self._loop.create_future())
+        if not self._room.is_set() or self._closing.is_set():
+            await self._wait_for_room()
+        self._take(waiting.weight)
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(waiting)
+        return await waiting.future
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], forget: str | None = None) -> T:
+        """Do `work` in a transaction of its own, which changes what is known of the plan `forget`."""
+        await self._wait_for_room()
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def job() -> None:
+            answer: T | Exception
+            try:
+                answer = self._transaction(work)
+            except Exception as error:  # it is raised where it is awaited
+                answer = self._explained(error)
+            if forget is not None:
+                self._appender.forget(forget)
+            self._to_loop(_settle, future, answer)
+
+        self._hand_over()
+        self._queue.put(job)
+        return await future
+
+    async def close(self) -> None:
+        """Finish the transaction under way; what waits behind it fails. The thread has ended when this returns."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._room.set()
+            self._hand_over()
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    # In the event loop.
+
+    async def _wait_for_room(self) -> None:
+        while not self._room.is_set():
+            await self._room.wait()
+        if self._closing.is_set():
+            raise LogUnavailable(CLOSED)
+
+    def _take(self, weight: int) -> None:
+        self._weight += weight
+        if self._weight > WAITING_BYTES:
+            self._room.clear()
+
+    def _hand_over(self) -> None:
+        if self._turn:
+            self._queue.put(self._turn)
+            self._turn = []
+
+    def _settle_group(self, group: list[_Waiting], answers: Sequence[Appended | Exception]) -> None:
+        for waiting, answer in zip(group, answers, strict=True):
+            self._weight -= waiting.weight
+            _settle(waiting.future, answer)
+        if self._weight <= WAITING_BYTES:
+            self._room.set()
+
+    # In the thread.
+
+    def _run(self) -> None:
+        try:
+            while self._serve():
+                pass
+        finally:
+            self._opened.end()
+            self._to_loop(self._ended.set_result, None)
+
+    def _serve(self) -> bool:
+        """One wait, then everything that waits: appends together, a job by itself. False at the end."""
+        group: list[_Waiting] = []
+        item = self._next()
+        while isinstance(item, list):
+            group += item
+            if len(group) >= GROUP_APPENDS or self._queue.empty():
+                break
+            item = self._queue.get()
+        if group:
+            self._to_loop(self._settle_group, group, self._answers(group))
+        if item is None:
+            return False
+        if not isinstance(item, list):
+            item()
+        return True
+
+    def _next(self) -> list[_Waiting] | Callable[[], None] | None:
+        while not self._loop.is_closed():
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=sqlite_file.LOOK_S)
+        return None
+
+    def _answers(self, group: list[_Waiting]) -> Sequence[Appended | Exception]:
+        appends = [waiting.append for waiting in group]
+        try:
+            return self._transaction(lambda db: self._appender.append(db, appends))
+        except Exception as error:  # it is raised where it is awaited
+            if len(group) > 1 and not _is_weather(error):  # one of them is at fault; the others shall not suffer
+                return [self._answers([waiting])[0] for waiting in group]
+            return [self._explained(error) for _ in group]
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._opened.in_use:
+            db = self._begun()
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                self._appender.forget()
+                self._roll_back(db)
+                raise
+        self._committed()
+        return result
+
+    def _begun(self) -> sqlite3.Connection:
+        """A transaction of ours, waiting for another process's to end. (SQLite's own wait is longer than need be, and
+        can't be broken off.)"""
+        db = self._opened.db()
+        deadline = time.monotonic() + self._opened.file.patience_s
+        pause = 0.0005
+        while True:
+            if self._closing.is_set():
+                raise LogUnavailable(CLOSED)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+                self._closing.wait(pause)
+                pause = min(pause * 2, 0.01)
+            else:
+                return db
+
+    def _roll_back(self, db: sqlite3.Connection) -> None:
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._opened.close()
+
+    def _explained(self, error: Exception) -> Exception:
+        if isinstance(error, sqlite3.Error):
+            return self._opened.file.error(error)
+        if isinstance(error, UnicodeEncodeError):
+            return InvalidEvent("append", "half of a surrogate pair; such text can't be stored")
+        return error
+
+    def _to_loop(self, call: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:  # the loop is gone, and with it whoever would have wanted to know
+            self._closing.set()
+            self._queue.put(None)
+
+
+def _settle(future: asyncio.Future[T], answer: T | Exception) -> None:
+    if future.done():  # whoever waited was cancelled
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def _is_weather(error: Exception) -> bool:
+    """Whether it would have happened to any append: SQLite itself failed, or the log is closed or not usable."""
+    return isinstance(error, LogError) or hasattr(error, "sqlite_errorname")

@@ -1,0 +1,203 @@
+"""What each address and each principal holds of this process: connections, and plans that they follow.
+
+Counting is a few dictionary operations when a client comes or subscribes, and nothing per event. Nobody who holds nothing
+is remembered, so no table is larger than what is held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Literal, NamedTuple
+
+from broadcasters.errors import PlancastError
+from hub.config.limits import ConnectionLimits, PlanLimits
+
+__all__ = ["ConnectionCounts", "Holder", "Kind", "PlanShares", "TooManyConnections", "TooManyPlans", "network"]
+
+Kind = Literal["address", "principal"]
+
+
+class Holder(NamedTuple):
+    """For whom a client's share is counted."""
+
+    address: str
+    """As `network` gives it; empty when there is none (a Unix socket)."""
+    principal: str | None
+    """The `sub` of its token; None where nobody is asked for one."""
+
+    @property
+    def counted(self) -> Iterator[tuple[Kind, str]]:
+        if self.address:
+            yield "address", self.address
+        if self.principal is not None:
+            yield "principal", self.principal
+
+
+class TooManyConnections(PlancastError):
+    """No room for this connection. `kind` is what is full: address, principal or process."""
+
+    def __init__(self, kind: str, limit: int, setting: str) -> None:
+        super().__init__(f"already {limit:,} connections of this {kind}; close some, or raise {setting}")
+        self.kind = kind
+
+
+class TooManyPlans(PlancastError):
+    """An address or a principal follows as many plans as it may. `kind` says which of them."""
+
+    def __init__(self, kind: Kind, limit: int) -> None:
+        setting = f"PLANCAST_MAX_PLANS_PER_{kind.upper()}"
+        super().__init__(f"this {kind} follows {limit:,} plans, its limit; unsubscribe from some, or raise {setting}")
+        self.kind = kind
+
+
+class ConnectionCounts:
+    """How many connections each address and each principal holds in this process."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._addresses: dict[str, int] = {}
+        self._principals: dict[str, int] = {}
+        self.total = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the process has as many connections as it may."""
+        return self.total >= self._limits.total
+
+    def enter(self, address: str | None) -> str:
+        """Count a connection from this address before it costs anything, or raise `TooManyConnections`.
+
+        Give the answer to `leave`, exactly once. No address (a Unix socket) counts in the total only.
+        """
+        if self.full:
+            raise TooManyConnections("process", self._limits.total, "PLANCAST_MAX_CONNECTIONS")
+        origin = network(address)
+        if origin:
+            _count(self._addresses, origin, "address", self._limits.per_address)
+        self.total += 1
+        return origin
+
+    def leave(self, origin: str) -> None:
+        self.total -= 1
+        if origin:
+            _uncount(self._addresses, origin)
+
+    def claim(self, subject: str) -> None:
+        """The connection turns out to be this principal's. Undo it with `release`, exactly once."""
+        _count(self._principals, subject, "principal", self._limits.per_principal)
+
+    def release(self, subject: str) -> None:
+        _uncount(self._principals, subject)
+
+    def __len__(self) -> int:
+        return len(self._addresses) + len(self._principals)
+
+
+_SETTING: Final = {
+    "address": "PLANCAST_MAX_CONNECTIONS_PER_ADDRESS",
+    "principal": "PLANCAST_MAX_CONNECTIONS_PER_PRINCIPAL",
+}
+
+
+def _count(counts: dict[str, int], key: str, kind: str, limit: int) -> None:
+    if (held := counts.get(key, 0)) >= limit:
+        raise TooManyConnections(kind, limit, _SETTING[kind])
+    counts[key] = held + 1
+
+
+def _uncount(counts: dict[str, int], key: str) -> None:
+    if counts[key] == 1:
+        del counts[key]
+    else:
+        counts[key] -= 1
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one address or one principal follows: plans, by how many of its subscriptions, and the plans of its tails."""
+
+    plans: dict[str, int] = field(default_factory=dict[str, int])
+    tailed: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.plans) + self.tailed
+
+
+class PlanShares:
+    """How many plans each address and each principal follows in this process.
+
+    A plan that it follows on several connections counts once, because the process follows it once. A tail has a watch of
+    its own for each of its plans, so there each counts.
+    """
+
+    def __init__(self, limits: PlanLimits, refused: Counter[str]) -> None:
+        self._refused = refused
+        self._most: dict[Kind, int] = {"address": limits.per_address, "principal": limits.per_principal}
+        self._shares: dict[tuple[Kind, str], _Share] = {}
+
+    def follow(self, holder: Holder, plan_id: str) -> None:
+        """Count a subscription, or raise `TooManyPlans`. Undo it with `unfollow`, exactly once."""
+        for key in holder.counted:
+            share = self._shares.get(key)
+            if share is None or plan_id not in share.plans:
+                self._require_room(key, 1)
+        for key in holder.counted:
+            plans = self._shares.setdefault(key, _Share()).plans
+            plans[plan_id] = plans.get(plan_id, 0) + 1
+
+    def unfollow(self, holder: Holder, plan_id: str) -> None:
+        for key in holder.counted:
+            _uncount(self._shares[key].plans, plan_id)
+            self._forget_if_empty(key)
+
+    @contextmanager
+    def following(self, holder: Holder, plan_id: str) -> Generator[None]:
+        """Count a subscription for so long."""
+        self.follow(holder, plan_id)
+        try:
+            yield
+        finally:
+            self.unfollow(holder, plan_id)
+
+    def tail(self, holder: Holder, plans: int) -> None:
+        """Count the plans of a tail, or raise `TooManyPlans`. Undo it with `untail`, exactly once."""
+        for key in holder.counted:
+            self._require_room(key, plans)
+        for key in holder.counted:
+            self._shares.setdefault(key, _Share()).tailed += plans
+
+    def untail(self, holder: Holder, plans: int) -> None:
+        for key in holder.counted:
+            self._shares[key].tailed -= plans
+            self._forget_if_empty(key)
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def _require_room(self, key: tuple[Kind, str], plans: int) -> None:
+        share, most = self._shares.get(key), self._most[key[0]]
+        if (share.size if share else 0) + plans > most:
+            self._refused[key[0]] += 1
+            raise TooManyPlans(key[0], most)
+
+    def _forget_if_empty(self, key: tuple[Kind, str]) -> None:
+        if self._shares[key].size == 0:
+            del self._shares[key]
+
+
+def network(address: str | None) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that a household or a server is given in IPv6."""
+    if not address:
+        return ""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped) if ip.ipv4_mapped else f"{IPv6Address(int(ip) >> 64 << 64)}/64"
+    return str(ip)

@@ -1,0 +1,266 @@
+"""How much each address and each principal may ask for in the long run, and what becomes of those who ask for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcasters.log.contract import PlanPage
+from hub.app import create_app
+from hub.config.limits import RequestLimits
+from hub.core import plan_lists, rates
+from hub.core.rates import ANSWER, START, Rates, TooManyRequests
+from hub.core.shares import Holder
+from hub.node import Hub
+from tests.faults.raw_socket import dialled
+from tests.hub.transports.serving import SECRET, house, serving, token_of
+
+LIMITS = RequestLimits(per_address=4, per_principal=2, burst_seconds=10)
+ADA, BOB, EVE = Holder("192.0.2.1", "ada"), Holder("192.0.2.1", "bob"), Holder("192.0.2.2", "eve")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def made() -> tuple[Rates, Clock]:
+    return Rates(LIMITS, Counter(), clock := Clock()), clock
+
+
+def spend(counted: Rates, holder: Holder, cost: float = 1) -> int:
+    """How often that can be afforded now."""
+    times = 0
+    while counted.affords(holder, cost):
+        times += 1
+    return times
+
+
+def test_a_principal_has_so_much_at_once_and_so_much_a_second() -> None:
+    counted, clock = made()
+    assert spend(counted, ADA) == 20
+    with pytest.raises(TooManyRequests, match="the 2 a second of this principal; wait 3 s, or raise") as refused:
+        counted.charge(ADA, 5)
+    assert (refused.value.kind, refused.value.wait) == ("principal", 3)
+    clock.now += 3
+    assert spend(counted, ADA) == 6
+
+
+def test_an_address_has_so_much_for_all_its_principals() -> None:
+    counted, _ = made()
+    assert [spend(counted, holder) for holder in (ADA, BOB, Holder("192.0.2.1", "cid"), EVE)] == [20, 20, 0, 20]
+    with pytest.raises(TooManyRequests, match="PLANCAST_REQUESTS_PER_SECOND_PER_ADDRESS") as refused:
+        counted.charge(Holder("192.0.2.1", "cid"), 1)
+    assert refused.value.kind == "address"
+    assert counted._refused == {"address": 1}
+
+
+def test_what_is_refused_costs_nothing() -> None:
+    counted, _ = made()
+    spend(counted, ADA)
+    for _ in range(100):
+        assert not counted.affords(ADA, 1)
+    assert spend(counted, BOB) == 20
+
+
+def test_what_a_request_turned_out_to_cost_is_missing_to_the_next() -> None:
+    counted, clock = made()
+    counted.owe(ADA, 30)
+    assert spend(counted, ADA) == 0
+    clock.now += 6
+    assert spend(counted, ADA) == 2
+
+
+def test_whoever_asked_for_nothing_for_long_is_forgotten() -> None:
+    counted, clock = made()
+    for holder in (ADA, BOB, EVE):
+        counted.charge(holder, 4)
+    assert len(counted) == 5
+    clock.now += 2
+    counted.charge(ADA, 20)
+    clock.now += 1
+    counted.charge(EVE, 0)
+    assert set(counted._buckets) == {*ADA.counted, *EVE.counted}
+    clock.now += 30
+    counted.charge(Holder("", None), 1)
+    assert len(counted) == 0
+
+
+def test_no_number_of_addresses_makes_it_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "REMEMBERED", 100)
+    counted, _ = made()
+    for number in range(1000):
+        counted.charge(Holder(f"192.0.2.{number}", f"p{number}"), 1)
+    assert len(counted) == 100
+
+
+@given(st.lists(st.tuples(st.sampled_from([ADA, BOB, EVE]), st.floats(0, 5), st.floats(0, 12)), max_size=60))
+def test_nobody_gets_more_than_burst_and_rate(asks: list[tuple[Holder, float, float]]) -> None:
+    counted, clock = made()
+    begun, got = clock.now, Counter[tuple[Any, str]]()
+    for holder, cost, pause in asks:
+        clock.now += pause
+        if counted.affords(holder, cost):
+            got.update(dict.fromkeys(holder.counted, cost))
+    for (kind, _), taken in got.items():
+        rate = LIMITS.per_address if kind == "address" else LIMITS.per_principal
+        assert taken <= rate * (LIMITS.burst_seconds + clock.now - begun) + 1e-6
+
+
+def test_however_low_the_rate_everything_can_be_afforded_at_some_time() -> None:
+    counted = Rates(RequestLimits(per_address=0.1, per_principal=0.1), Counter(), Clock())
+    for cost in (START, ANSWER, rates.LIGHT + 4 * 1024 * 1024 / rates.CARRIED_BYTES):
+        counted.charge(Holder("", f"{cost}"), cost)
+
+
+# --- in a hub
+
+
+@asynccontextmanager
+async def asked(folder: Path, **settings: Any) -> AsyncGenerator[tuple[Hub, str]]:
+    async with house(folder, auth_secret=SECRET, **settings) as hub, serving(hub) as url:
+        yield hub, url
+
+
+def api(url: str, token: str | None = None) -> httpx.AsyncClient:
+    base = url.replace("ws://", "http://").removesuffix("/ws/streaming")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(base_url=base, headers=headers, timeout=60)
+
+
+class Counting:
+    """The log's lists, and how many of them are read at once."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._plans = hub.log.plans
+        self.pages: list[int] = []
+        self.most = self._now = 0
+
+    async def plans(self, *, limit: int, **what: Any) -> PlanPage:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        self.pages.append(limit)
+        try:
+            return await self._plans(limit=limit, **what)
+        finally:
+            self._now -= 1
+
+
+async def test_lists_that_hide_most_plans_from_their_asker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-GEN-4, H-PLN-1: many at once cost as much as one principal may ask for, a little at a time."""
+    monkeypatch.setattr(plan_lists, "PAGE", 10)
+    async with asked(tmp_path, requests_per_second_per_principal=5) as (hub, url):
+        for number in range(400):
+            await hub.broadcaster.send_plan_update(f"hidden-{number}")
+        counting = Counting(hub)
+        monkeypatch.setattr(hub.log, "plans", counting.plans)
+        async with api(url, token_of(hub, "ada", {"mine": ["read"]})) as ada, api(url, token_of(hub, "bob", {})) as bob:
+            answers = await asyncio.gather(*[ada.get("/api/plans", params={"limit": 500}) for _ in range(60)])
+            statuses = Counter(answer.status_code for answer in answers)
+            assert statuses.keys() == {200, 429}
+            assert counting.most == plan_lists.READ_AT_ONCE
+            assert set(counting.pages) == {10}
+            refused = next(answer for answer in answers if answer.status_code == 429)
+            assert refused.json()["code"] == "too_many_requests"
+            assert "PLANCAST_REQUESTS_PER_SECOND_PER_PRINCIPAL" in refused.json()["detail"]
+            assert int(refused.headers["Retry-After"]) > 0
+            for answer in answers:
+                if answer.status_code == 200:
+                    assert answer.json()["plans"] == []
+                    assert answer.json()["cursor"]
+            assert (await bob.get("/api/plans")).status_code == 200
+        assert hub.counts.refused_requests == {"principal": statuses[429]}
+
+
+async def test_a_list_is_read_to_its_end_by_its_cursors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-PLN-1: however few of the plans may be seen, and however little is left of what may be asked for."""
+    monkeypatch.setattr(plan_lists, "PAGE", 5)
+    monkeypatch.setattr(plan_lists, "PAGES_AT_MOST", 4)
+    async with asked(tmp_path) as (hub, url):
+        mine = {f"mine-{number}" for number in (3, 50, 99)}
+        for number in range(100):
+            for plan_id in (f"hidden-{number}", *(mine & {f"mine-{number}"})):
+                await hub.broadcaster.send_plan_update(plan_id)
+        async with api(url, token_of(hub, "ada", {"mine-*": ["read"]})) as client:
+            found: list[str] = []
+            cursor: str | None = None
+            while True:
+                params = {"limit": "50", **({"cursor": cursor} if cursor else {})}
+                said = (await client.get("/api/plans", params=params)).json()
+                found += [plan["plan_id"] for plan in said["plans"]]
+                if (cursor := said["cursor"]) is None:
+                    break
+        assert found == ["mine-99", "mine-50", "mine-3"]
+
+
+def routes(hub: Hub) -> list[tuple[str, str]]:
+    """All for which somebody has to say who asks: method and path."""
+    document = create_app(hub).openapi()
+    return [
+        (method, path.replace("{plan_id}", "p").replace("{", "").replace("}", ""))
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if "401" in operation.get("responses", {})
+    ]
+
+
+BODIES: dict[str, Any] = {
+    "/api/heads": {"plans": ["p"]},
+    "/api/tail": {"plans": ["p"]},
+    "/api/plans": {"template": "t"},
+    "/api/plans/p/signals": {"signal": "cancel"},
+    "/api/plans/p/inputs/request_id": {"answer": 1},
+    "/api/plans/p/events": {"type": "plan_update", "data": {}},
+}
+
+
+async def test_every_route_is_charged(tmp_path: Path) -> None:
+    """H-GEN-4"""
+    async with asked(tmp_path, requests_per_second_per_principal=0.1) as (hub, url):
+        everything = token_of(hub, "ada", {"*": ["read", "input", "signal", "publish", "start"]})
+        hub.door.rates.owe(Holder("", "ada"), 1000)
+        async with api(url, everything) as client:
+            found = routes(hub)
+            assert len(found) > 15
+            for method, path in found:
+                answer = await client.request(method, path, params={"plan": "p"}, json=BODIES.get(path, {}))
+                assert (method, path, answer.status_code) == (method, path, 429)
+        async with api(url, token_of(hub, "bob", {})) as client:
+            assert (await client.get("/api/plans")).status_code == 200
+
+
+async def test_answers_and_signals_on_a_socket_are_charged_as_well(tmp_path: Path) -> None:
+    """C-LIM-9: together with those over HTTP."""
+    async with asked(tmp_path, requests_per_second_per_principal=0.1) as (hub, url):
+        ada = token_of(hub, "ada", {"*": ["input", "signal"]})
+        async with dialled(url, token=ada) as line, api(url, ada) as client:
+            await line.hear_of("connected")
+            said = [await line.ask("plan_input", plan_id="p", request_id=f"{n}", answer=1) for n in range(5)]
+            assert [one["code"] for one in said] == ["no_such_request"] * 4 + ["too_many_requests"]
+            assert said[-1]["retry_after_ms"] > 0
+            signalled = await line.ask("plan_signal", plan_id="p", signal="cancel", request_id="s")
+            assert signalled["code"] == "too_many_requests"
+            assert (await client.post("/api/plans/p/inputs/r", json={"answer": 1})).status_code == 429
+            assert (await line.ask("ping"))["type"] == "pong"
+
+
+async def test_where_nobody_is_asked_who_it_is_its_address_counts(tmp_path: Path) -> None:
+    """H-GEN-4"""
+    limits = {"requests_per_second_per_address": 0.1, "requests_per_second_per_principal": 0.1}
+    async with house(tmp_path, **limits) as hub, serving(hub) as url, api(url) as client:
+        here, there = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
+        said = [(await client.get("/api/plans", headers=here)).status_code for _ in range(21)]
+        assert said == [200] * 20 + [429]
+        assert (await client.get("/api/plans", headers=there)).status_code == 200
+        assert hub.counts.refused_requests == {"address": 1}

@@ -1,0 +1,194 @@
+"""Every metric of docs/OPERATIONS.md moves when what it measures happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from broadcasters.errors import LogUnavailable
+from hub import node
+from hub.core.shares import Holder
+from hub.core.tail import ChannelTail
+from hub.node import Hub
+from hub.telemetry.measures import MEASURES
+from tests.faults.raw_socket import RawSocket, dial, dialled
+from tests.hub.transports.serving import SECRET, house, say, serving, token_of, until
+
+
+class Scraper:
+    """Keeps the largest value that each sample ever had."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.most: dict[str, float] = defaultdict(float)
+        self._hub = hub
+
+    def scrape(self) -> None:
+        for family in text_string_to_metric_families(self._hub.metrics.render()[0].decode()):
+            for sample in family.samples:
+                label = "".join(value for name, value in sample.labels.items() if name != "le")
+                for name in (sample.name, f"{sample.name} {label}"):
+                    self.most[name] = max(self.most[name], sample.value)
+
+    async def until(self, *samples: str) -> None:
+        """Scrape until each of these has moved."""
+
+        def moved() -> bool:
+            self.scrape()
+            return all(self.most[sample] > 0 for sample in samples)
+
+        await until(moved)
+
+
+@asynccontextmanager
+async def subscribed(url: str, token: str, **how: Any) -> AsyncGenerator[RawSocket]:
+    async with dialled(url, token=token, **how) as client:
+        await client.hear_of("connected")
+        await client.ask("subscribe_plan", plan_id="p", since="start")
+        yield client
+
+
+async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "DEADLINE", 1.0)
+    limits = {"max_connections_per_principal": 3, "max_plans_per_principal": 1, "slow_seconds": 1.0, "auth_leeway": 0.0}
+    async with house(tmp_path, auth_secret=SECRET, **limits) as hub, serving(hub) as url:
+        token, scraper = token_of(hub, "ada", {"p": ["read"]}), Scraper(hub)
+        await clients(hub, url, token, scraper)
+        await the_log(hub, url, token, scraper, monkeypatch)
+        await the_shares(hub, url, token, scraper)
+        await the_outbox(hub, scraper, monkeypatch)
+    most = scraper.most
+    still = [at.name for at in MEASURES if not any(most[f"{at.name}{end}"] > 0 for end in ("", "_count"))]
+    assert still == []
+
+
+async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
+    """Good ones, slow ones, those who ask for what they may not have, and those who may not come in."""
+    async with subscribed(url, token) as client, subscribed(url, token, receive_buffer=4096) as slow:
+        assert (await client.ask("subscribe_plan", plan_id="theirs"))["code"] == "forbidden"
+        await say(hub, "p", 400, size=2000)
+        while (await client.hear())["offset"] < 400:
+            pass
+        await scraper.until(
+            "plancast_connections native",
+            "plancast_connections_opened_total native",
+            "plancast_subscribers live",
+            "plancast_subscribers behind",
+            "plancast_lag_events",
+            "plancast_channels",
+            "plancast_deliveries_total",
+            "plancast_delivered_bytes_total",
+            "plancast_publish_to_write_seconds_count",
+            "plancast_loop_lag_seconds_count",
+            "plancast_frames_received_total",
+            "plancast_frames_refused_total forbidden",
+            "plancast_slow_consumers_total",
+            "plancast_outbox_appended_total",
+        )
+        assert await slow.closed() == 4408
+    await until(lambda: not len(hub.roster))
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            stack.callback((await dial(url, token=token)).vanish)
+        bad = token_of(hub, "ada", {}, seconds=-1)
+        for how in ({"token": "nonsense"}, {"token": bad}, {"token": token, "Origin": "http://evil.example"}):
+            async with dialled(url, **how) as client:
+                await client.closed()
+        await scraper.until(
+            "plancast_connections_refused_total principal",
+            "plancast_auth_failures_total invalid_token",
+            "plancast_auth_failures_total token_expired",
+            "plancast_auth_failures_total origin",
+        )
+
+
+@asynccontextmanager
+async def deaf(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[bytes]]:
+    """What the log tells meanwhile is lost on the way; the events that were."""
+    dropped: list[bytes] = []
+    with monkeypatch.context() as lossy:
+        lossy.setattr(ChannelTail, "arrived", lambda *told: dropped.extend(told[3]))
+        lossy.setattr(ChannelTail, "deleted", lambda _: None)
+        yield dropped
+
+
+async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is lost, a log that doesn't answer, a plan that begins anew."""
+    await until(lambda: not len(hub.roster))
+    async with subscribed(url, token) as client:
+        while (await client.hear())["offset"] < 400:
+            pass
+        async with deaf(monkeypatch) as dropped:
+            await say(hub, "p", 1)
+            await until(lambda: len(dropped) == 1)
+        await say(hub, "p", 1)
+        assert [(await client.hear())["offset"] for _ in range(2)] == [401, 402]
+        await scraper.until("plancast_holes_total")
+
+        async def away(*_: Any) -> Any:
+            raise LogUnavailable("away")
+
+        async def unheard_of(*_: Any) -> Any:
+            raise ValueError("not a number")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.log, "heads", away)
+            hub.registry._compare_now.set()
+            await scraper.until("plancast_log_errors_total LogUnavailable")
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.log, "heads", unheard_of)
+            hub.registry._compare_now.set()
+            await scraper.until(
+                "plancast_part_down comparison of heads", "plancast_part_failures_total comparison of heads"
+            )
+        await until(lambda: not hub.parts["comparison of heads"].down)
+        async with deaf(monkeypatch) as dropped:  # the plan is deleted and begins again, and nobody hears of it
+            await hub.log.delete("p")
+            await say(hub, "p", 3)
+            await until(lambda: len(dropped) == 3)
+            hub.registry._compare_now.set()
+            await scraper.until("plancast_continuity_lost_total")
+        assert (await client.hear_of("snapshot"))["offset"] == 3
+
+
+async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
+    """A tail that follows all that its principal may follow; and a principal that may ask for nothing more just now."""
+    base, headers = url.replace("ws://", "http://").removesuffix("/ws/streaming"), {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
+        client.stream("POST", "/api/tail", json={"plans": ["p"]}),
+        dialled(url, token=token) as socket,
+    ):
+        await socket.hear_of("connected")
+        assert (await socket.ask("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
+        await scraper.until("plancast_tailed_plans", "plancast_plans_refused_total principal")
+        hub.door.rates.owe(Holder("", "ada"), 1e6)
+        assert (await client.get("/api/plans")).status_code == 429
+        await scraper.until("plancast_requests_refused_total principal")
+
+
+async def the_outbox(hub: Hub, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that waits for the log until its deadline."""
+
+    async def away(*_: Any) -> Any:
+        raise LogUnavailable("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hub.log, "append", away)
+        waiting = asyncio.create_task(hub.broadcaster.send_plan_update("p"))
+        await scraper.until(
+            "plancast_outbox_queued_events",
+            "plancast_outbox_queued_bytes",
+            "plancast_outbox_longest_wait_seconds",
+            "plancast_outbox_retries_total",
+            "plancast_outbox_given_up_total",
+        )
+        with pytest.raises(LogUnavailable):
+            await waiting

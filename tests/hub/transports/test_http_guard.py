@@ -1,0 +1,212 @@
+"""Before a request is whole: bounds of time and size, and nothing else changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import uvicorn
+
+from hub.config.limits import ConnectionLimits
+from hub.core.counts import HubCounts
+from hub.transports import http_guard as doorstep
+from hub.transports.http_guard import HEAD_BYTES, Crowd, Doorstep
+from hub.transports.other_websockets import OtherSocket
+from hub.transports.visitors import Proxies
+from tests.faults.raw_socket import RawSocket, connected, handshake
+from tests.hub.transports.serving import run, until
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Says which headers came, and how long the body was; at /early without waiting for it, at /slow never."""
+    size, more = 0, scope["path"] == "/whole"
+    while more:
+        message = await receive()
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    names = b",".join(name for name, _ in scope["headers"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/slow":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    await send({"type": "http.response.body", "body": b"%b; %d bytes" % (names, size)})
+
+
+def crowd(proxies: str = "") -> Crowd:
+    """Lets an address hold two lines."""
+    return Crowd(ConnectionLimits(per_address=1), Proxies(proxies), HubCounts())
+
+
+@asynccontextmanager
+async def client() -> AsyncGenerator[RawSocket]:
+    config = uvicorn.Config(app, http=Doorstep, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+    async with run(config) as port, connected(port) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HEAD_SECONDS", "REST_SECONDS"):
+        monkeypatch.setattr(doorstep, name, 0.3)
+
+
+GET = b"GET /whole HTTP/1.1\r\nHost: h\r\n"
+
+
+async def test_requests_one_after_the_other_and_in_pieces() -> None:
+    async with client() as line:
+        for _ in range(3):
+            for piece in (GET[:7], GET[7:], b"A: b\r\n", b"\r\n"):
+                await line.send(piece)
+            assert (await line.until(b"0\r\n\r\n")).endswith(b"\r\nhost,a; 0 bytes\r\n0\r\n\r\n")
+        await line.send((GET + b"\r\n") * 3)
+        for _ in range(3):
+            assert b"host; 0 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_body_is_larger_than_any_head_may_be() -> None:
+    async with client() as line:
+        await line.send(b"POST /whole HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+        assert b"content-length; 1000000 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_body_has_a_bound_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorstep, "MESSAGE_BYTES", 500_000)
+    async with client() as line:
+        await line.send(b"POST /whole HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 900_000)
+        assert await line.until_eof() == b""
+
+
+async def test_what_comes_behind_a_body_is_no_header() -> None:
+    async with client() as line:
+        await line.send(
+            b"POST /whole HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nAuthorization: late\r\n\r\n"
+        )
+        assert b"transfer-encoding; 1 bytes" in await line.until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("begin", "answer"),
+    [
+        (b"", b""),
+        (b"\r\n", b"HTTP/1.1 408 "),
+        (b"GE", b"HTTP/1.1 408 "),
+        (GET, b"HTTP/1.1 408 "),
+        (GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 400 "),
+        (GET + b"\r\n" + GET, b"HTTP/1.1 200 "),
+        (b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 "),
+        (GET + b"\r\n\r\n\r\n", b"HTTP/1.1 200 "),
+    ],
+)
+async def test_what_is_not_said_in_time(begin: bytes, answer: bytes) -> None:
+    async with client() as line:
+        await line.send(begin)
+        heard = await line.until_eof()
+        assert (heard[:13] == answer) if answer else (heard == b"")
+
+
+async def test_a_head_has_a_bound() -> None:
+    async with client() as line:
+        sending = asyncio.create_task(line.send(GET + b"A: " + b"x" * 2_000_000))
+        assert (await line.until_eof()).startswith(b"HTTP/1.1 431 ")
+        await sending
+
+
+@pytest.mark.parametrize(
+    "rest", [b"\r\n", b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"\r\n" + GET + b"\r\n"]
+)
+@pytest.mark.parametrize("large", [b"GET /%b HTTP/1.1\r\nHost: h\r\n", GET + b"A: %b\r\n"])
+async def test_a_whole_head_that_comes_at_once_has_the_same_bound(large: bytes, rest: bytes) -> None:
+    async with client() as line:
+        await line.send(large % (b"x" * (HEAD_BYTES - 4096)) + b"\r\n")
+        assert (await line.until(b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await line.send(large % (b"x" * (HEAD_BYTES + 1)) + rest)
+        assert (await line.until_eof()).count(b"HTTP/1.1 431 ") == 1
+
+
+async def test_many_small_headers_are_a_large_head_too() -> None:
+    async with client() as line:
+        await line.send(GET + b"A: b\r\n" * (HEAD_BYTES // 6) + b"\r\n")
+        assert (await line.until_eof()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(("version", "status"), [(b"1.0", b"400"), (b"2.0", b"505"), (b"0.9", b"505")])
+async def test_only_a_request_of_http_1_1_becomes_a_websocket(version: bytes, status: bytes) -> None:
+    """C-CON-3"""
+    async with client() as line:
+        await line.send(handshake("ws://h/nothing", {}).replace(b"HTTP/1.1", b"HTTP/" + version))
+        assert (await line.until_eof()).split()[:2] == [b"HTTP/1.1", status]
+
+
+@pytest.mark.parametrize(("version", "status"), [(b"1.0", b"200"), (b"2.0", b"505"), (b"0.9", b"505")])
+async def test_other_versions_of_http_than_1_are_refused(version: bytes, status: bytes) -> None:
+    async with client() as line:
+        await line.send(b"GET /whole HTTP/%b\r\nHost: h\r\n\r\n" % version)
+        assert (await line.until_eof()).split()[:2] == [b"HTTP/1.1", status]
+
+
+async def test_a_head_without_bounds_behind_an_answer_that_goes_on() -> None:
+    async with client() as line:
+        await line.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        await line.until(b"\r\n\r\n")
+        await line.send(GET + b"A: " + b"x" * 500_000)
+        assert await line.until_eof() == b""
+
+
+async def test_an_answer_may_take_as_long_as_it_likes() -> None:
+    async with client() as line:
+        await line.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        await line.until(b"\r\n\r\n")
+        ending = asyncio.create_task(line.until_eof())
+        await asyncio.wait([ending], timeout=1.0)
+        assert not ending.done()
+        line.vanish()
+        await ending
+
+
+@asynccontextmanager
+async def crowded(lines: Crowd) -> AsyncGenerator[int]:
+    doorstep_of: Any = partial(Doorstep, crowd=lines)
+    config = uvicorn.Config(app, http=doorstep_of, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+    async with run(config) as port:
+        yield port
+
+
+async def test_an_address_holds_so_many_lines_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one that says nothing on any of them would leave no open file for anybody else."""
+    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
+    lines = crowd()
+    async with crowded(lines) as port, connected(port):
+        async with connected(port):
+            await until(lambda: lines._lines.total == 2)
+            for _ in range(3):
+                async with connected(port) as third:
+                    assert await third.until_eof() == b""
+        await until(lambda: lines._lines.total == 1)
+        async with connected(port) as second:
+            await second.send(GET + b"\r\n")
+            assert b"host; 0 bytes" in await second.until(b"0\r\n\r\n")
+
+
+async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
+    async with crowded(crowd("127.0.0.1")) as port, AsyncExitStack() as lines:
+        many = [await lines.enter_async_context(connected(port)) for _ in range(5)]
+        for line in many:
+            await line.send(GET + b"\r\n")
+            assert b"host; 0 bytes" in await line.until(b"0\r\n\r\n")
+
+
+async def test_a_line_that_becomes_a_websocket_is_counted_no_more() -> None:
+    lines = crowd()
+    upgrade = handshake("ws://h/nothing", {})
+    async with crowded(lines) as port:
+        for _ in range(4):
+            async with connected(port) as one:
+                await one.send(upgrade)
+                await one.until(b"\r\n\r\n")
+    assert len(lines._lines) == lines._lines.total == 0

@@ -1,0 +1,115 @@
+"""A line for transports that pull: bounded, in order, and honest about what was not taken yet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from hub.config.limits import Limits, OutletLimits, Waters
+from hub.core.burst import Burst
+from hub.transports.pull_outlet import Line
+
+HIGH = 20_000
+
+
+class Told:
+    """The connection, as far as a line knows it."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def filled(self) -> None:
+        self.words.append("filled")
+
+    def drained(self) -> None:
+        self.words.append("drained")
+
+
+def line() -> tuple[Line, Told]:
+    told = Told()
+    made = Line(Waters(Limits(outlet=OutletLimits(high_water=HIGH, low_water=HIGH // 4))))
+    made.connection = cast("Any", told)
+    return made, told
+
+
+def burst(size: int) -> Burst:
+    return Burst([b"x" * size], 1, 1)
+
+
+async def test_what_is_put_is_taken_in_order() -> None:
+    ours, _ = line()
+    one, two = burst(10), burst(20)
+    ours.write(b"hello")
+    ours.deliver(one)
+    ours.deliver(two)
+    assert await ours.take() == [b"hello", one, two]
+
+
+async def test_taking_waits_until_there_is_something() -> None:
+    ours, _ = line()
+    taking = asyncio.create_task(cast("Any", ours.take()))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    ours.write(b"hello")
+    assert await taking == [b"hello"]
+
+
+async def test_who_gives_up_waiting_loses_nothing() -> None:
+    ours, _ = line()
+    taking = asyncio.create_task(cast("Any", ours.take()))
+    await asyncio.sleep(0)
+    ours.write(b"hello")
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert await ours.take() == [b"hello"]
+
+
+async def test_a_line_is_full_beyond_its_mark_and_says_so_once() -> None:
+    ours, told = line()
+    ours.deliver(burst(HIGH))
+    assert (ours.full, told.words) == (False, [])
+    ours.deliver(burst(1))
+    ours.deliver(burst(1))
+    assert (ours.full, told.words) == (True, ["filled"])
+
+
+async def test_it_takes_more_once_what_was_taken_is_sent() -> None:
+    ours, told = line()
+    ours.deliver(burst(HIGH + 1))
+    await ours.take()
+    assert (ours.full, ours.unread()) == (True, HIGH + 1)  # taken is not yet sent
+    ours.write(b"more")
+    await ours.take()
+    assert (ours.full, told.words) == (False, ["filled", "drained"])
+
+
+async def test_frames_that_are_no_events_are_written_even_when_full() -> None:
+    ours, _ = line()
+    full = burst(HIGH + 1)
+    ours.deliver(full)
+    ours.write(b"going_away")
+    assert await ours.take() == [full, b"going_away"]
+
+
+async def test_a_closed_line_gives_what_waits_and_then_nothing() -> None:
+    ours, _ = line()
+    ours.write(b"last words")
+    ours.close(1012, "the hub restarts")
+    ours.close(1000, "too late")
+    ours.write(b"after the end")
+    assert ours.ended.is_set()
+    assert await ours.take() == [b"last words"]
+    assert await ours.take() == []
+    assert ours.ending == (1012, "the hub restarts")
+
+
+async def test_a_line_that_ends_while_full_calls_nobody_back() -> None:
+    ours, told = line()
+    ours.deliver(burst(HIGH + 1))
+    ours.close(4408, "nothing was read")
+    await ours.take()
+    assert await ours.take() == []
+    assert told.words == ["filled"]

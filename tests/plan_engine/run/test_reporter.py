@@ -1,0 +1,34 @@
+"""What a run says, and when it may not any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broadcasters import Broadcaster
+from broadcasters.events import PlanUpdate, build
+from plan_engine.errors import Cancelled
+from plan_engine.run.reporter import Teller
+
+
+class Firm:
+    """A worker's hold that nobody contests."""
+
+    firm = True
+
+    async def regained(self) -> bool:
+        return True
+
+
+async def test_who_speaks_when_the_worker_has_stopped_is_cancelled_and_has_not_failed(tmp_path: Path) -> None:
+    said = build(PlanUpdate, {"plan_id": "p", "content": "Going on"})
+    async with Broadcaster(f"sqlite:///{tmp_path / 'plans.db'}") as broadcaster:
+        teller = Teller(broadcaster, Firm(), "p")
+        place = await teller.tell(said, "one")
+        assert await teller.tell(said, "one") == place
+    for _ in range(2):
+        with pytest.raises(Cancelled):
+            await teller.tell(said, "two")
+    with pytest.raises(Cancelled):
+        await teller.tell_all([(said, "two"), (said, "three")])
