@@ -1,6 +1,6 @@
-"""A Celery task that shows its progress as a plan. The queue is a directory, so that nothing needs to be installed.
+"""A Celery task that reports its progress as a plan. The broker is a directory, so no server is needed.
 
-celery -A examples.celery_worker worker &     # from the repository's root
+celery -A examples.celery_worker worker &     # in the root of the repository
 python -m examples.celery_worker "What sells on Mondays?"
 """
 

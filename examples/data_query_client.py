@@ -1,10 +1,10 @@
-"""Questions to the shop's data in the terminal: a client that knows nothing of this project but the wire format.
+"""Terminal client for the data query dialect. It uses only the wire format, nothing else of this project.
 
-    python examples/data_query_client.py                                  # tries the line, and asks one question
+    python examples/data_query_client.py                                  # tests the connection and sends one question
     python examples/data_query_client.py "Who are our best customers?" "sales by month" --user ada
     python examples/data_query_client.py --history --user ada
 
-A line that breaks in the middle of an answer is taken up again (`?resume=1`).
+If the connection breaks during an answer, the client reconnects and resumes (`?resume=1`).
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ class Shop:
         self._started = False
 
     def ping(self) -> None:
-        """Is anybody there?"""
-        with self._line() as line:
-            line.send(json.dumps({"type": "ping"}))
+        """Test the connection."""
+        with self._connect() as connection:
+            connection.send(json.dumps({"type": "ping"}))
             print("📤 Sent ping", flush=True)
-            while json.loads(line.recv(30))["type"] != "pong":
+            while json.loads(connection.recv(30))["type"] != "pong":
                 pass
-            print("✓ Received pong: the line is alive", flush=True)
+            print("✓ Received pong", flush=True)
 
     def ask(self, query: str, conversation: str) -> str:
-        """The answer; everything on the way to it is shown."""
+        """Send a question, print its progress, and return the answer."""
         print(f"📤 {query}", flush=True)
         question = json.dumps({"type": "query", "query": query, "conversation_id": conversation})
         self._started = False
         while True:
             try:
-                with self._line("?resume=1" if self._started else "") as line:
+                with self._connect("?resume=1" if self._started else "") as connection:
                     if not self._started:
-                        line.send(question)
-                    return self._answer(line)
+                        connection.send(question)
+                    return self._answer(connection)
             except (ConnectionClosed, ConnectionError) as error:
                 if isinstance(error, ConnectionClosed) and error.rcvd is not None and 4500 <= error.rcvd.code < 4600:
                     raise
-                print("… the line broke; coming back", flush=True)
+                print("… connection lost; reconnecting", flush=True)
                 time.sleep(0.5)
 
-    def _line(self, how: str = "") -> ClientConnection:
-        return connect(f"ws{self._url.removeprefix('http')}{self._path}{how}", additional_headers=self._headers)
+    def _connect(self, query: str = "") -> ClientConnection:
+        return connect(f"ws{self._url.removeprefix('http')}{self._path}{query}", additional_headers=self._headers)
 
-    def _answer(self, line: Connection) -> str:
-        for text in line:
+    def _answer(self, connection: Connection) -> str:
+        for text in connection:
             frame = json.loads(text)
             if text not in self._seen:
                 self._seen.add(str(text))
@@ -75,20 +75,20 @@ class Shop:
                 return str(frame["data"]["response"])
             if frame["type"] == "error":
                 raise SystemExit(1)
-        raise ConnectionResetError("the server closed the line before the end")
+        raise ConnectionResetError("the server closed the connection before the answer was complete")
 
     def history(self) -> None:
-        """Print all conversations, the newest first, each with its messages."""
-        whose = f"/conversations/{quote(self._user, safe='')}"
-        for conversation in self._get(whose)["conversations"]:
+        """Print all conversations with their messages, newest first."""
+        base = f"/conversations/{quote(self._user, safe='')}"
+        for conversation in self._get(base)["conversations"]:
             name = conversation["conversation_id"]
             print(f"📁 {name}, {conversation['message_count']} messages: {conversation['preview']}", flush=True)
-            for message in self._get(f"{whose}/{quote(name, safe='')}/messages")["messages"]:
+            for message in self._get(f"{base}/{quote(name, safe='')}/messages")["messages"]:
                 print(f"   {message['role']}: {message['content']}", flush=True)
 
     def _get(self, path: str) -> Data:
-        asked = urllib.request.Request(self._url + path, None, self._headers)
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        request = urllib.request.Request(self._url + path, None, self._headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: Data = json.load(answer)
             return found
 
@@ -104,9 +104,9 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--user", default="test_user")
     parser.add_argument("--session", default=f"session-{uuid4().hex[:8]}")
-    parser.add_argument("--conversation", help="go on with this one; otherwise it is the session's own")
-    parser.add_argument("--history", action="store_true", help="show what was asked and answered before")
-    parser.add_argument("--token", help="for a hub that asks who you are")
+    parser.add_argument("--conversation", help="continue this conversation; the default is the session's own")
+    parser.add_argument("--history", action="store_true", help="print earlier questions and answers")
+    parser.add_argument("--token", help="token, for a hub with authentication")
     args = parser.parse_args()
     shop = Shop(args.url, args.user, args.session, args.token)
     try:
@@ -117,7 +117,7 @@ def main() -> None:
         for query in args.queries:
             print(f"\n📊 Response:\n{shop.ask(query, args.conversation or args.session)}\n", flush=True)
     except (ConnectionClosed, InvalidStatus, OSError) as error:
-        raise SystemExit(f"{args.url} did not let us ask: {error}") from None
+        raise SystemExit(f"request to {args.url} failed: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""An exhibition in the terminal: a client that knows nothing of this project but the wire format.
+"""Terminal client for the exhibition dialect. It uses only the wire format, nothing else of this project.
 
     python examples/exhibition_client.py "Surrealism and dreams"
-    python examples/exhibition_client.py --session 1f0c…      # watch one that was started before
+    python examples/exhibition_client.py --session 1f0c…      # watch an existing session
 
-It prints a bar for the progress and each stage's results as they come. When the line breaks it comes back, and shows only
-what is new: the server tells a session from its beginning every time.
+It prints a progress bar and the results of each stage as they arrive. After a broken connection it reconnects and prints
+only new frames; the server always sends a session from its beginning.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Exhibition:
         self._seen = 0
 
     def start(self, theme: str) -> str:
-        """Begin; the session's id."""
+        """Start a proposal and return its session id."""
         body = json.dumps({"theme": theme}).encode()
         return str(self._http("/api/proposals", body)["session_id"])
 
     def watch(self, session_id: str) -> Frame:
-        """Show everything until the end, through broken lines; the last frame."""
+        """Print all frames until the end, reconnecting as needed, and return the last one."""
         while True:
             try:
                 return self._watch_once(session_id)
             except (ConnectionClosed, OSError) as error:
                 if isinstance(error, ConnectionClosed) and error.rcvd is not None and 4500 <= error.rcvd.code < 4600:
                     raise
-                print("… the line broke; coming back", flush=True)
+                print("… connection lost; reconnecting", flush=True)
                 time.sleep(0.5)
 
     def _watch_once(self, session_id: str) -> Frame:
@@ -57,15 +57,15 @@ class Exhibition:
                     show(frame)
                 if frame["type"] in ("completed", "error"):
                     return frame
-        raise ConnectionResetError("the server closed the line before the end")
+        raise ConnectionResetError("the server closed the connection before the end")
 
     def proposal(self, address: str) -> Frame:
-        """The proposal as a whole."""
+        """Return the complete proposal."""
         return self._http(address)
 
     def _http(self, path: str, body: bytes | None = None) -> Frame:
-        asked = urllib.request.Request(self._url + path, body, {**self._headers, "Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        request = urllib.request.Request(self._url + path, body, {**self._headers, "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: Frame = json.load(answer)
             return found
 
@@ -109,14 +109,14 @@ def main() -> None:
     parser.add_argument("theme", nargs="?", default="Surrealism and dreams")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--session", help="watch this session instead of starting one")
-    parser.add_argument("--token", help="for a hub that asks who you are")
+    parser.add_argument("--token", help="token, for a hub with authentication")
     args = parser.parse_args()
     exhibition = Exhibition(args.url, args.token)
     try:
         session_id = args.session or exhibition.start(args.theme)
         last = exhibition.watch(session_id)
     except (ConnectionClosed, InvalidStatus, OSError) as error:
-        raise SystemExit(f"{args.url} did not let us watch: {error}") from None
+        raise SystemExit(f"request to {args.url} failed: {error}") from None
     if last["type"] == "error":
         raise SystemExit(1)
     proposal = exhibition.proposal(last["proposal_url"])

@@ -1,6 +1,6 @@
-"""A FastAPI app that starts an agent in the background, and answers at once with the address of its plan's page.
+"""A FastAPI app that starts an agent in the background and returns the URL of its plan's page at once.
 
-uvicorn examples.fastapi_app:app --port 8001     # and, beside it: plancast serve
+uvicorn examples.fastapi_app:app --port 8001     # in another terminal: plancast serve
 curl -X POST '127.0.0.1:8001/questions?text=How+is+May'
 """
 
@@ -27,7 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.runs = set()
         yield
         for run in app.state.runs:
-            run.cancel()  # each tells that it was cancelled
+            run.cancel()  # each plan reports that it was cancelled
         await asyncio.gather(*app.state.runs, return_exceptions=True)
 
 

@@ -1,9 +1,9 @@
-"""A first plan: two agents get a shop ready for autumn, and you watch.
+"""A first plan: two simulated agents prepare a shop's autumn campaign.
 
     python examples/first_plan.py [--speed 2] [--log URL] [--plan-id ID]
 
-This program is the agents. It also starts `plancast tail`, which knows nothing but the plan's id and its log, as any
-other viewer would; in another terminal you can watch the same plan, from its beginning, with the command it prints.
+This program publishes the plan and starts `plancast tail` to watch it. The tail needs only the plan's id and its log, like
+any other viewer; the command it prints shows the same plan from its beginning in another terminal.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ ADVISOR = "Business Advisor"
 OFFER = {"segment": "came back twice", "customers": 1204, "discount": "10 %"}
 
 
-class Story:
-    """The plan as its two agents live it."""
+class AutumnCampaign:
+    """The plan and its two agents."""
 
     def __init__(self, broadcaster: Broadcaster, plan_id: str, speed: float) -> None:
         self.b = broadcaster
         self.plan_id = plan_id
         self.speed = speed
 
-    async def tell(self) -> None:
+    async def run(self) -> None:
         b, plan_id = self.b, self.plan_id
         await b.send_plan_update(plan_id, title="Autumn campaign for the shop", owner="maria", labels=["example"])
         for step_id, title, needs in (
@@ -102,10 +102,10 @@ class Story:
         await b.send_step_update(plan_id, "approval", "completed")
 
     async def stream(self, agent: str, text: str) -> None:
-        """Say it word by word, as a model does."""
+        """Publish text in small pieces, as a model does."""
         async with self.b.message(self.plan_id, agent, "result") as message:
-            for word in text.split(" "):
-                await message.write(f"{word} ")
+            for token in text.split(" "):
+                await message.write(f"{token} ")
                 await self.pause(0.06)
 
     async def pause(self, seconds: float) -> None:
@@ -116,17 +116,17 @@ class Story:
 async def work(log: str, plan_id: str, speed: float) -> None:
     async with Broadcaster(log) as broadcaster:
         try:
-            await Story(broadcaster, plan_id, speed).tell()
+            await AutumnCampaign(broadcaster, plan_id, speed).run()
         except asyncio.CancelledError:
             await broadcaster.send_plan_update(plan_id, status="cancelled", content="Stopped with Ctrl-C.")
             raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Two agents work on a plan, and you watch.")
-    parser.add_argument("--speed", type=float, default=1.0, help="1 is human pace, 0 is at once")
+    parser = argparse.ArgumentParser(description="Two simulated agents work on a plan; `plancast tail` shows it.")
+    parser.add_argument("--speed", type=float, default=1.0, help="1 is human pace, 0 is without pauses")
     parser.add_argument(
-        "--log", default=default_url(), help="where the plan is kept (PLANCAST_LOG, or a file of yours)"
+        "--log", default=default_url(), help="the log for the plan (default: PLANCAST_LOG, else ~/.plancast/plans.db)"
     )
     parser.add_argument("--plan-id", default=f"first-plan-{time.time():.0f}")
     args = parser.parse_args(argv)
@@ -134,14 +134,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     plancast = Path(sys.executable).with_name("plancast")
     shown = os.path.relpath(plancast)
     where = [] if args.log == default_url() else ["--log", args.log]
-    print(f"Watch it from anywhere, now or later:  {shlex.join([shown, 'tail', args.plan_id, *where])}\n", flush=True)
+    print(
+        f"Watch the plan from any terminal, now or later:  {shlex.join([shown, 'tail', args.plan_id, *where])}\n",
+        flush=True,
+    )
     tail = subprocess.Popen([plancast, "tail", args.plan_id, "--from", "start", *where])
     try:
         asyncio.run(work(args.log, args.plan_id, args.speed))
     except KeyboardInterrupt:
         return tail.wait() or 130
     code = tail.wait()
-    print(f"\nIt is kept. All plans:  {shlex.join([shown, 'plans', *where])}")
+    print(f"\nThe plan is stored. List all plans:  {shlex.join([shown, 'plans', *where])}")
     return code
 
 

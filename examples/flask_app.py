@@ -1,6 +1,6 @@
-"""A Flask route that starts synchronous work in a thread, and answers at once with the address of its plan's page.
+"""A Flask route that starts synchronous work in a thread and returns the URL of its plan's page at once.
 
-flask --app examples/flask_app run --port 8002     # and, beside it: plancast serve
+flask --app examples/flask_app run --port 8002     # in another terminal: plancast serve
 curl -X POST 127.0.0.1:8002/api/chat --json '{"message": "What sells on Mondays?"}'
 """
 

@@ -1,8 +1,8 @@
-"""Insight chat in the terminal: a client that knows nothing of this project but the wire format.
+"""Terminal client for the insight chat dialect. It uses only the wire format, nothing else of this project.
 
     python examples/insight_chat_client.py "How warm is Lisbon in May?" [--poll]
 
-It starts a task and listens to its stream, or, with --poll, asks for the status twice a second as the page in the plan did.
+It starts a task and reads its stream, or with --poll requests the status twice a second, as the original page did.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Status = dict[str, Any]
 
 
 class Chat:
-    """One hub's chat. What was shown once is not shown again, however often it comes."""
+    """One hub's chat. Prints each message once, however often it is received."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url.rstrip("/")
@@ -27,20 +27,20 @@ class Chat:
         self._shown: set[str] = set()
 
     def start(self, message: str) -> str:
-        """Begin; the task's id."""
+        """Start a task and return its id."""
         body = json.dumps({"action": "continue_conversation", "message": message}).encode()
         with self._open("/api/chat", body, {"Content-Type": "application/json"}) as answer:
             return str(json.load(answer)["task_id"])
 
     def polled(self, task_id: str) -> Iterator[Status]:
-        """The status, twice a second."""
+        """Yield the status twice a second."""
         while True:
             with self._open(f"/api/chat/status/{task_id}") as answer:
                 yield json.load(answer)
             time.sleep(0.5)
 
     def streamed(self, task_id: str) -> Iterator[Status]:
-        """The same as it comes; a line that breaks is taken up behind what came last."""
+        """Yield statuses from the stream; after a broken connection, resume after the last one."""
         last: dict[str, str] = {}
         while True:
             try:
@@ -57,7 +57,7 @@ class Chat:
                 time.sleep(0.5)
 
     def show(self, statuses: Iterator[Status]) -> Status:
-        """Print each message once, until the task is over."""
+        """Print each message once until the task ends, and return its last status."""
         for status in statuses:
             for message in status["messages"]:
                 if message["id"] not in self._shown:
@@ -65,19 +65,19 @@ class Chat:
                     print(f"[{message['type']}] {message['content']}", flush=True)
             if status["status"] != "processing":
                 return status
-        raise AssertionError("statuses never end by themselves")
+        raise AssertionError("the stream of statuses has no end")
 
     def _open(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Any:
-        asked = urllib.request.Request(self._url + path, body, self._headers | (headers or {}))
-        return urllib.request.urlopen(asked, timeout=60)
+        request = urllib.request.Request(self._url + path, body, self._headers | (headers or {}))
+        return urllib.request.urlopen(request, timeout=60)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("message")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--poll", action="store_true", help="ask again and again, instead of listening")
-    parser.add_argument("--token", help="for a hub that asks who you are")
+    parser.add_argument("--poll", action="store_true", help="poll the status instead of reading the stream")
+    parser.add_argument("--token", help="token, for a hub with authentication")
     args = parser.parse_args()
     chat = Chat(args.url, args.token)
     task_id = chat.start(args.message)

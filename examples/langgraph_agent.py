@@ -1,6 +1,6 @@
-"""A LangGraph graph, shown as a plan in one line; what it asks is answered on the plan's page.
+"""A LangGraph graph shown as a plan with one call. Its questions are answered on the plan's page.
 
-python examples/langgraph_agent.py [PLAN_ID]     # and, beside it: plancast serve
+python examples/langgraph_agent.py [PLAN_ID]     # in another terminal: plancast serve
 """
 
 import asyncio
@@ -31,7 +31,7 @@ def send_offer(state: Offer) -> Offer:
 
 graph: Any = StateGraph(Offer).add_node(count_orders).add_node(send_offer)
 graph = graph.add_edge(START, "count_orders").add_edge("count_orders", "send_offer")
-agent = graph.compile(checkpointer=InMemorySaver())  # one on disk lets a restarted program go on where it was
+agent = graph.compile(checkpointer=InMemorySaver())  # use one on disk to continue after a restart
 
 if __name__ == "__main__":
     plan_id = sys.argv[1] if len(sys.argv) > 1 else "offer-1"

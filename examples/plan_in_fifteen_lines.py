@@ -1,4 +1,4 @@
-"""A plan of your own: two agents, one after the other, and everything they say can be watched, live or later.
+"""A minimal plan: two agents, one after the other. Watch it live, or later.
 
 python examples/plan_in_fifteen_lines.py; plancast tail greeting-1 --from start
 """

@@ -1,4 +1,4 @@
-"""Plain synchronous code with a progress callback; each stage is a step of a plan.
+"""Plain synchronous code with a progress callback. Each stage is a step of a plan.
 
 python examples/progress_script.py [PLAN_ID]     # then: plancast tail insight-1 --from start
 """
@@ -11,7 +11,7 @@ from plan_engine.adapters.progress import progress_callback
 
 
 def process_query(question: str, progress_callback: Callable[[str, Any], None]) -> dict[str, str]:
-    """Somebody's agent: it knows nothing of plans."""
+    """An existing agent that does not use Plancast."""
     progress_callback("intent_parsed", {"intent": "weather and sales", "question": question})
     progress_callback("insight_generated", {"text": "Umbrellas sell best on Mondays."})
     return {"insight": "umbrellas"}
@@ -23,4 +23,4 @@ if __name__ == "__main__":
     plan_id = sys.argv[1] if len(sys.argv) > 1 else "insight-1"
     with progress_callback(plan_id, title="What sells on Mondays?", stages=STAGES) as report:
         report.result = process_query("What sells on Mondays?", progress_callback=report)
-    print(f"told as {plan_id}")
+    print(f"published as plan {plan_id}")

@@ -1,8 +1,8 @@
-"""A trip by chat, in the terminal: a client of `/ws/chat` that knows nothing of this project but the wire format.
+"""Terminal client for the trip chat dialect (`/ws/chat`). It uses only the wire format, nothing else of this project.
 
     python examples/trip_client.py "plan a 3 day trip to Tokyo and Kyoto" ["no museums, please" …]
 
-Each further message works on what the one before came to. A line that breaks is taken up where it was; Ctrl-C cancels.
+Each further message continues from the result of the one before. A broken connection is resumed; Ctrl-C cancels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Frame = dict[str, Any]
 
 
 class Trip:
-    """The traveller's side: what there is, and how far the answer has come."""
+    """The client's state, and the position in the current answer."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self.state: dict[str, list[Frame]] = {"pois": [], "requirements": [], "plan": []}
@@ -30,24 +30,24 @@ class Trip:
         self._show = show
 
     def request(self, message: str) -> Frame:
-        """The first frame of a conversation, or, when its line broke, the one that goes on."""
+        """The first frame to send: the message, or a resume after a broken connection."""
         if self.plan_id is not None:
             return {"type": "resume", "plan_id": self.plan_id, "place": self.place}
         return {"message": message, **self.state}
 
     def take(self, frame: Frame) -> bool:
-        """Take in what came. True: that was all."""
+        """Apply a frame. Returns True if it was the last one of the answer."""
         self.plan_id = frame.get("plan_id", self.plan_id)
         self.place = frame.get("place", self.place)
         kind = frame["type"]
         if kind in self.state:
             self.state[kind] = frame["data"]
-        if (said := _SAID.get(kind)) is not None:
-            self._show(said(frame))
-        over = kind in ("done", "error")
-        if over:
+        if (text_of := _TEXTS.get(kind)) is not None:
+            self._show(text_of(frame))
+        last = kind in ("done", "error")
+        if last:
             self.plan_id = self.place = None
-        return over
+        return last
 
 
 def _days(frame: Frame) -> str:
@@ -60,7 +60,7 @@ def _days(frame: Frame) -> str:
     return "\n".join(lines)
 
 
-_SAID: Mapping[str, Callable[[Frame], str]] = {
+_TEXTS: Mapping[str, Callable[[Frame], str]] = {
     "intents": lambda frame: "wanted: " + "; ".join(f"{i['action']} {i['intent']} {i['value']}" for i in frame["data"]),
     "progress": lambda frame: f"{frame['percent']:3} %",
     "poi": lambda frame: f"  found {frame['data']['name']}, {frame['data']['city']}",
@@ -73,20 +73,20 @@ _SAID: Mapping[str, Callable[[Frame], str]] = {
 
 
 def converse(url: str, trip: Trip, message: str, token: str | None) -> None:
-    """One message, to the end of its answer, over as many lines as it takes."""
+    """Send one message and print its answer, reconnecting as needed."""
     headers = {"Authorization": f"Bearer {token}"} if token else None
     while True:
-        with connect(url, additional_headers=headers) as line:
-            signal.signal(signal.SIGINT, lambda *_: line.send(json.dumps({"type": "cancel"})))
-            line.send(json.dumps(trip.request(message)))
-            if _listen(line, trip):
+        with connect(url, additional_headers=headers) as connection:
+            signal.signal(signal.SIGINT, lambda *_: connection.send(json.dumps({"type": "cancel"})))
+            connection.send(json.dumps(trip.request(message)))
+            if _listen(connection, trip):
                 return
-        print("(the line broke; going on)")
+        print("(connection lost; resuming)")
 
 
-def _listen(line: Connection, trip: Trip) -> bool:
+def _listen(connection: Connection, trip: Trip) -> bool:
     try:
-        while not trip.take(json.loads(line.recv())):
+        while not trip.take(json.loads(connection.recv())):
             pass
     except ConnectionClosed as closed:
         if closed.rcvd is not None and 4500 <= closed.rcvd.code < 4600:
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("messages", nargs="+")
     parser.add_argument("--url", default="ws://127.0.0.1:8000/ws/chat")
-    parser.add_argument("--token", help="for a hub that asks who you are")
+    parser.add_argument("--token", help="token, for a hub with authentication")
     args = parser.parse_args()
     trip = Trip(lambda text: print(text, flush=True))
     for message in args.messages:
