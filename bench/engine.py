@@ -1,8 +1,8 @@
-"""What the engine costs: processor time per step and per event told, and whether a long plan costs more per step; and
-how long it takes from asking a plan to stop until it is told that it has.
+"""The engine: CPU time per step and per published event, whether longer plans cost more per step, and the time from a
+cancel signal to the end of the plan.
 
-One process does everything: the engine, its database (SQLite) and the log (SQLite, or Redis on the other core). Its
-processor time is read before and after. "Bare" is the same words said by a broadcaster alone, one after the other.
+One process runs the engine, its database (SQLite) and the log (SQLite, or Redis on the other core); its CPU time is
+read before and after. "Bare" is the same events sent by a broadcaster alone, one after the other.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = ["main"]
 
 SIZES: Final = (250, 500, 1_000)
 ROUNDS: Final = 3
-WORDS: Final = 2_000
-WAYS: Final = ("sleeps", "asks", "fails", "in a thread", "will not end")
+EVENTS: Final = 2_000
+WAYS: Final = ("sleeps", "asks", "fails", "in a thread", "ignores cancel")
 STOPS: Final = 20
 
 
 async def nothing(ctx: Context) -> None:
-    """A small step."""
+    """The smallest step."""
 
 
 async def talker(ctx: Context) -> None:
-    for n in range(ctx.input["words"]):
+    for n in range(ctx.input["events"]):
         await ctx.think(f"Looking at order {n}…")
 
 
@@ -66,7 +66,7 @@ async def waits(ctx: Context) -> None:
             await ctx.approve("Sure?")
         case "fails":
             raise RuntimeError
-        case "will not end":
+        case "ignores cancel":
             with suppress(asyncio.CancelledError):
                 await ctx.sleep(600)
             await asyncio.sleep(5)
@@ -85,7 +85,7 @@ def waiting(given: dict[str, Any]) -> Plan:
 
 
 async def _cpu(work: Callable[[], Awaitable[object]]) -> float:
-    """Milliseconds of this process's processor time."""
+    """CPU time of this process in milliseconds."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     await work()
     after = resource.getrusage(resource.RUSAGE_SELF)
@@ -105,50 +105,52 @@ async def _bare(log: str) -> float:
     async with Broadcaster(log) as broadcaster:
 
         async def work() -> None:
-            for n in range(WORDS):
+            for n in range(EVENTS):
                 await broadcaster.send_agent_message("bare", "Talker", f"Looking at order {n}…", key=f"talk:1:{n}")
 
-        return await _cpu(work) / WORDS
+        return await _cpu(work) / EVENTS
 
 
 async def _least(engine: Engine, name: str, **given: Any) -> float:
-    """The least of a few rounds: what others do on this machine only ever adds."""
+    """The minimum of a few rounds, since other load on the machine can only add time."""
     return min([await _plan(engine, name, **given) for _ in range(ROUNDS)])
 
 
 async def _steps(engine: Engine, kind: str, name: str) -> dict[str, Any]:
     cost = {steps: await _least(engine, name, steps=steps) / steps for steps in SIZES}
-    shown = {f"ms CPU a step of {steps:,}": each for steps, each in cost.items()}
+    shown = {f"ms CPU per step of {steps:,}": each for steps, each in cost.items()}
     return {"": f"{kind}: {name}", **shown, "longest : shortest": cost[SIZES[-1]] / cost[SIZES[0]]}
 
 
-async def _words(engine: Engine, kind: str, bare: float) -> dict[str, Any]:
-    silence = await _least(engine, "talk", words=0)
-    told = (await _least(engine, "talk", words=WORDS) - silence) / WORDS
-    return {"": f"{kind}: a word", "ms CPU a word": told, "bare": bare, "engine : bare": told / bare}
+async def _events(engine: Engine, kind: str, bare: float) -> dict[str, Any]:
+    idle = await _least(engine, "talk", events=0)
+    cost = (await _least(engine, "talk", events=EVENTS) - idle) / EVENTS
+    return {"": f"{kind}: an event", "ms CPU per event": cost, "bare": bare, "engine : bare": cost / bare}
 
 
 async def _stop(engine: Engine, log: PlanLog, how: str) -> float:
-    """Milliseconds from asking until the end of the plan is told, by the log's own account."""
+    """Milliseconds from the cancel signal until the log has the end of the plan."""
     plan_id = f"stop-{os.urandom(4).hex()}"
     await engine.start("waiting", {"how": how}, plan_id)
     ready = "waiting" if how == "asks" else "retrying" if how == "fails" else "in_progress"
-    await _told(log, plan_id, lambda event: event["type"] == "step_update" and event["data"]["status"] == ready)
+    await _wait_for(log, plan_id, lambda event: event["type"] == "step_update" and event["data"]["status"] == ready)
     asked = time.perf_counter()
     await engine.signal(plan_id, "cancel", "maria")
-    await _told(log, plan_id, lambda event: event["type"] == "plan_update" and event["data"]["status"] == "cancelled")
+    await _wait_for(
+        log, plan_id, lambda event: event["type"] == "plan_update" and event["data"]["status"] == "cancelled"
+    )
     return (time.perf_counter() - asked) * 1000
 
 
-async def _told(log: PlanLog, plan_id: str, true: Callable[[dict[str, Any]], bool]) -> None:
+async def _wait_for(log: PlanLog, plan_id: str, condition: Callable[[dict[str, Any]], bool]) -> None:
     async with aclosing(follow(log, plan_id, "start")) as story:
         async for item in story:
-            if isinstance(item, Told) and true(json.loads(item.payload)):
+            if isinstance(item, Told) and condition(json.loads(item.payload)):
                 return
 
 
 async def _stops(log_url: str, directory: Path) -> list[dict[str, Any]]:
-    """With the engine's own settings: signals are looked for every quarter of a second."""
+    """With the engine's defaults: it checks for signals every quarter of a second."""
     log = log_of(log_url)
     await log.open()
     try:
@@ -167,10 +169,10 @@ async def _measure(log: str, directory: Path) -> list[dict[str, Any]]:
     async with Engine(f"sqlite:///{directory / kind}.db", log, [chain, fan, talk]) as engine:
         await _plan(engine, "chain", steps=20)
         rows = [await _steps(engine, kind, name) for name in ("chain", "fan")]
-        return [*rows, await _words(engine, kind, await _bare(log))]
+        return [*rows, await _events(engine, kind, await _bare(log))]
 
 
-def main(*, full: bool = False) -> None:  # noqa: ARG001 - there is one form
+def main(*, full: bool = False) -> None:  # noqa: ARG001 - short and full runs are the same
     """Measure, print and record."""
     with tempfile.TemporaryDirectory(prefix="plancast-bench-") as name, redis() as server:
         os.sched_setaffinity(0, {SERVED})
@@ -178,9 +180,9 @@ def main(*, full: bool = False) -> None:  # noqa: ARG001 - there is one form
         logs = [f"sqlite:///{directory / 'log.db'}", server.url]
         rows = [row for log in logs for row in asyncio.run(_measure(log, directory))]
         stops = asyncio.run(_stops(server.url, directory))
-    table("The engine, a step", [row for row in rows if "bare" not in row])
-    table("The engine, a word an agent says", [row for row in rows if "bare" in row])
-    table(f"From asking a plan to stop until it is told that it has, {STOPS} times each", stops)
+    table("Engine, per step", [row for row in rows if "bare" not in row])
+    table("Engine, per published event", [row for row in rows if "bare" in row])
+    table(f"From a cancel signal to the end of the plan, {STOPS} times each", stops)
     record("engine", [*rows, *stops])
 
 

@@ -1,7 +1,7 @@
-"""P1, P2, P3 and P8: what handing an event to many clients costs the hub, through Redis, with everything on.
+"""P1, P2, P3 and P8: CPU cost of delivering an event to many clients, through Redis, with all features enabled.
 
-What the kernel asks for (the floor) and what the hub asks for are measured in turns, since a shared machine has its
-moods; each is the median of its rounds.
+The kernel's cost (the floor) and the hub's are measured alternately, because load on a shared machine varies; each result
+is the median of its rounds.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
+from bench.publishers import LONGEST_APPEND, append, paced
 from bench.rig import Hub, Sink, floor, record, redis, table
-from bench.talk import LONGEST_APPEND, append, paced
 
 __all__ = ["delivered", "main", "row"]
 
 CLIENTS: Final = 500
 SIZE: Final = 284
-"""Bytes of the frames below: floor and hub send the same."""
+"""Bytes of a frame; floor and hub send the same frames."""
 
 
 def delivered(
-    log: str, plan_id: str, events: int, talk: Coroutine[Any, Any, None], clients: int = CLIENTS, plans: int = 1
+    log: str, plan_id: str, events: int, publishing: Coroutine[Any, Any, None], clients: int = CLIENTS, plans: int = 1
 ) -> tuple[float, float]:
-    """What a delivery cost the hub in microseconds of CPU, and the p99 in milliseconds."""
+    """CPU microseconds of the hub per delivery, and the p99 latency in milliseconds."""
     with Hub(log) as hub:
         sink = Sink(hub.port, clients, events, [f'{{"type":"subscribe_plan","plan_id":"{plan_id}"}}'], plans=plans)
         sink.ready()
         before = hub.cpu
-        asyncio.run(talk)
+        asyncio.run(publishing)
         found = sink.result()
         return (hub.cpu - before) / found["events"] * 1e6, float(found["p99_ms"])
 
 
 def row(work: str, rounds: Sequence[tuple[float, float]], least: float) -> dict[str, Any]:
-    """The median of rounds beside the floor's."""
+    """A row with the median of the rounds, and its ratio to the floor."""
     cpu, p99_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
     return {"": work, "µs CPU per delivery": cpu, "x the floor": cpu / least, "p99 ms": p99_ms if p99_ms >= 0 else None}
 
 
 def _in_turns(log: str, events: int, rate: float, rounds: int) -> list[dict[str, Any]]:
-    """The floor and the hub, the same frames at the same pace."""
+    """Measure floor and hub alternately, with the same frames at the same rate."""
     floors, hubs = list[tuple[float, float]](), list[tuple[float, float]]()
     for _ in range(rounds):
         floors.append(floor(CLIENTS, SIZE, events, rate))
@@ -60,8 +60,8 @@ def main(*, full: bool = False) -> None:
         floor_row, hub_row = _in_turns(url, 200 * seconds, 200, rounds)
         slower = _in_turns(url, 100 * seconds, 100, rounds)
         burst = delivered(url, "burst", 20_000, append(url, "burst", 20_000, LONGEST_APPEND))
-        talk = paced(url, [f"many-{n}" for n in range(plans)], per_plan, rate)
-        many = delivered(url, "many-%d", per_plan, talk, plans * 5, plans)
+        publishing = paced(url, [f"many-{n}" for n in range(plans)], per_plan, rate)
+        many = delivered(url, "many-%d", per_plan, publishing, plans * 5, plans)
     least = floor_row["µs CPU per delivery"]
     rows = [
         floor_row,

@@ -1,4 +1,4 @@
-"""P6: what a connection costs that says nothing."""
+"""P6: memory of an idle connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLIENTS: Final = 6000
 
 
 def _each(frames: list[str], clients: int, *, mounted: bool) -> float:
-    """Bytes of the hub's memory per connection."""
+    """Memory of the hub in bytes per connection."""
     with tempfile.TemporaryDirectory() as directory:
         log = f"sqlite:///{Path(directory) / 'plans.db'}"
         with Hub(log, mounted=mounted) as hub:
@@ -27,7 +27,7 @@ def _memory(hub: Hub, frames: list[str], clients: int) -> float:
     warm = Sink(hub.port, 200, 1, frames, seconds=0.5)
     warm.ready()
     warm.result()
-    time.sleep(1.5)  # the warm-up's connections are gone when the hub has looked after them
+    time.sleep(1.5)  # until the hub has cleaned up the warm-up connections
     before = hub.memory
     sink = Sink(hub.port, clients, 1, frames, seconds=4)
     sink.ready()

@@ -1,4 +1,4 @@
-"""P4: how many events a second one core of a hub takes in from Redis, with one subscriber."""
+"""P4: events per second that one core of a hub receives from Redis, with one subscriber."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import sys
 from typing import Any
 
+from bench.publishers import append
 from bench.rig import Hub, Sink, record, redis, table
-from bench.talk import append
 
 __all__ = ["main"]
 
@@ -21,7 +21,7 @@ def _intake(url: str, plan_id: str, events: int, batch: int) -> dict[str, Any]:
         sink.result()
         used = hub.cpu - before
         return {
-            "": f"P4 {batch} event{'s' if batch > 1 else ''} an append",
+            "": f"P4 {batch} event{'s' if batch > 1 else ''} per append",
             "µs CPU per event": used / events * 1e6,
             "events/s a core": events / used,
             "target": 100_000.0,

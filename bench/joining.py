@@ -1,4 +1,4 @@
-"""P7 and P9: what it takes until those who come, or come back, have the story. Through Redis."""
+"""P7 and P9: cost and time of joining a plan, for many reconnecting clients and for one new client. Through Redis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ THOUGHTS: Final = 100
 STEPS: Final = 30
 
 
-def _said(plan_id: str, content: str, **more: Any) -> PlanEvent:
+def _message(plan_id: str, content: str, **more: Any) -> PlanEvent:
     return build(AgentMessage, {"plan_id": plan_id, "agent_name": "Agent", "content": content, **more})
 
 
@@ -41,9 +41,9 @@ def _commands(server: RedisServer) -> int:
     return int(server.info("stats")["total_commands_processed"])
 
 
-def _crowd(server: RedisServer, clients: int, plans: int) -> dict[str, Any]:
-    """Everybody connects at once and is told what was missed."""
-    stories = {f"back-{plans}-{n}": [_said(f"back-{plans}-{n}", "x" * 62)] * MISSED for n in range(plans)}
+def _reconnect_all(server: RedisServer, clients: int, plans: int) -> dict[str, Any]:
+    """All clients connect at once and receive the events they missed."""
+    stories = {f"back-{plans}-{n}": [_message(f"back-{plans}-{n}", "x" * 62)] * MISSED for n in range(plans)}
     asyncio.run(_publish(server.url, stories))
     with Hub(server.url) as hub:
         cpu, commands, began = hub.cpu, _commands(server), time.perf_counter()
@@ -61,12 +61,12 @@ def _crowd(server: RedisServer, clients: int, plans: int) -> dict[str, Any]:
 
 
 def _story(plan_id: str) -> list[PlanEvent]:
-    """Of 10,000 events, 8,000 are tokens of streamed messages; the others are what else an agent says."""
+    """10,000 events: 8,000 tokens of streamed messages, and a mix of other events."""
     fields = {"plan_id": plan_id, "agent_name": "Agent"}
     tokens = [
         build(
             AgentMessage,
-            fields | {"content": "word", "message_id": f"m-{n}", "append": True, "final": at == TOKENS - 1},
+            fields | {"content": "text", "message_id": f"m-{n}", "append": True, "final": at == TOKENS - 1},
         )
         for n in range(MESSAGES)
         for at in range(TOKENS)
@@ -76,7 +76,7 @@ def _story(plan_id: str) -> list[PlanEvent]:
         for n in range(CALLS)
         for phase in ("started", "completed")
     ]
-    thoughts = [_said(plan_id, f"thought {n}") for n in range(THOUGHTS)]
+    thoughts = [_message(plan_id, f"thought {n}") for n in range(THOUGHTS)]
     rest = EVENTS - len(tokens) - len(calls) - len(thoughts)
     steps = [
         build(
@@ -89,7 +89,7 @@ def _story(plan_id: str) -> list[PlanEvent]:
 
 
 def _joined(url: str, plan_id: str) -> tuple[float, int]:
-    """Milliseconds from asking for the plan to having all of it, and bytes of it."""
+    """Milliseconds from subscribing to the complete snapshot, and bytes received."""
     with connect(url, max_size=None) as socket:
         socket.recv()
         began = time.perf_counter()
@@ -120,11 +120,11 @@ def _latecomer(server: RedisServer, joins: int) -> dict[str, Any]:
 def main(*, full: bool = False) -> None:
     """Measure, print and record."""
     with redis() as server:
-        crowds = [_crowd(server, 5_000, plans) for plans in (1, 50)]
+        reconnects = [_reconnect_all(server, 5_000, plans) for plans in (1, 50)]
         late = _latecomer(server, 100 if full else 20)
-    table("Coming back, all at once", crowds)
-    table("Coming late", [late])
-    record("joining", [*crowds, late])
+    table("All clients reconnect at once", reconnects)
+    table("Joining a long plan", [late])
+    record("joining", [*reconnects, late])
 
 
 if __name__ == "__main__":

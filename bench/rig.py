@@ -1,4 +1,4 @@
-"""What the benches stand on: servers pinned to one core, load to the other, CPU time read from the operating system."""
+"""Shared by the benchmarks: servers pinned to one core, load to the other, CPU time read from the operating system."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ HERE: Final = Path(__file__).parent
 RESULTS: Final = HERE / "results"
 CORES: Final = sorted(os.sched_getaffinity(0))
 SERVED: Final = CORES[0]
-"""The core of what is measured."""
+"""The core of the measured process."""
 LOAD: Final = CORES[-1]
-"""The core of everything else: Redis, publishers, sinks."""
+"""The core of all other processes: Redis, publishers, sinks."""
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -49,23 +49,23 @@ def on_core(core: int, command: Sequence[str]) -> list[str]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
+    """User and system time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory a process holds."""
+    """Resident memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 def native(name: str) -> Path:
-    """The C program of that name, built when it is older than its source; each checkout has its own."""
+    """Path of a C program, which is built if it is missing or older than its source."""
     source = HERE / "native" / f"{name}.c"
     program = HERE.parent / "build" / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         if shutil.which("gcc") is None:
-            sys.exit("the benches need a C compiler: apt-get install gcc")
+            sys.exit("the benchmarks need a C compiler: apt-get install gcc")
         program.parent.mkdir(exist_ok=True)
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
     return program
@@ -73,8 +73,8 @@ def native(name: str) -> Path:
 
 @contextmanager
 def redis(**options: Any) -> Iterator[RedisServer]:
-    """A redis-server on the load's core."""
-    os.sched_setaffinity(0, {LOAD})  # inherited by what we start
+    """Run a redis-server on the load core."""
+    os.sched_setaffinity(0, {LOAD})  # inherited by child processes
     server = RedisServer(**options).start()
     try:
         yield server
@@ -83,15 +83,15 @@ def redis(**options: Any) -> Iterator[RedisServer]:
 
 
 class Hub:
-    """`with Hub(log_url) as hub`: a `plancast serve` process on the served core; `mounted`: in somebody else's app."""
+    """A `plancast serve` process on the served core; with `mounted`, a hub in another application under stock uvicorn."""
 
     def __init__(self, log: str, *, mounted: bool = False, **settings: object) -> None:
         self.port = free_port()
-        served = ["hub", "serve", "--port", str(self.port), "--logs-level", "error"]
-        self._module = ["tests.servers.guest_house", str(self.port), "{}"] if mounted else served
+        serve = ["hub", "serve", "--port", str(self.port), "--logs-level", "error"]
+        self._module = ["tests.servers.guest_house", str(self.port), "{}"] if mounted else serve
         limits = {"max_connections_per_address": 20_000, "requests_per_second_per_address": 1e6}
-        said = {"log": log, "engine": "off", "drain_seconds": 0, **limits, **settings}
-        self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in said.items()}
+        values = {"log": log, "engine": "off", "drain_seconds": 0, **limits, **settings}
+        self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in values.items()}
 
     def __enter__(self) -> Hub:
         command = on_core(SERVED, [sys.executable, "-m", *self._module])
@@ -127,9 +127,9 @@ class Hub:
 
 
 class Sink:
-    """Many clients in one C process on the load's core. `ready` returns when all of them are subscribed.
+    """Many clients in one C process on the load core. `ready` returns when all of them are subscribed.
 
-    A `%d` in a frame is the client's number modulo `plans`. `options`: how it knows what is not said by our hub."""
+    `%d` in a frame is replaced by the client's number modulo `plans`. `options` describe the frames of other servers."""
 
     def __init__(
         self,
@@ -143,8 +143,10 @@ class Sink:
         seconds: float = 60,
         options: Sequence[str] = (),
     ) -> None:
-        said = [*options, "127.0.0.1", *map(str, (port, path, clients, plans, events, seconds)), *frames]
-        self._process = subprocess.Popen(on_core(LOAD, [str(native("sink")), *said]), stdout=subprocess.PIPE, text=True)
+        arguments = [*options, "127.0.0.1", *map(str, (port, path, clients, plans, events, seconds)), *frames]
+        self._process = subprocess.Popen(
+            on_core(LOAD, [str(native("sink")), *arguments]), stdout=subprocess.PIPE, text=True
+        )
 
     def _line(self) -> str:
         if self._process.stdout is None or not (line := self._process.stdout.readline()):
@@ -156,7 +158,7 @@ class Sink:
             raise RuntimeError("the sink's clients were not all subscribed in time")
 
     def result(self) -> dict[str, Any]:
-        """What was counted; fails when somebody missed an event."""
+        """The counts. Raises RuntimeError if a client missed an event."""
         found: dict[str, Any] = json.loads(self._line())
         self._process.wait()
         if found["least"] != found["most"]:
@@ -165,19 +167,19 @@ class Sink:
 
 
 def floor(clients: int, size: int, events: int, rate: float) -> tuple[float, float]:
-    """What the kernel alone asks for: microseconds of CPU for one send of this size, and the clients' p99 in ms."""
+    """The kernel's cost alone: CPU microseconds per send of this size, and the clients' p99 in milliseconds."""
     port = free_port()
-    said = [str(port), str(clients), str(size), str(events), str(rate)]
-    sender = subprocess.Popen(on_core(SERVED, [str(native("floor")), *said]), stdout=subprocess.PIPE, text=True)
+    arguments = [str(port), str(clients), str(size), str(events), str(rate)]
+    sender = subprocess.Popen(on_core(SERVED, [str(native("floor")), *arguments]), stdout=subprocess.PIPE, text=True)
     if sender.stdout is None:
         raise RuntimeError("no pipe")
     sender.stdout.readline()
     sink = Sink(port, clients, events, (), path="-")
     sink.ready()
-    heard = sink.result()
+    received = sink.result()
     found = json.loads(sender.stdout.readline())
     sender.wait()
-    return float(found["cpu_s"] / found["sends"] * 1e6), float(heard["p99_ms"])
+    return float(found["cpu_s"] / found["sends"] * 1e6), float(received["p99_ms"])
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -195,7 +197,7 @@ def _cell(value: object) -> str:
 
 
 def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Keep the rows as bench/results/NAME.json."""
+    """Write the rows to bench/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
     about = {"python": platform.python_version(), "cores": len(CORES), "measured_at": time.strftime("%Y-%m-%d")}
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")

@@ -1,9 +1,9 @@
-/* The floor: what the kernel alone asks for sending the same bytes to as many sockets. No protocol, no log, no thought.
+/* The floor: the kernel's cost of sending the same bytes to the same number of sockets, without protocol or log.
  *
  *   floor PORT CLIENTS SIZE EVENTS PER-SECOND   (PER-SECOND 0: as fast as the clients read)
  *
- * Waits for the clients, then sends each of them EVENTS text frames of SIZE bytes, paced, with the time of each as the
- * sink looks for it. Prints its own CPU time. */
+ * Waits for the clients, then sends each of them EVENTS text frames of SIZE bytes, paced, each with a timestamp in
+ * the sink's format. Prints its own CPU time. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -61,9 +61,9 @@ int main(int argc, char **argv) {
       double wait = began + (double)e / rate - now();
       if (wait > 0) nanosleep(&(struct timespec){(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)}, NULL);
     }
-    struct timespec said;
-    clock_gettime(CLOCK_MONOTONIC, &said);
-    snprintf((char *)frame + head + 24, 22, "@%019lld@", said.tv_sec * 1000000000LL + said.tv_nsec);
+    struct timespec sent_at;
+    clock_gettime(CLOCK_MONOTONIC, &sent_at);
+    snprintf((char *)frame + head + 24, 22, "@%019lld@", sent_at.tv_sec * 1000000000LL + sent_at.tv_nsec);
     for (int i = 0; i < clients; i++) {
       size_t sent = 0;
       while (sent < head + size) {

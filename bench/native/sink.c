@@ -1,15 +1,15 @@
-/* Many WebSocket clients in one thread: they subscribe, read, and count. The load side of the fan-out benches.
+/* Many WebSocket clients in one thread: they subscribe, read, and count. The load side of the fan-out benchmarks.
  *
  *   sink [-e EVENT] [-c CONFIRMATION] [-s SIZE] HOST PORT PATH CLIENTS PLANS EVENTS SECONDS [SUBSCRIBE-FRAME ...]
  *
  * Opens CLIENTS connections (PATH "-": raw, without a handshake), sends each of them the frames given (a single `%d`
- * in one is replaced by the client's number modulo PLANS), prints "ready" when everybody got as many confirmations as frames were
- * sent, then reads until everybody got EVENTS events, or for SECONDS. Prints one line of JSON at the end.
+ * in one is replaced by the client's number modulo PLANS), prints "ready" when every client has received as many confirmations as
+ * frames were sent, then reads until every client has EVENTS events, or for SECONDS. Prints one line of JSON at the end.
  *
- * Events are the frames whose payload begins with EVENT, confirmations those that begin with CONFIRMATION; what our own
- * hub says unless said otherwise. With SIZE, what follows the confirmations is a stream of events of SIZE bytes each,
- * whatever its frames. A payload may carry "@NANOSECONDS@": then the time since (CLOCK_MONOTONIC) is kept, for
- * percentiles. Frame headers are parsed, not searched for. */
+ * Events are frames whose payload begins with EVENT, confirmations those that begin with CONFIRMATION; the defaults are
+ * the hub's. With SIZE, the bytes after the confirmations are a stream of events of SIZE bytes each, independent of
+ * frames. If a payload contains "@NANOSECONDS@", the time since then (CLOCK_MONOTONIC) is recorded for percentiles.
+ * Frame headers are parsed, not searched for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,13 +26,13 @@
 
 enum { CHUNK = 256 * 1024, LATENCIES = 4 * 1000 * 1000 };
 static const char *event = "{\"type\":\"agent_message\"", *confirmation = "{\"type\":\"subscription_confirmed\"";
-static size_t event_size; /* 0: each frame is an event, or none */
+static size_t event_size; /* 0: every frame is at most one event */
 
 typedef struct {
   int fd;
   long events, confirmed, streamed;
   size_t kept, room;
-  unsigned char *rest; /* the beginning of a frame that is not whole yet */
+  unsigned char *rest; /* the beginning of an incomplete frame */
 } Client;
 
 static Client *clients;
@@ -52,8 +52,8 @@ static int64_t now_ns(void) {
 static void keep_latency(const unsigned char *text, size_t size, int64_t now) {
   const unsigned char *mark = memchr(text, '@', size);
   if (!mark || latency_count == LATENCIES) return;
-  int64_t said = strtoll((const char *)mark + 1, NULL, 10);
-  if (said > 0 && now >= said) latencies[latency_count++] = (uint32_t)((now - said) / 1000);
+  int64_t sent_at = strtoll((const char *)mark + 1, NULL, 10);
+  if (sent_at > 0 && now >= sent_at) latencies[latency_count++] = (uint32_t)((now - sent_at) / 1000);
 }
 
 static int begins(const unsigned char *text, size_t size, const char *with) {
@@ -78,7 +78,7 @@ static void take(Client *client, const unsigned char *text, size_t size, int64_t
   }
 }
 
-/* Whole frames out of the bytes; how many bytes they were. */
+/* Parses complete frames; returns the number of bytes consumed. */
 static size_t parse(Client *client, const unsigned char *data, size_t size, int64_t now) {
   size_t at = 0;
   while (size - at >= 2) {
@@ -153,7 +153,7 @@ static int connect_one(const char *host, int port, const char *path) {
                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
                         path, host, port);
     send_all(fd, request, (size_t)size);
-    size_t got = 0; /* byte by byte, so that no frame behind the answer is lost */
+    size_t got = 0; /* byte by byte, so that no frame after the response is consumed */
     while (got < 4 || memcmp(answer + got - 4, "\r\n\r\n", 4)) {
       if (got == sizeof answer || recv(fd, answer + got, 1, 0) != 1) die("handshake");
       got++;

@@ -1,8 +1,8 @@
-"""What others ask for the same work: `python -m bench.peers` (needs what `scripts/ready peers` installs).
+"""Other servers doing the same work: `python -m bench.peers` (requires `scripts/ready peers`).
 
-One plan, 500 clients, frames of the same size, one core. Everybody is measured in turns, and tells events the way it is
-told of them itself: the hub through Redis, NATS by PUB, Nchan by POST, the others by a line on a socket. As they are
-set up here, none of the others keeps its events where a crash leaves them.
+One plan, 500 clients, frames of equal size, one core. The servers are measured alternately, and each is fed in its own way:
+the hub through Redis, NATS with PUB, Nchan with POST, the others with lines on a socket. As configured here, none of the
+others stores events durably.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.fan_out import delivered, row
+from bench.publishers import LONGEST_APPEND, append, paced
 from bench.rig import SERVED, Sink, cpu_seconds, floor, on_core, record, redis, table
-from bench.talk import LONGEST_APPEND, append, paced
 from tests.servers.process import free_port
 
 __all__ = ["main"]
@@ -33,10 +33,10 @@ HUB: Final = "Plancast"
 HERE: Final = Path(__file__).parent
 CLIENTS: Final = 500
 SIZE: Final = 284
-"""Bytes of a frame on its way from the hub; the others get as much to tell as makes the same."""
+"""Bytes of a frame from the hub; events for the other servers are sized to give the same."""
 SUBSCRIBE: Final = '{"type":"subscribe_plan","plan_id":"plan"}'
 HEAD: Final = 4
-"""Bytes of a WebSocket frame's head, at this size."""
+"""Bytes of a WebSocket frame header, at this size."""
 
 
 def _line(text: bytes) -> bytes:
@@ -45,23 +45,23 @@ def _line(text: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Peer:
-    """One that is measured beside the hub."""
+    """A server that the hub is compared with."""
 
     name: str
     command: Callable[[int, int, Path], Sequence[str]]
-    """From the clients' port, the producers' port and a directory for what it needs."""
+    """Takes the clients' port, the producers' port and a directory for files."""
     hello: bytes = b""
-    """What a producer sends first."""
+    """Sent first by a producer."""
     framed: Callable[[bytes], bytes] = _line
-    """What a producer sends for one event."""
+    """Encodes one event for a producer."""
     around: int = 0
-    """Bytes that it puts around an event."""
+    """Bytes the server adds around an event."""
     path: str = "/"
     frames: tuple[str, ...] = (SUBSCRIBE,)
     sink: tuple[str, ...] = ()
-    """How a sink knows its events and confirmations."""
+    """Options by which the sink recognises its events and confirmations."""
     burst: int = 2000
-    """Events as fast as they can be told: so many that it takes some seconds."""
+    """Number of events in the burst test, chosen so that it takes some seconds."""
 
 
 def _nats(port: int, feed: int, directory: Path) -> Sequence[str]:
@@ -116,14 +116,14 @@ PEERS: Final = (
         sink=("-c", '42["subscription_confirmed"', "-e", '42["agent_message"'),
     ),
     Peer(
-        "FastAPI, as one writes it first",
+        "FastAPI, naive",
         lambda port, feed, _: [sys.executable, "-m", "bench.peers.naive", str(port), str(feed)],
     ),
 )
 
 
 def _event(size: int) -> bytes:
-    """Of this size, said now."""
+    """An event of this size with the current time."""
     event = {"type": "agent_message", "plan_id": "plan", "content": f"@{time.monotonic_ns():020d}@"}
     text = json.dumps(event, separators=(",", ":"))
     return (text[:-2] + "x" * (size - len(text)) + '"}').encode()
@@ -131,21 +131,21 @@ def _event(size: int) -> bytes:
 
 @contextmanager
 def _running(peer: Peer) -> Iterator[tuple[int, int, int]]:
-    """Its process and its two ports, on the served core."""
+    """Run the server on the served core; yields its pid and two ports."""
     port, feed = free_port(), free_port()
     with tempfile.TemporaryDirectory() as directory:
         command = on_core(SERVED, peer.command(port, feed, Path(directory)))
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             for one in (port, feed):
-                _answers(one, process)
+                _wait_for(one, process)
             yield process.pid, port, feed
         finally:
             process.terminate()
             process.wait()
 
 
-def _answers(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 20
     while True:
         try:
@@ -157,8 +157,8 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
 
 
-def _tell(producer: socket.socket, peer: Peer, events: int, rate: float) -> None:
-    """`rate` events a second; 0: as fast as they are taken."""
+def _produce(producer: socket.socket, peer: Peer, events: int, rate: float) -> None:
+    """Send `rate` events per second; 0 means as fast as possible."""
     began, size = time.perf_counter(), SIZE - HEAD - peer.around
     producer.sendall(peer.hello)
     for n in range(events):
@@ -173,7 +173,7 @@ def _swallow(producer: socket.socket) -> None:
 
 
 def _delivered(peer: Peer, events: int, rate: float) -> tuple[float, float]:
-    """Microseconds of CPU for a delivery, and the p99 in milliseconds."""
+    """CPU microseconds per delivery, and the p99 in milliseconds."""
     with _running(peer) as (pid, port, feed):
         sink = Sink(port, CLIENTS, events, peer.frames, path=peer.path, options=peer.sink, seconds=180)
         sink.ready()
@@ -181,7 +181,7 @@ def _delivered(peer: Peer, events: int, rate: float) -> tuple[float, float]:
             answers = threading.Thread(target=_swallow, args=[producer])
             answers.start()
             before = cpu_seconds(pid)
-            _tell(producer, peer, events, rate)
+            _produce(producer, peer, events, rate)
             found = sink.result()
             used = cpu_seconds(pid) - before
             producer.shutdown(socket.SHUT_RDWR)
@@ -195,20 +195,20 @@ def main(*, full: bool = False) -> None:
     with redis() as server:
         paced_by_name: dict[str, list[tuple[float, float]]] = {}
         for _ in range(rounds):
-            talk = paced(server.url, ["plan"], events, rate)
+            publishing = paced(server.url, ["plan"], events, rate)
             measured = {
                 FLOOR: floor(CLIENTS, SIZE, events, rate),
-                HUB: delivered(server.url, "plan", events, talk),
+                HUB: delivered(server.url, "plan", events, publishing),
                 **{peer.name: _delivered(peer, events, rate) for peer in PEERS},
             }
             for name, one in measured.items():
                 paced_by_name.setdefault(name, []).append(one)
-        talk = append(server.url, "burst", 20_000, LONGEST_APPEND)
-        burst = {HUB: delivered(server.url, "burst", 20_000, talk)[0]}
+        publishing = append(server.url, "burst", 20_000, LONGEST_APPEND)
+        burst = {HUB: delivered(server.url, "burst", 20_000, publishing)[0]}
     burst |= {peer.name: _delivered(peer, peer.burst, 0)[0] for peer in PEERS}
     least = statistics.median(cpu for cpu, _ in paced_by_name[FLOOR])
     rows = [row(name, found, least) | {"burst: µs CPU": burst.get(name)} for name, found in paced_by_name.items()]
-    table(f"{CLIENTS} clients, one plan, {rate:g} events of {SIZE} bytes a second, and as fast as it goes", rows)
+    table(f"{CLIENTS} clients, one plan, {rate:g} events of {SIZE} bytes a second, and as fast as possible", rows)
     record("peers", rows)
 
 

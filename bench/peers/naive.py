@@ -1,8 +1,8 @@
-"""What one writes first: FastAPI, a set of sockets for each plan, one `send_text` for each of them.
+"""The simplest implementation with FastAPI: a list of sockets per plan, and one `send_text` per socket.
 
     python -m bench.peers.naive PORT FEED
 
-Lines on the port FEED are told to everybody.
+Lines received on port FEED are sent to all subscribers.
 """
 
 from __future__ import annotations

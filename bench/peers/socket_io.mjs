@@ -1,4 +1,4 @@
-/** Socket.IO on Node: a room for each plan. `node socket_io.mjs PORT FEED`: lines on the port FEED are told to everybody. */
+/** Socket.IO on Node: one room per plan. `node socket_io.mjs PORT FEED`: lines received on port FEED are sent to all subscribers. */
 import { createServer } from "node:http";
 import { createServer as createFeed } from "node:net";
 import { createInterface } from "node:readline";
@@ -7,7 +7,7 @@ import { Server } from "socket.io";
 const [port, feed] = process.argv.slice(2).map(Number);
 const host = "127.0.0.1";
 const http = createServer();
-const io = new Server(http, { pingInterval: 600_000 }); // the clients of the bench don't answer pings
+const io = new Server(http, { pingInterval: 600_000 }); // the benchmark's clients don't answer pings
 
 io.on("connection", (socket) => {
   const { plan } = socket.handshake.query;

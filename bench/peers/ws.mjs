@@ -1,4 +1,4 @@
-/** `ws` on Node: a set of sockets, one send() each. `node ws.mjs PORT FEED`: lines on the port FEED are told to everybody. */
+/** `ws` on Node: a set of sockets per plan, one send() per socket. `node ws.mjs PORT FEED`: lines received on port FEED are sent to all subscribers. */
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { WebSocketServer } from "ws";
