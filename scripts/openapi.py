@@ -18,7 +18,7 @@ COMMITTED: Final = Path(__file__).parents[1] / "docs" / "openapi.json"
 
 
 def document() -> dict[str, Any]:
-    """The document; nothing is opened for it."""
+    """The OpenAPI document. Opens neither log nor database."""
     settings = load({"PLANCAST_LOG": "sqlite:////nowhere/plans.db"})
     engine = Engine("sqlite:////nowhere/engine.db", settings.log)
     made: dict[str, Any] = create_app(Hub(settings, engine=Embedded(engine))).openapi()
@@ -26,7 +26,7 @@ def document() -> dict[str, Any]:
 
 
 def written(made: dict[str, Any]) -> str:
-    """The document as its file has it."""
+    """The document as the text of its file."""
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
