@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from broadcasters.outbox import OutboxStatistics
     from broadcasters.position import Position
-    from broadcasters.streamed import Message
+    from broadcasters.streamed_message import Message
 
 __all__ = [
     "Broadcaster",
@@ -76,7 +76,7 @@ _HOMES = {
     ),
     "outbox": "OutboxStatistics",
     "position": "Position",
-    "streamed": "Message",
+    "streamed_message": "Message",
 }
 _home_of = {name: home for home, names in _HOMES.items() for name in names.split()}
 

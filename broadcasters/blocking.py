@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from broadcasters import broadcaster as awaited
-from broadcasters import streamed
+from broadcasters import streamed_message
 from broadcasters.errors import BroadcasterClosed, PlancastError
 from broadcasters.events import MessageType
 from broadcasters.loop_thread import Station, no_fork
@@ -60,9 +60,9 @@ def _blocking(
 
 
 class Message:
-    """As `broadcasters.streamed.Message`, for synchronous code: `with b.message(…) as m: m.write("…")`."""
+    """As `broadcasters.streamed_message.Message`, for synchronous code: `with b.message(…) as m: m.write("…")`."""
 
-    def __init__(self, message: streamed.Message, station: Station, patience: float) -> None:
+    def __init__(self, message: streamed_message.Message, station: Station, patience: float) -> None:
         self._message, self._station, self._patience = message, station, patience
 
     @property
@@ -135,7 +135,7 @@ class Broadcaster:
     ) -> Message:
         """A message said in pieces: `with b.message(plan_id, agent_name) as m: m.write("…")`."""
 
-        async def begin() -> streamed.Message:
+        async def begin() -> streamed_message.Message:
             return station.broadcaster.message(
                 plan_id, agent_name, message_type, step_id=step_id, message_id=message_id
             )

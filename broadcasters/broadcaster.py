@@ -20,7 +20,7 @@ from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appen
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics, runs
 from broadcasters.plan_queue import Item
 from broadcasters.position import Position
-from broadcasters.streamed import Message
+from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
 from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType, PlanEvent
 from broadcasters.position import Position
-from broadcasters.streamed import Message
+from broadcasters.streamed_message import Message
 from broadcasters.verbs import Verbs
 
 __all__ = [

@@ -18,7 +18,7 @@ from broadcasters.events import PlanStatus, StepStatus
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
 from broadcasters.snapshot_steps import STEP_ENDED
-from broadcasters.streamed import Message
+from broadcasters.streamed_message import Message
 from plan_engine.adapters.answers import answer_to
 from plan_engine.adapters.outlet import Call, Line, Outlet
 from plan_engine.adapters.plain import as_text, cut, plain, plain_object

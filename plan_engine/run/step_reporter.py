@@ -9,11 +9,21 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final
 
-from broadcasters.events import Artifact, MessageType, PlanEvent, StepStatus, StepUpdate, ToolCall, ToolPhase, build
+from broadcasters.events import (
+    AgentMessage,
+    Artifact,
+    MessageType,
+    PlanEvent,
+    StepStatus,
+    StepUpdate,
+    ToolCall,
+    ToolPhase,
+    build,
+)
 from broadcasters.position import Position
+from broadcasters.streamed_message import RollUp
 from plan_engine.errors import Cancelled
 from plan_engine.model.plan import Step
-from plan_engine.run.pieces import Pieces
 from plan_engine.run.reporter import Keyed, Teller
 from plan_engine.run.run_state import Course
 from plan_engine.run.stopwatch import Stopwatch
@@ -55,7 +65,7 @@ class Voice:
         self._teller = teller
         self._restarts = restarts
         self._said = 0
-        self._messages: dict[str, Pieces] = {}
+        self._messages: dict[str, RollUp] = {}
         self._made: Counter[str] = Counter()
         self._tools: dict[str, dict[str, Any]] = {}
         self._on_close: set[Callable[[], object]] = set()
@@ -173,7 +183,7 @@ class Voice:
             "step_id": self.step.id,
             "message_id": message_id,
         }
-        self._messages[message_id] = Pieces(self._tell, fields, self._key)
+        self._messages[message_id] = RollUp(fields, self._tell_part)
         return message_id
 
     async def write(self, message_id: str, text: str) -> None:
@@ -185,7 +195,18 @@ class Voice:
         """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
         if message := self._messages.pop(message_id, None):
             with self.watch.stopped():
-                await message.close(error)
+                await self._end_message(message, error)
+
+    async def _tell_part(self, part: AgentMessage) -> None:
+        await self._tell(part, self._key())
+
+    async def _end_message(self, message: RollUp, error: BaseException | None) -> None:
+        """Sends what is left of the message, and its end. A failed part matters less than an error given here."""
+        await message.stop()
+        if error is None:
+            message.raise_failure()
+        for part in message.rest(error):
+            await self._tell_part(part)
 
     # ---- things made
 
@@ -240,6 +261,6 @@ class Voice:
         if self._teller.silenced:
             return
         broken = why or asyncio.CancelledError()
-        await asyncio.gather(*(message.close(broken) for message in messages.values()))
+        await asyncio.gather(*(self._end_message(message, broken) for message in messages.values()))
         if tools:
             await self._teller.tell_all(self._tool_ended(call, "error", BROKEN_OFF) for call in tools.values())

@@ -7,7 +7,7 @@ import pytest
 
 from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogFull, LogUnavailable, Message
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.streamed import MAX_PART
+from broadcasters.streamed_message import MAX_PART
 from tests.broadcasters.weather import WeatherLog, until
 
 PLAN = "plan-1"
@@ -168,7 +168,7 @@ async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log:
 async def test_an_agent_that_fails_while_the_log_is_away_is_not_kept_waiting(
     log: WeatherLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broadcasters.streamed.PATIENCE", 0.05)
+    monkeypatch.setattr("broadcasters.streamed_message.PATIENCE", 0.05)
     async with Broadcaster(log=log) as b:
         log.error = LogUnavailable("away")
         with pytest.raises(ZeroDivisionError):
