@@ -1,4 +1,4 @@
-"""The tables of docs/PROTOCOL.md, made from the code. `python -m tests.hub.protocol_tables` writes them into it."""
+"""The tables of docs/PROTOCOL.md, generated from the code. `python -m tests.hub.protocol_tables` writes them into it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def codes(some: Mapping[Any, Code], *, again: Callable[[int], bool] | None = Non
         rows.append([name, about.meaning, about.fault, about.todo])
         if again is not None:
             rows[-1].append("yes" if again(code) else "no")
-    head = ["code", "meaning", "who can mend it", "what the client does"]
+    head = ["code", "meaning", "who can fix it", "what the client does"]
     return table(head + (["again"] if again else []), rows)
 
 
@@ -51,22 +51,22 @@ def phases() -> str:
         [turn.value, *(f"**{PHASES[at, turn]}**" if (at, turn) in PHASES else "" for at in living)] for turn in Turn
     ]
     said = [", ".join(sorted(ALLOWED[at])) if len(ALLOWED[at]) < 6 else "anything" for at in living]
-    return table(["", *living], [*rows, ["the client may say", *said]])
+    return table(["", *living], [*rows, ["the client may send", *said]])
 
 
 LIMITS: Final = {
     "frame_bytes": "bytes of a frame (C-LIM-1)",
     "frame_fragments": "fragments of a frame (C-LIM-1)",
-    "subscriptions": "subscriptions of a connection (C-LIM-2)",
-    "pending_requests": "inputs and signals that wait for their answer (C-LIM-3)",
-    "frames_per_second": "frames a second, in the long run (C-LIM-4)",
-    "frames_burst": "frames at once (C-LIM-4)",
-    "bytes_per_second": "bytes a second, in the long run (C-LIM-4)",
-    "bytes_burst": "bytes at once (C-LIM-4)",
-    "unauthenticated_seconds": "seconds until a good token must have come (C-AUT-7)",
-    "unauthenticated_bytes": "bytes of a stranger (C-LIM-5)",
-    "idle_seconds": "seconds without a subscription and a frame (C-LIM-6)",
-    "bad_frames": "frames in a row that make no sense (C-BAD-6)",
+    "subscriptions": "subscriptions per connection (C-LIM-2)",
+    "pending_requests": "unanswered inputs and signals (C-LIM-3)",
+    "frames_per_second": "frames per second, sustained (C-LIM-4)",
+    "frames_burst": "burst of frames (C-LIM-4)",
+    "bytes_per_second": "bytes per second, sustained (C-LIM-4)",
+    "bytes_burst": "burst of bytes (C-LIM-4)",
+    "unauthenticated_seconds": "seconds to present a valid token (C-AUT-7)",
+    "unauthenticated_bytes": "bytes before a token is accepted (C-LIM-5)",
+    "idle_seconds": "seconds without subscription and frame (C-LIM-6)",
+    "bad_frames": "consecutive invalid frames (C-BAD-6)",
 }
 
 
@@ -86,11 +86,11 @@ def events() -> str:
 def _event(name: str, cls: type[PlanEvent]) -> str:
     properties = frame_schemas()[f"event.{name}"]["$defs"][cls.__name__]["properties"]
     rows = [_field(field.alias or at, field, properties[field.alias or at]) for at, field in cls.model_fields.items()]
-    return f"### `{name}`\n\n{cls.__doc__}\n\n{table(['field', '', 'without a word'], rows)}"
+    return f"### `{name}`\n\n{cls.__doc__}\n\n{table(['field', '', 'default'], rows)}"
 
 
 def _field(name: str, field: FieldInfo, schema: dict[str, Any]) -> list[str]:
-    default = "needed" if field.default is PydanticUndefined and field.default_factory is None else ""
+    default = "required" if field.default is PydanticUndefined and field.default_factory is None else ""
     if field.default_factory is not None:
         default = "now"
     elif field.default not in (None, PydanticUndefined):
@@ -129,7 +129,7 @@ def with_tables(text: str) -> str:
         mark = f"<!-- table: {name} -->"
         before, found, rest = text.partition(mark)
         _, ended, after = rest.partition("<!-- end -->")
-        assert found, f"docs/PROTOCOL.md has no place for the table {name}"
+        assert found, f"docs/PROTOCOL.md has no mark for the table {name}"
         text = f"{before}{mark}\n{made()}\n{ended}{after}"
     return text
 
