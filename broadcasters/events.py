@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticSerializationError
 
 from broadcasters.errors import InvalidEvent, InvalidPlanId
+from broadcasters.event_bytes import encoded_event
 
 __all__ = [
     "EVENTS",
@@ -172,9 +173,7 @@ class PlanEvent(BaseModel):
             data = self.__pydantic_serializer__.to_json(self, exclude_none=True, by_alias=True)
         except PydanticSerializationError:
             raise InvalidEvent(self._unencodable(), "half of a surrogate pair; such text can't be sent") from None
-        if trace is not None:
-            event_id = f'{event_id}","trace":"{trace}'
-        payload = b'{"type":"%b","id":"%b","data":%b}' % (self.type.encode(), event_id.encode(), data)
+        payload = encoded_event(self.type, event_id, data, trace)
         if len(payload) > MAX_EVENT_BYTES:
             problem = (
                 f"{len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} fit (larger content: an artifact with a url)"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, ClassVar, Final, cast
 
@@ -19,6 +18,7 @@ from pydantic_core import from_json, to_json
 
 from broadcasters.checkpointing import snapshot_in
 from broadcasters.errors import InvalidEvent, SnapshotUnreadable
+from broadcasters.event_bytes import envelope_of
 from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, PlanId, build, check_plan_id
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Checkpoint, facts_of
 from broadcasters.log.http.lines import (
@@ -57,29 +57,22 @@ __all__ = [
     "router",
 ]
 
-_head: Final = re.compile(
-    rb'\{"type":"([a-z_]{1,64})","id":"([!#-\[\]-~]{1,256})",(?:"trace":"([0-9a-f-]{1,128})",)?"data":\{'
-)
-_control: Final = re.compile(rb"[\x00-\x1f]")
-"""None of these is left raw in compact JSON; a line break would cut a frame in two."""
-
 
 def event_of(plan_id: str, payload: bytes) -> PlanEvent:
     """The event of this payload, or an `InvalidEvent` that says what is wrong with it."""
     if len(payload) > MAX_EVENT_BYTES:
         raise InvalidEvent("event", f"{len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} fit")
-    head = _head.match(payload)
-    if head is None or not payload.endswith(b"}") or _control.search(payload):
+    envelope = envelope_of(payload)
+    if envelope is None:
         raise InvalidEvent("event", 'compact JSON that begins with {"type":…,"id":…,"data":{ is needed')
     said = _parsed(payload)
-    kind, event_id = head[1].decode(), head[2].decode()
-    around = {"type": kind, "id": event_id} | ({"trace": head[3].decode()} if head[3] else {})
     data: Any = said.pop("data", None)
+    around = {name: value for name, value in envelope._asdict().items() if value is not None}
     if said != around or not isinstance(data, dict):
         raise InvalidEvent("event", "there is more around its data than type and id")
-    cls = EVENTS.get(kind)
+    cls = EVENTS.get(envelope.type)
     if cls is None:
-        raise InvalidEvent("type", f"{kind!r} is none that this hub knows: {', '.join(EVENTS)}")
+        raise InvalidEvent("type", f"{envelope.type!r} is none that this hub knows: {', '.join(EVENTS)}")
     fields = cast("dict[str, Any]", data)
     if fields.get("plan_id") != plan_id:
         raise InvalidEvent("plan_id", "the event is of another plan than the one it is sent to")

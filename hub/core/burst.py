@@ -7,8 +7,7 @@ from functools import cached_property
 
 from broadcasters.events import PlanEvent
 from broadcasters.position import Position
-from hub.wire.event_stream import EventStream
-from hub.wire.frames import event_of, text_frames
+from hub.wire.frames import EventStream, event_of, text_frames
 
 __all__ = ["Burst", "Ring"]
 

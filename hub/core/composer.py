@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from broadcasters.event_bytes import is_type, may_append, may_name_message
 from broadcasters.events import PLAN_ENDED
 from hub.config.limits import WITHHELD_BYTES
 from hub.core.burst import Burst
@@ -22,8 +23,6 @@ WITHHELD_MESSAGES: Final = 64
 JOIN_PARTS: Final = 256
 """So many parts are kept before they are joined: a short string weighs far more than its text."""
 
-_MESSAGE: Final = b'{"type":"agent_message"'
-_UPDATE: Final = b'{"type":"plan_update"'
 _LATEST: Final = ("final", "error", "data")
 """Fields of which a message has those of its latest part; all others are those of the first."""
 
@@ -91,7 +90,7 @@ class Composer:
 
     def take(self, frames: Sequence[bytes]) -> list[Ready]:
         """The frames of the events that come next; what can be sent now, in order."""
-        if not self._withheld and not any(map(_is_part, frames)):
+        if not self._withheld and not any(map(may_append, frames)):
             before, self.at = self.at, self.at + len(frames)
             return [Ready(before + 1, self.at, self.at, frames)] if frames else []
         ready: list[Ready] = []
@@ -102,10 +101,9 @@ class Composer:
         return ready
 
     def _next(self, frame: bytes) -> list[bytes]:
-        if frame.startswith(_MESSAGE):
-            if b'"message_id":' in frame:
-                return self._message(frame)
-        elif self._withheld and frame.startswith(_UPDATE) and (event := _event(frame)) and _ends_plan(event):
+        if may_name_message(frame):
+            return self._message(frame)
+        if self._withheld and is_type(frame, "plan_update") and (event := _event(frame)) and _ends_plan(event):
             return [*(one for message_id in list(self._withheld) for one in self._close(message_id, event)), frame]
         return [frame]
 
@@ -181,11 +179,6 @@ def compose(events: Burst) -> Composed:
     composer = Composer(events.first - 1)
     frames = [frame for ready in composer.take(events.frames) for frame in ready.frames]
     return Composed(Burst(frames, events.first, events.last), composer.reach, composer)
-
-
-def _is_part(frame: bytes) -> bool:
-    """Whether it may be a part of a streamed message."""
-    return b'"append":true' in frame and frame.startswith(_MESSAGE)
 
 
 def _event(frame: bytes) -> Event | None:

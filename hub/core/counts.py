@@ -26,12 +26,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
+from broadcasters.event_bytes import sent_at
 from hub.core.burst import Burst
 
-__all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "Latency", "said_at"]
+__all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "Latency"]
 
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MEASURE_EVERY: Final = 0.001
@@ -78,7 +78,7 @@ class Latency(Histogram):
         if 0 <= now - self._measured_at < MEASURE_EVERY:
             return
         self._measured_at = now
-        if (said := said_at(event)) is not None:
+        if (said := sent_at(event)) is not None:
             self.observe(now - said)
 
 
@@ -111,22 +111,3 @@ class HubCounts:
         """So many clients are handed these events."""
         self.deliveries += len(burst.frames) * clients
         self.delivered_bytes += burst.size * clients
-
-
-_MARK: Final = b'"timestamp":"'
-
-
-def said_at(event: bytes) -> float | None:
-    """When the event of this payload or frame was said (Unix time); None when it doesn't say.
-
-    About a microsecond. The first mark in it is the event's own, because `plan_id` and `timestamp` come before anything
-    an agent may write.
-    """
-    at = event.find(_MARK, 0, 1024)
-    if at < 0:
-        return None
-    start = at + len(_MARK)
-    try:
-        return datetime.fromisoformat(event[start : event.index(b'"', start, start + 40)].decode()).timestamp()
-    except ValueError:
-        return None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from broadcasters.checkpointing import snapshot_of
+from broadcasters.event_bytes import may_append
 from broadcasters.log.contract import Head, Page, PlanLog
 from broadcasters.snapshot import Snapshot, encode
 from hub.access.shared_call import SharedCall
@@ -54,7 +55,7 @@ def merge(first: int, payloads: Sequence[bytes]) -> list[Merged]:
 
 def _part(payload: bytes) -> dict[str, Any] | None:
     """The event, if it is a part of a streamed message and no more than that."""
-    if b'"append":true' not in payload or not payload.startswith(b'{"type":"agent_message"'):
+    if not may_append(payload):
         return None
     try:
         event: dict[str, Any] = json.loads(payload)

@@ -27,6 +27,7 @@ from hub.node import Hub
 from hub.transports.pull_outlet import Line
 from hub.wire.codec import BadFrame, fields_of
 from hub.wire.codes import CloseCode, ErrorCode
+from hub.wire.frames import is_snapshot
 
 __all__ = ["Encode", "Interpreter", "as_text"]
 
@@ -97,7 +98,7 @@ class Interpreter:
         self._tell(Told(place, event) for place, event in burst.events)
 
     def write(self, frame: bytes) -> None:
-        if frame.startswith(b'{"type":"snapshot"'):
+        if is_snapshot(frame):
             self._tell(retold_by(frame))
             return
         said: dict[str, Any] = json.loads(frame)

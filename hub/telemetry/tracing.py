@@ -5,20 +5,14 @@ The events themselves carry their trace to the page either way: see `broadcaster
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Final
 
 from opentelemetry import trace
 
+from broadcasters.event_bytes import sent_at, trace_of
 from hub.core.burst import Burst
-from hub.core.counts import said_at
 
 __all__ = ["Deliveries", "deliveries"]
-
-_trace: Final = re.compile(rb'"trace":"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})","data":')
-HEAD: Final = 1024
-"""A frame's trace stands before its data, within so many bytes."""
 
 
 def deliveries() -> Deliveries | None:
@@ -40,7 +34,7 @@ class Deliveries:
         links = list(_links(burst.frames))
         if not links:
             return
-        said = said_at(burst.frames[0])
+        said = sent_at(burst.frames[0])
         span = self._tracer.start_span(
             "plancast deliver",
             kind=trace.SpanKind.CONSUMER,
@@ -58,10 +52,7 @@ class Deliveries:
 
 def _links(frames: Iterable[bytes]) -> Iterable[trace.Link]:
     """One for each span that something was said in."""
-    seen: set[bytes] = set()
-    for frame in frames:
-        found = _trace.search(frame, 0, HEAD)
-        if found is not None and found[0] not in seen:
-            seen.add(found[0])
-            flags = trace.TraceFlags(int(found[3], 16))
-            yield trace.Link(trace.SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags))
+    for traceparent in dict.fromkeys(map(trace_of, frames)):
+        if traceparent is not None:
+            _, trace_id, span_id, flags = (int(part, 16) for part in traceparent.split("-"))
+            yield trace.Link(trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags)))

@@ -17,7 +17,7 @@ from hub.transports.admission import Admission, Door
 from hub.transports.ended_plans import Endings
 from hub.transports.pull_outlet import Line
 from hub.wire.codes import CloseCode, SubscriptionCode
-from hub.wire.event_stream import data_field, message, place_of, snapshot_is_over
+from hub.wire.frames import data_field, is_snapshot, named_message, position_of, snapshot_ended
 
 __all__ = ["HEADERS", "BadCursor", "Since", "Stream", "place_in", "places_of"]
 
@@ -101,7 +101,7 @@ class Stream:
                 continue
             if not waiting and self.line.ending is not None:
                 code, reason = self.line.ending
-                yield message("close", {"code": int(code), "reason": reason})
+                yield named_message("close", {"code": int(code), "reason": reason})
                 return
             if said := b"".join([*map(story.tell, waiting), *story.endings()]):
                 yield said
@@ -206,10 +206,10 @@ class _Story:
         for plan in self._plans.values():
             if plan.over and plan.at_head and not plan.done:
                 plan.told_end = True
-                yield message("end", {"plan_id": plan.plan_id})
+                yield named_message("end", {"plan_id": plan.plan_id})
         gone = [plan.gone for plan in self._plans.values() if plan.gone is not None]
         if gone and self.finished:
-            yield message(
+            yield named_message(
                 "close", {"code": int(_CLOSES.get(gone[0], CloseCode.INTERNAL)), "reason": "nothing more comes"}
             )
 
@@ -217,19 +217,19 @@ class _Story:
         stream = burst.event_stream
         plan = self._plans[stream.plan_id]
         if len(self._plans) == 1:
-            plan.went_on(stream.place, stream.offset, stream.over)
+            plan.went_on(stream.position, stream.offset, stream.ended)
             return stream.messages
         said: list[bytes] = []
         for place, data in stream.parts:
             plan.place = place
             said.append(self._id() + data)
-        plan.went_on(stream.place, stream.offset, stream.over)
+        plan.went_on(stream.position, stream.offset, stream.ended)
         return b"".join(said)
 
     def _frame(self, frame: bytes) -> bytes:
-        if frame.startswith(b'{"type":"snapshot"'):
-            plan_id, place, offset = place_of(frame)
-            self._plans[plan_id].went_on(place, offset, snapshot_is_over(frame))
+        if is_snapshot(frame):
+            plan_id, place, offset = position_of(frame)
+            self._plans[plan_id].went_on(place, offset, snapshot_ended(frame))
             return self._id() + data_field(frame)
         said = json.loads(frame)
         plan = self._plans.get(said.get("plan_id"))

@@ -1,38 +1,61 @@
-"""What the hub sends about a plan: events and snapshots, made from stored bytes without parsing them."""
+"""Frames of events and snapshots: made from stored bytes, and encoded for each transport, without parsing them.
+
+A frame is its event (see `broadcasters.event_bytes`) with the event's plan and position added after the type:
+
+    {"type":"…","plan_id":"…","epoch":"…","offset":7,"first":5,"id":"…","data":{…}}
+
+`first` is there when the frame stands for several events. A snapshot's frame has no `id`. The members before `data` need
+no escapes in JSON: plan ids and epochs are checked where they are made.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Final
 
 from broadcasters.errors import InvalidEvent
-from broadcasters.events import EVENTS, PlanEvent, build
+from broadcasters.event_bytes import is_type
+from broadcasters.events import EVENTS, PLAN_ENDED, PlanEvent, build
 from broadcasters.position import Position
 
 __all__ = [
+    "EventStream",
+    "data_field",
     "event_frame",
     "event_of",
     "event_prefix",
+    "is_snapshot",
     "merged_frame",
+    "named_message",
+    "position_of",
+    "snapshot_ended",
     "snapshot_frame",
     "text_frames",
 ]
 
 log = logging.getLogger(__name__)
 
+_SNAPSHOT: Final = b'{"type":"snapshot"'
+_position: Final = re.compile(rb'\{"type":"[a-z_]+","plan_id":"([^"]+)","epoch":"([^"]*)","offset":([0-9]+)[,}]')
+_snapshot_status: Final = re.compile(
+    rb'"data":\{"version":[0-9]+,"plan_id":"[^"]+","offset":[0-9]+,"status":"([a-z_]+)"'
+)
+
+
+# -- making frames -----------------------------------------------------------------------------------------------------
+
 
 def event_prefix(plan_id: str, epoch: str) -> bytes:
-    """The part that all event frames of a plan have in common while the epoch lasts. Both are plain: they need no
-    escapes in JSON (plan ids and epochs are checked where they are made)."""
+    """The part that all event frames of a plan have in common within an epoch."""
     return f',"plan_id":"{plan_id}","epoch":"{epoch}","offset":'.encode()
 
 
 def event_frame(prefix: bytes, offset: int, payload: bytes) -> bytes:
-    """The frame of a stored event. The payload is as `PlanEvent.payload` makes it: it begins with `{"type":"…",`.
-
-    This runs once an event, whatever the number of subscribers; no part of it looks inside."""
+    """The frame of a stored event. Called once an event, however many subscribers there are."""
     kind, _, rest = payload.partition(b",")
     return b"%b%b%d,%b" % (kind, prefix, offset, rest)
 
@@ -45,28 +68,53 @@ def merged_frame(prefix: bytes, first: int, offset: int, payload: bytes) -> byte
     return b'%b%b%d,"first":%d,%b' % (kind, prefix, offset, first, rest)
 
 
-def snapshot_frame(plan_id: str, place: Position, snapshot: bytes) -> bytes:
-    """The frame of a folded plan, which is a JSON object already."""
-    head = f'{{"type":"snapshot","plan_id":"{plan_id}","epoch":"{place.epoch}","offset":{place.offset},"data":'
-    return b"%b%b}" % (head.encode(), snapshot)
+def snapshot_frame(plan_id: str, position: Position, snapshot: bytes) -> bytes:
+    """The frame of an encoded snapshot (`broadcasters.snapshot.encode`)."""
+    members = f',"plan_id":"{plan_id}","epoch":"{position.epoch}","offset":{position.offset},"data":'
+    return b"%b%b%b}" % (_SNAPSHOT, members.encode(), snapshot)
+
+
+# -- reading frames ----------------------------------------------------------------------------------------------------
+
+
+def position_of(frame: bytes) -> tuple[str, bytes, int]:
+    """Plan id, position (`epoch:offset`) and offset of an event's or a snapshot's frame."""
+    found = _position.match(frame)
+    if found is None:
+        raise ValueError("not the frame of an event or a snapshot")
+    return found[1].decode(), b"%b:%b" % (found[2], found[3]), int(found[3])
 
 
 def event_of(frame: bytes) -> tuple[Position, PlanEvent] | None:
-    """The event of an event's frame, and its place; None for a type that this hub doesn't know, or unsound data."""
-    sent: dict[str, Any] = json.loads(frame)
-    cls = EVENTS.get(sent["type"])
+    """The event of an event's frame, with its position; None when its type is unknown here or its data is invalid."""
+    fields: dict[str, Any] = json.loads(frame)
+    cls = EVENTS.get(fields["type"])
     if cls is None:
         return None
     try:
-        event = build(cls, sent["data"])
+        event = build(cls, fields["data"])
     except InvalidEvent as error:
-        log.warning("plan %s, offset %s: %s", sent["plan_id"], sent["offset"], error)
+        log.warning("plan %s, offset %s: %s", fields["plan_id"], fields["offset"], error)
         return None
-    return Position(sent["epoch"], sent["offset"]), event
+    return Position(fields["epoch"], fields["offset"]), event
+
+
+def is_snapshot(frame: bytes) -> bool:
+    """Whether this is a snapshot's frame."""
+    return frame.startswith(_SNAPSHOT)
+
+
+def snapshot_ended(frame: bytes) -> bool:
+    """Whether this is the snapshot of a plan that has ended."""
+    found = _snapshot_status.search(frame, 0, 1024)
+    return found is not None and found[1].decode() in PLAN_ENDED
+
+
+# -- WebSocket (RFC 6455) ----------------------------------------------------------------------------------------------
 
 
 def text_frames(frames: Iterable[bytes]) -> bytes:
-    """Many messages as one piece of bytes. The caller vouches that each is UTF-8."""
+    """The frames as unmasked WebSocket text messages, one after another. The caller ensures that each is UTF-8."""
     pieces: list[bytes] = []
     for frame in frames:
         pieces.append(_header(len(frame)))
@@ -80,3 +128,50 @@ def _header(length: int) -> bytes:
     if length < 65536:
         return b"\x81\x7e" + length.to_bytes(2, "big")
     return b"\x81\x7f" + length.to_bytes(8, "big")
+
+
+# -- server-sent events (HTML) -----------------------------------------------------------------------------------------
+
+_line_end: Final = re.compile(rb"\r\n|\r|\n")
+
+
+def data_field(frame: bytes) -> bytes:
+    """The frame as the data of a message, and the message's end. A line break in it does not end the message."""
+    if b"\n" in frame or b"\r" in frame:
+        return b"".join(b"data: %b\n" % line for line in _line_end.split(frame)) + b"\n"
+    return b"data: %b\n\n" % frame
+
+
+def named_message(name: str, fields: dict[str, Any]) -> bytes:
+    """A message with an event name of its own."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), json.dumps(fields, separators=(",", ":")).encode())
+
+
+class EventStream:
+    """The frames of a burst, all of one plan, as messages of an event stream; each form is made at most once."""
+
+    def __init__(self, frames: Sequence[bytes]) -> None:
+        self._frames = frames
+        self.plan_id, self.position, self.offset = position_of(frames[-1])
+        """The plan, and the position of the last frame."""
+
+    @cached_property
+    def messages(self) -> bytes:
+        """All frames, each with its position as id: for a stream of this plan alone."""
+        return b"".join(b"id: %b\n%b" % part for part in self.parts)
+
+    @cached_property
+    def parts(self) -> Sequence[tuple[bytes, bytes]]:
+        """Position and data of each frame: for a stream of several plans, which has ids of its own."""
+        return [(position_of(frame)[1], data_field(frame)) for frame in self._frames]
+
+    @cached_property
+    def ended(self) -> bool | None:
+        """Whether the plan has ended after these frames; None when they don't change that."""
+        ended: bool | None = None
+        for frame in self._frames:
+            if is_type(frame, "plan_update"):
+                data = json.loads(frame)["data"]
+                if "step_id" not in data:
+                    ended = data.get("status", "in_progress") in PLAN_ENDED
+        return ended

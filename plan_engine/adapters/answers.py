@@ -10,6 +10,8 @@ from typing import Final
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import LogUnavailable
+from broadcasters.event_bytes import is_type
+from broadcasters.events import InputResponse
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Broken, Told, follow
 from broadcasters.position import Position
@@ -19,7 +21,6 @@ from plan_engine.run.context import Answer
 __all__ = ["answer_to"]
 
 AGAIN_S: Final = 0.5
-_MARK: Final = b'{"type":"input_response",'
 
 
 async def answer_to(
@@ -46,7 +47,7 @@ async def _answers(
 ) -> AsyncGenerator[Answer]:
     async with aclosing(follow(log, plan_id, asked_at)) as story:
         async for item in story:
-            if isinstance(item, Told) and item.payload.startswith(_MARK):
+            if isinstance(item, Told) and is_type(item.payload, InputResponse.type):
                 said = json.loads(item.payload)["data"]
                 if said["request_id"] == request_id:
                     yield Answer(said.get("answer"), said.get("by"), said.get("at"))

@@ -18,6 +18,7 @@ from hashlib import sha256
 from typing import Final, Protocol
 
 from broadcasters.errors import LogUnavailable
+from broadcasters.event_bytes import is_type
 from broadcasters.events import InputRequest, InputResponse, build, timestamp
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Broken, Told, follow
@@ -33,7 +34,6 @@ __all__ = ["CLOCK", "AnswerBook", "Asked", "Questions"]
 CLOCK: Final = "the clock"
 """Who answers a question that nobody answered in time."""
 AGAIN_S: Final = 0.5
-_MARK: Final = b'{"type":"input_response"'
 
 
 class AnswerBook(Protocol):
@@ -151,7 +151,7 @@ class Questions:
     async def _answers_after(self, voice: Voice, request: InputRequest, place: Position) -> AsyncGenerator[Answer]:
         async with aclosing(follow(self._log, request.plan_id, place)) as story:
             async for item in story:
-                if isinstance(item, Told) and item.payload.startswith(_MARK):
+                if isinstance(item, Told) and is_type(item.payload, InputResponse.type):
                     said = json.loads(item.payload)["data"]
                     if said["request_id"] == request.request_id:
                         yield Answer(said.get("answer"), said.get("by"), said.get("at"))

@@ -11,9 +11,9 @@ from statistics import quantiles
 import pytest
 
 from broadcasters import Broadcaster
+from broadcasters.event_bytes import sent_at
 from hub.config.limits import KIB, MIB, Limits, per_connection, per_plan
 from hub.config.settings import Settings
-from hub.core.counts import said_at
 from tests.faults.chronicle import Chronicle, Told
 from tests.faults.readers import Reader, told_all
 from tests.faults.talker import Talker
@@ -36,7 +36,7 @@ class Latency:
         self.phases.append([])
 
     def told(self, _: Told, frame: bytes) -> None:
-        if self.phases and (at := said_at(frame)) is not None:
+        if self.phases and (at := sent_at(frame)) is not None:
             self.phases[-1].append((time.time() - at) * 1000)
 
     def __str__(self) -> str:

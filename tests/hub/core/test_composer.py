@@ -14,8 +14,7 @@ from broadcasters.events import parse
 from broadcasters.snapshot import empty, fold
 from hub.core import composer as composing
 from hub.core.composer import Composer
-from hub.wire.event_stream import place_of
-from hub.wire.frames import event_frame, event_prefix
+from hub.wire.frames import event_frame, event_prefix, position_of
 from tests.hub.core.scripted_log import part, step, update
 from tests.hub.core.witness import whole_messages
 
@@ -116,7 +115,7 @@ def test_what_is_ready_says_what_it_stands_for_and_from_where_on_to_read_again(
             before = Composer(0)
             before.take(frames[: ready.offset])
             assert ready.reach == before.reach
-            offsets = [place_of(frame)[2] for frame in ready.frames]
+            offsets = [position_of(frame)[2] for frame in ready.frames]
             assert offsets in ([*range(ready.first, ready.offset + 1)], [ready.offset] * len(offsets))
 
 

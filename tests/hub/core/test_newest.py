@@ -7,7 +7,7 @@ from dataclasses import replace
 from broadcasters.position import Position
 from hub.config.limits import ChannelLimits
 from hub.core.newest import Newest
-from hub.wire.event_stream import place_of
+from hub.wire.frames import position_of
 from tests.hub.core.scripted_log import step
 
 POLICY = replace(ChannelLimits(), ring_events=4, burst_bytes=1)
@@ -21,7 +21,7 @@ def test_what_is_taken_is_handed_out_once() -> None:
     burst = newest.hand_out()
     assert burst is not None
     assert (burst.first, burst.last, newest.handed) == (8, 9, 9)
-    assert [place_of(frame) for frame in burst.frames] == [("p", b"e:8", 8), ("p", b"e:9", 9)]
+    assert [position_of(frame) for frame in burst.frames] == [("p", b"e:8", 8), ("p", b"e:9", 9)]
     assert newest.hand_out() is None
 
 
