@@ -1,12 +1,12 @@
 import { fileURLToPath } from "node:url";
 import reactHooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
-import { noRestrictedPaths } from "./eslint/rooms.js";
+import { noRestrictedPaths } from "./eslint/layers.js";
 
 const root = fileURLToPath(new URL("src", import.meta.url));
 
-/** wire → client → react → page: each may import from those before it; `packages` are all it may import besides (without: any). */
-const rooms = {
+/** wire → client → react → page: each layer may import from those before it, and from `packages` (not set: any package). */
+const layers = {
   wire: { from: [], packages: [] },
   client: { from: ["wire"], packages: [] },
   react: { from: ["wire", "client"], packages: ["react"] },
@@ -20,7 +20,7 @@ export default tseslint.config(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     plugins: { house: { rules: { "no-restricted-paths": noRestrictedPaths } } },
     rules: {
-      "house/no-restricted-paths": ["error", { root, rooms }],
+      "house/no-restricted-paths": ["error", { root, layers }],
       "max-lines": ["error", { max: 400 }],
       "max-lines-per-function": ["error", { max: 60, skipComments: true, skipBlankLines: true }],
       complexity: ["error", 15],
@@ -37,7 +37,7 @@ export default tseslint.config(
     rules: reactHooks.configs.recommended.rules,
   },
   {
-    // What runs anywhere: nothing of a browser but what is handed in.
+    // Runs anywhere: browser features come from the environment option.
     files: ["src/client/**"],
     ignores: ["src/client/environment.ts"],
     rules: {
@@ -45,12 +45,12 @@ export default tseslint.config(
         "error",
         ..."window document navigator location globalThis WebSocket fetch setTimeout clearTimeout setInterval queueMicrotask crypto localStorage performance EventSource"
           .split(" ")
-          .map((name) => ({ name, message: "Take it from the environment that is handed in." })),
+          .map((name) => ({ name, message: "Use the environment that is passed in." })),
       ],
       "no-restricted-properties": [
         "error",
-        { object: "Date", property: "now", message: "Time is handed in." },
-        { object: "Math", property: "random", message: "Randomness is handed in." },
+        { object: "Date", property: "now", message: "Use the time that is passed in." },
+        { object: "Math", property: "random", message: "Use the random function that is passed in." },
       ],
     },
   },

@@ -6,7 +6,7 @@ import { precompressed } from "./scripts/precompress.js";
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const hub = process.env["PLANCAST_HUB"] ?? "http://127.0.0.1:8000";
 
-/** The page that a hub serves. `npm run dev` shows it as it is written, with what a running hub (PLANCAST_HUB) says. */
+/** The page that a hub serves. `npm run dev` serves it from source, with a running hub (PLANCAST_HUB) as its backend. */
 export default defineConfig({
   plugins: [react(), precompressed()],
   build: {
@@ -16,7 +16,7 @@ export default defineConfig({
     sourcemap: false,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // scripts/check-page-size.js says how large it is, and holds it to its bound.
+    // scripts/check-page-size.js reports the size and enforces its limit.
     reportCompressedSize: false,
     chunkSizeWarningLimit: 700,
   },

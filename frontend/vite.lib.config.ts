@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The npm package: two modules, and what both need in a third. */
+/** The npm package: two modules, and their shared code in a third. */
 export default defineConfig({
   build: {
     target: "es2022",

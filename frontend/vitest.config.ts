@@ -4,7 +4,7 @@ import { defineConfig, type Plugin } from "vitest/config";
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The README's example of a page, as a module: `readme:example.tsx`. */
+/** Makes the README's tsx example importable as `readme:example.tsx`. */
 const readme: Plugin = {
   name: "readme-example",
   enforce: "pre",
@@ -16,12 +16,12 @@ function example(): string | undefined {
   return /```tsx\n(.*?)```/s.exec(readFileSync(at("README.md"), "utf8"))?.[1];
 }
 
-/** Generous: what a test waits for comes late on a machine that has much else to do. */
+/** Generous, for busy machines. */
 const deadlines = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
-    // Most of the time the tests wait for processes of their own.
+    // The tests mostly wait for other processes.
     maxWorkers: 3,
     projects: [
       {

@@ -1,13 +1,13 @@
-/** Fails when the packed client is larger than it may be. Prints what there is. */
+/** Prints the sizes of the npm package's modules. Fails if one exceeds its limit. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const KIB = 1024;
-/** `client` is what every page loads; `fallback` only those where no WebSocket gets through. */
-const MOST = { client: 12 * KIB, fallback: 4 * KIB, react: 3 * KIB };
+/** Every page loads `client`; `fallback` only those without a working WebSocket. */
+const LIMITS = { client: 12 * KIB, fallback: 4 * KIB, react: 3 * KIB };
 
-/** A module with all that it imports at once from beside it. */
+/** The text of a module and of its static imports. */
 function textOf(file, seen) {
   if (seen.has(file)) return "";
   seen.add(file);
@@ -24,11 +24,11 @@ for (const [name, file] of Object.entries({ client: "index.js", fallback: "fallb
 let tooLarge = false;
 for (const [name, size] of Object.entries(sizes)) {
   console.log(
-    `${name.padEnd(8)} ${size.toLocaleString("en").padStart(7)} of ${MOST[name].toLocaleString("en")} bytes, gzipped`,
+    `${name.padEnd(8)} ${size.toLocaleString("en").padStart(7)} of ${LIMITS[name].toLocaleString("en")} bytes, gzipped`,
   );
-  tooLarge ||= size > MOST[name];
+  tooLarge ||= size > LIMITS[name];
 }
 if (tooLarge) {
-  console.error(`too large: ${fileURLToPath(new URL("../dist", import.meta.url))}`);
+  console.error(`the package is too large: ${fileURLToPath(new URL("../dist", import.meta.url))}`);
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-/** `npm run generate`: writes src/wire/frames.ts anew. */
+/** `npm run generate`: regenerates src/wire/frames.ts. */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { wireTypes } from "./wire-types.js";

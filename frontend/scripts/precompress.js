@@ -1,4 +1,4 @@
-/** Beside each built file its .br and .gz, made once, with all the time in the world; the hub sends what the browser takes. */
+/** Vite plugin that writes .br and .gz files beside the built files, at the highest compression level, for the hub to serve. */
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";

@@ -1,2 +1,2 @@
-/** The text of src/wire/frames.ts. `folder` holds the schemas. */
+/** The text of src/wire/frames.ts, from the schemas in `folder`. */
 export function wireTypes(folder: string): Promise<string>;

@@ -1,18 +1,18 @@
-/** TypeScript from the JSON Schemas of docs/schemas/wire: one type a model, one a frame, and the unions of frames. */
+/** Generates TypeScript from the JSON Schemas in docs/schemas/wire: a type per model and frame, and the unions of frames. */
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import prettier from "prettier";
 
-const HEAD = `// Generated from docs/schemas/wire by \`npm run generate\`. Don't edit: change the models, then generate anew.
+const HEAD = `// Generated from docs/schemas/wire by \`npm run generate\`. Do not edit: change the models, and regenerate.
 `;
 
-/** The text of src/wire/frames.ts. `folder` holds the schemas. */
+/** The text of src/wire/frames.ts, from the schemas in `folder`. */
 export async function wireTypes(folder) {
   const types = new Map();
   const unions = { client: [], event: [], server: [] };
   for (const file of readdirSync(folder).sort()) {
     const [side] = file.split(".");
-    if (!unions[side]) throw new Error(`${file}: a frame of neither client nor server, and no event`);
+    if (!unions[side]) throw new Error(`${file}: the name must start with client., server. or event.`);
     const schema = JSON.parse(readFileSync(join(folder, file), "utf8"));
     for (const [name, definition] of Object.entries(schema.$defs ?? {})) declare(types, name, definition, file);
     const name = frameName(schema.title, file);
@@ -25,9 +25,9 @@ export async function wireTypes(folder) {
 }
 
 const UNIONS = {
-  client: ["ClientFrame", "What a client may say on the socket."],
-  event: ["EventFrame", "One thing said about a plan, at its place in the plan's log."],
-  server: ["ControlFrame", "What a hub says besides events."],
+  client: ["ClientFrame", "A frame that a client may send on the socket."],
+  event: ["EventFrame", "An event of a plan, with its position in the plan's log."],
+  server: ["ControlFrame", "A frame that a hub sends, other than an event."],
 };
 
 function union([side, names]) {
@@ -36,16 +36,16 @@ function union([side, names]) {
 }
 
 function frameName(title, file) {
-  if (!title) throw new Error(`${basename(file)}: a schema without a title`);
+  if (!title) throw new Error(`${basename(file)}: the schema has no title`);
   return title.endsWith("Frame") ? title : `${title}Frame`;
 }
 
 function declare(types, name, schema, file) {
   const text = `${comment(schema.description)}export ${body(name, schema)}\n`;
   const known = types.get(name);
-  // A constant that has a default in one schema and none in another is the same type.
+  // A constant with a default in one schema and without in another is the same type.
   if (known !== undefined && known !== text)
-    throw new Error(`${file}: ${name} is another type than in the files before`);
+    throw new Error(`${file}: ${name} differs from its definition in an earlier file`);
   types.set(name, text);
 }
 
@@ -69,7 +69,7 @@ function typeOf(schema) {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
   if ("const" in schema) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map((one) => JSON.stringify(one)).join(" | ");
-  // A null stands for a field left out, and the client leaves it out.
+  // Null means that the field is omitted, and the client omits it.
   if (schema.anyOf)
     return schema.anyOf
       .filter((one) => one.type !== "null")
@@ -79,7 +79,7 @@ function typeOf(schema) {
   if (schema.type === "object") return schema.properties ? members(schema) : "Readonly<Record<string, unknown>>";
   if (schema.type === undefined) return "unknown";
   const primitive = PRIMITIVES[schema.type];
-  if (!primitive) throw new Error(`no TypeScript is known for ${JSON.stringify(schema)}`);
+  if (!primitive) throw new Error(`cannot convert to TypeScript: ${JSON.stringify(schema)}`);
   return primitive;
 }
 

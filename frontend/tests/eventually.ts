@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 
-/** Waits until it is so; fails with the last state when the time is over. */
+/** Waits until the state is as expected; fails with the last state after a timeout. */
 export async function eventually<State>(
   look: () => State,
   isSo: (state: State) => boolean,

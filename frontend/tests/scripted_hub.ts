@@ -1,4 +1,4 @@
-/** A hub for one page, in memory: it answers what a client says, and says what a test wants said. */
+/** An in-memory hub for one page: it responds to a client's frames, and publishes a test's events. */
 import {
   createClient,
   type Client,
@@ -9,7 +9,7 @@ import {
 } from "../src/client/index.js";
 import { emptySnapshot, fold } from "../src/client/index.js";
 
-interface Said {
+interface ClientMessage {
   readonly type: string;
   readonly plan_id: string;
   readonly since?: "snapshot" | Place;
@@ -20,25 +20,25 @@ interface Said {
 
 export class ScriptedHub {
   readonly sockets: ScriptedSocket[] = [];
-  readonly heard: Said[] = [];
+  readonly received: ClientMessage[] = [];
   readonly #plans = new Map<string, PlanEvent[]>();
-  /** What an answer or a signal is answered with. */
-  onRequest: (said: Said) => object | null = (said) => ({
-    type: said.type === "plan_input" ? "input_accepted" : "signal_accepted",
-    plan_id: said.plan_id,
-    request_id: said.request_id,
-    signal: said.signal,
+  /** The response to an answer or a signal. */
+  onRequest: (message: ClientMessage) => object | null = (message) => ({
+    type: message.type === "plan_input" ? "input_accepted" : "signal_accepted",
+    plan_id: message.plan_id,
+    request_id: message.request_id,
+    signal: message.signal,
     epoch: "e",
     offset: 1,
   });
 
-  /** What stands for the global WebSocket. */
+  /** The replacement for the global WebSocket. */
   get Socket(): new () => SocketLike {
     const add = (socket: ScriptedSocket) => this.sockets.push(socket);
-    const hear = (socket: ScriptedSocket, text: string) => this.#hear(socket, JSON.parse(text) as Said);
+    const receive = (socket: ScriptedSocket, text: string) => this.#receive(socket, JSON.parse(text) as ClientMessage);
     return class extends ScriptedSocket {
       constructor() {
-        super(hear);
+        super(receive);
         add(this);
       }
     };
@@ -49,37 +49,44 @@ export class ScriptedHub {
     return createClient({ url: "http://hub.test", ...options, environment });
   }
 
-  /** Says something about a plan, to all who watch it. */
-  say(planId: string, ...events: readonly PlanEvent[]): void {
+  /** Publishes events to all clients that watch the plan. */
+  publish(planId: string, ...events: readonly PlanEvent[]): void {
     const log = this.#plans.get(planId) ?? [];
     this.#plans.set(planId, log);
     for (const event of events) {
       const frame = frameOf(planId, log.push(event), event);
-      for (const socket of this.sockets) if (socket.plans.has(planId)) socket.tell(frame);
+      for (const socket of this.sockets) if (socket.plans.has(planId)) socket.deliver(frame);
     }
   }
 
-  #hear(socket: ScriptedSocket, said: Said): void {
-    this.heard.push(said);
-    if (said.type === "subscribe_plan") this.#subscribe(socket, said);
-    else if (said.type === "unsubscribe_plan") socket.plans.delete(said.plan_id);
-    else if (said.type === "ping") socket.tell({ type: "pong" });
+  #receive(socket: ScriptedSocket, message: ClientMessage): void {
+    this.received.push(message);
+    if (message.type === "subscribe_plan") this.#subscribe(socket, message);
+    else if (message.type === "unsubscribe_plan") socket.plans.delete(message.plan_id);
+    else if (message.type === "ping") socket.deliver({ type: "pong" });
     else {
-      const answer = this.onRequest(said);
-      if (answer) socket.tell(answer);
+      const answer = this.onRequest(message);
+      if (answer) socket.deliver(answer);
     }
   }
 
-  #subscribe(socket: ScriptedSocket, { plan_id, since, request_id }: Said): void {
+  #subscribe(socket: ScriptedSocket, { plan_id, since, request_id }: ClientMessage): void {
     const log = this.#plans.get(plan_id) ?? [];
     const after = typeof since === "object" ? since.offset : log.length;
     const place = { epoch: "e", offset: after };
     socket.plans.add(plan_id);
-    socket.tell({ type: "subscription_confirmed", plan_id, ...place, head: log.length, recovered: true, request_id });
+    socket.deliver({
+      type: "subscription_confirmed",
+      plan_id,
+      ...place,
+      head: log.length,
+      recovered: true,
+      request_id,
+    });
     if (typeof since === "object") {
-      log.slice(after).forEach((event, at) => socket.tell(frameOf(plan_id, after + at + 1, event)));
+      log.slice(after).forEach((event, at) => socket.deliver(frameOf(plan_id, after + at + 1, event)));
     } else {
-      socket.tell({ type: "snapshot", plan_id, ...place, data: fold(emptySnapshot(plan_id), 1, log) });
+      socket.deliver({ type: "snapshot", plan_id, ...place, data: fold(emptySnapshot(plan_id), 1, log) });
     }
   }
 }
@@ -95,20 +102,20 @@ class ScriptedSocket implements SocketLike {
   onclose: SocketLike["onclose"] = null;
   onerror: SocketLike["onerror"] = null;
   readonly plans = new Set<string>();
-  readonly #hear: (socket: ScriptedSocket, text: string) => void;
+  readonly #receive: (socket: ScriptedSocket, text: string) => void;
 
-  constructor(hear: (socket: ScriptedSocket, text: string) => void) {
-    this.#hear = hear;
+  constructor(receive: (socket: ScriptedSocket, text: string) => void) {
+    this.#receive = receive;
     queueMicrotask(() => {
       if (this.readyState !== 0) return;
       this.readyState = 1;
       const server_time = new Date().toISOString();
-      this.tell({ type: "connected", connection_id: "c", protocol: 1, heartbeat_s: 25, server_time });
+      this.deliver({ type: "connected", connection_id: "c", protocol: 1, heartbeat_s: 25, server_time });
     });
   }
 
   send(text: string): void {
-    queueMicrotask(() => this.#hear(this, text));
+    queueMicrotask(() => this.#receive(this, text));
   }
 
   close(): void {
@@ -116,13 +123,13 @@ class ScriptedSocket implements SocketLike {
     this.plans.clear();
   }
 
-  /** The line breaks, or the hub closes it. */
+  /** The connection breaks, or the hub closes it. */
   drop(code = 1006, reason = ""): void {
     this.close();
     this.onclose?.({ code, reason });
   }
 
-  tell(frame: object): void {
+  deliver(frame: object): void {
     if (this.readyState === 1) this.onmessage?.({ data: JSON.stringify(frame) });
   }
 }

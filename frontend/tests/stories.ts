@@ -1,4 +1,4 @@
-/** Everything that may be said about a plan, in any order: few ids, so that things meet; many kinds of words. */
+/** Arbitrary events of a plan: few ids, so that events affect the same parts, and many kinds of text. */
 import fc, { type Arbitrary } from "fast-check";
 import type { PlanEvent } from "../src/client/index.js";
 
@@ -18,7 +18,7 @@ const messageTypes = fc.constantFrom("thinking", "action", "result", "clarificat
 const json = fc.jsonValue({ maxDepth: 2, stringUnit: "binary" }).map(plain);
 const objects = fc.dictionary(fc.constantFrom("x", "y z", "é"), json, { maxKeys: 3 });
 
-/** Numbers that every language takes for the same: none beyond 64 bits, and no minus before zero. */
+/** Numbers that are equal in every language: within 64 bits, and no negative zero. */
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (_, one: unknown) =>
     typeof one === "number" ? (one % 1000) + 0 : one,
@@ -40,7 +40,7 @@ const planStatus = fc.constantFrom("pending", "in_progress", "waiting", "complet
 const stepStatus = fc.constantFrom(
   ...["pending", "in_progress", "waiting", "retrying", "completed", "error", "skipped", "cancelled", "stalled"],
 );
-const told = { content: texts, agent_name: agents, title: texts, progress: percents, data: objects };
+const common = { content: texts, agent_name: agents, title: texts, progress: percents, data: objects };
 
 export const tokens = event(
   "agent_message",
@@ -59,7 +59,7 @@ export const events: Arbitrary<PlanEvent> = fc.oneof(
     "plan_update",
     { status: planStatus },
     {
-      ...told,
+      ...common,
       step_id: ids,
       message_type: messageTypes,
       owner: fc.constantFrom("ann", "bob"),
@@ -69,7 +69,7 @@ export const events: Arbitrary<PlanEvent> = fc.oneof(
   event(
     "step_update",
     { step_id: ids, status: stepStatus },
-    { ...told, attempt: attempts, max_attempts: attempts, needs: fc.array(ids, { maxLength: 2 }) },
+    { ...common, attempt: attempts, max_attempts: attempts, needs: fc.array(ids, { maxLength: 2 }) },
   ),
   event(
     "agent_message",
@@ -107,6 +107,6 @@ export const events: Arbitrary<PlanEvent> = fc.oneof(
   ),
 );
 
-/** What a log may hold: events in any order, some of them of an unknown type (null). */
+/** Any sequence of events, some of an unknown type (null). */
 export const stories = fc.array(fc.option(events, { freq: 10 }), { maxLength: 40 });
 export const limits = fc.constantFrom(768 * 1024, 3_000, 800, 0);

@@ -1,7 +1,7 @@
-/** What the hub's HTTP API gives and takes (docs/PROTOCOL.md, section 11). */
+/** Types of the hub's HTTP API (docs/PROTOCOL.md, section 11). */
 import type { EventFrame, Place, PlanStatus, Snapshot } from "../wire/index.js";
 
-/** A plan as a list shows it. */
+/** A plan in a list. */
 export interface PlanSummary {
   readonly plan_id: string;
   readonly status: PlanStatus;
@@ -15,56 +15,66 @@ export interface PlanSummary {
   readonly offset: number;
 }
 
+/** The filters of `client.plans()`. */
 export interface PlanQuery {
   readonly owner?: string | undefined;
   readonly label?: string | undefined;
   readonly status?: PlanStatus | undefined;
-  /** That of the page before. */
+  /** The `cursor` of the page before. */
   readonly cursor?: string | undefined;
-  /** 1 to 500; without a word 50. */
+  /** The page size, 1 to 500; default 50. */
   readonly limit?: number | undefined;
 }
 
+/** A page of a list of plans. */
 export interface PlanPage {
   readonly plans: readonly PlanSummary[];
-  /** Asks for those that follow; null: there are none. */
+  /** The cursor of the next page; null on the last. */
   readonly cursor: string | null;
 }
 
-/** Something that can be started. */
+/** A kind of plan that can be started. */
 export interface Template {
   readonly name: string;
   readonly title: string;
+  /** A description. */
   readonly about: string;
-  /** A JSON Schema of its input. */
+  /** The JSON Schema of its input. */
   readonly input_schema: Readonly<Record<string, unknown>>;
 }
 
+/** The result of `client.start()`. */
 export interface StartedPlan {
   readonly planId: string;
+  /** The address of the plan in the hub's API. */
   readonly url: string;
 }
 
+/** A snapshot and the position it was taken at. */
 export interface PlanAt {
   readonly snapshot: Snapshot;
   readonly place: Place;
 }
 
+/** The range of `client.events()`. */
 export interface EventQuery {
   /** The offset of the last event seen; 0: from the first. */
   readonly after?: number;
-  /** Its epoch; without a word, the current one. */
+  /** The epoch of that offset; default: the current one. */
   readonly epoch?: string;
-  /** 1 to 1000; without a word 500. */
+  /** The page size, 1 to 1000; default 500. */
   readonly limit?: number;
+  /** Aborts the request. */
   readonly signal?: AbortSignal;
 }
 
-/** A piece of a plan's past, and the place after it. */
+/** A page of a plan's event history. */
 export interface EventPage {
   readonly plan_id: string;
   readonly epoch: string;
+  /** The offset of the last event of the page, from which the next page continues. */
   readonly offset: number;
+  /** The offset of the newest event of the plan. */
   readonly head: number;
   readonly events: readonly EventFrame[];
 }

@@ -1,62 +1,91 @@
-/** A client of a hub: `createClient`. */
-import type { EventFrame, Place, SignalName } from "../wire/index.js";
+/** `createClient`: the client of a hub. */
+import type { ClientFrame, EventFrame, Place, SignalName } from "../wire/index.js";
+import { BROKEN } from "./core/codes.js";
 import type { Connection, Transport } from "./core/connection.js";
 import { Driver } from "./driver.js";
 import { type Environment, environmentOf } from "./environment.js";
 import { PlancastError } from "./errors.js";
-import { Http } from "./http.js";
+import { Http, messageOf } from "./http.js";
 import { type HubApi, hubApi, uniqueId } from "./hub_api.js";
-import { openLate } from "./lines/late.js";
-import { openWebSocket } from "./lines/websocket.js";
+import type { Link, LinkOptions } from "./links/link.js";
+import { openWebSocket } from "./links/websocket.js";
 import type { PlanStore, PlanView } from "./plan_store.js";
 import { type FetchToken, TokenSource } from "./token_source.js";
 
-/** So many stores are kept, to be given again; of the same plan, any two show the same. */
+/** The number of plan stores kept for reuse. Two stores of the same plan are equivalent. */
 const STORES = 1_000;
 const PLAN_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
+/** The options of `createClient`. */
 export interface ClientOptions {
-  /** The hub's address, as https://hub.example; left out, the page's own origin. */
+  /** The hub's address, such as `https://hub.example`; default: the page's origin. */
   readonly url?: string | undefined;
-  /** A token that stays the same. */
+  /** A fixed token (JWT), if the hub requires one. */
   readonly token?: string | undefined;
-  /** Gives a fresh token: before each connection, and before the old one expires. */
+  /** Returns a fresh token; called before each connection, and before the current token expires. */
   readonly fetchToken?: FetchToken | undefined;
-  /** The ways to try, best first. */
+  /** The transports to use, best first; default: all. */
   readonly transports?: readonly Transport[] | undefined;
-  /** How long a plan stays subscribed after its last watcher left; 2000. */
+  /** How long a plan stays subscribed after its last watcher left; default 2000. */
   readonly lingerMs?: number | undefined;
-  /** How many of a plan's newest events `recent` keeps; 1000. */
+  /** How many of a plan's newest events `recent()` keeps; default 1000. */
   readonly historyLimit?: number | undefined;
-  /** What to use instead of what is global. */
+  /** Replacements for the global `WebSocket`, `fetch`, timers and so on. */
   readonly environment?: Partial<Environment> | undefined;
 }
 
-/** Something to look at, and to be told when it has changed. */
+/** A value that changes, in the form that React's `useSyncExternalStore` takes. */
 export interface Store<State> {
+  /** The current value; the same object until it changes. */
   readonly getSnapshot: () => State;
+  /** Calls back after each change; returns a function that stops it. */
   readonly subscribe: (listener: () => void) => () => void;
 }
 
+/** The client of a hub: one connection for all plans that are watched. Methods may be called in any state. */
 export interface Client extends HubApi {
-  /** A plan to be watched. */
+  /**
+   * The store of a plan. It opens nothing: the plan is watched while the store has listeners.
+   *
+   * @returns The same store for the same plan.
+   */
   plan(planId: string): PlanStore;
+  /** The state of the connection. */
   readonly connection: Store<Connection>;
-  /** Answers what the plan asks. Settles with the answer's place when the hub has taken it; said again after a break, taken once. */
+  /**
+   * Answers an input request of a plan. It is sent again after a reconnect, and accepted once.
+   *
+   * @returns The answer's position in the log, once the hub has accepted it.
+   * @throws PlancastError `already_answered`, `request_expired`, `forbidden`, `offline`, `timeout`, …
+   */
   answer(planId: string, requestId: string, answer: unknown): Promise<Place | null>;
-  /** Settles when the signal reached whoever runs the plan; the plan itself says when it obeyed. */
+  /**
+   * Sends a signal to the plan's runner. Resolves when the runner has received it; the plan's events show when it is obeyed.
+   *
+   * @throws PlancastError `unanswered` if the connection broke first: check the plan before sending the signal again.
+   */
   signal(planId: string, signal: SignalName): Promise<void>;
-  /** Connects at once, also after a refusal. */
+  /** Connects now, also after a refusal. */
   retry(): void;
-  /** Ends it all. */
+  /** Closes the connection and fails all pending requests. The client cannot be used again. */
   close(): void;
 }
 
+/**
+ * Creates a client of a hub. It connects when the first plan is watched, and disconnects some time after the last.
+ *
+ * @throws TypeError if `url` is not an http(s) address, and there is no page whose origin could be used.
+ * @example
+ * ```ts
+ * const plan = createClient({ url: "http://localhost:8000" }).plan("plan-1");
+ * plan.subscribe(() => console.log(plan.getSnapshot().snapshot?.status));
+ * ```
+ */
 export function createClient(options: ClientOptions = {}): Client {
   const environment = environmentOf(options.environment);
   const base = (options.url ?? environment.origin ?? "").replace(/\/+$/, "");
   if (!/^https?:\/\//.test(base)) {
-    throw new TypeError(`createClient: url is to be the hub's address, as https://hub.example, not "${base}"`);
+    throw new TypeError(`createClient: url must be like https://hub.example; got "${base}"`);
   }
   const http = new Http(environment, base);
   const tokens = new TokenSource(environment, options.token, options.fetchToken);
@@ -69,8 +98,8 @@ export function createClient(options: ClientOptions = {}): Client {
     transports: transports.filter((one) => one !== "websocket" || environment.WebSocket),
     openers: {
       websocket: openWebSocket,
-      sse: openLate(async () => (await import("./lines/fallback.js")).openEventStream),
-      polling: openLate(async () => (await import("./lines/fallback.js")).openPolling),
+      sse: lazyLink(async () => (await import("./links/fallback.js")).openEventStream),
+      polling: lazyLink(async () => (await import("./links/fallback.js")).openPolling),
     },
     lingerMs,
     historyLimit,
@@ -79,7 +108,7 @@ export function createClient(options: ClientOptions = {}): Client {
   return {
     plan(planId) {
       const store = stores.get(planId) ?? storeOf(driver, planId);
-      stores.delete(planId); // and to the end, as the one that was asked for last
+      stores.delete(planId); // re-inserted at the end: the map is in order of use
       stores.set(planId, store);
       if (stores.size > STORES) stores.delete([...stores.keys()][0] ?? "");
       return store;
@@ -91,13 +120,13 @@ export function createClient(options: ClientOptions = {}): Client {
     async answer(planId, requestId, answer) {
       const idempotency_key = uniqueId(environment.random);
       const about = { plan_id: planId, request_id: requestId, idempotency_key };
-      const { accepted } = await driver.ask({ type: "plan_input", ...about, answer: answer ?? null });
+      const { accepted } = await driver.request({ type: "plan_input", ...about, answer: answer ?? null });
       if (accepted?.type !== "input_accepted" || accepted.epoch === undefined) return null;
       return { epoch: accepted.epoch, offset: accepted.offset ?? 0 };
     },
     async signal(planId, signal) {
       const request_id = uniqueId(environment.random);
-      await driver.ask({ type: "plan_signal", plan_id: planId, signal, request_id });
+      await driver.request({ type: "plan_signal", plan_id: planId, signal, request_id });
     },
     ...hubApi(environment, http, tokens),
     retry: () => driver.run((session, now) => session.retry(now)),
@@ -111,13 +140,37 @@ function storeOf(driver: Driver, planId: string): PlanStore {
   const error = fit ? null : new PlancastError("invalid_plan_id", message, { planId });
   const nothing = { snapshot: null, status: null, place: null, live: false };
   const unwatched: PlanView = { planId, ...nothing, phase: fit ? "waiting" : "refused", error };
-  const nobody = () => undefined;
+  const unsubscribed = () => undefined;
   const none: readonly EventFrame[] = [];
   return {
     planId,
     getSnapshot: () => driver.watchOf(planId)?.view ?? unwatched,
-    subscribe: (listener) => (fit ? driver.watch(planId, (watch) => watch.changes.add(listener)) : nobody),
-    onEvents: (listener) => (fit ? driver.watch(planId, (watch) => watch.events.add(listener)) : nobody),
+    subscribe: (listener) => (fit ? driver.watch(planId, (watch) => watch.changes.add(listener)) : unsubscribed),
+    onEvents: (listener) => (fit ? driver.watch(planId, (watch) => watch.events.add(listener)) : unsubscribed),
     recent: () => driver.watchOf(planId)?.recent ?? none,
+  };
+}
+
+/** Opens a link whose code is loaded on demand, since few pages need it. Frames sent meanwhile are queued. */
+function lazyLink(load: () => Promise<(options: LinkOptions) => Link>): (options: LinkOptions) => Link {
+  return (options) => {
+    let link: Link | undefined;
+    let closed = false;
+    const waiting: ClientFrame[] = [];
+    load().then(
+      (open) => {
+        if (closed) return;
+        link = open(options);
+        for (const frame of waiting.splice(0)) link.send(frame);
+      },
+      (error: unknown) => closed || options.listener.closed(BROKEN, messageOf(error)),
+    );
+    return {
+      send: (frame) => (link ? link.send(frame) : void waiting.push(frame)),
+      close: (code, reason) => {
+        closed = true;
+        link?.close(code, reason);
+      },
+    };
   };
 }

@@ -1,4 +1,4 @@
-/** Does what a session wants done: lines, timers, tokens, and telling the page. All decisions are the session's. */
+/** Performs the effects of a session: connections, timers, tokens, and notifying the page. The session makes all decisions. */
 import type { Effect } from "./core/effects.js";
 import type { Outcome, RequestFrame } from "./core/requests.js";
 import type { Transport } from "./core/connection.js";
@@ -6,23 +6,24 @@ import { BROKEN } from "./core/codes.js";
 import { Session } from "./core/session.js";
 import type { Environment } from "./environment.js";
 import { PlancastError } from "./errors.js";
-import { type Http, said } from "./http.js";
-import type { Line, LineOptions } from "./lines/line.js";
+import { type Http, messageOf } from "./http.js";
+import type { Link, LinkOptions } from "./links/link.js";
 import { Listeners } from "./listeners.js";
 import { Watch } from "./plan_store.js";
 import type { TokenSource } from "./token_source.js";
 
-/** The page is told of changes no more often than it is drawn. */
+/** The least time between two notifications of the page: one rendered frame. */
 const FRAME_MS = 16;
-/** So long may it take to fold, before the page gets its turn. */
+/** How long folding may block the page at a time. */
 const FOLD_MS = 8;
-const FOLD_AT_ONCE = 256;
-/** More than so many events don't wait: they are folded at once. */
-const WAITING_AT_MOST = 1_024;
-const LOOK_MS = 5_000;
-const ASK_MS = 60_000;
+const FOLD_BATCH = 256;
+/** From this many queued events on, they are folded at once. */
+const MAX_QUEUED = 1_024;
+const PROBE_MS = 5_000;
+const REQUEST_MS = 60_000;
 
-export type OpenLine = (options: LineOptions) => Line;
+/** Opens a link of one transport. */
+export type OpenLink = (options: LinkOptions) => Link;
 
 export interface DriverOptions {
   readonly environment: Environment;
@@ -30,7 +31,7 @@ export interface DriverOptions {
   readonly tokens: TokenSource;
   readonly base: string;
   readonly transports: readonly Transport[];
-  readonly openers: Readonly<Record<Transport, OpenLine>>;
+  readonly openers: Readonly<Record<Transport, OpenLink>>;
   readonly lingerMs: number;
   readonly historyLimit: number;
 }
@@ -43,16 +44,16 @@ export class Driver {
   readonly #options: DriverOptions;
   readonly #environment: Environment;
   readonly #watches = new Map<string, Watch>();
-  readonly #lines = new Map<number, Line>();
+  readonly #links = new Map<number, Link>();
   readonly #settles = new Map<number, Settle>();
   readonly #changed = new Set<string>();
   #effects: Effect[] = [];
   #running = false;
-  #asked = 0;
+  #requests = 0;
   #flushed = -Infinity;
   #flushing = false;
   #timer: { readonly due: number; readonly stop: () => void } | undefined;
-  #leaveWorld: (() => void) | undefined;
+  #stopWatching: (() => void) | undefined;
 
   constructor(options: DriverOptions) {
     const { environment, transports, tokens } = options;
@@ -73,38 +74,38 @@ export class Driver {
     return this.#watches.get(planId);
   }
 
-  /** Watches a plan until what this gives is called. */
+  /** Watches a plan until the returned function is called. */
   watch(planId: string, listen: (watch: Watch) => () => void): () => void {
     const watch = this.#watches.get(planId) ?? this.#begin(planId);
-    watch.keep?.();
-    watch.keep = undefined;
+    watch.cancelEnd?.();
+    watch.cancelEnd = undefined;
     const stop = listen(watch);
     return () => {
       stop();
-      if (watch.watched || watch.keep || this.#watches.get(planId) !== watch) return;
-      watch.keep = this.#environment.after(this.#options.lingerMs, () => this.#end(planId));
+      if (watch.watched || watch.cancelEnd || this.#watches.get(planId) !== watch) return;
+      watch.cancelEnd = this.#environment.after(this.#options.lingerMs, () => this.#end(planId));
     };
   }
 
-  ask(frame: RequestFrame): Promise<Outcome> {
-    const id = ++this.#asked;
+  request(frame: RequestFrame): Promise<Outcome> {
+    const id = ++this.#requests;
     return new Promise((resolve, reject) => {
       this.#settles.set(id, (outcome) => (outcome.error ? reject(outcome.error) : resolve(outcome)));
-      this.run((session, now) => session.ask(id, frame, now, ASK_MS));
+      this.run((session, now) => session.request(id, frame, now, REQUEST_MS));
     });
   }
 
-  /** Takes a step of the session, and does what comes of it. */
+  /** Calls the session, and performs the resulting effects. */
   run(step: (session: Session, now: number) => readonly Effect[]): void {
     this.#effects.push(...step(this.session, this.#environment.now()));
-    if (this.#running) return; // whoever runs goes on with these
+    if (this.#running) return; // the running call performs these, too
     this.#running = true;
     try {
       for (let effect = this.#effects.shift(); effect; effect = this.#effects.shift()) this.#do(effect);
     } finally {
       this.#running = false;
     }
-    this.#meetWorld();
+    this.#watchPage();
     this.#setTimer();
   }
 
@@ -112,9 +113,9 @@ export class Driver {
 
   #begin(planId: string): Watch {
     this.run((session, now) => session.follow(planId, now));
-    const follower = this.session.watching.begin(planId);
+    const subscription = this.session.subscriptions.begin(planId);
     const watch = new Watch(
-      follower,
+      subscription,
       this.#options.historyLimit,
       (callback) => void this.#environment.after(0, callback),
     );
@@ -131,9 +132,9 @@ export class Driver {
   #planChanged(planId: string): void {
     const watch = this.#watches.get(planId);
     if (!watch) return;
-    const { waiting, standing } = watch.follower;
-    // A line that broke is shown at once, and with it all that came over it.
-    const atOnce = waiting === 0 || waiting >= WAITING_AT_MOST || standing !== "joined";
+    const { waiting, state } = watch.subscription;
+    // A lost connection is shown at once, together with all events received over it.
+    const atOnce = waiting === 0 || waiting >= MAX_QUEUED || state !== "subscribed";
     if (atOnce) {
       watch.advance(waiting);
       return;
@@ -146,15 +147,15 @@ export class Driver {
     else void Promise.resolve().then(() => this.#flush());
   }
 
-  /** Folds and tells, for a moment; what is left has its turn later. */
+  /** Folds and notifies for a limited time, and schedules the rest. */
   #flush(): void {
     const { now, after } = this.#environment;
     const until = now() + FOLD_MS;
     for (const planId of this.#changed) {
       const watch = this.#watches.get(planId);
-      do watch?.advance(FOLD_AT_ONCE);
-      while (watch?.follower.waiting && now() < until);
-      if (!watch?.follower.waiting) this.#changed.delete(planId);
+      do watch?.advance(FOLD_BATCH);
+      while (watch?.subscription.waiting && now() < until);
+      if (!watch?.subscription.waiting) this.#changed.delete(planId);
       if (now() >= until) break;
     }
     this.#flushed = now();
@@ -167,23 +168,23 @@ export class Driver {
   #do(effect: Effect): void {
     switch (effect.do) {
       case "open":
-        this.#open(effect.line, effect.transport, effect.token);
+        this.#open(effect.link, effect.transport, effect.token);
         break;
       case "send":
-        this.#lines.get(effect.line)?.send(effect.frame);
+        this.#links.get(effect.link)?.send(effect.frame);
         break;
       case "close":
-        this.#lines.get(effect.line)?.close(effect.code, effect.reason);
-        this.#lines.delete(effect.line);
+        this.#links.get(effect.link)?.close(effect.code, effect.reason);
+        this.#links.delete(effect.link);
         break;
       case "fetch_token":
         this.#options.tokens.fresh(effect.reason).then(
           (token) => this.run((session, now) => session.token(token, now)),
-          (error: unknown) => this.run((session, now) => session.tokenFailed(said(error), now)),
+          (error: unknown) => this.run((session, now) => session.tokenFailed(messageOf(error), now)),
         );
         break;
-      case "look_for_hub":
-        void this.#look();
+      case "probe_hub":
+        void this.#probeHub();
         break;
       case "settle":
         this.#settles.get(effect.outcome.id)?.(effect.outcome);
@@ -193,43 +194,43 @@ export class Driver {
         this.#planChanged(effect.planId);
         break;
       case "connection_changed":
-        this.connectionChanges.tell();
+        this.connectionChanges.notify();
     }
   }
 
   #open(id: number, transport: Transport, token: string | undefined): void {
     const { environment, http, base, openers } = this.#options;
-    const known = () => this.#lines.has(id);
+    const known = () => this.#links.has(id);
     const closed = (code: number, reason: string, hintMs?: number) => {
-      this.#lines.delete(id);
+      this.#links.delete(id);
       this.run((session, now) => session.closed(id, code, reason, hintMs, now));
     };
-    const listener: LineOptions["listener"] = {
+    const listener: LinkOptions["listener"] = {
       frame: (frame) => known() && this.run((session, now) => session.frame(id, frame, now)),
-      heard: () => known() && this.run((session, now) => session.frame(id, null, now)),
+      received: () => known() && this.run((session, now) => session.frame(id, null, now)),
       closed: (code, reason, hintMs) => known() && closed(code, reason, hintMs),
     };
     try {
-      this.#lines.set(id, openers[transport]({ environment, http, base, token, listener }));
+      this.#links.set(id, openers[transport]({ environment, http, base, token, listener }));
     } catch (error) {
-      closed(BROKEN, said(error));
+      closed(BROKEN, messageOf(error));
     }
   }
 
-  async #look(): Promise<void> {
-    const found = await this.#options.http.request("/healthz", { timeoutMs: LOOK_MS }).then(
+  async #probeHub(): Promise<void> {
+    const found = await this.#options.http.request("/healthz", { timeoutMs: PROBE_MS }).then(
       () => true,
-      // Even a refusal is a word of the hub's.
+      // An error response also proves that the hub is reachable.
       (error: unknown) => error instanceof PlancastError && error.status !== undefined && error.status < 500,
     );
     this.run((session, now) => session.hubFound(found, now));
   }
 
-  // -- time and the world
+  // -- timers and page state
 
   #setTimer(): void {
     const due = this.session.due();
-    // One that comes too early finds nothing to do, and costs less than to be set anew with each frame.
+    // A timer that fires early does nothing, which is cheaper than resetting it with every frame.
     if (this.#timer && this.#timer.due <= due && due < Infinity) return;
     this.#timer?.stop();
     this.#timer = undefined;
@@ -241,18 +242,18 @@ export class Driver {
     this.#timer = { due, stop };
   }
 
-  /** The world is watched for as long as there is something to connect for. */
-  #meetWorld(): void {
+  /** Listens to page and network events while a connection is needed. */
+  #watchPage(): void {
     const { status } = this.session.connection;
     const needed = status !== "closed" && (status !== "idle" || this.#watches.size > 0 || this.#settles.size > 0);
-    if (needed === (this.#leaveWorld !== undefined)) return;
-    this.#leaveWorld?.();
-    this.#leaveWorld = needed ? this.#environment.watch(() => this.#lookAround(true)) : undefined;
-    if (needed) this.#lookAround(false);
+    if (needed === (this.#stopWatching !== undefined)) return;
+    this.#stopWatching?.();
+    this.#stopWatching = needed ? this.#environment.watch(() => this.#pageChanged(true)) : undefined;
+    if (needed) this.#pageChanged(false);
   }
 
-  #lookAround(woken: boolean): void {
+  #pageChanged(woken: boolean): void {
     const { isVisible, isOnline } = this.#environment;
-    this.run((session, now) => session.world(isVisible(), isOnline(), woken, now));
+    this.run((session, now) => session.pageChanged(isVisible(), isOnline(), woken, now));
   }
 }

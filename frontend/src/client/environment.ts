@@ -1,5 +1,6 @@
-/** The outer world, as the client uses it. Tests and other runtimes hand in their own; the default is whatever is global. */
+/** The platform as the client uses it. Tests and other runtimes pass their own parts; the default is the global objects. */
 
+/** The part of `WebSocket` that the client uses. */
 export interface SocketLike {
   readonly readyState: number;
   onopen: ((event: never) => void) | null;
@@ -10,30 +11,31 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
+/** The platform features that the client uses; see `ClientOptions.environment`. */
 export interface Environment {
-  /** Without one, no WebSocket is tried. */
+  /** Without one, the client uses no WebSockets. */
   readonly WebSocket?: (new (url: string) => SocketLike) | undefined;
   readonly fetch: typeof fetch;
-  /** The hub's address, where none is given. */
+  /** The hub's address if `url` is not set. */
   readonly origin?: string | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** From 0 to below 1. */
+  /** A random number from 0 to below 1. */
   readonly random: () => number;
-  /** Calls back once after so many milliseconds; gives what takes that back. */
+  /** Calls back once after this many milliseconds; returns a function that cancels it. */
   readonly after: (ms: number, callback: () => void) => () => void;
-  /** Is the page seen? */
+  /** Whether the page is visible. */
   readonly isVisible: () => boolean;
-  /** Does the device think that it has a network? */
+  /** Whether the device reports a network. */
   readonly isOnline: () => boolean;
-  /** Calls back whenever one of these may have changed, or the page was woken; gives what ends that. */
+  /** Calls back when one of these may have changed, or the page was resumed; returns a function that stops it. */
   readonly watch: (changed: () => void) => () => void;
 }
 
-/** Timers count no further. */
+/** The longest delay that `setTimeout` takes. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** What is global here, with the parts that are handed in put in its place. */
+/** The environment made of the global objects, with the given parts replaced. */
 export function environmentOf(parts: Partial<Environment> = {}): Environment {
   const socket = (globalThis as { WebSocket?: unknown }).WebSocket as Environment["WebSocket"];
   return {

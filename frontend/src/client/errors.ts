@@ -1,44 +1,59 @@
 import type { ErrorCode } from "../wire/index.js";
 
-/** Codes of the client's own, besides the protocol's (docs/PROTOCOL.md, section 8 and H-GEN-2). */
+/** Codes of errors that the client raises itself; those of the protocol are in docs/PROTOCOL.md, section 8 and H-GEN-2. */
 export type ClientErrorCode =
-  /** The request didn't leave this device, and its time is over. */
+  /** The request timed out before it could be sent. */
   | "offline"
-  /** It was said, and no answer came in time; whether it took effect is unknown. */
+  /** The request was sent, and no answer came in time; whether it took effect is unknown. */
   | "timeout"
-  /** The line broke between a signal and its answer; whether it took effect is unknown. */
+  /** The connection broke between a signal and its answer; whether it took effect is unknown. */
   | "unanswered"
-  /** An answer to the same question is under way. */
+  /** Another answer to the same question is pending. */
   | "busy"
-  /** The hub doesn't let this client in; `message` says why. */
+  /** The hub refused this client; `message` has the reason. */
   | "refused"
   /** The client was closed. */
   | "closed"
-  /** No answer over HTTP: the network or the hub is away. */
+  /** No HTTP response: the network or the hub is unreachable. */
   | "network";
 
+/** Codes of the hub's HTTP API that the protocol's frames do not have. */
 export type HttpErrorCode =
   "no_such_plan" | "unknown_template" | "log_full" | "ticket_too_large" | "not_json" | "too_large";
 
+/** Every code that `PlancastError.code` may have; newer hubs may send others. */
 export type PlancastErrorCode = ErrorCode | HttpErrorCode | ClientErrorCode | (string & {});
 
+/** What an error is about; only the fields that apply are set. */
 export interface ErrorDetails {
   readonly planId?: string | undefined;
   readonly requestId?: string | undefined;
-  /** The hub asks to wait so long before the next try. */
+  /** How long the hub asks to wait before the next attempt. */
   readonly retryAfterMs?: number | undefined;
-  /** Of `already_answered`: who was first, and when. */
+  /** With `already_answered`: who answered. */
   readonly by?: string | undefined;
+  /** With `already_answered`: when. */
   readonly at?: string | undefined;
-  /** The field at fault. */
+  /** The invalid field. */
   readonly field?: string | undefined;
-  /** Of `continuity_lost`: trimmed, forked, ahead or epoch. */
+  /** With `continuity_lost`: `trimmed`, `forked`, `ahead` or `epoch`. */
   readonly reason?: string | undefined;
-  /** The HTTP status, where there was one. */
+  /** The HTTP status, if there was a response. */
   readonly status?: number | undefined;
 }
 
-/** Whatever fails in this library, fails with one of these: `code` is for programs, `message` for people. */
+/**
+ * The error that every failing call of this library throws or rejects with.
+ *
+ * `code` is for programs, `message` for people; the other fields are set where they apply.
+ *
+ * @example
+ * ```ts
+ * await client.signal("plan-1", "pause").catch((error) => {
+ *   if (error.code === "unanswered") checkThePlan();
+ * });
+ * ```
+ */
 export class PlancastError extends Error {
   override readonly name = "PlancastError";
   readonly code: PlancastErrorCode;

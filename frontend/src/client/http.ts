@@ -1,10 +1,10 @@
-/** Requests to the hub's HTTP API; what goes wrong is a PlancastError. */
+/** Requests to the hub's HTTP API; failures are `PlancastError`s. */
 import type { Snapshot } from "../wire/index.js";
 import type { PlanAt } from "./api_types.js";
 import type { Environment } from "./environment.js";
 import { PlancastError } from "./errors.js";
 
-/** So long may a plain request take. */
+/** The default timeout of a request. */
 const TIMEOUT_MS = 20_000;
 
 export interface HttpRequest {
@@ -13,9 +13,9 @@ export interface HttpRequest {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly token?: string | undefined;
-  /** Ends the request early. */
+  /** Aborts the request. */
   readonly signal?: AbortSignal;
-  /** How long it may take; 0: until `signal`. */
+  /** The timeout; 0: none, until `signal` aborts. */
   readonly timeoutMs?: number;
 }
 
@@ -28,7 +28,7 @@ export class Http {
     this.#base = base;
   }
 
-  /** The answer, if it is a good one. Its body may take as long as it likes. */
+  /** The response, if its status is 2xx. Reading its body has no timeout. */
   request(path: string, options?: HttpRequest): Promise<Response> {
     return this.read(path, options, (response) => Promise.resolve(response));
   }
@@ -37,7 +37,7 @@ export class Http {
     return this.read(path, options, (response) => response.json() as Promise<Body>);
   }
 
-  /** What `read` makes of the answer, if it is a good one. */
+  /** The result of `read` on the response, if its status is 2xx. */
   async read<Body>(
     path: string,
     options: HttpRequest = {},
@@ -56,10 +56,10 @@ export class Http {
       return await read(response);
     } catch (error) {
       if (error instanceof PlancastError) throw error;
-      throw new PlancastError("network", `the hub can't be reached: ${said(error)}`);
+      throw new PlancastError("network", `cannot reach the hub: ${messageOf(error)}`);
     } finally {
       disarm?.();
-      // What comes of a stream goes on, and ends with the signal.
+      // A stream stays open after this, until the signal aborts it.
       if (timeoutMs) signal?.removeEventListener("abort", abort);
     }
   }
@@ -73,17 +73,17 @@ function initOf({ method = "GET", body, token, headers: more }: HttpRequest, sig
   return body === undefined ? init : { ...init, body: JSON.stringify(body) };
 }
 
-/** A plan in an address. */
+/** The path of a plan in the API. */
 export function planPath(planId: string): string {
   return `/api/plans/${encodeURIComponent(planId)}`;
 }
 
-/** A plan folded up to now; null: nothing was said of it. */
+/** The current snapshot of a plan; null if it has no events. */
 export async function readPlan(http: Http, planId: string, options: HttpRequest): Promise<PlanAt | null> {
   try {
     return await http.read(planPath(planId), options, async (response) => {
       const snapshot = (await response.json()) as Snapshot;
-      // Its entity tag is its place; what lies between may have called it weak.
+      // The entity tag is its position; a proxy may have made it weak.
       const epoch = /"([^:"]*):\d+"/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "";
       return { snapshot, place: { epoch, offset: snapshot.offset } };
     });
@@ -93,7 +93,8 @@ export async function readPlan(http: Http, planId: string, options: HttpRequest)
   }
 }
 
-export function said(error: unknown): string {
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 

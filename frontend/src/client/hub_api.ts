@@ -1,42 +1,68 @@
-/** What is asked of a hub by single requests: lists, the past, starting plans. */
-import { backoff } from "./core/backoff.js";
+/** The part of the client that uses single HTTP requests: lists, history, starting plans. */
+import { backoff } from "./core/retries.js";
 import type { EventPage, EventQuery, PlanAt, PlanPage, PlanQuery, StartedPlan, Template } from "./api_types.js";
 import type { Environment } from "./environment.js";
 import { PlancastError } from "./errors.js";
 import { type Http, type HttpRequest, planPath, readPlan } from "./http.js";
 import type { TokenSource } from "./token_source.js";
 
-/** What may be repeated is tried so often. */
-const TRIES = 4;
-/** The answer comes when all of the sample was said. */
+/** How often a repeatable request is attempted. */
+const ATTEMPTS = 4;
+/** The hub responds when the whole sample was published. */
 const SAMPLE_MS = 120_000;
 
-/** A name that nobody else has. */
+/** A random id, unique for all practical purposes. */
 export function uniqueId(random: () => number): string {
   const part = () => Math.floor(random() * 2 ** 48).toString(36);
   return `${part()}${part()}`;
 }
 
-/** What a hub is asked over HTTP. */
+/** The methods of a client that use single HTTP requests. All reject with a `PlancastError`. */
 export interface HubApi {
-  /** Starts a plan. Without a plan id, one is made up. */
+  /**
+   * Starts a plan from a template. Network errors are retried, without starting a second plan.
+   *
+   * @param template - A template's `name`; see `templates()`.
+   * @param input - The template's input, as its `input_schema` describes it.
+   * @param options - `planId`: the id of the new plan; generated if not given.
+   * @returns The plan's id and its address in the hub's API.
+   * @throws PlancastError `unknown_template`, or `invalid_field` with the `field`.
+   */
   start(template: string, input?: object, options?: { readonly planId?: string | undefined }): Promise<StartedPlan>;
-  /** A page of the plans there are, the last active first. */
+  /**
+   * Lists plans, the last active first.
+   *
+   * @param query - Filters, the page size (`limit`), and the `cursor` of the page before.
+   * @returns One page, with the `cursor` of the next.
+   */
   plans(query?: PlanQuery): Promise<PlanPage>;
-  /** What can be started. */
+  /** Lists the templates that this hub can start. */
   templates(): Promise<readonly Template[]>;
-  /** A plan folded up to now, without watching it; null: nothing was said of it. */
+  /**
+   * Reads a plan's current snapshot, without watching it.
+   *
+   * @returns The snapshot and its position; null if the plan has no events.
+   */
   snapshot(planId: string): Promise<PlanAt | null>;
-  /** A page of a plan's past. */
+  /**
+   * Reads a page of a plan's event history.
+   *
+   * @param query - The position to continue `after`, its `epoch`, and the page size.
+   * @throws PlancastError `continuity_lost` if the events after that position were trimmed from the log.
+   */
   events(planId: string, query?: EventQuery): Promise<EventPage>;
-  /** Forgets a plan. */
+  /** Deletes a plan and its history. */
   remove(planId: string): Promise<void>;
-  /** Has a hub in development say its sample about the plan. */
+  /**
+   * Publishes sample events to a plan. Only hubs in development mode allow it.
+   *
+   * @param options - `speed`: how many times faster than real time; 1 if not given.
+   */
   sampleTraffic(planId: string, options?: { readonly speed?: number | undefined }): Promise<void>;
 }
 
 export function hubApi({ random, after }: Environment, http: Http, tokens: TokenSource): HubApi {
-  /** With a token, and once more with a fresh one if its time is over. */
+  /** Sends a request with the token; once more with a fresh one if it has expired. */
   async function ask<Answer>(request: (token: string | undefined) => Promise<Answer>): Promise<Answer> {
     try {
       return await request(await tokens.get());
@@ -54,14 +80,14 @@ export function hubApi({ random, after }: Environment, http: Http, tokens: Token
 
   return {
     async start(template, input = {}, { planId = `plan-${uniqueId(random)}` } = {}) {
-      // The plan has its id from here, so that asking once more starts nothing more.
+      // The client chooses the id, so a repeated request does not start a second plan.
       const body = { template, input, plan_id: planId };
       for (let tries = 1; ; tries++) {
         try {
           const { plan_id, url } = await json<Started>("/api/plans", { method: "POST", body });
           return { planId: plan_id, url };
         } catch (error) {
-          if (!mayRepeat(error) || tries === TRIES) throw error;
+          if (!mayRepeat(error) || tries === ATTEMPTS) throw error;
           await new Promise<void>((resolve) => after(backoff(tries - 1, random), resolve));
         }
       }

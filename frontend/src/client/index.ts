@@ -1,4 +1,4 @@
-/** `plancast`: watch plans, answer what they ask, start them. */
+/** `plancast`: watch plans, answer their input requests, send signals, start plans. */
 export { createClient } from "./client.js";
 export type { Client, ClientOptions, Store } from "./client.js";
 export type * from "./api_types.js";

@@ -1,9 +1,9 @@
-/** Whoever wants to be called back. One that throws keeps nobody else from being called. */
-export class Listeners<Said extends readonly unknown[] = []> {
-  readonly #all = new Set<{ readonly call: (...said: Said) => void }>();
+/** A set of listeners. If one throws, the others are still called. */
+export class Listeners<Args extends readonly unknown[] = []> {
+  readonly #all = new Set<{ readonly call: (...args: Args) => void }>();
   readonly #later: (callback: () => void) => void;
 
-  /** What a listener throws is thrown again, `later`. */
+  /** `later` runs a callback that rethrows what a listener threw. */
   constructor(later: (callback: () => void) => void) {
     this.#later = later;
   }
@@ -12,16 +12,16 @@ export class Listeners<Said extends readonly unknown[] = []> {
     return this.#all.size;
   }
 
-  add(call: (...said: Said) => void): () => void {
+  add(call: (...args: Args) => void): () => void {
     const one = { call };
     this.#all.add(one);
     return () => void this.#all.delete(one);
   }
 
-  tell(...said: Said): void {
+  notify(...args: Args): void {
     for (const { call } of [...this.#all]) {
       try {
-        call(...said);
+        call(...args);
       } catch (error) {
         this.#later(() => {
           throw error;

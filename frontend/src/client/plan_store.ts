@@ -1,61 +1,64 @@
-/** A plan as a page sees it. */
+/** The store of a plan: the view a page renders, and the listeners. */
 import type { EventFrame, Place, PlanStatus, Snapshot } from "../wire/index.js";
-import type { Follower } from "./core/follower.js";
+import type { Subscription } from "./core/subscription.js";
 import type { PlancastError } from "./errors.js";
 import { Listeners } from "./listeners.js";
 
+/** How current a plan's view is. */
 export type PlanPhase =
-  /** Nobody watches it, or there is no connection. */
+  /** The plan is not watched, or there is no connection. */
   | "waiting"
-  /** What was missed is on its way. */
+  /** Missed events are being received. */
   | "catching_up"
-  /** Every event is here as soon as it is said. */
+  /** Up to date: every event arrives as soon as it is published. */
   | "live"
-  /** It is not to be had; `error` says why. */
+  /** The hub refused the subscription; see `error`. */
   | "refused";
 
-/** How a plan is, and what is known of it. Unchanged parts keep their identity. */
+/** The state of a plan as a page shows it. Unchanged parts keep their identity. */
 export interface PlanView {
   readonly planId: string;
-  /** The plan, folded from its events; null: not known yet. */
+  /** The plan, folded from its events; null until it is known. */
   readonly snapshot: Snapshot | null;
-  /** The plan's; null: not known yet. */
+  /** The snapshot's status; null until it is known. */
   readonly status: PlanStatus | null;
-  /** Of the newest event in it. */
+  /** The position of the newest event in the snapshot; null until it is known. */
   readonly place: Place | null;
   readonly phase: PlanPhase;
+  /** Whether `phase` is `live`. */
   readonly live: boolean;
-  /** Why it is refused, or not here yet. */
+  /** Why the plan is refused, or not available yet. */
   readonly error: PlancastError | null;
 }
 
-/** A plan to be watched. Whoever subscribes watches it; when all have left, so does the client, a little later. */
+/** The store of one plan. The plan is watched while it has listeners, and for `lingerMs` after that. */
 export interface PlanStore {
   readonly planId: string;
+  /** The current view; the same object until it changes. */
   readonly getSnapshot: () => PlanView;
-  /** Calls back after each change; gives what ends that. */
+  /** Calls back after each change; returns a function that stops it. */
   readonly subscribe: (listener: () => void) => () => void;
-  /** Calls back with events as they are folded, in order, each once; gives what ends that. A snapshot may come in place of some. */
+  /** Calls back with the events as they are folded, in order, each once; returns a function that stops it. A snapshot may replace some. */
   readonly onEvents: (listener: (events: readonly EventFrame[]) => void) => () => void;
-  /** The newest of the events that were folded since it is watched, oldest first, without a hole; a snapshot begins them anew. */
+  /** The newest events folded since the plan is watched, oldest first, without a gap; a snapshot empties the list. */
   readonly recent: () => readonly EventFrame[];
 }
 
-/** A plan that somebody watches. */
+/** A watched plan: its subscription, view and listeners. */
 export class Watch {
-  readonly follower: Follower;
+  readonly subscription: Subscription;
   readonly changes: Listeners;
   readonly events: Listeners<[readonly EventFrame[]]>;
   view: PlanView;
   recent: readonly EventFrame[] = [];
   readonly #historyLimit: number;
-  /** Takes back that it is let go soon. */
-  keep: (() => void) | undefined;
+  /** Cancels the pending end of the watch. */
+  cancelEnd: (() => void) | undefined;
 
-  constructor(follower: Follower, historyLimit: number, later: (callback: () => void) => void) {
+  constructor(subscription: Subscription, historyLimit: number, later: (callback: () => void) => void) {
     this.#historyLimit = historyLimit;
-    this.follower = follower;
-    this.view = viewOf(follower);
+    this.subscription = subscription;
+    this.view = viewOf(subscription);
     this.changes = new Listeners(later);
     this.events = new Listeners(later);
   }
@@ -64,29 +67,29 @@ export class Watch {
     return this.changes.size + this.events.size > 0;
   }
 
-  /** Folds up to so many of the events that wait, and tells. */
+  /** Folds at most this many of the queued events, and notifies the listeners. */
   advance(most: number): void {
-    // Another place than it was left at: a snapshot came.
-    if (this.follower.shown !== this.view.place) this.recent = [];
-    const events = this.follower.fold(most);
-    const view = viewOf(this.follower);
+    // A position other than the last one: a snapshot replaced the plan.
+    if (this.subscription.shown !== this.view.place) this.recent = [];
+    const events = this.subscription.fold(most);
+    const view = viewOf(this.subscription);
     const changed = !sameView(view, this.view);
     if (changed) this.view = view;
     if (events.length > 0) this.recent = [...this.recent, ...events].slice(-this.#historyLimit);
-    if (events.length > 0) this.events.tell(events);
-    if (changed) this.changes.tell();
+    if (events.length > 0) this.events.notify(events);
+    if (changed) this.changes.notify();
   }
 }
 
-export function viewOf(follower: Follower): PlanView {
-  const { planId, snapshot, shown: place, error } = follower;
-  const phase = phaseOf(follower);
+export function viewOf(subscription: Subscription): PlanView {
+  const { planId, snapshot, shown: place, error } = subscription;
+  const phase = phaseOf(subscription);
   return { planId, snapshot, status: snapshot?.status ?? null, place, phase, live: phase === "live", error };
 }
 
-function phaseOf({ standing, live, waiting }: Follower): PlanPhase {
-  if (standing === "refused") return "refused";
-  if (standing !== "joined") return "waiting";
+function phaseOf({ state, live, waiting }: Subscription): PlanPhase {
+  if (state === "refused") return "refused";
+  if (state !== "subscribed") return "waiting";
   return live && waiting === 0 ? "live" : "catching_up";
 }
 

@@ -2,13 +2,13 @@ import type { TokenReason } from "./core/effects.js";
 import type { Environment } from "./environment.js";
 import { PlancastError } from "./errors.js";
 
-/** Gives a fresh token; `reason` says why it is asked for. */
+/** Returns a fresh token. `reason`: `connect`, `expiring` (the current one expires soon) or `expired`. */
 export type FetchToken = (why: { readonly reason: TokenReason }) => Promise<string> | string;
 
-/** So long may it take to fetch a token. */
+/** The timeout of `fetchToken`. */
 const TIMEOUT_MS = 20_000;
 
-/** The token in use, shared by the line and by requests; one is fetched at a time. */
+/** The token in use, shared by the connection and the HTTP requests. It runs one fetch at a time. */
 export class TokenSource {
   current: string | undefined;
   readonly #fetch: FetchToken | undefined;
@@ -32,7 +32,7 @@ export class TokenSource {
     return this.#underWay;
   }
 
-  /** The token for a request. */
+  /** The token for a request; fetches the first one. */
   async get(): Promise<string | undefined> {
     return this.fetches && this.current === undefined ? this.fresh("connect") : this.current;
   }
@@ -40,7 +40,7 @@ export class TokenSource {
   async #ask(reason: TokenReason): Promise<string> {
     let disarm: (() => void) | undefined;
     const late = new Promise<never>((_, reject) => {
-      const error = new PlancastError("timeout", "fetchToken did not answer in time");
+      const error = new PlancastError("timeout", "fetchToken timed out");
       disarm = this.#environment.after(TIMEOUT_MS, () => reject(error));
     });
     try {

@@ -1,16 +1,18 @@
-/** A list of plans that is asked for again every so often, as long as somebody looks. */
+/** A list of plans, refreshed at intervals while it has listeners and the page is visible. */
 import type { Client, PlancastError, PlanQuery, PlanSummary } from "../client/index.js";
 
 const PAGE = 50;
-/** A list that is looked at grows no longer than one answer may be. */
-const MOST = 500;
+/** The largest page that the hub returns. */
+const MAX_PAGE = 500;
 
+/** The state of a list of plans. */
 export interface PlanListView {
   readonly plans: readonly PlanSummary[];
-  /** Nothing is known yet, or more is on its way. */
+  /** Whether the first page or more plans are being loaded. */
   readonly loading: boolean;
-  /** Why the last question had no answer. */
+  /** Why the last request failed. */
   readonly error: PlancastError | null;
+  /** Whether `loadMore` would load more plans. */
   readonly hasMore: boolean;
 }
 
@@ -21,7 +23,7 @@ export class PlanList {
   readonly #listeners = new Set<() => void>();
   #view: PlanListView = { plans: [], loading: true, error: null, hasMore: false };
   #wanted: number;
-  #asked = 0;
+  #requests = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(client: Client, query: PlanQuery, refreshMs: number) {
@@ -33,7 +35,7 @@ export class PlanList {
 
   readonly getSnapshot = () => this.#view;
 
-  /** Each caller's listener is its own. */
+  /** Subscribing starts the refreshing; it stops with the last listener. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     if (this.#listeners.size === 1) {
@@ -50,32 +52,32 @@ export class PlanList {
 
   readonly loadMore = (): void => {
     if (!this.#view.hasMore) return;
-    this.#wanted = Math.min(MOST, this.#wanted + (this.#query.limit ?? PAGE));
+    this.#wanted = Math.min(MAX_PAGE, this.#wanted + (this.#query.limit ?? PAGE));
     this.#show({ loading: true });
     this.refresh();
   };
 
   readonly refresh = (): void => {
-    if (document.visibilityState !== "hidden") void this.#ask();
+    if (document.visibilityState !== "hidden") void this.#load();
   };
 
-  async #ask(): Promise<void> {
+  async #load(): Promise<void> {
     clearTimeout(this.#timer);
-    const asked = ++this.#asked;
+    const request = ++this.#requests;
     const news = await this.#client.plans({ ...this.#query, limit: this.#wanted }).then(
       ({ plans, cursor }) => ({
         plans: this.#shared(plans),
-        hasMore: cursor !== null && this.#wanted < MOST,
+        hasMore: cursor !== null && this.#wanted < MAX_PAGE,
         error: null,
       }),
       (error: unknown) => ({ error: error as PlancastError }),
     );
-    if (asked !== this.#asked) return; // it was asked again since
+    if (request !== this.#requests) return; // a newer request was made since
     this.#show({ ...news, loading: false });
     if (this.#listeners.size > 0) this.#timer = setTimeout(this.refresh, this.#refreshMs);
   }
 
-  /** What didn't change keeps its identity: of a plan, its place says that. */
+  /** Keeps the identity of plans whose position did not change. */
   #shared(plans: readonly PlanSummary[]): readonly PlanSummary[] {
     const known = new Map(this.#view.plans.map((plan) => [plan.plan_id, plan]));
     const shared = plans.map((plan) => {

@@ -1,11 +1,27 @@
-import { useMemo, useSyncExternalStore } from "react";
-import type { Connection, EventFrame, EventType, PlanQuery, PlanView } from "../client/index.js";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import type { Connection, EventFrame, EventType, PlanQuery, PlanView, Store } from "../client/index.js";
 import { PlanList, type PlanListView } from "./plan_list.js";
 import { useClient } from "./provider.js";
-import { useSelected, whole } from "./selecting.js";
 
-/** Watches a plan. Renders again when it changed; with a selector, only when what that takes did. */
+/**
+ * Watches a plan while the component is mounted, and re-renders with each change of it.
+ *
+ * @example
+ * ```tsx
+ * const { snapshot, live } = usePlan("plan-1");
+ * ```
+ */
 export function usePlan(planId: string): PlanView;
+/**
+ * Watches a plan, and re-renders when the selected value changes.
+ *
+ * @param selector - Selects a value from the plan's view.
+ * @param isEqual - Whether two selected values are equal; default `Object.is`.
+ * @example
+ * ```tsx
+ * const title = usePlan("plan-1", ({ snapshot }) => snapshot?.title);
+ * ```
+ */
 export function usePlan<Selected>(
   planId: string,
   selector: (view: PlanView) => Selected,
@@ -19,8 +35,9 @@ export function usePlan(
   return useSelected(useClient().plan(planId), selector ?? whole, isEqual);
 }
 
-/** The connection's state, or what a selector takes from it. */
+/** The state of the connection. */
 export function useConnection(): Connection;
+/** A value selected from the state of the connection; re-renders when that value changes. */
 export function useConnection<Selected>(
   selector: (connection: Connection) => Selected,
   isEqual?: (one: Selected, other: Selected) => boolean,
@@ -32,14 +49,15 @@ export function useConnection(
   return useSelected(useClient().connection, selector, isEqual);
 }
 
+/** The options of `usePlanEvents`. */
 export interface EventsOptions {
-  /** How many; all that the client keeps (`historyLimit`). */
+  /** The number of events; default: all that the client keeps (`historyLimit`). */
   readonly limit?: number;
-  /** Only these types. */
+  /** The event types to include; default: all. */
   readonly types?: readonly EventType[];
 }
 
-/** The newest events of a plan as they came since somebody watches it, oldest first. (`client.events` has its past.) */
+/** The newest events of a plan received since it is watched, oldest first. For its history, see `client.events()`. */
 export function usePlanEvents(planId: string, { limit = Infinity, types }: EventsOptions = {}): readonly EventFrame[] {
   const { subscribe, recent } = useClient().plan(planId);
   const store = useMemo(() => ({ subscribe, getSnapshot: recent }), [subscribe, recent]);
@@ -50,16 +68,25 @@ export function usePlanEvents(planId: string, { limit = Infinity, types }: Event
   return useSelected(store, newest, sameItems);
 }
 
+/** The result of `usePlanList`. */
 export interface PlanListing extends PlanListView {
+  /** Loads another page of plans into the list. */
   readonly loadMore: () => void;
+  /** Reloads the list now. */
   readonly refresh: () => void;
 }
 
+/** The options of `usePlanList`. */
 export interface ListOptions {
+  /** The refresh interval; default 5000. */
   readonly refreshMs?: number;
 }
 
-/** The plans there are, asked for again every `refreshMs` (5 s) while the page is seen. */
+/**
+ * A list of plans, refreshed every `refreshMs` while the page is visible.
+ *
+ * @param query - Filters and the page size; see `client.plans()`.
+ */
 export function usePlanList(query: PlanQuery = {}, { refreshMs = 5_000 }: ListOptions = {}): PlanListing {
   const client = useClient();
   const { owner, label, status, cursor, limit } = query;
@@ -73,4 +100,48 @@ export function usePlanList(query: PlanQuery = {}, { refreshMs = 5_000 }: ListOp
 
 function sameItems<Item>(one: readonly Item[], other: readonly Item[]): boolean {
   return one.length === other.length && one.every((item, at) => item === other[at]);
+}
+
+/** A value selected from a store. The component re-renders only when `isEqual` returns false for it. */
+function useSelected<State, Selected>(
+  store: Store<State>,
+  selector: (state: State) => Selected,
+  isEqual: (one: Selected, other: Selected) => boolean,
+): Selected {
+  const [shown] = useState(() => new LastValue<Selected>());
+  const getSelected = useMemo(() => selecting(store, selector, isEqual, shown), [store, selector, isEqual, shown]);
+  const value = useSyncExternalStore(store.subscribe, getSelected, getSelected);
+  useEffect(() => shown.set(value), [shown, value]);
+  return value;
+}
+
+function whole<State>(state: State): State {
+  return state;
+}
+
+/** The value that a component shows, kept across renders in which the selector is a new function. */
+class LastValue<Selected> {
+  last: { readonly value: Selected } | undefined;
+
+  set(value: Selected): void {
+    this.last = { value };
+  }
+}
+
+function selecting<State, Selected>(
+  store: Store<State>,
+  selector: (state: State) => Selected,
+  isEqual: (one: Selected, other: Selected) => boolean,
+  shown: LastValue<Selected>,
+): () => Selected {
+  let last: { readonly state: State; readonly value: Selected } | undefined;
+  return () => {
+    const state = store.getSnapshot();
+    if (last && last.state === state) return last.value;
+    const known = last ?? shown.last;
+    const fresh = selector(state);
+    const value = known && isEqual(known.value, fresh) ? known.value : fresh;
+    last = { state, value };
+    return value;
+  };
 }

@@ -3,11 +3,19 @@ import { type Client, type ClientOptions, createClient } from "../client/index.j
 
 const ClientContext = createContext<Client | null>(null);
 
+/** Either a `client`, or the options to create one. */
 export type PlancastProviderProps = { readonly children?: ReactNode } & (
   { readonly client: Client } | ({ readonly client?: undefined } & ClientOptions)
 );
 
-/** Gives a client to everything inside: the one that is handed in, or one of its own, for this `url` and `token`. */
+/**
+ * Provides a client to the hooks inside: the given `client`, or one that it creates from `url`, `token` and the other options.
+ *
+ * @example
+ * ```tsx
+ * <PlancastProvider url="http://localhost:8000"><App /></PlancastProvider>
+ * ```
+ */
 export function PlancastProvider(props: PlancastProviderProps): ReactNode {
   const { client, children, ...options } = props;
   return client
@@ -15,7 +23,7 @@ export function PlancastProvider(props: PlancastProviderProps): ReactNode {
     : createElement(OwnClient, { options }, children);
 }
 
-/** Another `url` or `token` is another client; of the other options, those of the first time count. */
+/** Creates a new client when `url` or `token` changes; changes of the other options have no effect. */
 function OwnClient({
   options,
   children,
@@ -23,20 +31,20 @@ function OwnClient({
   readonly options: ClientOptions;
   readonly children?: ReactNode;
 }): ReactNode {
-  const [given] = useState(() => new Given(options));
-  useEffect(() => given.set(options));
+  const [latest] = useState(() => new LatestOptions(options));
+  useEffect(() => latest.set(options));
   const { url, token, fetchToken } = options;
   const fetches = fetchToken !== undefined;
-  const client = useMemo(() => given.createClient(url, token, fetches), [given, url, token, fetches]);
-  // It lets go of its connection by itself when nobody watches any more.
+  const client = useMemo(() => latest.createClient(url, token, fetches), [latest, url, token, fetches]);
+  // No cleanup: a client disconnects by itself when no plan is watched.
   return createElement(ClientContext.Provider, { value: client }, children);
 }
 
-/** A server renders no page whose origin could be the hub's, and connects to none. */
+/** Used on a server, where there is no page origin and no connection is made. */
 const NO_PAGE = "http://no-hub-url-was-given.invalid";
 
-/** The options as they were given last: `fetchToken` is likely to be another function with each rendering. */
-class Given {
+/** The options of the last render: `fetchToken` is often a new function each time. */
+class LatestOptions {
   #options: ClientOptions;
 
   constructor(options: ClientOptions) {
@@ -54,9 +62,13 @@ class Given {
   }
 }
 
-/** The client of the provider above. */
+/**
+ * The client of the enclosing `<PlancastProvider>`.
+ *
+ * @throws Error outside of a provider.
+ */
 export function useClient(): Client {
   const client = useContext(ClientContext);
-  if (!client) throw new Error("useClient (or a hook that needs it) is to be called inside <PlancastProvider>");
+  if (!client) throw new Error("useClient and the other hooks must be called inside <PlancastProvider>");
   return client;
 }

@@ -1,4 +1,4 @@
-// Generated from docs/schemas/wire by `npm run generate`. Don't edit: change the models, then generate anew.
+// Generated from docs/schemas/wire by `npm run generate`. Do not edit: change the models, and regenerate.
 
 /** What an agent says. With `append`, content is added to the message of that id; `final` closes it. */
 export interface AgentMessage {
@@ -508,11 +508,11 @@ export interface UnsubscriptionConfirmedFrame {
   readonly request_id?: string;
 }
 
-/** What a client may say on the socket. */
+/** A frame that a client may send on the socket. */
 export type ClientFrame =
   AuthenticateFrame | PingFrame | PlanInputFrame | PlanSignalFrame | SubscribePlanFrame | UnsubscribePlanFrame;
 
-/** One thing said about a plan, at its place in the plan's log. */
+/** An event of a plan, with its position in the plan's log. */
 export type EventFrame =
   | AgentMessageFrame
   | ArtifactFrame
@@ -522,7 +522,7 @@ export type EventFrame =
   | StepUpdateFrame
   | ToolCallFrame;
 
-/** What a hub says besides events. */
+/** A frame that a hub sends, other than an event. */
 export type ControlFrame =
   | AuthenticatedFrame
   | ConnectedFrame

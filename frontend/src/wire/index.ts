@@ -1,4 +1,4 @@
-/** What hub and client say to each other, and what a plan is folded into: types only. */
+/** Types of the wire protocol: frames, events and snapshots. */
 import type {
   AgentMessage,
   EventFrame,
@@ -11,12 +11,12 @@ import type {
 
 export type * from "./frames.js";
 
-type Said<Frame> = Frame extends { readonly type: infer Type; readonly data: infer Data }
+type EventOf<Frame> = Frame extends { readonly type: infer Type; readonly data: infer Data }
   ? { readonly type: Type; readonly data: Data }
   : never;
 
-/** One thing said about a plan, wherever it stands. */
-export type PlanEvent = Said<EventFrame>;
+/** An event of a plan, without its position. */
+export type PlanEvent = EventOf<EventFrame>;
 export type EventType = EventFrame["type"];
 export type PlanStatus = Snapshot["status"];
 export type StepStatus = StepState["status"];

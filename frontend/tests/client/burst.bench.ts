@@ -1,4 +1,4 @@
-/** What 10,000 events cost a page: `npx vitest bench --run`. Each frame comes as a task of its own, as on a socket. */
+/** The cost of 10,000 events: `npx vitest bench --run`. Each frame is a task of its own, as on a socket. */
 import { bench, describe } from "vitest";
 import { emptySnapshot, fold, type PlanEvent } from "../../src/client/index.js";
 import { at, message, ScriptedHub } from "../scripted_hub.js";
@@ -14,7 +14,7 @@ function step(index: number): PlanEvent {
 
 const mixes: Readonly<Record<string, (index: number) => PlanEvent>> = {
   "tokens of 25 messages": token,
-  "messages of their own": () => message("a message of some words, about as long as they are"),
+  "separate messages": () => message("a message of average length, such as agents publish"),
   "tokens and steps": (index) => (index % 5 ? token(index) : step(index)),
 };
 
@@ -41,7 +41,7 @@ describe.each(Object.entries(mixes))("%s", (_, make) => {
         if (place?.offset === COUNT) resolve();
         if (live && !begun) {
           begun = true;
-          hub.say("p", ...events);
+          hub.publish("p", ...events);
         }
       });
     });

@@ -1,4 +1,4 @@
-/** The client with a scripted hub: what it opens, keeps and lets go, and how it tells. */
+/** The client with a scripted hub: connections, subscriptions, and notifications. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   type Client,
@@ -36,34 +36,34 @@ describe("plans", () => {
     const stops = ["a", "b", "a", "b", "a"].map((plan) => one.plan(plan).subscribe(() => undefined));
     await settle();
     expect(hub.sockets).toHaveLength(1);
-    expect(hub.heard.map(({ plan_id }) => plan_id)).toEqual(["a", "b"]);
+    expect(hub.received.map(({ plan_id }) => plan_id)).toEqual(["a", "b"]);
     expect(one.plan("a").getSnapshot()).toBe(one.plan("a").getSnapshot());
     for (const stop of stops) stop();
   });
 
-  test("a plan is let go a little after its last watcher, and once only", async () => {
+  test("a plan is unsubscribed once, some time after its last watcher left", async () => {
     const one = client();
     const [first, second] = [one.plan("p").subscribe(() => undefined), one.plan("p").onEvents(() => undefined)];
     await settle();
     first();
     first();
     await settle(10_000);
-    expect(hub.heard).toHaveLength(1);
+    expect(hub.received).toHaveLength(1);
     second();
     await settle(1_999);
     const again = one.plan("p").subscribe(() => undefined);
     await settle(10_000);
-    expect(hub.heard).toHaveLength(1);
+    expect(hub.received).toHaveLength(1);
     again();
     await settle(2_000);
-    expect(hub.heard.map(({ type }) => type)).toEqual(["subscribe_plan", "unsubscribe_plan"]);
+    expect(hub.received.map(({ type }) => type)).toEqual(["subscribe_plan", "unsubscribe_plan"]);
     expect(one.plan("p").getSnapshot()).toMatchObject({ snapshot: null, phase: "waiting" });
     await settle(5_000);
     expect(one.connection.getSnapshot()).toEqual({ status: "idle" });
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("what isn't a plan id is refused without asking", async () => {
+  test("an invalid plan id is refused without a request", async () => {
     const one = client();
     const stop = one.plan("not a plan/id").subscribe(() => undefined);
     await settle();
@@ -75,48 +75,48 @@ describe("plans", () => {
     stop();
   });
 
-  test("each event is told once, in order, when it is in the snapshot", async () => {
+  test("each event is delivered once, in order, when it is in the snapshot", async () => {
     const one = client();
-    hub.say("p", message("1"));
-    const told: [number, number | undefined][] = [];
+    hub.publish("p", message("1"));
+    const received: [number, number | undefined][] = [];
     one.plan("p").onEvents((events) => {
       const { snapshot } = one.plan("p").getSnapshot();
-      for (const { offset } of events) told.push([offset, snapshot?.offset]);
+      for (const { offset } of events) received.push([offset, snapshot?.offset]);
     });
     await settle();
-    hub.say("p", message("2"), message("3"));
+    hub.publish("p", message("2"), message("3"));
     await settle();
     hub.sockets[0]?.drop();
-    hub.say("p", message("4"));
+    hub.publish("p", message("4"));
     await settle(1_000);
-    expect(told).toEqual([
+    expect(received).toEqual([
       [2, 3],
       [3, 3],
       [4, 4],
     ]);
   });
 
-  test("the newest events are kept, so many and without a hole; a snapshot begins them anew", async () => {
+  test("recent() keeps the newest events up to the limit, without a gap; a snapshot empties it", async () => {
     const one = client({ historyLimit: 3 });
     const { recent, subscribe } = one.plan("p");
     const offsets = () => recent().map(({ offset }) => offset);
-    hub.say("p", message("1"));
+    hub.publish("p", message("1"));
     const stop = subscribe(() => undefined);
     await settle();
     expect(offsets()).toEqual([]);
-    hub.say("p", message("2"));
+    hub.publish("p", message("2"));
     await settle();
     expect(offsets()).toEqual([2]);
-    hub.say("p", message("3"), message("4"), message("5"));
+    hub.publish("p", message("3"), message("4"), message("5"));
     await settle();
     expect(offsets()).toEqual([3, 4, 5]);
     expect(recent()).toBe(one.plan("p").recent());
     const place = { epoch: "f", offset: 7 };
     const { snapshot } = one.plan("p").getSnapshot();
-    hub.sockets[0]?.tell({ type: "snapshot", plan_id: "p", ...place, data: snapshot });
+    hub.sockets[0]?.deliver({ type: "snapshot", plan_id: "p", ...place, data: snapshot });
     await settle();
     expect(offsets()).toEqual([]);
-    hub.sockets[0]?.tell({ ...message("8"), plan_id: "p", epoch: "f", offset: 8, id: "f-8" });
+    hub.sockets[0]?.deliver({ ...message("8"), plan_id: "p", epoch: "f", offset: 8, id: "f-8" });
     await settle();
     expect(offsets()).toEqual([8]);
     stop();
@@ -124,18 +124,18 @@ describe("plans", () => {
     expect(offsets()).toEqual([]);
   });
 
-  test("a line that breaks is shown at once, with all that came over it", async () => {
+  test("a lost connection is shown at once, with all events received over it", async () => {
     const one = client();
     one.plan("p").subscribe(() => undefined);
     await settle();
-    hub.say("p", message("1"));
+    hub.publish("p", message("1"));
     await settle(1);
-    hub.say("p", message("2"));
+    hub.publish("p", message("2"));
     hub.sockets[0]?.drop();
     expect(one.plan("p").getSnapshot()).toMatchObject({ phase: "waiting", place: { offset: 2 } });
   });
 
-  test("the store of a plan is the same as long as there aren't too many", () => {
+  test("the store of a plan is reused, up to a limit of stores", () => {
     const one = client();
     const store = one.plan("p");
     expect(one.plan("p")).toBe(store);
@@ -146,19 +146,19 @@ describe("plans", () => {
     expect(one.plan("plan-999")).toBe(one.plan("plan-999"));
   });
 
-  test("a listener that throws keeps nobody else from hearing", async () => {
+  test("a listener that throws does not keep the others from being called", async () => {
     const one = client();
     const calls = vi.fn();
     one.plan("p").subscribe(() => {
-      throw new Error("the page's mistake");
+      throw new Error("the page's error");
     });
     one.plan("p").subscribe(calls);
-    await expect(settle()).rejects.toThrow("the page's mistake");
+    await expect(settle()).rejects.toThrow("the page's error");
     expect(calls).toHaveBeenCalled();
     vi.clearAllTimers();
   });
 
-  test("a burst is told a few times, a few milliseconds apart, and no plan keeps the page busy for long", async () => {
+  test("a burst causes few notifications, and folding never blocks the page for long", async () => {
     const one = client();
     const views: PlanView[] = [];
     let folded = 0;
@@ -171,7 +171,7 @@ describe("plans", () => {
     await settle();
     views.length = 0;
     const tokens = Array.from({ length: 10_000 }, () => message("word ", { message_id: "m", append: true }));
-    hub.say("p", ...tokens);
+    hub.publish("p", ...tokens);
     expect(one.plan("p").getSnapshot().phase).toBe("live");
     await settle(2_000);
     expect(folded).toBe(10_000);
@@ -182,8 +182,8 @@ describe("plans", () => {
   });
 });
 
-describe("the world", () => {
-  test("it is watched as long as there is something to connect for", async () => {
+describe("the environment", () => {
+  test("its events are observed while a connection is needed", async () => {
     const watching = new Set<() => void>();
     const watch: Environment["watch"] = (changed) => {
       watching.add(changed);
@@ -204,7 +204,7 @@ describe("the world", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a page that comes back tries at once", async () => {
+  test("a page that becomes visible reconnects at once", async () => {
     let changed = (): void => undefined;
     let visible = true;
     const watch: Environment["watch"] = (callback) => {
@@ -225,7 +225,7 @@ describe("the world", () => {
     expect(one.connection.getSnapshot().status).toBe("live");
   });
 
-  test("a WebSocket that can't even be made is a line that didn't come up", async () => {
+  test("a WebSocket constructor that throws is a failed connection", async () => {
     const made = vi.fn(function () {
       throw new Error("the page's policy forbids it");
     });
@@ -240,7 +240,7 @@ describe("the world", () => {
     expect(made.mock.calls.length).toBeGreaterThan(2);
   });
 
-  test("without any WebSocket, none is tried", async () => {
+  test("without WebSocket support, none is tried", async () => {
     const asked: string[] = [];
     const fetching = (url: string) => {
       asked.push(url);
@@ -253,7 +253,7 @@ describe("the world", () => {
     expect(one.connection.getSnapshot()).toMatchObject({ transport: "sse" });
   });
 
-  test("what is no frame is nothing", async () => {
+  test("invalid frames are ignored", async () => {
     const one = client();
     one.plan("p").subscribe(() => undefined);
     await settle();
@@ -262,13 +262,13 @@ describe("the world", () => {
     expect(one.connection.getSnapshot().status).toBe("live");
   });
 
-  test("an address that is none is said so", () => {
-    expect(() => createClient({ url: "hub.example" })).toThrow("createClient: url is to be the hub's address");
+  test("an invalid url throws", () => {
+    expect(() => createClient({ url: "hub.example" })).toThrow("createClient: url must be like https://hub.example");
   });
 });
 
 describe("tokens", () => {
-  test("one is fetched at a time, for the line and for requests", async () => {
+  test("one is fetched at a time, for the connection and for requests", async () => {
     const reasons: string[] = [];
     const headers: unknown[] = [];
     const fetchToken = ({ reason }: { readonly reason: string }) => {
@@ -291,22 +291,22 @@ describe("tokens", () => {
     expect(await listed).toEqual({ plans: [], cursor: null });
     expect(reasons).toEqual(["connect", "expired"]);
     expect(headers).toEqual(["Bearer token 1", "Bearer token 2"]);
-    expect(hub.heard[0]).toMatchObject({ type: "authenticate", token: "token 1" });
+    expect(hub.received[0]).toMatchObject({ type: "authenticate", token: "token 1" });
   });
 
-  test("one that doesn't come in time is waited for no longer", async () => {
+  test("a fetch that takes too long times out", async () => {
     const one = client({ fetchToken: () => new Promise(() => undefined) });
     one.plan("p").subscribe(() => undefined);
     await settle(20_000);
     expect(one.connection.getSnapshot()).toMatchObject({
       status: "reconnecting",
-      reason: "no token could be had: fetchToken did not answer in time",
+      reason: "no token: fetchToken timed out",
     });
   });
 });
 
 describe("requests", () => {
-  test("a plan is started once, however often it takes to say so", async () => {
+  test("a plan is started once, however many attempts it takes", async () => {
     const bodies: { plan_id?: string }[] = [];
     const fetching = (_: string, init: RequestInit) => {
       bodies.push(JSON.parse(init.body as string) as object);
@@ -322,7 +322,7 @@ describe("requests", () => {
     expect(bodies).toHaveLength(3);
   });
 
-  test("problems say whose fault it was", async () => {
+  test("an error has the problem's code, message and field", async () => {
     const problem = { code: "invalid_field", detail: "limit: too many", field: "limit" };
     const fetching = () => Promise.resolve(Response.json(problem, { status: 422, headers: { "Retry-After": "3" } }));
     const failure: unknown = await client({ environment: { fetch: fetching } })
@@ -340,7 +340,7 @@ describe("requests", () => {
     await expect(client({ environment: { fetch: html } }).plans()).rejects.toMatchObject({ code: "http_502" });
   });
 
-  test("a signal that ends requests hears nothing of those that are over", async () => {
+  test("an abort signal has no listeners of finished requests", async () => {
     const stop = new AbortController();
     const listened = vi.spyOn(stop.signal, "addEventListener");
     const left = vi.spyOn(stop.signal, "removeEventListener");
@@ -351,7 +351,7 @@ describe("requests", () => {
     expect(left.mock.calls).toEqual(listened.mock.calls.map(([name, listener]) => [name, listener]));
   });
 
-  test("a request that gets no answer ends some day", async () => {
+  test("a request without a response times out", async () => {
     const fetching = (_: string, { signal }: RequestInit) =>
       new Promise<Response>((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))));
     const failed = expect(client({ environment: { fetch: fetching as typeof fetch } }).plans()).rejects.toMatchObject({
@@ -361,17 +361,17 @@ describe("requests", () => {
     await failed;
   });
 
-  test("an answer and a signal, as the hub takes them", async () => {
+  test("an answer and a signal, as the hub receives them", async () => {
     const one = client();
     const answered = one.answer("p", "q", undefined);
     const signalled = one.signal("p", "pause");
     await settle();
     expect(await answered).toEqual({ epoch: "e", offset: 1 });
     await signalled;
-    expect(hub.heard).toMatchObject([
+    expect(hub.received).toMatchObject([
       { type: "plan_input", request_id: "q", answer: null, idempotency_key: expect.any(String) as string },
       { type: "plan_signal", signal: "pause" },
     ]);
-    hub.say("p", planUpdate({}));
+    hub.publish("p", planUpdate({}));
   });
 });

@@ -3,7 +3,7 @@ import axe from "axe-core";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { EngineFolder } from "./engine_folder.js";
-import { ASKING } from "./tokens.js";
+import { AUTH_SETTINGS } from "./tokens.js";
 import { hubs, reach, type Scheme, VIEWS } from "./views.js";
 
 const engine = new EngineFolder();
@@ -11,7 +11,7 @@ let browser: Browser;
 let at: Awaited<ReturnType<typeof hubs>>;
 
 beforeAll(async () => {
-  [browser, at] = await Promise.all([chromium.connect(inject("browser")), hubs(engine, ASKING)]);
+  [browser, at] = await Promise.all([chromium.connect(inject("browser")), hubs(engine, AUTH_SETTINGS)]);
 });
 afterAll(async () => {
   await browser.close();

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Hub, message } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import { EngineFolder } from "./engine_folder.js";
-import { everythingOnce, LIVE, live, saying, socketsOf, Visits } from "./visits.js";
+import { everythingOnce, LIVE, live, messages, socketsOf, Visits } from "./visits.js";
 
 let hub: Hub;
 const engine = new EngineFolder();
@@ -32,19 +32,19 @@ test("a plan's page opens, says that it is live, and shows the sample as it is s
 });
 
 test("reloaded in mid-run, it shows everything once", async () => {
-  await hub.publish("reload-1", saying(1, 8));
+  await hub.publish("reload-1", messages(1, 8));
   const page = await visits.visit(`${hub.url}/plan/reload-1`);
   await everythingOnce(page, 8);
-  await Promise.all([page.reload(), hub.publish("reload-1", saying(9, 16))]);
+  await Promise.all([page.reload(), hub.publish("reload-1", messages(9, 16))]);
   await everythingOnce(page, 16);
-  await hub.publish("reload-1", saying(17, 18));
+  await hub.publish("reload-1", messages(17, 18));
   await everythingOnce(page, 18);
 });
 
 test("the network goes and comes back: nothing is missing, nothing twice", async () => {
   const proxy = await Proxy.before(hub.port);
   try {
-    await hub.publish("cut-1", saying(1, 3));
+    await hub.publish("cut-1", messages(1, 3));
     const page = await visits.visit(`${proxy.url}/plan/cut-1`);
     await live(page);
     proxy.setAway(true);
@@ -52,7 +52,7 @@ test("the network goes and comes back: nothing is missing, nothing twice", async
       .getByText(/^(Reconnecting|Offline)/)
       .first()
       .waitFor();
-    await hub.publish("cut-1", saying(4, 9));
+    await hub.publish("cut-1", messages(4, 9));
     proxy.setAway(false);
     await live(page);
     await everythingOnce(page, 9);
@@ -111,7 +111,7 @@ test("five plans hang on the wall, over one socket", async () => {
 });
 
 test("a dialog that a key opened gives the focus back to where it was", async () => {
-  await hub.publish("keys-1", [message("said 1.")]);
+  await hub.publish("keys-1", [message("message 1.")]);
   const page = await visits.visit(`${hub.url}/plan/keys-1`);
   const pause = page.getByRole("button", { name: "Pause" });
   await pause.focus();
@@ -130,10 +130,10 @@ test("what is at no address is told so, and the way back is shown", async () => 
 });
 
 test("where there is no room, the list is behind a button", async () => {
-  await hub.publish("narrow-1", [message("said 1.")]);
+  await hub.publish("narrow-1", [message("message 1.")]);
   const page = await visits.visit(hub.url, { viewport: { width: 390, height: 844 } });
   await page.getByRole("button", { name: "Plans", exact: true }).click();
   await page.getByRole("link", { name: /narrow-1/ }).click();
-  await page.locator("[data-conversation]").getByText("said 1.").waitFor();
+  await page.locator("[data-conversation]").getByText("message 1.").waitFor();
   expect(await page.getByRole("link", { name: /narrow-1/ }).count()).toBe(0);
 });

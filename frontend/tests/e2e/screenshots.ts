@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { EngineFolder } from "./engine_folder.js";
-import { ASKING } from "./tokens.js";
+import { AUTH_SETTINGS } from "./tokens.js";
 import { hubs, reach, type Scheme, VIEWS } from "./views.js";
 
 const FOLDER = fileURLToPath(new URL("../../../docs/screenshots/", import.meta.url));
@@ -15,7 +15,7 @@ let at: Awaited<ReturnType<typeof hubs>>;
 
 beforeAll(async () => {
   mkdirSync(FOLDER, { recursive: true });
-  [browser, at] = await Promise.all([chromium.connect(inject("browser")), hubs(engine, ASKING)]);
+  [browser, at] = await Promise.all([chromium.connect(inject("browser")), hubs(engine, AUTH_SETTINGS)]);
 });
 afterAll(async () => {
   await browser.close();

@@ -34,7 +34,7 @@ test("P11", { timeout: 300_000 }, async () => {
 
   const began = Date.now();
   const arriving = await traced(page, async () => {
-    for (let from = 0; from < EVENTS; from += BATCH) await hub.publish("long", told(from));
+    for (let from = 0; from < EVENTS; from += BATCH) await hub.publish("long", batch(from));
     await hub.publish("long", [message("That is all.")]);
     await page.locator("[data-conversation]").getByText("That is all.").waitFor();
   });
@@ -60,7 +60,7 @@ test("P11", { timeout: 300_000 }, async () => {
 });
 
 /** Four tokens of a message in every five, as an agent that streams. */
-function told(from: number): readonly LooseEvent[] {
+function batch(from: number): readonly LooseEvent[] {
   return Array.from({ length: BATCH }, (_, at) => {
     const number = from + at;
     if (number % 50 === 0)

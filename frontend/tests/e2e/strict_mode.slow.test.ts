@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { createServer, type ViteDevServer } from "vite";
 import { Hub } from "../hub/hub.js";
-import { everythingOnce, live, saying, socketsOf, Visits } from "./visits.js";
+import { everythingOnce, live, messages, socketsOf, Visits } from "./visits.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const cacheDir = mkdtempSync(join(tmpdir(), "plancast-vite-"));
@@ -38,12 +38,12 @@ afterAll(async () => {
 
 test("mounted twice, it has one socket and shows everything once", async () => {
   const url = server.resolvedUrls?.local[0] ?? "";
-  await hub.publish("strict", saying(1, 5));
+  await hub.publish("strict", messages(1, 5));
   const page = await visits.visit(`${url}plan/strict`);
   await page.getByRole("heading", { name: "strict" }).waitFor({ timeout: 120_000 }); // it is made as it is asked for
   await live(page);
   await everythingOnce(page, 5);
-  await hub.publish("strict", saying(6, 8));
+  await hub.publish("strict", messages(6, 8));
   await everythingOnce(page, 8);
   expect(await socketsOf(hub)).toBe(1);
 });

@@ -1,7 +1,10 @@
 import { createHmac } from "node:crypto";
 
 /** What a hub of the tests is told that asks who is there. */
-export const ASKING = { PLANCAST_AUTH_SECRET: "a secret that is long enough for everybody", PLANCAST_AUTH_LEEWAY: "0" };
+export const AUTH_SETTINGS = {
+  PLANCAST_AUTH_SECRET: "a secret that is long enough for everybody",
+  PLANCAST_AUTH_LEEWAY: "0",
+};
 const EVERYTHING = { "*": ["read", "input", "signal", "publish", "start"] };
 
 /** A token that ends after so many seconds. */
@@ -9,5 +12,5 @@ export function token(seconds: number, sub = "ann", plans: object = EVERYTHING):
   const text = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const exp = Math.floor(Date.now() / 1_000) + seconds;
   const body = `${text({ alg: "HS256", typ: "JWT" })}.${text({ sub, plans, exp })}`;
-  return `${body}.${createHmac("sha256", ASKING.PLANCAST_AUTH_SECRET).update(body).digest("base64url")}`;
+  return `${body}.${createHmac("sha256", AUTH_SETTINGS.PLANCAST_AUTH_SECRET).update(body).digest("base64url")}`;
 }

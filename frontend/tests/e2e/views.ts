@@ -117,7 +117,7 @@ export const VIEWS: readonly View[] = [
 ];
 
 /** Plans of every kind, for the views to show. */
-export async function tellPlans(hub: Hub): Promise<void> {
+export async function publishPlans(hub: Hub): Promise<void> {
   await Promise.all([
     start(hub, "exhibition", "exhibition", { theme: "Rivers and what they carry" }),
     start(hub, "figures", "data_query", { query: "sales by month in 2025" }),
@@ -146,9 +146,9 @@ async function until(hub: Hub, plan: string, status: RegExp): Promise<void> {
   }
 }
 
-export async function hubs(engine: EngineFolder, asking: Readonly<Record<string, string>>) {
-  const [open, guarded] = await Promise.all([Hub.start(engine.settings), Hub.start(asking)]);
-  await tellPlans(open);
+export async function hubs(engine: EngineFolder, authSettings: Readonly<Record<string, string>>) {
+  const [open, guarded] = await Promise.all([Hub.start(engine.settings), Hub.start(authSettings)]);
+  await publishPlans(open);
   await guarded.publish("hers", [{ type: "plan_update", data: { title: "What is hers" } }], token(600));
   return { open, guarded, close: () => Promise.all([open.close(), guarded.close()]) };
 }
@@ -164,7 +164,7 @@ export async function reach(browser: Browser, url: string, view: View, options: 
 }
 
 const step = (step_id: string, data: object): LooseEvent => ({ type: "step_update", data: { step_id, ...data } });
-const says = (agent_name: string, content: string, message_type: string, more: object = {}): LooseEvent => ({
+const agentMessage = (agent_name: string, content: string, message_type: string, more: object = {}): LooseEvent => ({
   type: "agent_message",
   data: { agent_name, content, message_type, ...more },
 });
@@ -181,7 +181,7 @@ const CAMPAIGN: readonly LooseEvent[] = [
   step("send", { title: "Send it", status: "pending", needs: ["offer"] }),
   step("figures", { status: "in_progress", attempt: 1, max_attempts: 3, agent_name: "Data Analyst" }),
   step("mood", { status: "in_progress", agent_name: "Listener" }),
-  says("Data Analyst", "I need last autumn beside this summer.", "thinking", { step_id: "figures" }),
+  agentMessage("Data Analyst", "I need last autumn beside this summer.", "thinking", { step_id: "figures" }),
   {
     type: "tool_call",
     data: {
@@ -206,20 +206,25 @@ const CAMPAIGN: readonly LooseEvent[] = [
   },
   step("figures", { status: "retrying", attempt: 2, max_attempts: 3, content: "The database is busy" }),
   step("figures", { status: "completed", attempt: 2, max_attempts: 3, content: "Twelve months, 4 regions" }),
-  says(
+  agentMessage(
     "Data Analyst",
     "Autumn is **12 % above** summer in the north, and flat in the south:\n\n| Region | Summer | Autumn |\n|---|---:|---:|\n| North | 182 k | 204 k |\n| South | 97 k | 98 k |",
     "result",
     { step_id: "figures" },
   ),
-  says("Listener", "Reading 340 reviews; most speak of delivery.", "action", { step_id: "mood" }),
+  agentMessage("Listener", "Reading 340 reviews; most speak of delivery.", "action", { step_id: "mood" }),
   step("mood", { status: "in_progress", progress: 60 }),
   { type: "plan_update", data: { progress: 45 } },
-  says("Business Advisor", "If delivery is what people talk about, the offer could begin with it: ", "thinking", {
-    message_id: "m9",
-    append: true,
-  }),
-  says("Business Advisor", "free delivery in October for everyone in the north, and", "thinking", {
+  agentMessage(
+    "Business Advisor",
+    "If delivery is what people talk about, the offer could begin with it: ",
+    "thinking",
+    {
+      message_id: "m9",
+      append: true,
+    },
+  ),
+  agentMessage("Business Advisor", "free delivery in October for everyone in the north, and", "thinking", {
     message_id: "m9",
     append: true,
   }),

@@ -1,4 +1,4 @@
-/** Tokens, with a real hub that asks for them. */
+/** Tokens, with a real hub that requires them. */
 import { createHmac } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Client, ClientOptions } from "../../src/client/index.js";
@@ -31,7 +31,7 @@ function client(options: ClientOptions): Client {
   return one;
 }
 
-test("tokens are replaced before they end, and nobody notices", async () => {
+test("tokens are replaced before they expire, without an interruption", async () => {
   const fetched: string[] = [];
   const one = client({
     fetchToken: ({ reason }) => {
@@ -52,7 +52,7 @@ test("tokens are replaced before they end, and nobody notices", async () => {
   expect(one.plan("p").getSnapshot().live).toBe(true);
 });
 
-test.each(["websocket", "sse", "polling"] as const)("a token shows who it is from: %s", async (transport) => {
+test.each(["websocket", "sse", "polling"] as const)("a token grants its plans only: %s", async (transport) => {
   const one = client({ transports: [transport], token: token(600, { "mine-*": ["read", "input"] }) });
   one.plan("mine-1").subscribe(() => undefined);
   one.plan("yours").subscribe(() => undefined);
@@ -68,7 +68,7 @@ test.each(["websocket", "sse", "polling"] as const)("a token shows who it is fro
 });
 
 test.each(["websocket", "sse", "polling"] as const)(
-  "a token that has ended, and no way to another: %s",
+  "an expired token without fetchToken is refused: %s",
   async (transport) => {
     const one = client({ transports: [transport], token: token(-10) });
     one.plan("p").subscribe(() => undefined);
@@ -78,31 +78,37 @@ test.each(["websocket", "sse", "polling"] as const)(
   },
 );
 
-test.each(["websocket", "sse", "polling"] as const)("a token that is none: %s", async (transport) => {
-  let good = false;
-  const one = client({ transports: [transport], fetchToken: () => (good ? token(600) : "nonsense") });
-  one.plan("p").subscribe(() => undefined);
-  const end = await connected(one, "refused");
-  expect(end).toMatchObject({ code: 4501 });
-  good = true; // somebody signed in
-  one.retry();
-  await live(one, "p");
-});
+test.each(["websocket", "sse", "polling"] as const)(
+  "an invalid token is refused until there is a valid one: %s",
+  async (transport) => {
+    let good = false;
+    const one = client({ transports: [transport], fetchToken: () => (good ? token(600) : "nonsense") });
+    one.plan("p").subscribe(() => undefined);
+    const end = await connected(one, "refused");
+    expect(end).toMatchObject({ code: 4501 });
+    good = true; // the user signed in
+    one.retry();
+    await live(one, "p");
+  },
+);
 
-test.each(["sse", "polling"] as const)("a token that ends on the way is replaced: %s", async (transport) => {
-  let fetched = 0;
-  const plan = `spoken-of-by-${transport}`;
-  const one = client({ transports: [transport], fetchToken: () => (fetched++, token(2)) });
-  const told: number[] = [];
-  one.plan(plan).onEvents((events) => told.push(...events.map(({ offset }) => offset)));
-  await live(one, plan);
-  for (let said = 1; fetched < 3; said++) {
-    await hub.publish(plan, [message(String(said))], token(60));
-    await eventually(
-      () => told.length,
-      (count) => count >= said,
-    );
-    await new Promise((resolve) => setTimeout(resolve, 50)); // a poll asks who is there when it begins
-  }
-  expect(told).toEqual(told.map((_, at) => at + 1));
-});
+test.each(["sse", "polling"] as const)(
+  "a token that expires during a connection is replaced: %s",
+  async (transport) => {
+    let fetched = 0;
+    const plan = `published-over-${transport}`;
+    const one = client({ transports: [transport], fetchToken: () => (fetched++, token(2)) });
+    const received: number[] = [];
+    one.plan(plan).onEvents((events) => received.push(...events.map(({ offset }) => offset)));
+    await live(one, plan);
+    for (let published = 1; fetched < 3; published++) {
+      await hub.publish(plan, [message(String(published))], token(60));
+      await eventually(
+        () => received.length,
+        (count) => count >= published,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 50)); // a poll checks the token when it starts
+    }
+    expect(received).toEqual(received.map((_, at) => at + 1));
+  },
+);

@@ -1,4 +1,4 @@
-/** The client against a real hub, through a proxy that cuts and blocks. */
+/** The client against a real hub, through a proxy that cuts and blocks connections. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Client, type ClientOptions, type Environment, PlancastError } from "../../src/client/index.js";
 import { eventually } from "../eventually.js";
@@ -30,7 +30,7 @@ async function through(options: ClientOptions = {}, set: (proxy: Proxy) => void 
   return client;
 }
 
-/** A world in which time passes so many times as fast. */
+/** An environment in which time passes this many times faster. */
 function hasty(times: number): Partial<Environment> {
   const begun = Date.now();
   return {
@@ -46,21 +46,21 @@ function freshPlan(): string {
   return `plan-${++count}`;
 }
 
-const say = (planId: string, from: number, to: number) => hub.publish(planId, numbers(from, to).map(message));
+const publish = (planId: string, from: number, to: number) => hub.publish(planId, numbers(from, to).map(message));
 describe("over a WebSocket", () => {
-  test("a plan is there with its past, and grows", async () => {
+  test("a plan is shown with its history, and grows", async () => {
     const client = await through();
     const plan = freshPlan();
-    await say(plan, 1, 3);
+    await publish(plan, 1, 3);
     follow(client, plan);
     await live(client, plan);
     expect(contents(client, plan)).toEqual(numbers(1, 3));
-    await say(plan, 4, 5);
+    await publish(plan, 4, 5);
     expect(await has(client, plan, 5)).toEqual(numbers(1, 5));
     expect(client.connection.getSnapshot()).toEqual({ status: "live", transport: "websocket" });
   });
 
-  test("a plan of which nothing was said yet is empty, and live", async () => {
+  test("a plan without events is empty, and live", async () => {
     const client = await through();
     const plan = freshPlan();
     follow(client, plan);
@@ -69,49 +69,49 @@ describe("over a WebSocket", () => {
   });
 });
 
-describe("where no WebSocket gets through", () => {
+describe("with WebSockets blocked", () => {
   const blocked = (one: Proxy) => (one.blocksWebSockets = true);
 
-  test("it goes on with server-sent events, and back when it can", async () => {
+  test("it falls back to server-sent events, and back up when possible", async () => {
     const client = await through({ environment: hasty(8) }, blocked);
     const [plan, other, late] = [freshPlan(), freshPlan(), freshPlan()];
-    await say(plan, 1, 3);
-    const told = follow(client, plan);
+    await publish(plan, 1, 3);
+    const received = follow(client, plan);
     follow(client, other);
     await connected(client, "live", "sse");
     await live(client, plan);
-    // Two tries, or one more while it is asked whether the hub is there at all.
+    // Two attempts, or one more while the hub is being probed.
     expect(proxy.counts.websocket).toBeGreaterThanOrEqual(2);
     follow(client, late);
     await live(client, late);
-    await say(plan, 4, 6);
-    await say(other, 1, 1);
+    await publish(plan, 4, 6);
+    await publish(other, 1, 1);
     await has(client, plan, 6);
     await has(client, other, 1);
 
     proxy.blocksWebSockets = false;
     await connected(client, "live", "websocket");
-    await say(plan, 7, 8);
+    await publish(plan, 7, 8);
     expect(await has(client, plan, 8)).toEqual(numbers(1, 8));
-    expect(told.map(({ offset }) => offset)).toEqual([4, 5, 6, 7, 8]);
+    expect(received.map(({ offset }) => offset)).toEqual([4, 5, 6, 7, 8]);
   });
 
-  test("a stream that breaks goes on where it was", async () => {
+  test("a broken stream resumes from its position", async () => {
     const client = await through({}, blocked);
     const plan = freshPlan();
-    await say(plan, 1, 3);
-    const told = follow(client, plan);
+    await publish(plan, 1, 3);
+    const received = follow(client, plan);
     await live(client, plan);
     proxy.setAway(true);
     await connected(client, "reconnecting");
-    await say(plan, 4, 30);
+    await publish(plan, 4, 30);
     proxy.setAway(false);
     client.retry();
     expect(await has(client, plan, 30)).toEqual(numbers(1, 30));
-    expect(told.map(({ offset }) => offset)).toEqual(numbers(4, 30).map(Number));
+    expect(received.map(({ offset }) => offset)).toEqual(numbers(4, 30).map(Number));
   });
 
-  test("a plan that has ended is there, and may go on", async () => {
+  test("a plan that has ended is shown, and may continue", async () => {
     const client = await through({ environment: hasty(8) }, blocked);
     const plan = freshPlan();
     await hub.publish(plan, [message("1"), { type: "plan_update", data: { status: "completed" } }]);
@@ -121,25 +121,25 @@ describe("where no WebSocket gets through", () => {
     expect(await has(client, plan, 2)).toEqual(["1", "2"]);
   });
 
-  test("where streams are held back, it polls; many plans take turns", async () => {
+  test("with streams held back, it polls; many plans take turns", async () => {
     const client = await through({ environment: hasty(8) }, (one) => (one.blocksWebSockets = one.holdsStreams = true));
     const plans = Array.from({ length: 6 }, freshPlan);
     for (const plan of plans) {
-      await say(plan, 1, 2);
+      await publish(plan, 1, 2);
       follow(client, plan);
     }
     await connected(client, "polling", "polling");
     for (const plan of plans) await live(client, plan);
-    for (const plan of plans) await say(plan, 3, 5);
+    for (const plan of plans) await publish(plan, 3, 5);
     for (const plan of plans) expect(await has(client, plan, 5)).toEqual(numbers(1, 5));
 
     proxy.holdsStreams = false;
     await connected(client, "live", "sse");
-    await say(plans[0] ?? "", 6, 7);
+    await publish(plans[0] ?? "", 6, 7);
     expect(await has(client, plans[0] ?? "", 7)).toEqual(numbers(1, 7));
   });
 
-  test.each(["sse", "polling"] as const)("answers go by requests: %s", async (transport) => {
+  test.each(["sse", "polling"] as const)("answers are sent as requests: %s", async (transport) => {
     const client = await through({ transports: [transport] });
     const plan = freshPlan();
     await hub.publish(plan, [{ type: "input_request", data: { request_id: "q", kind: "choice", prompt: "?" } }]);
@@ -157,7 +157,7 @@ describe("where no WebSocket gets through", () => {
 });
 
 describe("answers and signals", () => {
-  test("an answer given while the network is away is said when it is back, once", async () => {
+  test("an answer given while offline is sent once the network is back", async () => {
     const client = await through();
     const plan = freshPlan();
     await hub.publish(plan, [{ type: "input_request", data: { request_id: "q", kind: "approval", prompt: "?" } }]);
@@ -172,7 +172,7 @@ describe("answers and signals", () => {
     expect(await answered).toMatchObject({ offset: 2 });
   });
 
-  test("an answer needs no watched plan; the connection is let go after it", async () => {
+  test("an answer needs no watched plan; the connection is closed after it", async () => {
     const client = await through({ environment: hasty(20) });
     await expect(client.answer(freshPlan(), "q", 1)).rejects.toMatchObject({ code: "no_such_request", requestId: "q" });
     await expect(client.signal(freshPlan(), "pause")).rejects.toMatchObject({ code: "not_supported" });
@@ -181,7 +181,7 @@ describe("answers and signals", () => {
 });
 
 describe("over HTTP", () => {
-  test("plans, their snapshots and their past", async () => {
+  test("plans, their snapshots and their history", async () => {
     const client = await through();
     const plan = freshPlan();
     await hub.publish(plan, [{ type: "plan_update", data: { title: "Trip to Rome", labels: [plan] } }, message("1")]);
@@ -190,7 +190,7 @@ describe("over HTTP", () => {
       cursor: null,
     });
     expect(await client.snapshot(plan)).toMatchObject({ snapshot: { title: "Trip to Rome" }, place: { offset: 2 } });
-    expect(await client.snapshot("nothing-was-said")).toBeNull();
+    expect(await client.snapshot("no-events")).toBeNull();
     const page = await client.events(plan, { after: 1 });
     expect(page).toMatchObject({ offset: 2, head: 2, events: [{ type: "agent_message", offset: 2 }] });
     await expect(client.events(plan, { after: 9, epoch: page.epoch })).rejects.toMatchObject({
@@ -200,10 +200,10 @@ describe("over HTTP", () => {
     await expect(client.start("no-such-template")).rejects.toBeInstanceOf(PlancastError);
   });
 
-  test("a plan that is deleted is refused from then on", async () => {
+  test("a deleted plan is refused", async () => {
     const client = await through();
     const plan = freshPlan();
-    await say(plan, 1, 1);
+    await publish(plan, 1, 1);
     follow(client, plan);
     await live(client, plan);
     await client.remove(plan);
@@ -214,7 +214,7 @@ describe("over HTTP", () => {
     expect(view.error).toMatchObject({ code: "plan_deleted", planId: plan });
   });
 
-  test("sample traffic, as the page asks for it", async () => {
+  test("sample traffic, as the page requests it", async () => {
     const client = await through();
     const plan = freshPlan();
     follow(client, plan);

@@ -1,4 +1,4 @@
-/** A real hub for tests: a process of its own, on SQLite in a folder of its own, ended with the test. */
+/** A real hub for tests: a separate process with SQLite in a temporary folder. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -25,7 +25,7 @@ export class Hub {
   readonly #folder = mkdtempSync(join(tmpdir(), "plancast-hub-"));
   readonly #settings: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
-  #said = "";
+  #output = "";
 
   private constructor(port: number, settings: Readonly<Record<string, string>>) {
     this.port = port;
@@ -39,23 +39,24 @@ export class Hub {
     return hub;
   }
 
-  /** Starts it (again, with what it had). */
+  /** Starts it, or restarts it with the same data. */
   async begin(): Promise<void> {
     const log = `sqlite:///${join(this.#folder, "plans.db")}`;
-    // Without an engine it is there in a fifth of the time.
+    // Without an engine it starts five times faster.
     const env = { ...process.env, PLANCAST_ENGINE: "off", PLANCAST_LOG: log, ...this.#settings };
     const command = ["-m", "hub", "serve", "--port", String(this.port)];
     const hub = spawn(join(ROOT, ".venv/bin/python"), command, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = hub;
-    for (const stream of [hub.stdout, hub.stderr]) stream.on("data", (text: Buffer) => (this.#said += text.toString()));
+    for (const stream of [hub.stdout, hub.stderr])
+      stream.on("data", (text: Buffer) => (this.#output += text.toString()));
     const until = Date.now() + READY_MS;
     while (!(await this.#answers())) {
-      if (hub.exitCode !== null || Date.now() > until) throw new Error(`the hub did not start: ${this.#said}`);
+      if (hub.exitCode !== null || Date.now() > until) throw new Error(`the hub did not start: ${this.#output}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
-  /** Ends it as an operator would, or at once. */
+  /** Stops it with this signal. */
   async end(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const hub = this.#process;
     if (hub?.exitCode !== null || hub.signalCode !== null) return;
@@ -69,7 +70,7 @@ export class Hub {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Says something about a plan, as an agent does. */
+  /** Publishes events to a plan, as an agent does. */
   async publish(planId: string, events: readonly LooseEvent[], token?: string): Promise<void> {
     const response = await fetch(`${this.url}/api/plans/${planId}/events`, {
       method: "POST",
@@ -87,7 +88,7 @@ export class Hub {
   }
 }
 
-/** An event as agents say it: what has a default may be left out. */
+/** An event as agents publish it: fields with a default may be left out. */
 export interface LooseEvent {
   readonly type: PlanEvent["type"];
   readonly data: object;

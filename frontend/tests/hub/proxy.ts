@@ -1,4 +1,4 @@
-/** What lies between a client and a hub: it lets through, cuts, and blocks what some proxies block. */
+/** A proxy between a client and a hub that can cut connections, and block what some real proxies block. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 export class Proxy {
@@ -6,13 +6,13 @@ export class Proxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   readonly #target: number;
   url = "";
-  /** Nothing comes up, and what is up is cut. */
+  /** Refuses new connections; the open ones are cut. */
   away = false;
-  /** Requests to upgrade are hung up on. */
+  /** Closes the connection on upgrade requests. */
   blocksWebSockets = false;
-  /** Streams of events are held back. */
+  /** Holds back event streams. */
   holdsStreams = false;
-  /** How many requests of each kind came. */
+  /** The number of requests of each kind. */
   readonly counts = { websocket: 0, stream: 0, poll: 0 };
 
   private constructor(target: number) {
@@ -28,12 +28,12 @@ export class Proxy {
     return proxy;
   }
 
-  /** Breaks all that is open. */
+  /** Cuts all open connections. */
   cut(): void {
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
   }
 
-  /** The network goes away, or comes back. */
+  /** Takes the network down, or up again. */
   setAway(away: boolean): void {
     this.away = away;
     if (away) this.cut();

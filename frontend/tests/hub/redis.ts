@@ -1,4 +1,4 @@
-/** A redis-server of a test's own, on a free port; nothing is kept on disk. */
+/** A redis-server for one test, on a free port, without persistence. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";

@@ -1,4 +1,4 @@
-/** What tests ask of a client that watches plans of a real hub. */
+/** Helpers for tests of a client that watches plans of a real hub. */
 import { WebSocket } from "ws";
 import {
   type Client,
@@ -25,11 +25,11 @@ export function contents(client: Client, planId: string): readonly string[] {
   );
 }
 
-/** Watches a plan; gives every event that its listeners are told of. */
+/** Watches a plan; returns the growing list of its events. */
 export function follow(client: Client, planId: string): EventFrame[] {
-  const told: EventFrame[] = [];
-  client.plan(planId).onEvents((events) => told.push(...events));
-  return told;
+  const received: EventFrame[] = [];
+  client.plan(planId).onEvents((events) => received.push(...events));
+  return received;
 }
 
 export function live(client: Client, planId: string): Promise<PlanView> {
@@ -39,7 +39,7 @@ export function live(client: Client, planId: string): Promise<PlanView> {
   );
 }
 
-/** So many messages, when they are there. */
+/** Waits for this many messages. */
 export function has(client: Client, planId: string, most: number): Promise<readonly string[]> {
   return eventually(
     () => contents(client, planId),
@@ -54,7 +54,7 @@ export function connected(client: Client, status: string, transport?: string) {
   );
 }
 
-/** The numbers as texts: messages that show what is missing. */
+/** Numbers as texts, so that missing messages show. */
 export function numbers(from: number, to: number): string[] {
   return Array.from({ length: to - from + 1 }, (_, at) => String(from + at));
 }

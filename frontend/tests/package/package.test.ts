@@ -1,4 +1,4 @@
-/** The npm package as somebody else gets it: packed, installed in an app of their own, compiled, built and run there. */
+/** The npm package as a user gets it: packed, installed in an app, compiled, built and run there. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ test("the README's examples compile where the package is installed", () => {
   const [page, script] = [block("tsx"), block("ts")];
   writeFileSync(join(app, "page.tsx"), page);
   writeFileSync(join(app, "script.ts"), script);
-  // As strict as it gets; a bundler has its turn below.
+  // With the strictest settings; the next test uses a bundler.
   const how = ["--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--jsx", "react-jsx"];
   run(tool("tsc"), "--noEmit", "--strict", ...how, "page.tsx", "script.ts");
 });
@@ -78,7 +78,7 @@ test.skipIf(!existsSync(CHROMIUM))("a page of at most ten lines shows a live pla
   }
 });
 
-test("it runs in plain Node, and the hooks and the client are one", () => {
+test("it runs in plain Node, where hooks and client share one module", () => {
   const script = `
     import { createClient, PlancastError, fold, emptySnapshot, isPlanEnded } from "plancast";
     import { createElement } from "react";
@@ -94,7 +94,7 @@ test("it runs in plain Node, and the hooks and the client are one", () => {
   expect(run(process.execPath, "run.mjs").trim().split("\n")).toEqual(["waiting", "true network", "1 true"]);
 });
 
-test("what is packed is what is needed: no sources, no tests, no dependencies", () => {
+test("the package has no sources, tests or dependencies", () => {
   const unpacked = join(app, "node_modules/plancast");
   expect(readdirSync(unpacked).sort()).toEqual(["LICENSE", "README.md", "dist", "package.json"]);
   const about = JSON.parse(readFileSync(join(unpacked, "package.json"), "utf8")) as Record<string, unknown>;

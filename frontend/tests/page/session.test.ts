@@ -86,14 +86,14 @@ test("while the token has ended no request leaves the page; with another they do
   vi.unstubAllGlobals();
 });
 
-test("whoever listens is told, until they stop", () => {
+test("whoever listens is received, until they stop", () => {
   const { store } = signedIn();
-  let told = 0;
-  const stop = store.subscribe(() => told++);
+  let received = 0;
+  const stop = store.subscribe(() => received++);
   store.expire();
   stop();
   store.leave();
-  expect(told).toBe(1);
+  expect(received).toBe(1);
 });
 
 test("a browser that keeps nothing shows the page nonetheless", () => {

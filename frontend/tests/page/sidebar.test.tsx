@@ -44,7 +44,7 @@ test("a status that only a newer hub knows is shown in its own word", async () =
 
 test("whoever stands on a plan in the list stays there when it ends", async () => {
   const { hub, asked, go } = open(summary("p"));
-  hub.say("p", planUpdate({ title: "p" }));
+  hub.publish("p", planUpdate({ title: "p" }));
   const link = await screen.findByRole("link", { name: /In progress/ });
   link.focus();
   asked.mockResolvedValue({ plans: [summary("p", { status: "completed", offset: 2 })], cursor: null });

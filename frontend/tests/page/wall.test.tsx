@@ -8,13 +8,13 @@ import { planUpdate, ScriptedHub } from "../scripted_hub.js";
 configure({ defaultHidden: true });
 afterEach(cleanup);
 
-const PATIENCE = { timeout: 30_000 };
+const TIMEOUT = { timeout: 30_000 };
 const PLANS = ["p", "q"];
 
 test("the tag says what the plan page says: updates are live, until the token has ended", async () => {
   const hub = new ScriptedHub();
   const client = hub.client();
-  for (const plan of PLANS) hub.say(plan, planUpdate({ title: `Plan ${plan}` }));
+  for (const plan of PLANS) hub.publish(plan, planUpdate({ title: `Plan ${plan}` }));
   render(
     <FluentProvider theme={webLightTheme}>
       <PlancastProvider client={client}>
@@ -22,10 +22,10 @@ test("the tag says what the plan page says: updates are live, until the token ha
       </PlancastProvider>
     </FluentProvider>,
   );
-  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  await screen.findByText("Real-time updates active", {}, TIMEOUT);
   const reason = "the token has expired";
-  act(() => hub.sockets[0]?.tell({ type: "subscription_ended", plan_id: "q", code: 2501, reason }));
-  await screen.findByText("Sign-in ended", {}, PATIENCE);
+  act(() => hub.sockets[0]?.deliver({ type: "subscription_ended", plan_id: "q", code: 2501, reason }));
+  await screen.findByText("Sign-in ended", {}, TIMEOUT);
   expect(screen.queryByText("Real-time updates active")).toBeNull();
   client.close();
 });

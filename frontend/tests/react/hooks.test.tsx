@@ -35,14 +35,14 @@ function page() {
   return { hub, client, within };
 }
 
-test("a plan is shown as it is, and as it goes on", async () => {
+test("a plan is shown, and updated", async () => {
   const { hub, within } = page();
-  hub.say("p", planUpdate({ title: "Trip to Rome" }));
+  hub.publish("p", planUpdate({ title: "Trip to Rome" }));
   const { result } = renderHook(() => usePlan("p"), { wrapper: within });
   expect(result.current).toMatchObject({ snapshot: null, status: null, phase: "waiting", live: false });
   await waitFor(() => expect(result.current.live).toBe(true));
   expect(result.current).toMatchObject({ status: "in_progress", snapshot: { title: "Trip to Rome" } });
-  act(() => hub.say("p", planUpdate({ status: "completed" })));
+  act(() => hub.publish("p", planUpdate({ status: "completed" })));
   await waitFor(() => expect(result.current.status).toBe("completed"));
 });
 
@@ -58,10 +58,10 @@ test("five hooks, one socket, one subscription", async () => {
   render(<Five />, { wrapper: within });
   await screen.findByText("live");
   expect(hub.sockets).toHaveLength(1);
-  expect(hub.heard.map(({ type }) => type)).toEqual(["subscribe_plan"]);
+  expect(hub.received.map(({ type }) => type)).toEqual(["subscribe_plan"]);
 });
 
-test("many plans, one socket; a plan that leaves the page is let go, and nothing is left when all have", async () => {
+test("many plans share one socket; a plan that is unmounted is unsubscribed", async () => {
   const hub = new ScriptedHub();
   const client = hub.client({ lingerMs: 1 });
   clients.push(client);
@@ -75,14 +75,14 @@ test("many plans, one socket; a plan that leaves the page is let go, and nothing
   const { rerender } = render(shown(["a", "b", "c"]));
   for (const id of ["a", "b", "c"]) await screen.findByText(`${id} is live`);
   rerender(shown(["a"]));
-  await waitFor(() => expect(hub.heard.filter(({ type }) => type === "unsubscribe_plan")).toHaveLength(2));
+  await waitFor(() => expect(hub.received.filter(({ type }) => type === "unsubscribe_plan")).toHaveLength(2));
   expect(hub.sockets).toHaveLength(1);
   expect(client.plan("a").getSnapshot().live).toBe(true);
 });
 
-test("what the connection does renders no plan again that it doesn't change", async () => {
+test("connection changes re-render only the plans that they affect", async () => {
   const { hub, client } = page();
-  hub.say("p", planUpdate({ title: "Trip" }));
+  hub.publish("p", planUpdate({ title: "Trip" }));
   let renders = 0;
   const Plan = () => {
     renders++;
@@ -103,9 +103,9 @@ test("what the connection does renders no plan again that it doesn't change", as
   expect(renders).toBe(before);
 });
 
-test("what a selector doesn't take renders nothing", async () => {
+test("changes outside of the selected value do not re-render", async () => {
   const { hub, client } = page();
-  hub.say("p", planUpdate({ title: "Trip" }));
+  hub.publish("p", planUpdate({ title: "Trip" }));
   const renders = { title: 0, list: 0 };
   const Title = () => {
     renders.title++;
@@ -129,16 +129,16 @@ test("what a selector doesn't take renders nothing", async () => {
   await screen.findByText("Trip");
   const before = { ...renders };
   for (let count = 0; count < 20; count++) {
-    act(() => hub.say("p", message("more ", { message_id: "m", append: true })));
+    act(() => hub.publish("p", message("more ", { message_id: "m", append: true })));
     await waitFor(() => expect(client.plan("p").getSnapshot().place?.offset).toBe(count + 2));
   }
   await screen.findByText("m");
   expect(renders).toEqual({ title: before.title, list: before.list + 1 });
 });
 
-test("of many messages, only the one that grows renders again", async () => {
+test("of many messages, only the one that grows re-renders", async () => {
   const { hub, client } = page();
-  hub.say("p", ...Array.from({ length: 50 }, (_, count) => message(`message ${count}`)));
+  hub.publish("p", ...Array.from({ length: 50 }, (_, count) => message(`message ${count}`)));
   const renders = new Map<string, number>();
   const Message = memo(({ message: { message_id, content } }: { readonly message: MessageState }) => {
     renders.set(message_id, (renders.get(message_id) ?? 0) + 1);
@@ -160,18 +160,18 @@ test("of many messages, only the one that grows renders again", async () => {
     </PlancastProvider>,
   );
   await screen.findByText("message 49");
-  act(() => hub.say("p", message("grow", { message_id: "m", append: true })));
+  act(() => hub.publish("p", message("grow", { message_id: "m", append: true })));
   await screen.findByText("grow");
-  act(() => hub.say("p", message("ing", { message_id: "m", append: true })));
+  act(() => hub.publish("p", message("ing", { message_id: "m", append: true })));
   await screen.findByText("growing");
   expect(Object.fromEntries(renders)).toMatchObject({ "@1": 1, "@50": 1, m: 2 });
   expect(Math.max(...renders.values())).toBe(2);
 });
 
-test("another plan in the same component: never a moment of the one before", async () => {
+test("switching the plan of a component never shows the previous plan", async () => {
   const { hub, within } = page();
-  hub.say("a", planUpdate({ title: "A" }));
-  hub.say("b", planUpdate({ title: "B" }));
+  hub.publish("a", planUpdate({ title: "A" }));
+  hub.publish("b", planUpdate({ title: "B" }));
   const seen: string[] = [];
   const { result, rerender } = renderHook(
     ({ id }) => {
@@ -187,15 +187,15 @@ test("another plan in the same component: never a moment of the one before", asy
   expect([...new Set(seen)]).toEqual(["a:a:A", "b:b:B"]);
 });
 
-test("events as they come, the newest of them, of some types", async () => {
+test("the newest events, filtered by type", async () => {
   const { hub, within } = page();
   const { result } = renderHook(() => usePlanEvents("p", { limit: 2, types: ["agent_message"] }), { wrapper: within });
   await waitFor(() => expect(hub.sockets[0]?.plans.has("p")).toBe(true));
-  act(() => hub.say("p", message("1"), planUpdate({}), message("2"), message("3")));
+  act(() => hub.publish("p", message("1"), planUpdate({}), message("2"), message("3")));
   await waitFor(() => expect(result.current.map(({ offset }) => offset)).toEqual([3, 4]));
 });
 
-test("the connection's states are there to be shown", async () => {
+test("the states of the connection", async () => {
   const { hub, client, within } = page();
   const { result } = renderHook(() => [usePlan("p").phase, useConnection()] as const, { wrapper: within });
   await waitFor(() => expect(result.current[1].status).toBe("live"));
@@ -207,10 +207,10 @@ test("the connection's states are there to be shown", async () => {
   expect(result.current[1]).toEqual({ status: "refused", code: 4503, reason: "not for you" });
 });
 
-test("a question is answered in place", async () => {
+test("an input request is answered", async () => {
   const { hub, within } = page();
   const asked = { plan_id: "p", timestamp: at, request_id: "q", kind: "approval" as const, prompt: "Go?" };
-  hub.say("p", { type: "input_request", data: asked });
+  hub.publish("p", { type: "input_request", data: asked });
   let refuse = true;
   hub.onRequest = ({ type, plan_id, request_id }) =>
     refuse
@@ -227,18 +227,21 @@ test("a question is answered in place", async () => {
   expect(result.current.state).toBe("sending");
   await act(() => answered);
   act(() =>
-    hub.say("p", { type: "input_response", data: { plan_id: "p", timestamp: at, request_id: "q", answer: "yes", at } }),
+    hub.publish("p", {
+      type: "input_response",
+      data: { plan_id: "p", timestamp: at, request_id: "q", answer: "yes", at },
+    }),
   );
   await waitFor(() =>
     expect(result.current).toMatchObject({ state: "answered", request: { answer: "yes" }, error: null }),
   );
 });
 
-test("an answer that was taken is under way until the plan says so", async () => {
+test("an accepted answer stays in state sending until its event is received", async () => {
   const { hub, within } = page();
   const asked = { plan_id: "p", timestamp: at, kind: "approval" as const, prompt: "Go?" };
-  hub.say("p", { type: "input_request", data: { ...asked, request_id: "q" } });
-  hub.say("p", { type: "input_request", data: { ...asked, request_id: "other" } });
+  hub.publish("p", { type: "input_request", data: { ...asked, request_id: "q" } });
+  hub.publish("p", { type: "input_request", data: { ...asked, request_id: "other" } });
   hub.onRequest = ({ plan_id, request_id }) =>
     request_id === "q"
       ? { type: "input_accepted", plan_id, request_id, epoch: "e", offset: 3 }
@@ -261,7 +264,7 @@ test("an answer that was taken is under way until the plan says so", async () =>
   rerender({ id: "q" });
   states.length = 0;
   const answered = { plan_id: "p", timestamp: at, request_id: "q", answer: "yes", at };
-  act(() => hub.say("p", { type: "input_response", data: answered }));
+  act(() => hub.publish("p", { type: "input_response", data: answered }));
   await waitFor(() => expect(result.current.state).toBe("answered"));
   expect(states).not.toContain("open");
   rerender({ id: "other" });
@@ -271,7 +274,7 @@ test("an answer that was taken is under way until the plan says so", async () =>
   expect(result.current.error).toBeNull();
 });
 
-test("a question whose time is over can't be answered", async () => {
+test("an expired input request cannot be answered", async () => {
   const { hub, within } = page();
   const asked = {
     plan_id: "p",
@@ -281,7 +284,7 @@ test("a question whose time is over can't be answered", async () => {
     prompt: "Go?",
     expires_at: at,
   };
-  hub.say("p", { type: "input_request", data: asked });
+  hub.publish("p", { type: "input_request", data: asked });
   const { result } = renderHook(() => usePlanInput("p", "q"), { wrapper: within });
   await waitFor(() => expect(result.current.state).toBe("expired"));
 });
@@ -302,7 +305,7 @@ test("signals", async () => {
   expect(result.current.error).toMatchObject({ code: "plan_ended" });
 });
 
-test("a list of plans, with more to come, refreshed", async () => {
+test("a list of plans loads more, and refreshes", async () => {
   const summary = (plan_id: string, offset = 1) => ({ plan_id, offset, epoch: "e", status: "in_progress" });
   let plans = [summary("a"), summary("b")];
   const asked: string[] = [];
@@ -333,7 +336,7 @@ test("a list of plans, with more to come, refreshed", async () => {
   expect(asked.every((url) => url.startsWith("http://hub.test/api/plans?label=travel&limit="))).toBe(true);
 });
 
-test("the provider's own client: one for an address, with the newest fetchToken", async () => {
+test("a provider creates one client per url, and calls the latest fetchToken", async () => {
   const seen = new Set<Client>();
   const tokens: string[] = [];
   const Seer = () => {
@@ -377,7 +380,7 @@ test("on a server, nothing connects", () => {
   expect(hub.sockets).toHaveLength(0);
 });
 
-test("on a server, where no page says where the hub is, nothing needs to know", () => {
+test("on a server, no url is needed", () => {
   vi.stubGlobal("location", undefined);
   const Shown = () => usePlan("p").phase;
   const html = renderToString(
@@ -389,7 +392,7 @@ test("on a server, where no page says where the hub is, nothing needs to know", 
   expect(html).toBe("waiting");
 });
 
-test("a list that is as long as it gets has no more to be loaded", async () => {
+test("a list at its maximum length has no more to load", async () => {
   const { client, within } = page();
   const asked = vi.spyOn(client, "plans").mockResolvedValue({ plans: [], cursor: "more" });
   const { result } = renderHook(() => usePlanList({ limit: 300 }), { wrapper: within });
@@ -399,7 +402,7 @@ test("a list that is as long as it gets has no more to be loaded", async () => {
   expect(asked.mock.lastCall).toMatchObject([{ limit: 500 }]);
 });
 
-test("a hook outside a provider says what is missing", () => {
+test("a hook outside of a provider throws", () => {
   vi.spyOn(console, "error").mockReturnValue();
   expect(() => renderHook(() => usePlan("p"))).toThrow("<PlancastProvider>");
 });

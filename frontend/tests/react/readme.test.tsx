@@ -11,7 +11,7 @@ afterEach(() => {
 test("the example of the README shows a live plan", async () => {
   const hub = new ScriptedHub();
   vi.stubGlobal("WebSocket", hub.Socket);
-  hub.say("plan-1", planUpdate({ title: "Trip to Rome" }));
+  hub.publish("plan-1", planUpdate({ title: "Trip to Rome" }));
   render(<App />);
   expect(await screen.findByText("Trip to Rome: in_progress · live")).toBeDefined();
   expect(hub.sockets).toHaveLength(1);

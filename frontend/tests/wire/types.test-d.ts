@@ -1,4 +1,4 @@
-/** What page authors' compilers see. Checked by `tsc`: a line that must not compile is marked so, and has to fail. */
+/** The public types, checked by `tsc`: lines that must not compile are marked. */
 import { expectTypeOf } from "vitest";
 import {
   type Client,

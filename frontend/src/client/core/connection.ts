@@ -1,36 +1,40 @@
-/** How a connection is, as data: to be shown as it is. */
+/** The state of the client's connection, as data that a page can show. */
 
+/** How frames travel between client and hub. */
 export type Transport = "websocket" | "sse" | "polling";
 
-interface Trying {
-  /** The tries in a row, from 1. */
+interface Retrying {
+  /** The number of failed attempts in a row, from 1. */
   readonly attempt: number;
-  /** How long it was to be waited when this was said; and the moment of the next try, as `Date.now()` will be then. */
+  /** The delay before the next attempt, in milliseconds, as of this state. */
   readonly inMs: number;
+  /** When the next attempt is made, as a `Date.now()` value. */
   readonly retryAt: number;
-  /** What became of the last try. */
+  /** Why the last attempt failed. */
   readonly reason: string;
 }
 
+/** The state of the client's connection; `status` tells the cases apart. */
 export type Connection =
-  /** Nothing is watched, so there is none. */
+  /** No plan is watched, so there is no connection. */
   | { readonly status: "idle" }
   | { readonly status: "connecting"; readonly transport: Transport }
-  /** Connected; what was missed is on its way. */
+  /** Connected, and receiving the events it missed. */
   | { readonly status: "catching_up"; readonly transport: Transport }
   | { readonly status: "live"; readonly transport: "websocket" | "sse" }
-  /** Live, but by asking again and again. */
+  /** Up to date, by repeated requests. */
   | { readonly status: "polling"; readonly transport: "polling" }
-  | ({ readonly status: "reconnecting" } & Trying)
-  /** The device says it has no network. */
-  | ({ readonly status: "offline" } & Trying)
-  /** Final, until somebody asks for another try. */
+  | ({ readonly status: "reconnecting" } & Retrying)
+  /** The device has no network. */
+  | ({ readonly status: "offline" } & Retrying)
+  /** Final, until `retry()` is called. */
   | { readonly status: "refused"; readonly code: number; readonly reason: string }
   | { readonly status: "closed" };
 
+/** The cases of a connection's state. */
 export type ConnectionStatus = Connection["status"];
 
-/** The same to whoever looks at it. */
+/** Whether two states are equal, field by field. */
 export function sameConnection(one: Connection, other: Connection): boolean {
   const names = Object.keys(one) as (keyof Connection)[];
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);

@@ -2,18 +2,18 @@ import type { ClientFrame } from "../../wire/index.js";
 import type { Transport } from "./connection.js";
 import type { Outcome } from "./requests.js";
 
-/** Why a token is asked for: for a connection, because the old one's time is nearly over, or because it is over. */
+/** Why a token is requested: for a new connection, because the current one expires soon, or because it has expired. */
 export type TokenReason = "connect" | "expiring" | "expired";
 
-/** What a session wants done. Lines are told apart by number. */
+/** I/O that a session requests from its driver. Links are identified by number. */
 export type Effect =
-  | { readonly do: "open"; readonly line: number; readonly transport: Transport; readonly token: string | undefined }
-  | { readonly do: "send"; readonly line: number; readonly frame: ClientFrame }
-  | { readonly do: "close"; readonly line: number; readonly code: number; readonly reason: string }
-  /** Then `token` or `tokenFailed`. */
+  | { readonly do: "open"; readonly link: number; readonly transport: Transport; readonly token: string | undefined }
+  | { readonly do: "send"; readonly link: number; readonly frame: ClientFrame }
+  | { readonly do: "close"; readonly link: number; readonly code: number; readonly reason: string }
+  /** The driver answers with `token` or `tokenFailed`. */
   | { readonly do: "fetch_token"; readonly reason: TokenReason }
-  /** Does the hub answer at all? Then `hubFound`. */
-  | { readonly do: "look_for_hub" }
+  /** Checks whether the hub answers HTTP; the driver answers with `hubFound`. */
+  | { readonly do: "probe_hub" }
   | { readonly do: "settle"; readonly outcome: Outcome }
   | { readonly do: "plan_changed"; readonly planId: string }
   | { readonly do: "connection_changed" };

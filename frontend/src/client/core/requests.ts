@@ -1,14 +1,14 @@
 /**
- * Answers and signals that wait for the hub's word. Pure.
+ * Answers and signals that wait for the hub's response. Pure.
  *
- * An answer is said again after a break: the hub takes it once (C-INP-2). A signal is not (K-SND-1): it fails with `unanswered`.
+ * An answer is sent again after a reconnect: the hub accepts it once (C-INP-2). A signal is not (K-SND-1): it fails with `unanswered`.
  */
 import type { ErrorFrame, InputAcceptedFrame, PlanInputFrame, PlanSignalFrame } from "../../wire/index.js";
 import type { SignalAcceptedFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
 
-/** The hub lets no more wait on one connection (C-LIM-3). */
-const MOST = 32;
+/** The hub's limit of unanswered requests on one connection (C-LIM-3). */
+const MAX_PENDING = 32;
 const RETRY_MS = 1_000;
 
 export type RequestFrame = PlanInputFrame | PlanSignalFrame;
@@ -24,9 +24,9 @@ interface Request {
   readonly id: number;
   readonly frame: RequestFrame;
   readonly deadline: number;
-  /** Not before this; Infinity while it is under way. */
+  /** The earliest time to send it; Infinity while it is in flight. */
   sendAt: number;
-  said: boolean;
+  sent: boolean;
 }
 
 export class Requests {
@@ -36,47 +36,47 @@ export class Requests {
     return this.#waiting.length;
   }
 
-  /** When something is to be done, given a line that is `open` or not. */
+  /** When the next request must be sent or times out; `open`: requests can be sent now. */
   due(open: boolean): number {
     return Math.min(...this.#waiting.map((one) => (open ? Math.min(one.deadline, one.sendAt) : one.deadline)));
   }
 
-  /** Adds a request; an error says at once why it can't be had. */
+  /** Queues a request; returns an error if it cannot be queued. */
   add(id: number, frame: RequestFrame, now: number, timeoutMs: number): PlancastError | null {
-    if (this.#waiting.length >= MOST) {
-      return new PlancastError("too_many_requests", `${MOST} requests wait for their answer already`);
+    if (this.#waiting.length >= MAX_PENDING) {
+      return new PlancastError("too_many_requests", `${MAX_PENDING} requests are already pending`);
     }
     if (frame.type === "plan_input" && this.#find(frame.plan_id, frame.request_id)) {
-      return new PlancastError("busy", "an answer to this question is under way", about(frame));
+      return new PlancastError("busy", "an answer to this question is pending", about(frame));
     }
-    this.#waiting.push({ id, frame, deadline: now + timeoutMs, sendAt: 0, said: false });
+    this.#waiting.push({ id, frame, deadline: now + timeoutMs, sendAt: 0, sent: false });
     return null;
   }
 
-  /** What is to be said now. */
+  /** Takes the requests that are due for sending. */
   ready(now: number): RequestFrame[] {
     const ready = this.#waiting.filter((one) => one.sendAt <= now);
     for (const one of ready) {
       one.sendAt = Infinity;
-      one.said = true;
+      one.sent = true;
     }
     return ready.map((one) => one.frame);
   }
 
-  /** The line broke. */
+  /** The connection broke: fails the signals in flight, and queues the rest again. */
   broken(): Outcome[] {
-    const lost = this.#waiting.filter((one) => one.said && one.frame.type === "plan_signal");
+    const lost = this.#waiting.filter((one) => one.sent && one.frame.type === "plan_signal");
     for (const one of this.#waiting) one.sendAt = 0;
-    const message = "the line broke; whether it took effect is unknown: look at the plan before you say it again";
+    const message = "the connection broke, so the outcome is unknown; check the plan before you send it again";
     return lost.map((one) => this.#settle(one, new PlancastError("unanswered", message, about(one.frame))));
   }
 
-  /** Those whose time is over. */
+  /** Fails the requests whose deadline has passed. */
   expired(now: number): Outcome[] {
     return this.#waiting.filter((one) => one.deadline <= now).map((one) => this.#settle(one, late(one)));
   }
 
-  /** Nothing will be answered any more. */
+  /** Fails all requests with this error. */
   dropAll(error: PlancastError): Outcome[] {
     return this.#waiting.map((one) => this.#settle(one, error));
   }
@@ -86,12 +86,12 @@ export class Requests {
     return one ? { ...this.#settle(one, null), accepted: frame } : null;
   }
 
-  /** The outcome; null when the error is about something else, or the request is said again. */
+  /** Handles an error frame. Returns null if it is about something else, or if the request will be sent again. */
   refused(frame: ErrorFrame, now: number): Outcome | null {
     const one = this.#find(frame.plan_id, frame.request_id);
     if (!one) return null;
     if (frame.code === "token_expired" || frame.code === "unauthenticated") {
-      one.said = false; // and it isn't, until there is a token
+      one.sent = false; // wait for a new token
       one.sendAt = Infinity;
       return null;
     }
@@ -102,9 +102,9 @@ export class Requests {
     return this.#settle(one, errorOf(frame));
   }
 
-  /** There is a token again. */
+  /** A new token was accepted: queues the requests that waited for it. */
   authenticated(): void {
-    for (const one of this.#waiting) if (!one.said) one.sendAt = 0;
+    for (const one of this.#waiting) if (!one.sent) one.sendAt = 0;
   }
 
   #find(planId: string | undefined, requestId: string | undefined): Request | undefined {
@@ -122,10 +122,10 @@ export function errorOf(frame: ErrorFrame): PlancastError {
   return new PlancastError(frame.code, frame.message, { planId, requestId, retryAfterMs, by, at });
 }
 
-function late({ frame, said }: Request): PlancastError {
-  return said
-    ? new PlancastError("timeout", "the hub did not answer in time; whether it took effect is unknown", about(frame))
-    : new PlancastError("offline", "there was no connection to say it on", about(frame));
+function late({ frame, sent }: Request): PlancastError {
+  return sent
+    ? new PlancastError("timeout", "no answer in time; the outcome is unknown", about(frame))
+    : new PlancastError("offline", "no connection to send it on", about(frame));
 }
 
 function about(frame: RequestFrame) {

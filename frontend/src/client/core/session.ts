@@ -1,23 +1,22 @@
 /**
- * A client's side of the protocol, without I/O: events go in with the time they happened at, effects come out.
+ * The client's side of the protocol, without I/O: inputs carry the current time, and effects are returned.
  *
- * It holds one line (a WebSocket, or what stands for one) for all plans, finds another when it breaks, and steps down to a
- * plainer transport where something between lets the better one not through, and up again.
+ * It keeps one link (a WebSocket, or an HTTP transport in its place) for all plans, and opens another when it breaks. Where the
+ * network blocks a transport, it falls back to a simpler one, and later moves back up.
  */
 import type { ControlFrame, ErrorFrame, EventFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
 import { BROKEN, isFinalClose, TOKEN_EXPIRED } from "./codes.js";
 import { sameConnection, type Connection, type Transport } from "./connection.js";
 import type { Effect, TokenReason } from "./effects.js";
-import { Ladder } from "./ladder.js";
-import type { LineState } from "./line_state.js";
-import { Lines } from "./lines.js";
+import { Links, type LinkState } from "./links.js";
 import { Requests, type Outcome, type RequestFrame } from "./requests.js";
+import { Retries } from "./retries.js";
+import { Subscriptions, type PlanFrame } from "./subscriptions.js";
 import { Tokens } from "./tokens.js";
-import { Tries } from "./tries.js";
-import { Watching, type AboutPlan } from "./watching.js";
+import { TransportChoice } from "./transport_choice.js";
 
-/** With nothing to watch, it is kept for so long. */
+/** How long the connection is kept when no plan is watched. */
 const IDLE_MS = 5_000;
 
 export interface SessionOptions {
@@ -29,15 +28,15 @@ export interface SessionOptions {
   readonly random: () => number;
 }
 
-type Phase = "idle" | "token" | "line" | "pause" | "refused" | "closed";
+type Phase = "idle" | "token" | "link" | "pause" | "refused" | "closed";
 
 export class Session {
-  readonly watching: Watching;
+  readonly subscriptions: Subscriptions;
   connection: Connection = { status: "idle" };
-  readonly #lines = new Lines((effect) => this.#out.push(effect));
-  readonly #ladder: Ladder;
+  readonly #links = new Links((effect) => this.#out.push(effect));
+  readonly #choice: TransportChoice;
   readonly #tokens: Tokens;
-  readonly #tries: Tries;
+  readonly #retries: Retries;
   readonly #requests = new Requests();
   readonly #out: Effect[] = [];
   #phase: Phase = "idle";
@@ -46,152 +45,152 @@ export class Session {
   #online = true;
 
   constructor({ transports, token, fetches, random }: SessionOptions) {
-    this.#ladder = new Ladder(transports);
+    this.#choice = new TransportChoice(transports);
     this.#tokens = new Tokens(token, fetches);
-    this.#tries = new Tries(random);
-    this.watching = new Watching(random);
+    this.#retries = new Retries(random);
+    this.subscriptions = new Subscriptions(random);
   }
 
-  // -- what the page wants
+  // -- calls of the page
 
   follow(planId: string, now: number): Effect[] {
-    this.watching.begin(planId);
+    this.subscriptions.begin(planId);
     this.#wake(now);
     return this.#done(now);
   }
 
   leave(planId: string, now: number): Effect[] {
-    const subscribed = this.watching.end(planId);
-    if (subscribed && this.#lines.ready) this.#lines.say({ type: "unsubscribe_plan", plan_id: planId });
+    const subscribed = this.subscriptions.end(planId);
+    if (subscribed && this.#links.ready) this.#links.send({ type: "unsubscribe_plan", plan_id: planId });
     return this.#done(now);
   }
 
-  /** Says an answer or a signal; its outcome is an effect of this call or a later one. */
-  ask(id: number, frame: RequestFrame, now: number, timeoutMs: number): Effect[] {
-    const error = this.#deaf() ?? this.#requests.add(id, frame, now, timeoutMs);
+  /** Sends an answer or a signal; its outcome is an effect of this call or a later one. */
+  request(id: number, frame: RequestFrame, now: number, timeoutMs: number): Effect[] {
+    const error = this.#failure() ?? this.#requests.add(id, frame, now, timeoutMs);
     if (error) this.#settle([{ id, error }]);
     else this.#wake(now);
     return this.#done(now);
   }
 
-  /** Somebody wants it to try now. */
+  /** Connects now, also after a refusal. */
   retry(now: number): Effect[] {
     if (this.#phase === "closed") return [];
-    this.#tries.startOver();
-    this.watching.forgive();
-    if (this.#phase === "pause" || this.#phase === "refused") this.#seek(now);
+    this.#retries.reset();
+    this.subscriptions.retryRefused();
+    if (this.#phase === "pause" || this.#phase === "refused") this.#connect(now);
     else this.#wake(now);
-    if (this.#lines.ready?.proven) this.#lines.test(now);
+    if (this.#links.ready?.proven) this.#links.test(now);
     return this.#done(now);
   }
 
   close(now: number): Effect[] {
     if (this.#phase === "closed") return [];
-    this.#hangUp("the client was closed", "closed");
+    this.#closeAll("the client was closed", "closed");
     return this.#done(now);
   }
 
-  // -- what the world does
+  // -- events from outside
 
-  /** Whether the page is seen, and the device has a network; `woken`: time may have stood still, and the line is to be tested. */
-  world(visible: boolean, online: boolean, woken: boolean, now: number): Effect[] {
+  /** The page's visibility and network; `woken`: the device may have slept, so the link must be tested. */
+  pageChanged(visible: boolean, online: boolean, woken: boolean, now: number): Effect[] {
     const better = (visible && !this.#visible) || (online && !this.#online) || (woken && visible && online);
     const worse = this.#online && !online;
     this.#visible = visible;
     this.#online = online;
-    if (better && this.#phase === "pause") this.#seek(now);
-    if ((better || worse) && this.#lines.ready?.proven) this.#lines.test(now);
+    if (better && this.#phase === "pause") this.#connect(now);
+    if ((better || worse) && this.#links.ready?.proven) this.#links.test(now);
     return this.#done(now);
   }
 
   token(token: string, now: number): Effect[] {
-    this.#tokens.came(token);
+    this.#tokens.received(token);
     if (this.#phase === "token") this.#open(now);
-    else if (this.#lines.ready) this.#lines.authenticate(this.#tokens.current);
+    else if (this.#links.ready) this.#links.authenticate(this.#tokens.current);
     return this.#done(now);
   }
 
   tokenFailed(reason: string, now: number): Effect[] {
     this.#tokens.failed(now);
     if (this.#phase === "token") {
-      this.#tries.failed(this.#tries.code, `no token could be had: ${reason}`, 0);
+      this.#retries.failed(this.#retries.code, `no token: ${reason}`, 0);
       this.#pause(now, undefined);
     }
     return this.#done(now);
   }
 
-  /** Whether the hub answers, though no line comes up: then something between is in the way. */
+  /** The result of `probe_hub`. If the hub answers while no link gets through, the network blocks the transport. */
   hubFound(found: boolean, now: number): Effect[] {
-    const waiting = this.#phase === "pause" || this.#lines.current?.proven === false;
-    if (found && waiting && this.#ladder.stuck) {
-      this.#hangUp("it doesn't get through", "pause");
-      this.#ladder.stepDown();
-      this.#seek(now);
+    const waiting = this.#phase === "pause" || this.#links.current?.proven === false;
+    if (found && waiting && this.#choice.stuck) {
+      this.#closeAll("the transport is blocked", "pause");
+      this.#choice.stepDown();
+      this.#connect(now);
     }
     return this.#done(now);
   }
 
-  /** A frame came over a line; null: something that is none. */
-  frame(line: number, frame: ControlFrame | EventFrame | null, now: number): Effect[] {
-    const state = this.#lines.of(line);
-    state?.heard(now);
-    const inUse = state === this.#lines.current || frame?.type === "connected" || frame?.type === "authenticated";
-    if (state && frame && inUse) this.#hear(state, frame, now);
+  /** Handles a frame from a link; null: something else was received. */
+  frame(link: number, frame: ControlFrame | EventFrame | null, now: number): Effect[] {
+    const state = this.#links.of(link);
+    state?.received(now);
+    const inUse = state === this.#links.current || frame?.type === "connected" || frame?.type === "authenticated";
+    if (state && frame && inUse) this.#receive(state, frame, now);
     return this.#done(now);
   }
 
-  closed(line: number, code: number, reason: string, hintMs: number | undefined, now: number): Effect[] {
-    const state = this.#lines.of(line);
+  closed(link: number, code: number, reason: string, hintMs: number | undefined, now: number): Effect[] {
+    const state = this.#links.of(link);
     if (state) this.#lost(state, code, reason, hintMs, now);
     return this.#done(now);
   }
 
   // -- time
 
-  /** When `tick` has something to do. */
+  /** When `tick` must be called next. */
   due(): number {
-    const open = this.#lines.ready !== null;
+    const open = this.#links.ready !== null;
     return Math.min(
       this.#idleAt,
       this.#requests.due(open),
-      this.#lines.due(),
-      this.#phase === "pause" && this.#visible ? this.#tries.retryAt : Infinity,
-      open ? Math.min(this.#ladder.climbAt, this.watching.due(), this.#tokens.due()) : Infinity,
+      this.#links.due(),
+      this.#phase === "pause" && this.#visible ? this.#retries.retryAt : Infinity,
+      open ? Math.min(this.#choice.upgradeAt, this.subscriptions.due(), this.#tokens.due()) : Infinity,
     );
   }
 
   tick(now: number): Effect[] {
     this.#settle(this.#requests.expired(now));
-    if (this.#lines.candidate) this.#check(this.#lines.candidate, now);
-    if (this.#lines.current) this.#check(this.#lines.current, now);
-    if (this.#idleAt <= now) this.#hangUp("nothing is watched", "idle");
-    if (this.#phase === "pause" && this.#visible && this.#tries.retryAt <= now) this.#seek(now);
-    if (this.#lines.ready) {
+    if (this.#links.candidate) this.#check(this.#links.candidate, now);
+    if (this.#links.current) this.#check(this.#links.current, now);
+    if (this.#idleAt <= now) this.#closeAll("nothing is watched", "idle");
+    if (this.#phase === "pause" && this.#visible && this.#retries.retryAt <= now) this.#connect(now);
+    if (this.#links.ready) {
       if (this.#tokens.due() <= now) this.#fetchToken("expiring");
-      if (this.#ladder.climbAt <= now) this.#climb(this.#lines.ready, now);
+      if (this.#choice.upgradeAt <= now) this.#upgrade(this.#links.ready, now);
       this.#catchUp(now);
     }
     return this.#done(now);
   }
 
-  // -- finding a line
+  // -- connecting
 
   get #wanted(): boolean {
-    return this.watching.followers.size > 0 || this.#requests.size > 0;
+    return this.subscriptions.all.size > 0 || this.#requests.size > 0;
   }
 
-  /** There is something to do. */
+  /** Connects if needed, and sends what is due. */
   #wake(now: number): void {
-    if (this.#phase === "idle") this.#seek(now);
-    else if (this.#lines.ready) this.#catchUp(now);
+    if (this.#phase === "idle") this.#connect(now);
+    else if (this.#links.ready) this.#catchUp(now);
   }
 
-  #seek(now: number): void {
+  #connect(now: number): void {
     this.#phase = "idle";
     if (!this.#wanted) return;
     if (this.#tokens.fetched) {
       this.#phase = "token";
-      this.#fetchToken(this.#tries.code === TOKEN_EXPIRED ? "expired" : "connect");
+      this.#fetchToken(this.#retries.code === TOKEN_EXPIRED ? "expired" : "connect");
     } else {
       this.#open(now);
     }
@@ -202,162 +201,163 @@ export class Session {
   }
 
   #open(now: number): void {
-    this.#phase = "line";
-    const line = (this.#lines.current = this.#lines.open(this.#ladder.transport, this.#tokens.current, now));
-    // Over HTTP, each request says who it is from: there is nothing to wait for.
-    if (line.transport !== "websocket") this.#begin(line, now);
+    this.#phase = "link";
+    const link = (this.#links.current = this.#links.open(this.#choice.transport, this.#tokens.current, now));
+    // Over HTTP every request carries the token, so there is no authentication to wait for.
+    if (link.transport !== "websocket") this.#begin(link, now);
   }
 
-  /** Plans may be subscribed on this line now. */
-  #begin(line: LineState, now: number): void {
-    if (line === this.#lines.candidate && !this.#moves(line)) return;
-    line.setReady(now);
-    this.watching.authenticated(this.#tokens.takenAnew());
-    this.#ladder.climbLater(now);
+  /** The link is ready: plans may be subscribed on it. */
+  #begin(link: LinkState, now: number): void {
+    if (link === this.#links.candidate && !this.#promote(link)) return;
+    link.setReady(now);
+    this.subscriptions.authenticated(this.#tokens.takeChanged());
+    this.#choice.scheduleUpgrade(now);
     this.#catchUp(now);
   }
 
-  #lost(line: LineState, code: number, reason: string, hintMs: number | undefined, now: number): void {
-    if (line === this.#lines.candidate) {
-      this.#lines.dropCandidate(reason);
-      this.#tryBetter(now, line.transport);
+  #lost(link: LinkState, code: number, reason: string, hintMs: number | undefined, now: number): void {
+    if (link === this.#links.candidate) {
+      this.#links.dropCandidate(reason);
+      this.#tryBetter(now, link.transport);
       return;
     }
-    this.#tries.failed(code, reason, now - line.readyAt);
-    this.#ladder.ended(line.proven);
+    this.#retries.failed(code, reason, now - link.readyAt);
+    this.#choice.ended(link.proven);
     const final = isFinalClose(code) || (code === TOKEN_EXPIRED && !this.#tokens.fetched);
-    this.#hangUp(reason, final ? "refused" : "pause");
-    if (!final) this.#pause(now, hintMs ?? line.hintMs);
+    this.#closeAll(reason, final ? "refused" : "pause");
+    if (!final) this.#pause(now, hintMs ?? link.hintMs);
   }
 
   #pause(now: number, hintMs: number | undefined): void {
     this.#phase = "pause";
-    this.#tries.wait(now, hintMs);
-    if (this.#ladder.stuck) this.#out.push({ do: "look_for_hub" });
+    this.#retries.wait(now, hintMs);
+    if (this.#choice.stuck) this.#out.push({ do: "probe_hub" });
   }
 
-  /** Why nothing can be asked, if so. */
-  #deaf(): PlancastError | null {
-    if (this.#phase === "closed") return new PlancastError("closed", "this client was closed; create another one");
-    const { code, reason } = this.#tries;
+  /** Why requests fail in this phase; null: they do not. */
+  #failure(): PlancastError | null {
+    if (this.#phase === "closed") return new PlancastError("closed", "this client was closed; create another");
+    const { code, reason } = this.#retries;
     return this.#phase === "refused" ? new PlancastError("refused", reason || `the hub refused (${code})`) : null;
   }
 
-  /** No line any more: neither this nor that which was tried beside it. */
-  #hangUp(reason: string, phase: Phase): void {
-    this.#lines.hangUp(reason);
+  /** Closes both links and enters a phase without one. */
+  #closeAll(reason: string, phase: Phase): void {
+    this.#links.closeAll(reason);
     this.#phase = phase;
     this.#idleAt = Infinity;
-    this.#part();
-    const deaf = this.#deaf();
-    if (deaf) this.#settle(this.#requests.dropAll(deaf));
+    this.#disconnected();
+    const failure = this.#failure();
+    if (failure) this.#settle(this.#requests.dropAll(failure));
   }
 
-  /** What was subscribed and asked on the line is so no longer. */
-  #part(): void {
-    this.watching.apart();
-    for (const planId of this.watching.followers.keys()) this.#changed(planId);
+  /** Marks the subscriptions and requests of the link as lost. */
+  #disconnected(): void {
+    this.subscriptions.disconnected();
+    for (const planId of this.subscriptions.all.keys()) this.#changed(planId);
     this.#settle(this.#requests.broken());
   }
 
   // -- a better transport
 
-  #climb(line: LineState, now: number): void {
-    this.#ladder.climbLater(now);
-    // Nobody looks at a hidden page.
-    if (this.#visible && line.proven && !this.#lines.candidate) this.#tryBetter(now);
+  #upgrade(link: LinkState, now: number): void {
+    this.#choice.scheduleUpgrade(now);
+    // A hidden page needs no better transport.
+    if (this.#visible && link.proven && !this.#links.candidate) this.#tryBetter(now);
   }
 
   #tryBetter(now: number, tried?: Transport): void {
-    const transport = this.#ladder.better(tried);
-    const [first] = this.watching.followers.values();
+    const transport = this.#choice.better(tried);
+    const [first] = this.subscriptions.all.values();
     if (!transport || !first) {
-      this.#ladder.climbMuchLater(now);
+      this.#choice.postponeUpgrade(now);
       return;
     }
-    const line = (this.#lines.candidate = this.#lines.open(transport, this.#tokens.current, now));
-    // A stream shows only with a plan in it whether it gets through.
+    const link = (this.#links.candidate = this.#links.open(transport, this.#tokens.current, now));
+    // Without a plan in it, a stream delivers nothing that would show it gets through.
     const probe = { type: "subscribe_plan", plan_id: first.planId, since: first.place ?? "now" } as const;
-    if (transport !== "websocket") this.#lines.say(probe, line);
+    if (transport !== "websocket") this.#links.send(probe, link);
   }
 
-  /** Unless a request would be torn off: then the next try is soon enough. */
-  #moves(line: LineState): boolean {
+  /** Moves to the candidate; false if requests are in flight, which would be lost. */
+  #promote(link: LinkState): boolean {
     if (this.#requests.size > 0) {
-      this.#lines.dropCandidate("something is under way");
+      this.#links.dropCandidate("requests are pending");
       return false;
     }
-    this.#lines.promote("moved to a better transport");
-    this.#ladder.stepUp(line.transport);
-    this.#part();
+    this.#links.promote("moved to a better transport");
+    this.#choice.stepUp(link.transport);
+    this.#disconnected();
     return true;
   }
 
-  // -- on a line
+  // -- frames
 
   #catchUp(now: number): void {
-    for (const frame of [...this.watching.joinAll(now), ...this.#requests.ready(now)]) this.#lines.say(frame);
+    for (const frame of [...this.subscriptions.subscribeAll(now), ...this.#requests.ready(now)])
+      this.#links.send(frame);
   }
 
-  #check(line: LineState, now: number): void {
-    const health = line.check(now);
-    if (health === "ping") this.#lines.say({ type: "ping" }, line);
-    const reason = line.ready ? "nothing was heard for too long" : "no answer in time";
-    if (health === "dead") this.#lost(line, BROKEN, reason, undefined, now);
+  #check(link: LinkState, now: number): void {
+    const health = link.check(now);
+    if (health === "ping") this.#links.send({ type: "ping" }, link);
+    const reason = link.ready ? "nothing received for too long" : "no answer in time";
+    if (health === "dead") this.#lost(link, BROKEN, reason, undefined, now);
   }
 
-  #hear(line: LineState, frame: ControlFrame | EventFrame, now: number): void {
+  #receive(link: LinkState, frame: ControlFrame | EventFrame, now: number): void {
     switch (frame.type) {
       case "connected":
-        line.setHeartbeat(frame.heartbeat_s);
+        link.setHeartbeat(frame.heartbeat_s);
         this.#tokens.connected(frame, now);
-        if (line.transport === "websocket" && this.#tokens.current)
-          this.#lines.authenticate(this.#tokens.current, line);
-        else if (!line.ready) this.#begin(line, now);
+        if (link.transport === "websocket" && this.#tokens.current)
+          this.#links.authenticate(this.#tokens.current, link);
+        else if (!link.ready) this.#begin(link, now);
         break;
       case "authenticated":
         this.#tokens.setExpiry(frame.expires_at, now);
         this.#requests.authenticated();
-        this.watching.authenticated(this.#tokens.takenAnew());
-        if (line.ready) this.#catchUp(now);
-        else this.#begin(line, now);
+        this.subscriptions.authenticated(this.#tokens.takeChanged());
+        if (link.ready) this.#catchUp(now);
+        else this.#begin(link, now);
         break;
       case "going_away":
-        line.hintMs = frame.reconnect_after_ms;
+        link.hintMs = frame.reconnect_after_ms;
         break;
       case "input_accepted":
       case "signal_accepted":
         this.#settle([this.#requests.accepted(frame)]);
         break;
       case "error":
-        this.#failed(line, frame, now);
+        this.#failed(link, frame, now);
         break;
       case "pong":
         break;
       default:
-        this.#tell(frame, now);
+        this.#planFrame(frame, now);
     }
   }
 
-  #tell(frame: AboutPlan, now: number): void {
-    const said = this.watching.hear(frame, now);
-    for (const one of said ?? []) this.#lines.say(one);
-    if (said) this.#changed(frame.plan_id);
+  #planFrame(frame: PlanFrame, now: number): void {
+    const replies = this.subscriptions.receive(frame, now);
+    for (const one of replies ?? []) this.#links.send(one);
+    if (replies) this.#changed(frame.plan_id);
   }
 
-  #failed(line: LineState, frame: ErrorFrame, now: number): void {
-    if (this.watching.refused(frame, now)) this.#changed(frame.plan_id ?? "");
-    else if (frame.request_id === Lines.AUTHENTICATION) this.#tokenRefused(line, frame, now);
+  #failed(link: LinkState, frame: ErrorFrame, now: number): void {
+    if (this.subscriptions.refused(frame, now)) this.#changed(frame.plan_id ?? "");
+    else if (frame.request_id === Links.AUTHENTICATION) this.#tokenRefused(link, frame, now);
     else this.#settle([this.#requests.refused(frame, now)]);
-    if (frame.code === "token_expired" && line.ready) this.#fetchToken("expired");
+    if (frame.code === "token_expired" && link.ready) this.#fetchToken("expired");
   }
 
-  #tokenRefused(line: LineState, frame: ErrorFrame, now: number): void {
-    if (line.ready && frame.code !== "forbidden") this.#tokens.failed(now, frame.retry_after_ms);
-    // It could not be checked; or it is somebody else's, who needs a connection of their own.
+  #tokenRefused(link: LinkState, frame: ErrorFrame, now: number): void {
+    if (link.ready && frame.code !== "forbidden") this.#tokens.failed(now, frame.retry_after_ms);
+    // The token could not be checked, or belongs to another user, who needs a separate connection.
     else if (frame.code === "unavailable" || frame.code === "forbidden") {
-      this.#lost(line, BROKEN, frame.message, frame.retry_after_ms, now);
-    } // else a close follows
+      this.#lost(link, BROKEN, frame.message, frame.retry_after_ms, now);
+    } // otherwise the hub closes the link
   }
 
   #settle(outcomes: readonly (Outcome | null)[]): void {
@@ -368,11 +368,11 @@ export class Session {
     this.#out.push({ do: "plan_changed", planId });
   }
 
-  /** Ends each call. */
+  /** Updates the derived state and returns the effects; ends every call. */
   #done(now: number): Effect[] {
     if (this.#phase === "pause" && !this.#wanted) this.#phase = "idle";
-    const { ready, current } = this.#lines;
-    if (ready && !ready.caughtUp) ready.caughtUp = this.watching.live;
+    const { ready, current } = this.#links;
+    if (ready && !ready.caughtUp) ready.caughtUp = this.subscriptions.live;
     if (!current || this.#wanted) this.#idleAt = Infinity;
     else if (this.#idleAt === Infinity) this.#idleAt = now + IDLE_MS;
     const connection = this.#describe();
@@ -384,7 +384,7 @@ export class Session {
   }
 
   #describe(): Connection {
-    const { code, reason } = this.#tries;
+    const { code, reason } = this.#retries;
     switch (this.#phase) {
       case "idle":
       case "closed":
@@ -392,9 +392,9 @@ export class Session {
       case "refused":
         return { status: "refused", code, reason };
       case "pause":
-        return this.#tries.describe(this.#online);
+        return this.#retries.describe(this.#online);
       default:
-        return this.#lines.current?.describe() ?? { status: "connecting", transport: this.#ladder.transport };
+        return this.#links.current?.describe() ?? { status: "connecting", transport: this.#choice.transport };
     }
   }
 }

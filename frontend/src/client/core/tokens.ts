@@ -1,20 +1,20 @@
 import type { ConnectedFrame } from "../../wire/index.js";
 
-/** A token is replaced so long before its end, or a fifth of its life before it if that is less. */
-const AHEAD_MS = 30_000;
-const AGAIN_MS = 5_000;
+/** How long before its expiry a token is replaced; a fifth of its lifetime if that is less. */
+const REFRESH_AHEAD_MS = 30_000;
+const RETRY_MS = 5_000;
 
-/** The token in use, and when a fresher one is to be had. Pure. */
+/** The token in use, and when to fetch the next one. Pure. */
 export class Tokens {
   current: string | undefined;
-  /** Whether fresh ones can be fetched. */
+  /** Whether tokens can be fetched. */
   readonly fetched: boolean;
-  /** One is being fetched. */
-  underWay = false;
+  /** A token is being fetched. */
+  fetching = false;
   refreshAt = Infinity;
-  /** The hub's clock less ours. */
-  #ahead = 0;
-  #anew = false;
+  /** The hub's clock minus the local one. */
+  #clockOffset = 0;
+  #changed = false;
 
   constructor(token: string | undefined, fetched: boolean) {
     this.current = token;
@@ -22,42 +22,42 @@ export class Tokens {
   }
 
   due(): number {
-    return this.fetched && !this.underWay ? this.refreshAt : Infinity;
+    return this.fetched && !this.fetching ? this.refreshAt : Infinity;
   }
 
-  /** Whether one is to be fetched now. */
+  /** Starts a fetch; false if tokens cannot be fetched, or one is being fetched. */
   begin(): boolean {
-    const begins = this.fetched && !this.underWay;
-    this.underWay ||= begins;
+    const begins = this.fetched && !this.fetching;
+    this.fetching ||= begins;
     return begins;
   }
 
-  came(token: string): void {
-    this.underWay = false;
-    this.#anew ||= token !== this.current;
+  received(token: string): void {
+    this.fetching = false;
+    this.#changed ||= token !== this.current;
     this.current = token;
   }
 
-  failed(now: number, waitMs = AGAIN_MS): void {
-    this.underWay = false;
+  failed(now: number, waitMs = RETRY_MS): void {
+    this.fetching = false;
     this.refreshAt = now + waitMs;
   }
 
-  /** Whether the hub has taken another token than before; asked once for each. */
-  takenAnew(): boolean {
-    const anew = this.#anew;
-    this.#anew = false;
-    return anew;
+  /** Whether the token changed since the last call. */
+  takeChanged(): boolean {
+    const changed = this.#changed;
+    this.#changed = false;
+    return changed;
   }
 
   connected({ server_time, expires_at }: ConnectedFrame, now: number): void {
-    this.#ahead = Date.parse(server_time) - now || 0;
+    this.#clockOffset = Date.parse(server_time) - now || 0;
     this.setExpiry(expires_at, now);
   }
 
-  /** When the token in use ends, by the hub's clock. */
+  /** Sets when the token in use expires, by the hub's clock. */
   setExpiry(at: string | undefined, now: number): void {
-    const left = at === undefined ? NaN : Date.parse(at) - this.#ahead - now;
-    this.refreshAt = Number.isNaN(left) ? Infinity : now + left - Math.min(AHEAD_MS, left / 5);
+    const left = at === undefined ? NaN : Date.parse(at) - this.#clockOffset - now;
+    this.refreshAt = Number.isNaN(left) ? Infinity : now + left - Math.min(REFRESH_AHEAD_MS, left / 5);
   }
 }

@@ -1,9 +1,9 @@
 /**
- * A snapshot taken apart, to be changed many times and put together once; and what it leaves out to stay small.
+ * A mutable copy of a snapshot, and the rules that bound its size.
  *
- * What is said and made (messages, tool calls, artifacts, answered inputs) has a weight, and together it stays within a
- * limit. Beyond it the oldest goes: first what agents thought and did, then the rest, and what is still under way only when
- * nothing else is left. Steps, pending inputs and what is said of the plan itself are neither weighed nor left out.
+ * Messages, tool calls, artifacts and answered inputs have a weight, and their total stays within a limit. Beyond it the
+ * oldest parts are omitted: first thoughts, actions and finished tool calls, then the rest, and unfinished parts only when
+ * nothing else is left. Steps, pending inputs and the plan's own fields are neither weighed nor omitted.
  */
 import type {
   ArtifactState,
@@ -22,7 +22,7 @@ export const WEIGHT_LIMIT = 768 * 1024;
 
 export type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** Has the plan itself ended, with this status? */
+/** Whether a plan with this status has ended: `completed`, `error` or `cancelled`. */
 export function isPlanEnded(status: PlanStatus): boolean {
   return status === "completed" || status === "error" || status === "cancelled";
 }
@@ -30,13 +30,14 @@ export function isPlanEnded(status: PlanStatus): boolean {
 interface Weighed {
   readonly part: { readonly offset: number };
   readonly kind: keyof Omitted;
-  /** What goes first when it is too much: 0, then 1, then 2. */
+  /** The order of omission: 0 first, then 1, then 2. */
   readonly rank: number;
-  leave(): void;
+  remove(): void;
 }
 
+/** A snapshot that is being changed by a fold. */
 export class Draft {
-  /** What is said of the plan itself; its parts are in the collections. */
+  /** The plan's own fields; its parts are in the collections. */
   readonly plan: Mutable<Snapshot>;
   readonly steps: Parts<StepState>;
   readonly messages: Parts<MessageState>;
@@ -59,7 +60,7 @@ export class Draft {
     return isPlanEnded(this.plan.status);
   }
 
-  /** The id of a message that was given none. */
+  /** An unused id for a message that has none. */
   freeMessageId(): string {
     let id = `@${this.plan.offset}`;
     while (this.messages.get(id)) id = `@${id}`;
@@ -73,27 +74,27 @@ export class Draft {
     return grown;
   }
 
-  /** Nothing more is expected of any message. */
+  /** Ends the streaming of all messages. */
   closeMessages(): void {
     for (const message of [...this.messages.values()]) {
       if (message.streaming) this.change(this.messages, message, { streaming: false });
     }
   }
 
-  /** From here on it may be left out. */
+  /** Stores an answered input; from here on it is weighed. */
   answer(answered: InputState): void {
     this.inputs.set(answered);
     this.plan.weight += partWeight(answered);
   }
 
-  /** A weighed part as it begins, or begins anew. */
+  /** Adds a weighed part, or replaces it. */
   put<Part extends object>(parts: Parts<Part>, part: Part): void {
     const old = parts.get(parts.idOf(part));
     this.plan.weight += partWeight(part) - (old ? partWeight(old) : 0);
     parts.set(part);
   }
 
-  /** Changes a weighed part that is there. */
+  /** Changes fields of a weighed part. */
   change<Part extends object>(parts: Parts<Part>, part: Part, changes: Partial<Part>): void {
     for (const name of Object.keys(changes) as (keyof Part)[]) {
       this.plan.weight += fieldWeight(changes[name]) - fieldWeight(part[name]);
@@ -106,16 +107,16 @@ export class Draft {
   }
 
   /**
-   * Called after each event, so that where a fold was cut makes no difference. Once it is too much, an eighth goes at once:
-   * to look for the oldest each time would cost too much.
+   * Omits the oldest parts once the limit is exceeded. Called after each event, so the result does not depend on how a story
+   * is divided into folds. It frees an eighth of the limit at once, since finding the oldest parts is expensive.
    */
-  lighten(): void {
+  trim(): void {
     if (this.plan.weight <= this.#limit) return;
     const enough = this.#limit - Math.floor(this.#limit / 8);
-    const leaving = this.#weighed().sort((a, b) => a.rank - b.rank || a.part.offset - b.part.offset);
-    for (const one of leaving) {
+    const candidates = this.#weighed().sort((a, b) => a.rank - b.rank || a.part.offset - b.part.offset);
+    for (const one of candidates) {
       if (this.plan.weight <= enough) return;
-      one.leave();
+      one.remove();
       this.plan.weight -= partWeight(one.part);
       this.countOmitted(one.kind);
     }
@@ -141,7 +142,7 @@ export class Draft {
     ) => {
       for (const part of parts.values()) {
         const rank = rankOf(part);
-        if (rank !== null) all.push({ part, kind, rank, leave: () => parts.delete(part) });
+        if (rank !== null) all.push({ part, kind, rank, remove: () => parts.delete(part) });
       }
     };
     weigh(this.messages, "messages", messageRank);

@@ -1,8 +1,8 @@
 /**
- * The fold: what a person sees of a plan, made from its events, one after the other. The same as broadcasters/snapshot.py, whose
- * rules these are (tests/vectors/fold holds both to them).
+ * The fold: computes a plan's snapshot from its events. It follows the rules of broadcasters/snapshot.py; tests/vectors/fold
+ * verifies both.
  *
- * Pure and total, and where a sequence is cut makes no difference. What an event doesn't touch keeps its identity.
+ * Pure and total; how events are divided into calls makes no difference. Parts that an event does not touch keep their identity.
  */
 import type {
   AgentMessage,
@@ -18,9 +18,13 @@ import type {
 } from "../../wire/index.js";
 import { Draft, isPlanEnded, WEIGHT_LIMIT, type Mutable } from "./draft.js";
 import { pick } from "./parts.js";
-import { tellStep } from "./steps.js";
+import { updateStep } from "./steps.js";
 
-/** The plan before its first event. */
+/**
+ * The snapshot of a plan before its first event.
+ *
+ * @param planId - The plan's id.
+ */
 export function emptySnapshot(planId: string): Snapshot {
   const omitted = { messages: 0, tool_calls: 0, artifacts: 0, inputs: 0, attempts: 0 };
   const none = { labels: [], steps: [], messages: [], tool_calls: [], inputs: [], artifacts: [] };
@@ -28,9 +32,15 @@ export function emptySnapshot(planId: string): Snapshot {
 }
 
 /**
- * The snapshot after these events of its plan, of which the i-th stands at offset `first + i`. A null only moves the offset:
- * merged tokens that stand for 5 to 7 are `fold(snapshot, 5, [tokens, null, null])`. Offsets the snapshot has already are
- * passed over; a hole before `first` is the caller's mistake.
+ * Applies events to a snapshot.
+ *
+ * @param snapshot - The snapshot before; it is not changed.
+ * @param first - The offset of the first event. Offsets that the snapshot already contains are skipped.
+ * @param events - The events from that offset on. A null only advances the offset: merged tokens of the offsets 5 to 7 are
+ * `fold(snapshot, 5, [tokens, null, null])`.
+ * @param limit - The limit of the snapshot's weight, in bytes.
+ * @returns The snapshot after the events; unchanged parts keep their identity.
+ * @throws RangeError if `first` leaves a gap after the snapshot's offset.
  */
 export function fold(
   snapshot: Snapshot,
@@ -39,27 +49,27 @@ export function fold(
   limit = WEIGHT_LIMIT,
 ): Snapshot {
   if (first > snapshot.offset + 1) {
-    throw new RangeError(`after offset ${snapshot.offset} comes ${snapshot.offset + 1}; first is ${first}, a hole`);
+    throw new RangeError(`first must be at most ${snapshot.offset + 1}; got ${first}`);
   }
   const draft = new Draft(snapshot, limit);
   let offset = first;
   for (const event of events) {
     if (offset > draft.plan.offset) {
       draft.plan.offset = offset;
-      if (event) tellIfFit(draft, event);
+      if (event) applyIfValid(draft, event);
     }
     offset++;
   }
   return draft.plan.offset === snapshot.offset ? snapshot : draft.finish();
 }
 
-type Teller = (draft: Draft, said: never) => void;
+type Handler = (draft: Draft, data: never) => void;
 
-const TELLERS = new Map<string, Teller>(
+const HANDLERS = new Map<string, Handler>(
   Object.entries({
     agent_message: agentMessage,
-    step_update: (draft: Draft, said: Parameters<typeof tellStep>[2] & { step_id: string }) =>
-      tellStep(draft, said.step_id, said),
+    step_update: (draft: Draft, data: Parameters<typeof updateStep>[2] & { step_id: string }) =>
+      updateStep(draft, data.step_id, data),
     plan_update: planUpdate,
     tool_call: toolCall,
     input_request: inputRequest,
@@ -68,35 +78,35 @@ const TELLERS = new Map<string, Teller>(
   }),
 );
 
-/** What isn't as the schemas say gets no further than where it failed; the story goes on behind it. */
-function tellIfFit(draft: Draft, event: PlanEvent): void {
+/** Applies an event. One that violates the schemas is applied as far as it goes, and the fold continues. */
+function applyIfValid(draft: Draft, event: PlanEvent): void {
   try {
-    tell(draft, event);
+    apply(draft, event);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
   }
 }
 
-function tell(draft: Draft, event: PlanEvent): void {
-  const teller = TELLERS.get(event.type);
-  if (!teller) return; // said by newer code
+function apply(draft: Draft, event: PlanEvent): void {
+  const handler = HANDLERS.get(event.type);
+  if (!handler) return; // a type of a newer version
   const { plan } = draft;
-  const said = withPlainMoments(event.data);
-  plan.updated_at = said.timestamp;
+  const data = withUtcTimes(event.data);
+  plan.updated_at = data.timestamp;
   if (plan.created_at == null) {
-    plan.created_at = said.timestamp;
+    plan.created_at = data.timestamp;
     plan.status = "in_progress";
   }
-  teller(draft, said as never);
-  draft.lighten();
+  handler(draft, data as never);
+  draft.trim();
 }
 
-const MOMENTS = ["timestamp", "at", "expires_at"] as const;
+const TIMES = ["timestamp", "at", "expires_at"] as const;
 
-/** Moments in UTC with milliseconds. They are so already, unless the log was written past the broadcasters. */
-function withPlainMoments<Data extends PlanEvent["data"]>(data: Data): Data {
-  let plain: Data & { [Name in (typeof MOMENTS)[number]]?: string } = data;
-  for (const name of MOMENTS) {
+/** Converts times to UTC with milliseconds. The broadcasters do that already; other writers of a log may not. */
+function withUtcTimes<Data extends PlanEvent["data"]>(data: Data): Data {
+  let plain: Data & { [Name in (typeof TIMES)[number]]?: string } = data;
+  for (const name of TIMES) {
     const moment = plain[name];
     if (moment == null || (moment.length === 24 && moment.endsWith("Z"))) continue;
     const parsed = Date.parse(moment.toUpperCase());
@@ -105,102 +115,108 @@ function withPlainMoments<Data extends PlanEvent["data"]>(data: Data): Data {
   return plain;
 }
 
-function planUpdate(draft: Draft, said: PlanUpdate): void {
+function planUpdate(draft: Draft, data: PlanUpdate): void {
   const { plan } = draft;
-  if (said.owner != null) plan.owner = said.owner;
-  if (said.labels != null) plan.labels = said.labels;
-  if (said.step_id == null) ofPlan(draft, said);
-  else tellStep(draft, said.step_id, said);
-  if (said.agent_name != null && said.content) {
-    const { agent_name, message_type = "action" } = said;
-    const line = { ...pick(said, "content", "step_id"), agent_name, message_type, streaming: false };
+  if (data.owner != null) plan.owner = data.owner;
+  if (data.labels != null) plan.labels = data.labels;
+  if (data.step_id == null) ofPlan(draft, data);
+  else updateStep(draft, data.step_id, data);
+  if (data.agent_name != null && data.content) {
+    const { agent_name, message_type = "action" } = data;
+    const message = { ...pick(data, "content", "step_id"), agent_name, message_type, streaming: false };
     const message_id = draft.freeMessageId();
-    draft.put(draft.messages, { message_id, offset: plan.offset, at: said.timestamp, ...line, content: said.content });
+    draft.put(draft.messages, {
+      message_id,
+      offset: plan.offset,
+      at: data.timestamp,
+      ...message,
+      content: data.content,
+    });
   }
 }
 
-function ofPlan(draft: Draft, said: PlanUpdate): void {
+function ofPlan(draft: Draft, data: PlanUpdate): void {
   const { plan } = draft;
-  if (said.title != null) plan.title = said.title;
-  if (said.content != null) plan.content = said.content;
-  if (said.progress != null) plan.progress = said.progress;
-  else if (said.status === "completed") plan.progress = 100;
-  if (isPlanEnded(said.status)) {
+  if (data.title != null) plan.title = data.title;
+  if (data.content != null) plan.content = data.content;
+  if (data.progress != null) plan.progress = data.progress;
+  else if (data.status === "completed") plan.progress = 100;
+  if (isPlanEnded(data.status)) {
     if (plan.ended_at == null) {
-      plan.ended_at = said.timestamp;
+      plan.ended_at = data.timestamp;
       draft.closeMessages();
     }
-    if (said.data != null) plan.result = said.data;
+    if (data.data != null) plan.result = data.data;
   } else {
     plan.ended_at = plan.result = undefined;
-    if (said.data != null) plan.data = said.data;
+    if (data.data != null) plan.data = data.data;
   }
-  plan.status = said.status;
+  plan.status = data.status;
 }
 
-function agentMessage(draft: Draft, said: AgentMessage): void {
-  const id = said.message_id ?? draft.freeMessageId();
+function agentMessage(draft: Draft, data: AgentMessage): void {
+  const id = data.message_id ?? draft.freeMessageId();
   const known = draft.messages.get(id);
-  if (known && said.append) append(draft, known, said);
-  else draft.put(draft.messages, begunMessage(draft, known, said, id));
+  if (known && data.append) append(draft, known, data);
+  else draft.put(draft.messages, newMessage(draft, known, data, id));
 }
 
-function begunMessage(draft: Draft, known: MessageState | undefined, said: AgentMessage, id: string): MessageState {
-  const moreComes = said.message_id != null && (said.append === true || said.final === false);
+function newMessage(draft: Draft, known: MessageState | undefined, data: AgentMessage, id: string): MessageState {
+  const continues = data.message_id != null && (data.append === true || data.final === false);
   return {
     message_id: id,
     offset: known?.offset ?? draft.plan.offset,
-    at: known?.at ?? said.timestamp,
-    ...pick(said, "agent_name", "content", "message_type", "step_id", "error", "data"),
-    streaming: moreComes && !closes(draft, said),
+    at: known?.at ?? data.timestamp,
+    ...pick(data, "agent_name", "content", "message_type", "step_id", "error", "data"),
+    streaming: continues && !closes(draft, data),
   };
 }
 
-function append(draft: Draft, known: MessageState, said: AgentMessage): void {
-  const grown = draft.addText(known, said.content);
+function append(draft: Draft, known: MessageState, data: AgentMessage): void {
+  const grown = draft.addText(known, data.content);
   const changes: Partial<Mutable<MessageState>> = {};
-  if (said.data != null) changes.data = said.data;
-  if (said.error != null) changes.error = said.error;
-  if (known.streaming && closes(draft, said)) changes.streaming = false;
+  if (data.data != null) changes.data = data.data;
+  if (data.error != null) changes.error = data.error;
+  if (known.streaming && closes(draft, data)) changes.streaming = false;
   draft.change(draft.messages, grown, changes);
 }
 
-function closes(draft: Draft, said: AgentMessage): boolean {
-  return said.final === true || said.error != null || draft.ended;
+function closes(draft: Draft, data: AgentMessage): boolean {
+  return data.final === true || data.error != null || draft.ended;
 }
 
-function toolCall(draft: Draft, said: ToolCall): void {
-  const { phase, timestamp } = said;
+function toolCall(draft: Draft, data: ToolCall): void {
+  const { phase, timestamp } = data;
   const ended_at = phase === "started" ? undefined : timestamp;
-  const known = draft.toolCalls.get(said.call_id);
+  const known = draft.toolCalls.get(data.call_id);
   if (known) {
     const changes: Partial<Mutable<ToolCallState>> = { phase, ended_at };
     for (const name of ["arguments", "result", "step_id"] as const) {
-      if (said[name] != null) Object.assign(changes, { [name]: said[name] });
+      if (data[name] != null) Object.assign(changes, { [name]: data[name] });
     }
     draft.change(draft.toolCalls, known, changes);
     return;
   }
-  const named = pick(said, "call_id", "tool_name", "agent_name", "phase", "arguments", "result", "step_id");
+  const named = pick(data, "call_id", "tool_name", "agent_name", "phase", "arguments", "result", "step_id");
   draft.put(draft.toolCalls, { ...named, offset: draft.plan.offset, started_at: timestamp, ended_at });
 }
 
-function inputRequest(draft: Draft, said: InputRequest): void {
-  const known = draft.inputs.get(said.request_id);
+function inputRequest(draft: Draft, data: InputRequest): void {
+  const known = draft.inputs.get(data.request_id);
   if (known?.answered_at != null) return;
-  const asked = pick(said, "request_id", "kind", "prompt", "options", "schema", "step_id", "agent_name", "expires_at");
-  draft.inputs.set({ ...asked, offset: known?.offset ?? draft.plan.offset, at: said.timestamp });
+  const asked = pick(data, "request_id", "kind", "prompt", "options", "schema", "step_id", "agent_name", "expires_at");
+  draft.inputs.set({ ...asked, offset: known?.offset ?? draft.plan.offset, at: data.timestamp });
 }
 
-function inputResponse(draft: Draft, said: InputResponse): void {
-  const request = draft.inputs.get(said.request_id);
+function inputResponse(draft: Draft, data: InputResponse): void {
+  const request = draft.inputs.get(data.request_id);
   if (!request || request.answered_at != null) return;
-  const { answer, by, at: answered_at, idempotency_key } = said;
+  const { answer, by, at: answered_at, idempotency_key } = data;
   draft.answer({ ...request, answer, by, answered_at, idempotency_key });
 }
 
-function artifact(draft: Draft, said: Artifact): void {
-  const offset = draft.artifacts.get(said.artifact_id)?.offset ?? draft.plan.offset;
-  const made = pick(said, "artifact_id", "name", "mime_type", "url", "data", "step_id");
-  draft.put(draft.artifacts, { ...made, offset, at: said.timestamp });
+function artifact(draft: Draft, data: Artifact): void {
+  const offset = draft.artifacts.get(data.artifact_id)?.offset ?? draft.plan.offset;
+  const made = pick(data, "artifact_id", "name", "mime_type", "url", "data", "step_id");
+  draft.put(draft.artifacts, { ...made, offset, at: data.timestamp });
 }

@@ -1,4 +1,4 @@
-/** The steps (or messages, …) of a snapshot while it changes: by id, in order of first mention. */
+/** The steps (or messages, …) of a draft, by id, in order of first appearance. */
 export class Parts<Part> {
   readonly idOf: (part: Part) => string;
   readonly #from: readonly Part[];
@@ -28,18 +28,18 @@ export class Parts<Part> {
     return this.#byId?.values() ?? this.#from;
   }
 
-  /** All of them; the very array they came from if nothing changed. */
+  /** All parts; the original array if nothing changed. */
   finish(): readonly Part[] {
     return this.#changed ? [...this.#map().values()] : this.#from;
   }
 
-  /** Made when it is first needed: most events touch one kind of part. */
+  /** Created on first use, since most events touch one kind of part. */
   #map(): Map<string, Part> {
     return (this.#byId ??= new Map(this.#from.map((part) => [this.idOf(part), part])));
   }
 }
 
-/** Some fields of a thing. */
+/** A copy with some of the fields. */
 export function pick<From, Name extends keyof From>(from: From, ...names: Name[]): Pick<From, Name> {
   return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<From, Name>;
 }

@@ -1,12 +1,12 @@
 /**
- * What parts of a snapshot weigh, counted as every language counts it: a string is as heavy as its JSON text is long in
- * UTF-8 bytes; a number weighs 24; true, false and null 5; an array or object 2, and 1 for each element, and in an object
- * each key as a string and 1 more. Each field of a part that isn't null weighs 20 besides its value.
+ * The weight of parts of a snapshot, defined so that every language computes the same: a string weighs the UTF-8 length of its
+ * JSON text; a number 24; true, false and null 5; an array or object 2, plus 1 for each element, and in an object each key as
+ * a string, plus 1. Each field of a part that is not null weighs 20 besides its value.
  */
 
 const PLAIN = /^[ !#-[\]-\x7f]*$/;
 
-/** What text weighs inside a string: the parts of a message weigh as much as the whole. */
+/** The weight of text inside a string: the pieces of a message weigh as much as the whole. */
 export function textWeight(text: string): number {
   if (PLAIN.test(text)) return text.length;
   let weight = 0;
@@ -18,7 +18,7 @@ function codeWeight(code: number): number {
   if (code < 0x20) return (code >= 8 && code <= 10) || code === 12 || code === 13 ? 2 : 6;
   if (code === 34 || code === 92) return 2;
   if (code < 0x80) return 1;
-  // Half of a surrogate pair is half of four bytes.
+  // A surrogate pair is four bytes, so half of it is two.
   return code < 0x800 || (code >= 0xd800 && code <= 0xdfff) ? 2 : 3;
 }
 
@@ -36,7 +36,7 @@ export function fieldWeight(value: unknown): number {
   return value == null ? 0 : 20 + weightOf(value);
 }
 
-/** What a message, tool call, input or artifact weighs. */
+/** The weight of a message, tool call, input or artifact. */
 export function partWeight(part: object): number {
   let weight = 2;
   for (const value of Object.values(part)) weight += fieldWeight(value);

@@ -1,16 +1,16 @@
-/** A session on the bench: time is a number, and what it wants done is written down. */
+/** Test bench for a session: time is a number, and its effects are recorded. */
 import type { Effect } from "../../../src/client/core/effects.js";
 import { Session, type SessionOptions } from "../../../src/client/core/session.js";
 import type { ClientFrame, Place } from "../../../src/client/index.js";
 import { emptySnapshot } from "../../../src/client/index.js";
-import type { ServerFrame } from "../../../src/client/lines/line.js";
+import type { ServerFrame } from "../../../src/client/links/link.js";
 
 export class Bench {
   readonly session: Session;
   now = 0;
-  /** What was wanted since it was asked last. */
+  /** The effects since the last `take`. */
   #effects: Effect[] = [];
-  line = 0;
+  link = 0;
 
   constructor(options: Partial<SessionOptions> = {}) {
     const usual = { transports: ["websocket", "sse", "polling"], fetches: false, random: () => 0 } as const;
@@ -19,7 +19,7 @@ export class Bench {
 
   do(step: (session: Session, now: number) => Effect[]): this {
     const effects = step(this.session, this.now);
-    for (const effect of effects) if (effect.do === "open") this.line = effect.line;
+    for (const effect of effects) if (effect.do === "open") this.link = effect.link;
     this.#effects.push(...effects);
     return this;
   }
@@ -28,24 +28,24 @@ export class Bench {
     return this.#effects.splice(0);
   }
 
-  /** What was done, but for what pages are told. */
-  deeds(): string[] {
-    const told = ["plan_changed", "connection_changed", "send"];
+  /** The names of the effects, without sends and notifications. */
+  effects(): string[] {
+    const ignored = ["plan_changed", "connection_changed", "send"];
     return this.take()
       .map((effect) => effect.do)
-      .filter((name) => !told.includes(name));
+      .filter((name) => !ignored.includes(name));
   }
 
-  /** The frames that were said since it was asked last. */
-  said(): ClientFrame[] {
+  /** The frames sent since the last call. */
+  sent(): ClientFrame[] {
     return this.take().flatMap((effect) => (effect.do === "send" ? [effect.frame] : []));
   }
 
-  hear(frame: ServerFrame | null, line = this.line): this {
-    return this.do((session, now) => session.frame(line, frame, now));
+  receive(frame: ServerFrame | null, link = this.link): this {
+    return this.do((session, now) => session.frame(link, frame, now));
   }
 
-  /** Time passes, and timers go off when they are due. */
+  /** Advances the time, and fires the timers that are due. */
   pass(ms: number): this {
     const until = this.now + ms;
     for (let due = this.session.due(); due <= until; due = this.session.due()) {
@@ -62,33 +62,33 @@ export class Bench {
 
   connected(more: object = {}): this {
     const server_time = new Date(this.now).toISOString();
-    return this.hear({ type: "connected", connection_id: "c", protocol: 1, heartbeat_s: 25, server_time, ...more });
+    return this.receive({ type: "connected", connection_id: "c", protocol: 1, heartbeat_s: 25, server_time, ...more });
   }
 
-  /** Joins all plans that ask for it, at this place. */
-  joined(place: Place = { epoch: "e", offset: 0 }): this {
-    for (const frame of this.said()) {
+  /** Confirms all pending subscriptions, at this position. */
+  subscribed(place: Place = { epoch: "e", offset: 0 }): this {
+    for (const frame of this.sent()) {
       if (frame.type !== "subscribe_plan") continue;
       const about = { plan_id: frame.plan_id, ...place };
       const { request_id } = frame;
-      this.hear({ type: "subscription_confirmed", ...about, head: place.offset, recovered: true, request_id });
-      if (frame.since === "snapshot") this.hear({ type: "snapshot", ...about, data: emptySnapshot(frame.plan_id) });
+      this.receive({ type: "subscription_confirmed", ...about, head: place.offset, recovered: true, request_id });
+      if (frame.since === "snapshot") this.receive({ type: "snapshot", ...about, data: emptySnapshot(frame.plan_id) });
     }
     return this;
   }
 
   /** Watches a plan, live. */
   live(planId = "p", place?: Place): this {
-    this.follow(planId).connected().joined(place).take();
+    this.follow(planId).connected().subscribed(place).take();
     return this;
   }
 
   drop(code = 1006, reason = "cut", hintMs?: number): this {
-    return this.do((session, now) => session.closed(this.line, code, reason, hintMs, now));
+    return this.do((session, now) => session.closed(this.link, code, reason, hintMs, now));
   }
 
-  look(visible: boolean, online = true, woken = true): this {
-    return this.do((session, now) => session.world(visible, online, woken, now));
+  page(visible: boolean, online = true, woken = true): this {
+    return this.do((session, now) => session.pageChanged(visible, online, woken, now));
   }
 
   get status() {

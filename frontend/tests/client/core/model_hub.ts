@@ -1,6 +1,6 @@
 /**
- * A hub in a few lines, as the protocol describes it, and a line to it that may do worse than any real one: frames wait on it until
- * they are let through, and while they wait events can be lost or doubled, and the line may break.
+ * A minimal model of a hub, and a connection to it that fails in more ways than a real one: frames are held until they are
+ * delivered; meanwhile events can be lost or duplicated, and the connection may break.
  */
 import {
   emptySnapshot,
@@ -10,51 +10,51 @@ import {
   type PlanEvent,
   type Snapshot,
 } from "../../../src/client/index.js";
-import type { ServerFrame } from "../../../src/client/lines/line.js";
+import type { ServerFrame } from "../../../src/client/links/link.js";
 
 const PLAN = "plan-1";
 
 export class ModelHub {
-  /** Null: of a type that nobody here knows. */
+  /** Null: an event of an unknown type. */
   log: (PlanEvent | null)[] = [];
   epoch = "e0";
   readonly #ended = new Map<string, number>();
   #floor = 0;
-  readonly lines = new Set<ModelLine>();
-  /** Something between lets no WebSocket through. */
+  readonly links = new Set<ModelLink>();
+  /** The network blocks WebSockets. */
   blocked = false;
 
-  connect(): ModelLine {
-    const line = new ModelLine(this);
+  connect(): ModelLink {
+    const link = new ModelLink(this);
     const about = { connection_id: "c", protocol: 1, heartbeat_s: 25, server_time: new Date(0).toISOString() };
-    line.frames.push({ type: "connected", ...about });
-    this.lines.add(line);
-    return line;
+    link.frames.push({ type: "connected", ...about });
+    this.links.add(link);
+    return link;
   }
 
   get snapshot(): Snapshot {
     return fold(emptySnapshot(PLAN), 1, this.log);
   }
 
-  say(events: readonly (PlanEvent | null)[]): void {
+  send(events: readonly (PlanEvent | null)[]): void {
     this.log.push(...events);
   }
 
-  /** The server is replaced by one that had not seen the last events. */
+  /** Failover to a server that lacks the last events. */
   fork(lost: number): void {
     const survived = Math.max(this.#floor, this.log.length - lost);
     this.#ended.set(this.epoch, survived);
     for (const [epoch, end] of this.#ended) this.#ended.set(epoch, Math.min(end, survived));
     this.log = this.log.slice(0, survived);
     this.epoch = `e${this.#ended.size}`;
-    for (const line of this.lines) if (line.subscribed) line.place(line.at);
+    for (const link of this.links) if (link.subscribed) link.place(link.at);
   }
 
   trim(): void {
     this.#floor = this.log.length;
   }
 
-  /** Why the story can't go on at this place; null: it can. */
+  /** Why the log cannot continue from this position; null: it can. */
   gone({ epoch, offset }: Place): "trimmed" | "forked" | "ahead" | "epoch" | null {
     if (offset === 0) return this.#floor > 0 ? "trimmed" : null;
     if (epoch === this.epoch) {
@@ -68,7 +68,7 @@ export class ModelHub {
   }
 }
 
-export class ModelLine {
+export class ModelLink {
   readonly frames: ServerFrame[] = [];
   readonly #hub: ModelHub;
   subscribed = false;
@@ -78,7 +78,7 @@ export class ModelLine {
     this.#hub = hub;
   }
 
-  hear(frame: ClientFrame): void {
+  receive(frame: ClientFrame): void {
     if (frame.type === "ping") this.frames.push({ type: "pong" });
     if (frame.type === "unsubscribe_plan") {
       this.subscribed = false;
@@ -89,7 +89,7 @@ export class ModelLine {
     this.place(typeof frame.since === "object" ? frame.since : null, frame.request_id);
   }
 
-  /** Puts the client at a place, or with a snapshot at the head. */
+  /** Confirms a subscription from this position, or with a snapshot from the head. */
   place(place: Place | null, request_id?: string): void {
     const { epoch, log } = this.#hub;
     const reason = place && this.#hub.gone(place);
@@ -100,21 +100,21 @@ export class ModelLine {
         ? { type: "subscription_confirmed", ...about, recovered: false, reason }
         : { type: "subscription_confirmed", ...about, recovered: true },
     );
-    if (!place || reason) this.tellSnapshot();
+    if (!place || reason) this.sendSnapshot();
   }
 
-  /** To one far behind, a snapshot in place of events. */
+  /** Skips ahead with a snapshot, as a hub does for a client far behind. */
   jump(): void {
     if (this.subscribed) this.place(null);
   }
 
-  tellSnapshot(): void {
+  sendSnapshot(): void {
     const { epoch, log, snapshot } = this.#hub;
     this.at = { epoch, offset: log.length };
     this.frames.push({ type: "snapshot", plan_id: PLAN, ...this.at, data: snapshot });
   }
 
-  /** All that was said since; tokens side by side come as one, if they may. */
+  /** Queues the events since then; `merging`: adjacent tokens become one frame. */
   pump(merging: boolean): void {
     if (!this.subscribed) return;
     const { epoch, log } = this.#hub;
@@ -129,7 +129,7 @@ export class ModelLine {
       const whole = offset > first ? { ...about, first } : about;
       const data = event && { ...event.data, ...(offset > first && { content }) };
       this.frames.push({
-        type: event?.type ?? "said_by_newer_code",
+        type: event?.type ?? "unknown_type",
         ...whole,
         data: data ?? {},
       } as unknown as ServerFrame);
@@ -144,7 +144,7 @@ function contentOf(event: PlanEvent | null): string {
 function mayMerge(one: PlanEvent | null, other: PlanEvent | null): boolean {
   if (one?.type !== "agent_message" || other?.type !== "agent_message") return false;
   const plain = [one.data, other.data].every(
-    (said) => said.append && !said.final && said.error == null && said.data == null,
+    (data) => data.append && !data.final && data.error == null && data.data == null,
   );
   const same = (["message_id", "agent_name", "message_type", "step_id"] as const).every(
     (name) => one.data[name] === other.data[name],

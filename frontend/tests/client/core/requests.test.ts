@@ -1,4 +1,4 @@
-/** Answers and signals: settled once, and said again only where that is safe. */
+/** Answers and signals settle once, and are sent again only where that is safe. */
 import { expect, test } from "vitest";
 import type { ClientFrame, ErrorCode } from "../../../src/client/index.js";
 import { Bench } from "./bench.js";
@@ -7,7 +7,7 @@ const answer = { type: "plan_input", plan_id: "p", request_id: "q", answer: "yes
 const signal = { type: "plan_signal", plan_id: "p", signal: "cancel", request_id: "r" } as const;
 
 function ask(bench: Bench, frame: typeof answer | typeof signal, id = 1): Bench {
-  return bench.do((session, now) => session.ask(id, frame, now, 60_000));
+  return bench.do((session, now) => session.request(id, frame, now, 60_000));
 }
 
 function outcomes(bench: Bench) {
@@ -21,80 +21,80 @@ function error(code: ErrorCode, frame: ClientFrame & { plan_id: string; request_
 
 const accepted = { type: "input_accepted", plan_id: "p", request_id: "q", epoch: "e", offset: 7 } as const;
 
-test("an answer is said at once, and settles with its place", () => {
+test("an answer is sent at once, and settles with its position", () => {
   const bench = ask(new Bench().live(), answer);
-  expect(bench.said()).toEqual([answer]);
-  expect(outcomes(bench.hear(accepted))).toMatchObject([{ id: 1, error: null, accepted: { offset: 7 } }]);
-  expect(outcomes(bench.hear(accepted))).toEqual([]);
+  expect(bench.sent()).toEqual([answer]);
+  expect(outcomes(bench.receive(accepted))).toMatchObject([{ id: 1, error: null, accepted: { offset: 7 } }]);
+  expect(outcomes(bench.receive(accepted))).toEqual([]);
 });
 
-test("without a line, one is opened for it, and let go after it", () => {
+test("without a connection, one is opened for the request and closed after it", () => {
   const bench = ask(new Bench(), answer).connected();
-  expect(bench.said()).toEqual([answer]);
-  bench.hear(accepted).pass(5_000);
+  expect(bench.sent()).toEqual([answer]);
+  bench.receive(accepted).pass(5_000);
   expect(bench.status).toBe("idle");
 });
 
-test("K-SND-1: an answer without a word is said again after a break; a signal fails", () => {
+test("K-SND-1: an unanswered answer is sent again after a reconnect; a signal fails", () => {
   const bench = ask(ask(new Bench().live(), answer), signal, 2);
   expect(outcomes(bench.drop())).toMatchObject([{ id: 2, error: { code: "unanswered", planId: "p" } }]);
   bench.pass(250).connected();
-  expect(bench.said()).toContainEqual(answer);
+  expect(bench.sent()).toContainEqual(answer);
 });
 
-test("a signal that wasn't said yet waits for a line", () => {
+test("a signal that was not sent yet waits for a connection", () => {
   const bench = ask(new Bench().live().drop(), signal).pass(250).connected();
-  expect(bench.said()).toContainEqual(signal);
+  expect(bench.sent()).toContainEqual(signal);
 });
 
-test("a refusal settles it, with whose answer came first", () => {
-  const bench = ask(new Bench().live(), answer).hear(error("already_answered", answer, { by: "ann", at: "then" }));
+test("a refusal settles an answer, and names whose answer was accepted", () => {
+  const bench = ask(new Bench().live(), answer).receive(error("already_answered", answer, { by: "ann", at: "then" }));
   expect(outcomes(bench)).toMatchObject([
     { error: { code: "already_answered", by: "ann", at: "then", requestId: "q" } },
   ]);
 });
 
-test("while the log is away, an answer is tried again; of a signal that is said", () => {
+test("while the log is unavailable, an answer is retried and a signal fails", () => {
   const bench = ask(ask(new Bench().live(), answer), signal, 2);
-  bench.hear(error("unavailable", answer, { retry_after_ms: 500 })).hear(error("unavailable", signal));
+  bench.receive(error("unavailable", answer, { retry_after_ms: 500 })).receive(error("unavailable", signal));
   expect(outcomes(bench)).toMatchObject([{ id: 2, error: { code: "unavailable" } }]);
-  expect(bench.pass(499).said()).toEqual([]);
-  expect(bench.pass(1).said()).toEqual([answer]);
+  expect(bench.pass(499).sent()).toEqual([]);
+  expect(bench.pass(1).sent()).toEqual([answer]);
 });
 
-test("what a token's end kept back is said with the next one", () => {
+test("requests held back by an expired token are sent with the next token", () => {
   const bench = new Bench({ fetches: true })
     .follow()
     .do((session, now) => session.token("t1", now))
     .connected();
-  bench.hear({ type: "authenticated" }).joined();
+  bench.receive({ type: "authenticated" }).subscribed();
   ask(ask(bench, answer), signal, 2).take();
-  bench.hear(error("token_expired", answer)).hear(error("token_expired", signal)).take();
-  bench.do((session, now) => session.token("t2", now)).hear({ type: "authenticated" });
-  expect(bench.said()).toEqual([expect.objectContaining({ type: "authenticate" }), answer, signal]);
+  bench.receive(error("token_expired", answer)).receive(error("token_expired", signal)).take();
+  bench.do((session, now) => session.token("t2", now)).receive({ type: "authenticated" });
+  expect(bench.sent()).toEqual([expect.objectContaining({ type: "authenticate" }), answer, signal]);
 });
 
-test("its time is over some day: said or not", () => {
-  const bench = ask(new Bench({ random: () => 1 }).live().look(false).drop(), signal);
+test("a request times out, whether it was sent or not", () => {
+  const bench = ask(new Bench({ random: () => 1 }).live().page(false).drop(), signal);
   bench.pass(59_999).take();
   expect(outcomes(bench.pass(1))).toMatchObject([{ error: { code: "offline" } }]);
-  const said = ask(new Bench().live(), answer);
-  for (let beat = 0; beat < 6; beat++) said.pass(10_000).hear(null);
-  expect(outcomes(said)).toMatchObject([{ error: { code: "timeout" } }]);
+  const sent = ask(new Bench().live(), answer);
+  for (let beat = 0; beat < 6; beat++) sent.pass(10_000).receive(null);
+  expect(outcomes(sent)).toMatchObject([{ error: { code: "timeout" } }]);
 });
 
-test("one answer to a question at a time, and not too many questions", () => {
+test("one answer to a question at a time, and a limit of pending requests", () => {
   const bench = ask(ask(new Bench().live(), answer), answer, 2);
   expect(outcomes(bench)).toMatchObject([{ id: 2, error: { code: "busy" } }]);
   for (let id = 3; id < 34; id++) {
-    bench.do((session, now) => session.ask(id, { ...answer, request_id: `q${id}` }, now, 60_000));
+    bench.do((session, now) => session.request(id, { ...answer, request_id: `q${id}` }, now, 60_000));
   }
   expect(outcomes(bench)).toEqual([]);
-  bench.do((session, now) => session.ask(34, { ...answer, request_id: "one more" }, now, 60_000));
+  bench.do((session, now) => session.request(34, { ...answer, request_id: "one more" }, now, 60_000));
   expect(outcomes(bench)).toMatchObject([{ id: 34, error: { code: "too_many_requests" } }]);
 });
 
-test("a client that was refused or closed says so to all who wait and all who come", () => {
+test("a refused or closed client fails its pending and its new requests", () => {
   const bench = ask(new Bench().live(), answer).drop(4503, "not for you");
   expect(outcomes(bench)).toMatchObject([{ id: 1, error: { code: "refused", message: "not for you" } }]);
   expect(outcomes(ask(bench, answer, 2))).toMatchObject([{ id: 2, error: { code: "refused" } }]);

@@ -1,4 +1,4 @@
-/** How a client finds its line, keeps it, and finds another: section 10 of docs/PROTOCOL.md. */
+/** How a session connects, detects a dead connection and reconnects: section 10 of docs/PROTOCOL.md. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isFinalClose, isFinalEnding } from "../../../src/client/core/codes.js";
@@ -8,82 +8,82 @@ import { Bench } from "./bench.js";
 const place: Place = { epoch: "e", offset: 41 };
 
 describe("connecting", () => {
-  test("the first plan opens a line; each plan is asked for once connected", () => {
+  test("the first plan opens a connection; each plan is subscribed once connected", () => {
     const bench = new Bench().follow("a").follow("b");
-    expect(bench.deeds()).toEqual(["open"]);
+    expect(bench.effects()).toEqual(["open"]);
     expect(bench.session.connection).toEqual({ status: "connecting", transport: "websocket" });
     bench.connected();
     expect(bench.status).toBe("catching_up");
-    expect(bench.said()).toMatchObject([
+    expect(bench.sent()).toMatchObject([
       { type: "subscribe_plan", plan_id: "a", since: "snapshot" },
       { type: "subscribe_plan", plan_id: "b", since: "snapshot" },
     ]);
   });
 
-  test("it is live once every plan is; a plan that comes later doesn't change that", () => {
+  test("the connection is live once every plan is; a plan added later does not change that", () => {
     const bench = new Bench().live("a");
     expect(bench.session.connection).toEqual({ status: "live", transport: "websocket" });
     bench.follow("b");
     expect(bench.status).toBe("live");
-    expect(bench.session.watching.begin("b").live).toBe(false);
+    expect(bench.session.subscriptions.begin("b").live).toBe(false);
   });
 
-  test("K-RES-1: after a break each plan is asked for from its place", () => {
+  test("K-RES-1: after a reconnect each plan is resumed from its position", () => {
     const bench = new Bench().live("p", place).drop().pass(250).connected();
-    expect(bench.said()).toMatchObject([{ type: "subscribe_plan", plan_id: "p", since: place }]);
+    expect(bench.sent()).toMatchObject([{ type: "subscribe_plan", plan_id: "p", since: place }]);
   });
 
-  test("K-PLC-4: a plan that is left is taken back, and its frames are nothing", () => {
+  test("K-PLC-4: a plan that is no longer watched is unsubscribed, and its frames are ignored", () => {
     const bench = new Bench().live("p").live("q");
     bench.do((session, now) => session.leave("p", now));
-    expect(bench.said()).toEqual([{ type: "unsubscribe_plan", plan_id: "p" }]);
-    bench.hear({ type: "snapshot", plan_id: "p", ...place, data: {} as never });
+    expect(bench.sent()).toEqual([{ type: "unsubscribe_plan", plan_id: "p" }]);
+    bench.receive({ type: "snapshot", plan_id: "p", ...place, data: {} as never });
     expect(bench.take()).toEqual([]);
   });
 
-  test("with nothing to watch, the line is kept a little, and let go", () => {
+  test("with nothing to watch, the connection is closed after a while", () => {
     const bench = new Bench().live("p");
     bench.do((session, now) => session.leave("p", now)).pass(4_999);
-    expect(bench.deeds()).toEqual([]);
+    expect(bench.effects()).toEqual([]);
     bench
       .follow("q")
       .do((session, now) => session.leave("q", now))
       .pass(5_000);
-    expect(bench.deeds()).toEqual(["close"]);
+    expect(bench.effects()).toEqual(["close"]);
     expect(bench.status).toBe("idle");
     expect(bench.session.due()).toBe(Infinity);
-    expect(bench.follow("p").deeds()).toEqual(["open"]);
+    expect(bench.follow("p").effects()).toEqual(["open"]);
   });
 
-  test("a line that shows nothing in ten seconds is given up", () => {
+  test("a connection that delivers nothing within ten seconds is given up", () => {
     const bench = new Bench().follow().pass(9_999);
-    expect(bench.deeds()).toEqual(["open"]);
-    expect(bench.pass(1).deeds()).toEqual(["close"]);
+    expect(bench.effects()).toEqual(["open"]);
+    expect(bench.pass(1).effects()).toEqual(["close"]);
     expect(bench.session.connection).toMatchObject({ status: "reconnecting", reason: "no answer in time" });
   });
 
-  test("frames of types it doesn't know are nothing to it", () => {
+  test("frames of unknown types are ignored", () => {
     const bench = new Bench().live();
-    bench.hear({ type: "weather", plan_id: "p" } as never).hear({ type: "news" } as never);
+    bench.receive({ type: "unknown", plan_id: "p" } as never).receive({ type: "news" } as never);
     expect(bench.take()).toEqual([]);
     expect(bench.status).toBe("live");
   });
 
-  test("closed is closed", () => {
+  test("a closed client stays closed", () => {
     const bench = new Bench().live();
     bench.do((session, now) => session.close(now));
-    expect(bench.deeds()).toEqual(["close"]);
+    expect(bench.effects()).toEqual(["close"]);
     bench
       .follow("q")
       .do((session, now) => session.retry(now))
-      .look(true)
+      .page(true)
       .pass(60_000);
-    expect(bench.deeds()).toEqual([]);
+    expect(bench.effects()).toEqual([]);
     expect(bench.status).toBe("closed");
   });
 });
 
-describe("coming back", () => {
+describe("reconnecting", () => {
   const waits = (random: number) => {
     const bench = new Bench({ random: () => random, transports: ["websocket"] }).live();
     return Array.from({ length: 8 }, () => {
@@ -94,12 +94,12 @@ describe("coming back", () => {
     });
   };
 
-  test("K-REC-1: 0.25 s and a random time that doubles, up to 20 s; the first is quick", () => {
+  test("K-REC-1: the delay is 0.25 s plus a random time whose range doubles up to 20 s", () => {
     expect(waits(0)).toEqual(Array.from({ length: 8 }, () => 250));
     expect(waits(1)).toEqual([750, 1_250, 2_250, 4_250, 8_250, 16_250, 20_250, 20_250]);
   });
 
-  test("what is shown says how often, how long and why", () => {
+  test("the state shows the attempt, the delay and the reason", () => {
     const bench = new Bench({ random: () => 0.5 }).live();
     bench.now = 1_000;
     expect(bench.drop(4408, "too slow").session.connection).toEqual({
@@ -111,21 +111,21 @@ describe("coming back", () => {
     });
   });
 
-  test("the tries are counted anew after a connection that lasted", () => {
-    const bench = new Bench({ random: () => 1 }).live().drop().pass(750).connected().joined().drop();
+  test("attempts are counted from one again after a stable connection", () => {
+    const bench = new Bench({ random: () => 1 }).live().drop().pass(750).connected().subscribed().drop();
     expect(bench.session.connection).toMatchObject({ attempt: 2 });
-    bench.pass(1_250).connected().joined();
-    for (let beat = 0; beat < 3; beat++) bench.pass(10_000).hear(null);
+    bench.pass(1_250).connected().subscribed();
+    for (let beat = 0; beat < 3; beat++) bench.pass(10_000).receive(null);
     expect(bench.drop().session.connection).toMatchObject({ attempt: 1, inMs: 750 });
   });
 
-  test("the hub's hint counts more, in its words or with the close", () => {
-    const bench = new Bench().live().hear({ type: "going_away", reconnect_after_ms: 1830 }).drop(1012);
+  test("the hub's hint takes precedence, in a frame or with the close", () => {
+    const bench = new Bench().live().receive({ type: "going_away", reconnect_after_ms: 1830 }).drop(1012);
     expect(bench.session.connection).toMatchObject({ inMs: 1_830 });
     expect(new Bench().live().drop(1012, "", 2_000).session.connection).toMatchObject({ inMs: 2_000 });
   });
 
-  test("a hub's number decides whether to come back, as codes.json says", () => {
+  test("the close code decides whether to reconnect, as in codes.json", () => {
     const codes = JSON.parse(readFileSync(new URL("../../../../docs/codes.json", import.meta.url), "utf8")) as {
       readonly close: readonly { readonly code: number; readonly reconnect: boolean }[];
       readonly subscription: readonly { readonly code: number; readonly resubscribe?: boolean }[];
@@ -136,83 +136,83 @@ describe("coming back", () => {
     expect([4499, 4500, 4599, 4600, 1006].map(isFinalClose)).toEqual([false, true, true, false, false]);
   });
 
-  test("K-REC-4: after a final close it stops, and says why, until somebody wants it to try again", () => {
-    const bench = new Bench().live().drop(4504, "not from this page").pass(600_000).look(true);
-    expect(bench.deeds()).toEqual(["close"]);
+  test("K-REC-4: after a final close it stops and shows why, until retry() is called", () => {
+    const bench = new Bench().live().drop(4504, "not from this page").pass(600_000).page(true);
+    expect(bench.effects()).toEqual(["close"]);
     expect(bench.session.connection).toEqual({ status: "refused", code: 4504, reason: "not from this page" });
     bench.do((session, now) => session.retry(now));
-    expect(bench.deeds()).toEqual(["open"]);
+    expect(bench.effects()).toEqual(["open"]);
   });
 
-  test("K-REC-2: a hidden page waits; being seen again tries at once", () => {
-    const bench = new Bench().live().look(false).drop().pass(600_000);
-    expect(bench.deeds()).toEqual(["close"]);
-    expect(bench.look(true).deeds()).toEqual(["open"]);
+  test("K-REC-2: a hidden page waits; once visible, it reconnects at once", () => {
+    const bench = new Bench().live().page(false).drop().pass(600_000);
+    expect(bench.effects()).toEqual(["close"]);
+    expect(bench.page(true).effects()).toEqual(["open"]);
   });
 
-  test("K-REC-2: online again tries at once; without a network it says so, and still tries", () => {
-    const bench = new Bench({ random: () => 1 }).live().look(true, false).drop();
+  test("K-REC-2: back online, it reconnects at once; offline, it shows that, and still tries", () => {
+    const bench = new Bench({ random: () => 1 }).live().page(true, false).drop();
     expect(bench.status).toBe("offline");
-    expect(bench.deeds()).toContain("close");
-    expect(bench.look(true, true).deeds()).toEqual(["open"]);
-    bench.look(true, false).drop();
-    expect(bench.pass(20_250).deeds()).toContain("open");
+    expect(bench.effects()).toContain("close");
+    expect(bench.page(true, true).effects()).toEqual(["open"]);
+    bench.page(true, false).drop();
+    expect(bench.pass(20_250).effects()).toContain("open");
   });
 
-  test("a page that is let go while it waits has nothing to come back for", () => {
+  test("a page whose last plan is left while it waits does not reconnect", () => {
     const bench = new Bench().live().drop();
     bench.do((session, now) => session.leave("p", now)).pass(60_000);
-    expect(bench.deeds()).toEqual(["close"]);
+    expect(bench.effects()).toEqual(["close"]);
     expect(bench.status).toBe("idle");
   });
 });
 
 describe("K-HBT-1: silence", () => {
-  test("after 25 s it asks; 40 s without a frame are the end of the line", () => {
+  test("a ping after 25 s; after 40 s without a frame, the connection is closed", () => {
     const bench = new Bench().live().pass(24_999);
-    expect(bench.said()).toEqual([]);
-    expect(bench.pass(1).said()).toEqual([{ type: "ping" }]);
+    expect(bench.sent()).toEqual([]);
+    expect(bench.pass(1).sent()).toEqual([{ type: "ping" }]);
     expect(bench.pass(14_999).take()).toEqual([]);
-    expect(bench.pass(1).deeds()).toEqual(["close"]);
+    expect(bench.pass(1).effects()).toEqual(["close"]);
     expect(bench.session.connection).toMatchObject({
       status: "reconnecting",
-      reason: "nothing was heard for too long",
+      reason: "nothing received for too long",
     });
   });
 
-  test("an answer is enough", () => {
-    const bench = new Bench().live().pass(25_000).hear({ type: "pong" }).pass(24_999);
-    expect(bench.deeds()).toEqual([]);
+  test("a pong keeps the connection open", () => {
+    const bench = new Bench().live().pass(25_000).receive({ type: "pong" }).pass(24_999);
+    expect(bench.effects()).toEqual([]);
     expect(bench.status).toBe("live");
   });
 
-  test("timers that come late don't condemn a line that wasn't asked", () => {
+  test("a late timer does not close a connection that was not pinged", () => {
     const bench = new Bench().live();
-    bench.now = 300_000; // the computer slept
+    bench.now = 300_000; // the device slept
     bench.do((session, now) => session.tick(now));
-    expect(bench.said()).toEqual([{ type: "ping" }]);
+    expect(bench.sent()).toEqual([{ type: "ping" }]);
     expect(bench.pass(9_999).take()).toEqual([]);
-    expect(bench.pass(1).deeds()).toEqual(["close"]);
+    expect(bench.pass(1).effects()).toEqual(["close"]);
   });
 
   test.each([
-    ["a page that is seen again", (bench: Bench) => bench.look(false).look(true)],
-    ["a page that was woken", (bench: Bench) => bench.look(true)],
-    ["a network that changed", (bench: Bench) => bench.look(true, false)],
-  ])("%s puts its line to the test", (_, change) => {
+    ["a page that becomes visible again", (bench: Bench) => bench.page(false).page(true)],
+    ["a page that was resumed", (bench: Bench) => bench.page(true)],
+    ["a network that changed", (bench: Bench) => bench.page(true, false)],
+  ])("%s pings its connection", (_, change) => {
     const bench = new Bench().live();
-    expect(change(bench).said()).toEqual([{ type: "ping" }]);
+    expect(change(bench).sent()).toEqual([{ type: "ping" }]);
     expect(bench.pass(4_999).take()).toEqual([]);
-    expect(bench.pass(1).deeds()).toEqual(["close"]);
+    expect(bench.pass(1).effects()).toEqual(["close"]);
   });
 });
 
-describe("plainer transports", () => {
+describe("simpler transports", () => {
   const blocked = () => new Bench().follow().drop().pass(250).drop();
 
-  test("two lines that never came up, and a hub that answers: something between is in the way", () => {
+  test("after two failed connections to a hub that answers HTTP, it falls back", () => {
     const bench = blocked();
-    expect(bench.deeds()).toEqual(["open", "close", "open", "close", "look_for_hub"]);
+    expect(bench.effects()).toEqual(["open", "close", "open", "close", "probe_hub"]);
     bench.do((session, now) => session.hubFound(true, now));
     expect(bench.session.connection).toEqual({ status: "connecting", transport: "sse" });
     expect(bench.take().filter((effect) => effect.do !== "plan_changed")).toMatchObject([
@@ -222,100 +222,100 @@ describe("plainer transports", () => {
     ]);
   });
 
-  test("a hub that doesn't answer is only away", () => {
+  test("it does not fall back if the hub does not answer", () => {
     const bench = blocked().do((session, now) => session.hubFound(false, now));
     expect(bench.status).toBe("reconnecting");
     bench.take();
     bench.pass(1_000);
-    expect(bench.take()).toContainEqual({ do: "open", line: 3, transport: "websocket", token: undefined });
+    expect(bench.take()).toContainEqual({ do: "open", link: 3, transport: "websocket", token: undefined });
   });
 
-  test("lines that came up and broke are no reason", () => {
+  test("it does not fall back after connections that worked and then broke", () => {
     const bench = new Bench().follow().connected().drop().pass(250).connected().drop();
-    expect(bench.deeds()).not.toContain("look_for_hub");
+    expect(bench.effects()).not.toContain("probe_hub");
   });
 
-  test("a stream is live when it has carried something; two that carry nothing end at polling", () => {
+  test("a stream is live once it has delivered something; after two that deliver nothing, it polls", () => {
     const bench = blocked().do((session, now) => session.hubFound(true, now));
-    expect(bench.joined().session.connection).toEqual({ status: "live", transport: "sse" });
+    expect(bench.subscribed().session.connection).toEqual({ status: "live", transport: "sse" });
     const held = blocked()
       .do((session, now) => session.hubFound(true, now))
       .pass(10_250)
       .pass(10_000);
-    expect(held.deeds()).toContain("look_for_hub");
-    held.do((session, now) => session.hubFound(true, now)).hear(null);
+    expect(held.effects()).toContain("probe_hub");
+    held.do((session, now) => session.hubFound(true, now)).receive(null);
     expect(held.session.connection).toMatchObject({ transport: "polling" });
     expect(held.status).toBe("catching_up");
-    expect(held.joined().status).toBe("polling");
+    expect(held.subscribed().status).toBe("polling");
   });
 
-  test("it climbs back: a better line is tried beside, and takes over with the places", () => {
+  test("it moves back up: a better transport is tried in parallel, and resumes from the positions", () => {
     const bench = blocked()
       .do((session, now) => session.hubFound(true, now))
-      .joined(place);
-    const old = bench.line;
+      .subscribed(place);
+    const old = bench.link;
     bench
       .pass(29_999 - 25_000)
-      .hear(null, old)
+      .receive(null, old)
       .pass(25_000);
     bench.take();
-    bench.hear(null, old).pass(1);
+    bench.receive(null, old).pass(1);
     expect(bench.take()).toMatchObject([{ do: "open", transport: "websocket" }]);
     expect(bench.session.connection).toEqual({ status: "live", transport: "sse" });
     bench.connected();
     expect(bench.take().filter((effect) => effect.do !== "plan_changed")).toMatchObject([
-      { do: "close", line: old },
-      { do: "send", line: bench.line, frame: { type: "subscribe_plan", since: place } },
+      { do: "close", link: old },
+      { do: "send", link: bench.link, frame: { type: "subscribe_plan", since: place } },
       { do: "connection_changed" },
     ]);
-    bench.hear({ type: "pong" }, old);
+    bench.receive({ type: "pong" }, old);
     expect(bench.take()).toEqual([]);
   });
 
-  test("it doesn't climb while a request is under way, and tries again later", () => {
+  test("it does not move up while a request is pending, and tries again later", () => {
     const bench = blocked()
       .do((session, now) => session.hubFound(true, now))
-      .joined(place);
-    const old = bench.line;
-    const climbs = () => {
-      bench.pass(15_000).hear(null, old).pass(15_000).hear(null, old);
+      .subscribed(place);
+    const old = bench.link;
+    const upgrades = () => {
+      bench.pass(15_000).receive(null, old).pass(15_000).receive(null, old);
       return bench.take().filter(({ do: what }) => what === "open");
     };
-    expect(climbs()).toMatchObject([{ transport: "websocket" }]);
+    expect(upgrades()).toMatchObject([{ transport: "websocket" }]);
     const signal = { type: "plan_signal", plan_id: "p", signal: "pause", request_id: "r" } as const;
-    bench.do((session, now) => session.ask(1, signal, now, 60_000)).take();
+    bench.do((session, now) => session.request(1, signal, now, 60_000)).take();
     bench.connected();
-    expect(bench.take()).toMatchObject([{ do: "close", line: bench.line }]);
-    bench.hear({ type: "signal_accepted", plan_id: "p", signal: "pause", request_id: "r" }, old);
+    expect(bench.take()).toMatchObject([{ do: "close", link: bench.link }]);
+    bench.receive({ type: "signal_accepted", plan_id: "p", signal: "pause", request_id: "r" }, old);
     expect(bench.take()).toMatchObject([{ do: "settle", outcome: { id: 1, error: null } }]);
-    expect(climbs()).toMatchObject([{ transport: "websocket" }]);
+    expect(upgrades()).toMatchObject([{ transport: "websocket" }]);
     bench.connected();
-    expect(bench.take()).toContainEqual(expect.objectContaining({ do: "close", line: old }));
+    expect(bench.take()).toContainEqual(expect.objectContaining({ do: "close", link: old }));
   });
 
-  test("what doesn't get through yet is tried less and less often", () => {
+  test("a transport that does not get through is tried less and less often", () => {
     const bench = blocked()
       .do((session, now) => session.hubFound(true, now))
-      .joined();
-    const sse = bench.line;
+      .subscribed();
+    const sse = bench.link;
     const tries: number[] = [];
     for (let second = 1; second <= 400; second++) {
-      bench.pass(1_000).hear(null, sse);
+      bench.pass(1_000).receive(null, sse);
       if (bench.take().some((effect) => effect.do === "open")) {
         tries.push(second);
         bench.drop();
-        bench.line = sse;
+        bench.link = sse;
       }
     }
     expect(tries).toEqual([30, 90, 210]);
     expect(bench.status).toBe("live");
   });
 
-  test("from polling, streams are tried when WebSockets don't come", () => {
+  test("from polling, streams are tried if WebSockets fail", () => {
     const bench = new Bench();
     blockedTwice(bench);
-    const polling = bench.line;
-    bench.joined(place).pass(20_000).hear(null, polling).pass(10_000);
+    const polling = bench.link;
+    bench.subscribed(place).pass(20_000).receive(null, polling).pass(10_000);
     expect(bench.take().filter((effect) => effect.do === "open")).toMatchObject([{ transport: "websocket" }]);
     bench.drop();
     expect(bench.take()).toMatchObject([
@@ -324,7 +324,7 @@ describe("plainer transports", () => {
       { do: "send", frame: { type: "subscribe_plan", since: place } },
     ]);
     bench.connected();
-    expect(bench.joined(place).session.connection).toEqual({ status: "live", transport: "sse" });
+    expect(bench.subscribed(place).session.connection).toEqual({ status: "live", transport: "sse" });
   });
 
   function blockedTwice(bench: Bench): void {
@@ -333,7 +333,7 @@ describe("plainer transports", () => {
       bench.drop().pass(20_250).drop();
       bench.do((session, now) => session.hubFound(true, now));
     }
-    bench.hear(null);
+    bench.receive(null);
     expect(bench.session.connection).toMatchObject({ transport: "polling" });
   }
 });
@@ -341,51 +341,51 @@ describe("plainer transports", () => {
 describe("tokens", () => {
   const soon = (bench: Bench, ms: number) => new Date(bench.now + ms).toISOString();
 
-  test("a token is shown first; what it allows is asked for then", () => {
+  test("it authenticates first, and subscribes after that", () => {
     const bench = new Bench({ token: "t1" }).follow().connected();
-    expect(bench.said()).toEqual([{ type: "authenticate", token: "t1", request_id: "authentication" }]);
+    expect(bench.sent()).toEqual([{ type: "authenticate", token: "t1", request_id: "authentication" }]);
     expect(bench.status).toBe("connecting");
-    bench.hear({ type: "authenticated" });
-    expect(bench.said()).toMatchObject([{ type: "subscribe_plan" }]);
+    bench.receive({ type: "authenticated" });
+    expect(bench.sent()).toMatchObject([{ type: "subscribe_plan" }]);
   });
 
-  test("K-REC-3: a fresh token for each connection, and a while before the old one ends", () => {
+  test("K-REC-3: a fresh token for each connection, and before the current one expires", () => {
     const bench = new Bench({ fetches: true }).follow();
     expect(bench.take()).toContainEqual({ do: "fetch_token", reason: "connect" });
     bench.do((session, now) => session.token("t1", now)).connected();
-    bench.hear({ type: "authenticated", expires_at: soon(bench, 600_000) }).joined();
-    for (let beat = 0; beat < 57; beat++) bench.pass(10_000).hear(null);
+    bench.receive({ type: "authenticated", expires_at: soon(bench, 600_000) }).subscribed();
+    for (let beat = 0; beat < 57; beat++) bench.pass(10_000).receive(null);
     expect(bench.take()).toContainEqual({ do: "fetch_token", reason: "expiring" });
     bench.do((session, now) => session.token("t2", now));
-    expect(bench.said()).toEqual([{ type: "authenticate", token: "t2", request_id: "authentication" }]);
+    expect(bench.sent()).toEqual([{ type: "authenticate", token: "t2", request_id: "authentication" }]);
     bench.drop().pass(250);
     expect(bench.take()).toContainEqual({ do: "fetch_token", reason: "connect" });
   });
 
-  test("the end of a token is told by the hub's clock", () => {
+  test("a token's expiry is measured by the hub's clock", () => {
     const bench = new Bench({ fetches: true }).follow().do((session, now) => session.token("t1", now));
     const ahead = 3_600_000;
     bench.connected({ server_time: soon(bench, ahead), expires_at: soon(bench, ahead + 10_000) });
     bench
-      .hear({ type: "authenticated", expires_at: soon(bench, ahead + 10_000) })
-      .joined()
+      .receive({ type: "authenticated", expires_at: soon(bench, ahead + 10_000) })
+      .subscribed()
       .take();
     bench.pass(7_999);
     expect(bench.take()).toEqual([]);
     expect(bench.pass(1).take()).toEqual([{ do: "fetch_token", reason: "expiring" }]);
   });
 
-  test("a token that can't be had is tried for again: before a connection, and on one", () => {
+  test("a failed token fetch is retried, before a connection and on one", () => {
     const bench = new Bench({ fetches: true }).follow().do((session, now) => session.tokenFailed("signed out", now));
     expect(bench.session.connection).toMatchObject({
       status: "reconnecting",
-      reason: "no token could be had: signed out",
+      reason: "no token: signed out",
     });
     expect(bench.pass(250).take()).toContainEqual({ do: "fetch_token", reason: "connect" });
     bench.do((session, now) => session.token("t1", now)).connected();
     bench
-      .hear({ type: "authenticated", expires_at: soon(bench, 10_000) })
-      .joined()
+      .receive({ type: "authenticated", expires_at: soon(bench, 10_000) })
+      .subscribed()
       .take();
     bench.pass(8_000).take();
     bench.do((session, now) => session.tokenFailed("signed out", now)).pass(4_999);
@@ -393,7 +393,7 @@ describe("tokens", () => {
     expect(bench.pass(1).take()).toEqual([{ do: "fetch_token", reason: "expiring" }]);
   });
 
-  test("4440 fetches another; without a way to fetch, it is final", () => {
+  test("4440 fetches another token; without fetchToken, it is final", () => {
     const bench = new Bench({ fetches: true })
       .follow()
       .do((session, now) => session.token("t1", now))
@@ -403,62 +403,62 @@ describe("tokens", () => {
     expect(new Bench({ token: "t1" }).follow().connected().drop(4440).status).toBe("refused");
   });
 
-  test("K-END-1: with the token's end go its subscriptions; with a new one they go on from their places", () => {
+  test("K-END-1: subscriptions end with the token; with a new one they resume from their positions", () => {
     const bench = new Bench({ fetches: true })
       .follow()
       .do((session, now) => session.token("t1", now))
       .connected();
-    bench.hear({ type: "authenticated" }).joined(place).take();
-    bench.hear({ type: "error", code: "token_expired", message: "over", data: { error: "over" } });
-    bench.hear({ type: "subscription_ended", plan_id: "p", code: 2501, reason: "the token expired" });
+    bench.receive({ type: "authenticated" }).subscribed(place).take();
+    bench.receive({ type: "error", code: "token_expired", message: "over", data: { error: "over" } });
+    bench.receive({ type: "subscription_ended", plan_id: "p", code: 2501, reason: "the token expired" });
     expect(bench.take()).toContainEqual({ do: "fetch_token", reason: "expired" });
-    const follower = bench.session.watching.begin("p");
-    expect(follower).toMatchObject({ standing: "expired", error: { code: "token_expired" } });
-    bench.do((session, now) => session.token("t2", now)).hear({ type: "authenticated" });
-    expect(follower.error).toBeNull();
-    expect(bench.said()).toMatchObject([
+    const subscription = bench.session.subscriptions.begin("p");
+    expect(subscription).toMatchObject({ state: "expired", error: { code: "token_expired" } });
+    bench.do((session, now) => session.token("t2", now)).receive({ type: "authenticated" });
+    expect(subscription.error).toBeNull();
+    expect(bench.sent()).toMatchObject([
       { type: "authenticate", token: "t2" },
       { type: "subscribe_plan", since: place },
     ]);
   });
 
-  test("what was forbidden is asked for again with another token, and not with the same", () => {
+  test("a forbidden plan is requested again with another token, not with the same one", () => {
     const bench = new Bench({ fetches: true })
       .follow()
       .do((session, now) => session.token("t1", now))
       .connected();
-    bench.hear({ type: "authenticated" });
+    bench.receive({ type: "authenticated" });
     const forbid = () => {
-      const asked = bench.said().find((frame) => frame.type === "subscribe_plan");
+      const asked = bench.sent().find((frame) => frame.type === "subscribe_plan");
       const about = { plan_id: "p", request_id: asked?.request_id };
-      bench.hear({ type: "error", code: "forbidden", message: "no", ...about, data: { error: "no" } });
+      bench.receive({ type: "error", code: "forbidden", message: "no", ...about, data: { error: "no" } });
       return asked;
     };
     expect(forbid()).toBeDefined();
-    expect(bench.session.watching.begin("p")).toMatchObject({ standing: "refused", error: { code: "forbidden" } });
-    bench.do((session, now) => session.token("t1", now)).hear({ type: "authenticated" });
+    expect(bench.session.subscriptions.begin("p")).toMatchObject({ state: "refused", error: { code: "forbidden" } });
+    bench.do((session, now) => session.token("t1", now)).receive({ type: "authenticated" });
     expect(forbid()).toBeUndefined();
-    bench.do((session, now) => session.token("t2", now)).hear({ type: "authenticated" });
+    bench.do((session, now) => session.token("t2", now)).receive({ type: "authenticated" });
     expect(forbid()).toBeDefined();
   });
 
-  test("a token of somebody else's needs a connection of its own", () => {
+  test("a token of another user needs a separate connection", () => {
     const bench = new Bench({ fetches: true })
       .follow()
       .do((session, now) => session.token("ann", now))
       .connected();
-    bench.hear({ type: "authenticated" }).joined().take();
+    bench.receive({ type: "authenticated" }).subscribed().take();
     bench.do((session, now) => session.token("bob", now));
-    const about = { request_id: "authentication", data: { error: "somebody else's" } };
-    bench.hear({ type: "error", code: "forbidden", message: "somebody else's", ...about });
-    expect(bench.deeds()).toEqual(["close"]);
-    expect(bench.pass(250).deeds()).toEqual(["fetch_token"]);
+    const about = { request_id: "authentication", data: { error: "another user's" } };
+    bench.receive({ type: "error", code: "forbidden", message: "another user's", ...about });
+    expect(bench.effects()).toEqual(["close"]);
+    expect(bench.pass(250).effects()).toEqual(["fetch_token"]);
   });
 });
 
 describe("K-END-1: subscriptions that end", () => {
   const ended = (code: number) =>
-    new Bench().live("p", place).hear({ type: "subscription_ended", plan_id: "p", code, reason: "why" });
+    new Bench().live("p", place).receive({ type: "subscription_ended", plan_id: "p", code, reason: "why" });
 
   test.each([
     [2403, "forbidden"],
@@ -466,23 +466,23 @@ describe("K-END-1: subscriptions that end", () => {
     [2499, "refused"],
   ])("%i is final", (code, name) => {
     const bench = ended(code).pass(1_000);
-    expect(bench.said()).toEqual([]);
-    expect(bench.session.watching.begin("p")).toMatchObject({
-      standing: "refused",
+    expect(bench.sent()).toEqual([]);
+    expect(bench.session.subscriptions.begin("p")).toMatchObject({
+      state: "refused",
       error: { code: name, message: "why" },
     });
   });
 
-  test("2500: from a snapshot", () => {
-    expect(ended(2500).pass(0).said()).toMatchObject([{ type: "subscribe_plan", since: "snapshot" }]);
+  test("2500 resubscribes with a snapshot", () => {
+    expect(ended(2500).pass(0).sent()).toMatchObject([{ type: "subscribe_plan", since: "snapshot" }]);
   });
 
-  test("what may be asked for again is, from its place, when the hub says so or after a while", () => {
-    expect(ended(2577).pass(0).said()).toMatchObject([{ type: "subscribe_plan", since: place }]);
+  test("other ends resubscribe from the position, after the hub's delay or with backoff", () => {
+    expect(ended(2577).pass(0).sent()).toMatchObject([{ type: "subscribe_plan", since: place }]);
     const bench = new Bench().follow().connected();
-    const [asked] = bench.said();
+    const [asked] = bench.sent();
     const about = { plan_id: "p", request_id: asked?.type === "subscribe_plan" ? asked.request_id : "" };
-    bench.hear({
+    bench.receive({
       type: "error",
       code: "unavailable",
       message: "the log is away",
@@ -490,8 +490,8 @@ describe("K-END-1: subscriptions that end", () => {
       retry_after_ms: 700,
       data: { error: "" },
     });
-    expect(bench.pass(699).said()).toEqual([]);
-    expect(bench.session.watching.begin("p")).toMatchObject({ standing: "resting", error: { code: "unavailable" } });
-    expect(bench.pass(1).said()).toMatchObject([{ type: "subscribe_plan" }]);
+    expect(bench.pass(699).sent()).toEqual([]);
+    expect(bench.session.subscriptions.begin("p")).toMatchObject({ state: "retrying", error: { code: "unavailable" } });
+    expect(bench.pass(1).sent()).toMatchObject([{ type: "subscribe_plan" }]);
   });
 });

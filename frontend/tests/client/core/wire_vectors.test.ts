@@ -1,14 +1,14 @@
 /**
- * The wire vectors, from the client's side: what a hub is expected to say is said to a client's rules, which have to follow it
- * without finding anything missing. (The hub's side is run by pytest.)
+ * The wire vectors, from the client's side: the frames expected of a hub are fed to the client's subscriptions, which must accept
+ * them without a gap. (pytest runs the hub's side.)
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Follower } from "../../../src/client/core/follower.js";
-import { type AboutPlan, Watching } from "../../../src/client/core/watching.js";
+import type { Subscription } from "../../../src/client/core/subscription.js";
+import { type PlanFrame, Subscriptions } from "../../../src/client/core/subscriptions.js";
 import { emptySnapshot, type ErrorFrame, type SubscribePlanFrame } from "../../../src/client/index.js";
 
-type Told = Readonly<Record<string, unknown>> & { readonly type: string };
+type Expected = Readonly<Record<string, unknown>> & { readonly type: string };
 
 interface Step {
   readonly on?: string;
@@ -18,13 +18,13 @@ interface Step {
   readonly put_back?: true;
   readonly connect?: string;
   readonly send?: Partial<Omit<SubscribePlanFrame, "type">> & { readonly type?: string };
-  readonly expect?: Told;
+  readonly expect?: Expected;
   readonly story?: { readonly plan_id: string; readonly after: number; readonly to: number; readonly merged?: boolean };
 }
 
 interface Case {
   readonly name: string;
-  /** False: the case is about front ends that know no positions, which this client is not. */
+  /** False: the case is about clients that do not track positions; this one does. */
   readonly positions?: false;
   readonly steps: readonly Step[];
 }
@@ -32,7 +32,7 @@ interface Case {
 const folder = new URL("../../../../tests/vectors/wire/", import.meta.url);
 const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
 
-/** Where the plans' logs stand. */
+/** The heads of the plans' logs. */
 class Heads {
   #heads = new Map<string, number>();
   #kept = new Map<string, number>();
@@ -53,9 +53,9 @@ class Heads {
 
 /** One connection of a case. */
 class Client {
-  readonly #watching = new Watching(() => 0);
+  readonly #subscriptions = new Subscriptions(() => 0);
   readonly #heads: Heads;
-  /** What was asked for and isn't confirmed yet. */
+  /** The subscriptions that are not confirmed yet. */
   readonly #asked = new Map<string, { readonly since: SubscribePlanFrame["since"]; readonly request_id: string }>();
 
   constructor(heads: Heads) {
@@ -64,68 +64,68 @@ class Client {
 
   send({ type, plan_id = "", since = "now", request_id = "" }: NonNullable<Step["send"]>): void {
     if (type === "unsubscribe_plan") {
-      this.#watching.end(plan_id);
+      this.#subscriptions.end(plan_id);
       this.#asked.delete(plan_id);
     }
     if (type !== "subscribe_plan") return;
-    const follower = this.#watching.begin(plan_id);
-    if (follower.standing === "joined" || follower.standing === "joining") return;
-    if (typeof since === "object") this.#begin(follower, "e", since.offset);
-    follower.join(request_id);
+    const subscription = this.#subscriptions.begin(plan_id);
+    if (subscription.state === "subscribed" || subscription.state === "subscribing") return;
+    if (typeof since === "object") this.#begin(subscription, "e", since.offset);
+    subscription.subscribe(request_id);
     this.#asked.set(plan_id, { since, request_id });
   }
 
-  hear(told: Told): void {
-    const frame = this.#whole(told);
-    if (frame.type === "error") this.#watching.refused(frame as unknown as ErrorFrame, 0);
-    const follower = this.#watching.followers.get(String(frame["plan_id"]));
-    if (!follower || frame.type === "error") return;
-    const before = follower.place?.offset;
-    expect(this.#watching.hear(frame as unknown as AboutPlan, 0) ?? [], JSON.stringify(frame)).toEqual([]);
-    if (frame.type === "subscription_confirmed") this.#place(follower, frame);
-    else if (frame.type === "snapshot" || "id" in told)
-      expect(follower.place?.offset, `after ${before}`).toBe(frame["offset"]);
-    follower.fold(Infinity);
+  receive(expected: Expected): void {
+    const frame = this.#whole(expected);
+    if (frame.type === "error") this.#subscriptions.refused(frame as unknown as ErrorFrame, 0);
+    const subscription = this.#subscriptions.all.get(String(frame["plan_id"]));
+    if (!subscription || frame.type === "error") return;
+    const before = subscription.place?.offset;
+    expect(this.#subscriptions.receive(frame as unknown as PlanFrame, 0) ?? [], JSON.stringify(frame)).toEqual([]);
+    if (frame.type === "subscription_confirmed") this.#setPosition(subscription, frame);
+    else if (frame.type === "snapshot" || "id" in expected)
+      expect(subscription.place?.offset, `after ${before}`).toBe(frame["offset"]);
+    subscription.fold(Infinity);
   }
 
-  tellStory({ plan_id, after, to, merged }: NonNullable<Step["story"]>): void {
+  receiveStory({ plan_id, after, to, merged }: NonNullable<Step["story"]>): void {
     const frame = { type: "agent_message", plan_id, epoch: "e", id: "a", data: {} };
-    if (merged) this.hear({ ...frame, first: after + 1, offset: to });
-    else for (let offset = after + 1; offset <= to; offset++) this.hear({ ...frame, offset });
+    if (merged) this.receive({ ...frame, first: after + 1, offset: to });
+    else for (let offset = after + 1; offset <= to; offset++) this.receive({ ...frame, offset });
   }
 
-  /** K-PLC-1: whoever asked for `now` or `start` has the place of the confirmation. (The client itself asks for snapshots.) */
-  #place(follower: Follower, { plan_id, epoch, offset, recovered }: Told): void {
+  /** K-PLC-1: a subscription from `now` or `start` takes the position of the confirmation. (The client itself requests snapshots.) */
+  #setPosition(subscription: Subscription, { plan_id, epoch, offset, recovered }: Expected): void {
     const asked = this.#asked.get(String(plan_id));
     this.#asked.delete(String(plan_id));
     if (!recovered || (asked?.since !== "now" && asked?.since !== "start")) return;
-    this.#begin(follower, String(epoch), Number(offset));
+    this.#begin(subscription, String(epoch), Number(offset));
   }
 
-  #begin(follower: Follower, epoch: string, offset: number): void {
-    follower.place = { epoch, offset };
-    follower.snapshot = { ...emptySnapshot(follower.planId), offset };
+  #begin(subscription: Subscription, epoch: string, offset: number): void {
+    subscription.place = { epoch, offset };
+    subscription.snapshot = { ...emptySnapshot(subscription.planId), offset };
   }
 
-  /** What a case leaves open, filled in: as a hub would. */
-  #whole(told: Told): Told {
-    const [open] = told.type === "subscription_confirmed" ? this.#asked.keys() : this.#watching.followers.keys();
-    const about = { plan_id: open, epoch: "e", data: {}, ...told };
-    if (told.type === "snapshot") {
-      return { ...about, data: { ...emptySnapshot(about.plan_id ?? ""), offset: told["offset"] } };
+  /** Fills in the fields that a case leaves out, as a hub would. */
+  #whole(expected: Expected): Expected {
+    const [open] = expected.type === "subscription_confirmed" ? this.#asked.keys() : this.#subscriptions.all.keys();
+    const about = { plan_id: open, epoch: "e", data: {}, ...expected };
+    if (expected.type === "snapshot") {
+      return { ...about, data: { ...emptySnapshot(about.plan_id ?? ""), offset: expected["offset"] } };
     }
-    if (told.type !== "subscription_confirmed") return "offset" in told ? about : told;
+    if (expected.type !== "subscription_confirmed") return "offset" in expected ? about : expected;
     const { since, request_id } = this.#asked.get(about.plan_id ?? "") ?? {};
     const head = this.#heads.of(about.plan_id ?? "");
     const offset = since === "start" ? 0 : typeof since === "object" ? since.offset : head;
-    return { offset, head, recovered: !("reason" in told), ...about, request_id };
+    return { offset, head, recovered: !("reason" in expected), ...about, request_id };
   }
 }
 
-/** What is expected, as a frame: where anything will do, something does. */
-function frameOf(expected: Told): Told {
+/** The expected frame, with placeholders replaced by values. */
+function frameOf(expected: Expected): Expected {
   const text = JSON.stringify(expected).replaceAll(/"\$(any|text|moment)"/g, '"2026-01-31T12:00:00.000Z"');
-  return JSON.parse(text, (name, value: unknown) => (name === "..." ? undefined : value)) as Told;
+  return JSON.parse(text, (name, value: unknown) => (name === "..." ? undefined : value)) as Expected;
 }
 
 test("there are vectors", () => {
@@ -144,8 +144,8 @@ describe.each(files)("%s", (file) => {
       if (step.connect) clients.set(step.connect, new Client(heads));
       const client = clients.get(step.on ?? "a");
       if (step.send) client?.send(step.send);
-      if (step.expect) client?.hear(frameOf(step.expect));
-      if (step.story) client?.tellStory(step.story);
+      if (step.expect) client?.receive(frameOf(step.expect));
+      if (step.story) client?.receiveStory(step.story);
     }
     expect(clients.size).toBeGreaterThan(0);
   });

@@ -1,4 +1,4 @@
-/** What is true of every fold, and that Python folds the same. */
+/** Properties of the fold, and equality with Python's. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { limits, stories } from "../../stories.js";
 
 const asRead = (snapshot: Snapshot) => JSON.parse(JSON.stringify(snapshot)) as Snapshot;
 
-test("where a fold is cut makes no difference", () => {
+test("how events are divided into folds makes no difference", () => {
   const cut = fc.nat({ max: 40 });
   fc.assert(
     fc.property(stories, limits, cut, (story, limit, at) => {
@@ -23,7 +23,7 @@ test("where a fold is cut makes no difference", () => {
   );
 });
 
-test("a fold changes nothing that it was given", () => {
+test("a fold does not change its input", () => {
   fc.assert(
     fc.property(stories, stories, limits, (before, after, limit) => {
       const snapshot = deepFrozen(fold(emptySnapshot("plan-1"), 1, deepFrozen(before), limit));
@@ -32,7 +32,7 @@ test("a fold changes nothing that it was given", () => {
   );
 });
 
-test("what is encoded is never longer than what it weighs", () => {
+test("a part's JSON is never longer than its weight", () => {
   fc.assert(
     fc.property(stories, limits, (story, limit) => {
       const { messages, tool_calls, artifacts, inputs, weight } = fold(emptySnapshot("plan-1"), 1, story, limit);
@@ -48,7 +48,7 @@ test("what is encoded is never longer than what it weighs", () => {
   );
 });
 
-test("text weighs what its JSON is long in UTF-8", () => {
+test("text weighs the UTF-8 length of its JSON", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       expect(textWeight(text)).toBe(Buffer.byteLength(JSON.stringify(text)) - 2);
@@ -57,13 +57,13 @@ test("text weighs what its JSON is long in UTF-8", () => {
   expect(weightOf({ a: [1, "é", null, { b: true }] })).toBe(2 + (3 + 2) + (2 + 25 + 5 + 6 + (1 + 2 + 3 + 5 + 2)));
 });
 
-test("what an event doesn't touch keeps its identity", () => {
-  const said = [planUpdate({ title: "T" }), message("one", { message_id: "m" }), message("two"), message("three")];
+test("parts that an event does not touch keep their identity", () => {
+  const events = [planUpdate({ title: "T" }), message("one", { message_id: "m" }), message("two"), message("three")];
   const step = {
     type: "step_update",
-    data: { plan_id: "p", timestamp: said[0]?.data.timestamp ?? "", step_id: "s", status: "in_progress" },
+    data: { plan_id: "p", timestamp: events[0]?.data.timestamp ?? "", step_id: "s", status: "in_progress" },
   } as const;
-  const before = fold(emptySnapshot("p"), 1, [...said, step]);
+  const before = fold(emptySnapshot("p"), 1, [...events, step]);
   const after = fold(before, 6, [message(" and more", { message_id: "m", append: true })]);
   expect(after.messages[0]).not.toBe(before.messages[0]);
   expect(after.messages.slice(1)).toEqual(before.messages.slice(1));
@@ -71,10 +71,10 @@ test("what an event doesn't touch keeps its identity", () => {
   for (const part of ["steps", "tool_calls", "inputs", "artifacts", "omitted", "labels"] as const) {
     expect(after[part], part).toBe(before[part]);
   }
-  expect(fold(after, 1, said)).toBe(after);
+  expect(fold(after, 1, events)).toBe(after);
 });
 
-test("events that are none of the schemas' harm nobody", () => {
+test("invalid events do not break the fold", () => {
   const types = [
     "plan_update",
     "step_update",
@@ -96,11 +96,11 @@ test("events that are none of the schemas' harm nobody", () => {
   );
 });
 
-test("a hole before the first is the caller's mistake", () => {
-  expect(() => fold(emptySnapshot("p"), 2, [null])).toThrow("after offset 0 comes 1; first is 2, a hole");
+test("a gap before the first event is an error", () => {
+  expect(() => fold(emptySnapshot("p"), 2, [null])).toThrow("first must be at most 1; got 2");
 });
 
-test("Python folds the same", () => {
+test("Python computes the same snapshots", () => {
   const root = fileURLToPath(new URL("../../../../", import.meta.url));
   const cases = fc.sample(fc.tuple(stories, limits), 400).map(([events, limit]) => ({ events, limit }));
   const python = spawnSync(join(root, ".venv/bin/python"), ["-c", PYTHON], {
@@ -128,7 +128,7 @@ for line in sys.stdin.buffer.read().split(b"\\n"):
     sys.stdout.buffer.write(encode(fold(empty("plan-1"), 1, events, case["limit"])) + b"\\n")
 `;
 
-/** A field of a part that is null is left out; what is inside its data stays. */
+/** Removes null fields of parts; data inside them stays. */
 function withoutNulls(snapshot: Snapshot): unknown {
   const clean = (part: object) => Object.fromEntries(Object.entries(part).filter(([, value]) => value !== null));
   const parts = ["steps", "messages", "tool_calls", "inputs", "artifacts"] as const;

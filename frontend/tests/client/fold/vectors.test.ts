@@ -1,4 +1,4 @@
-/** The cases that pytest folds, too: tests/vectors/fold, each at every cut. */
+/** The cases shared with pytest, tests/vectors/fold, divided at every event. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { emptySnapshot, fold } from "../../../src/client/index.js";
@@ -35,7 +35,7 @@ describe.each(files)("%s", (file) => {
   });
 });
 
-/** The snapshot as it comes from a hub. */
+/** The snapshot as received from a hub. */
 function asRead(snapshot: Snapshot): Snapshot {
   return JSON.parse(JSON.stringify(snapshot)) as Snapshot;
 }

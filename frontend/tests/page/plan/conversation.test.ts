@@ -83,7 +83,7 @@ test("results and questions are announced when they are finished, each once; wha
   expect(half.lines).toEqual([]);
   const whole = { ...writing, content: "Half a loaf", streaming: false };
   const done = { ...first, offset: 4, messages: [...first.messages, whole, message(3, "hm")] };
-  const told = announced(half, done);
-  expect(told.lines.map(({ text }) => text)).toEqual(["Ann: Half a loaf"]);
-  expect(announced(told, done)).toBe(told);
+  const received = announced(half, done);
+  expect(received.lines.map(({ text }) => text)).toEqual(["Ann: Half a loaf"]);
+  expect(announced(received, done)).toBe(received);
 });

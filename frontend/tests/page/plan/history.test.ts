@@ -5,9 +5,9 @@ import { landmark } from "../../../src/page/plan/history/landmarks.js";
 import { momentLink, momentOf, momentText } from "../../../src/page/plan/history/moments.js";
 import { Past } from "../../../src/page/plan/history/past.js";
 import { playedBy, schedule } from "../../../src/page/plan/history/playback.js";
-import { frame, later, said } from "./plans.js";
+import { frame, later, agentMessage } from "./plans.js";
 
-const story = Array.from({ length: 450 }, (_, at): PlanEvent => said(`line ${at + 1}`, at));
+const story = Array.from({ length: 450 }, (_, at): PlanEvent => agentMessage(`line ${at + 1}`, at));
 
 test("a moment's link leads back to it", () => {
   const place = { epoch: "k3.f9", offset: 57 };
@@ -30,8 +30,8 @@ test("the past is the fold up to any event, in whatever order they are asked for
 
 test("a frame may stand for several events, and what is known already changes nothing", () => {
   const past = new Past(emptySnapshot("p"));
-  past.add([frame(1, said("a")), frame(4, said("b"), 2)], 4);
-  past.add([frame(4, said("b"), 2), frame(5, said("c"))], 6);
+  past.add([frame(1, agentMessage("a")), frame(4, agentMessage("b"), 2)], 4);
+  past.add([frame(4, agentMessage("b"), 2), frame(5, agentMessage("c"))], 6);
   expect(past.end).toBe(6);
   expect(past.at(6).messages.map(({ content }) => content)).toEqual(["a", "b", "c"]);
   expect(past.moments).toHaveLength(6);
@@ -118,5 +118,5 @@ test("steps that end, troubles, questions and the end stand out", () => {
   expect(kind({ type: "step_update", data: { ...data, step_id: "s", status: "in_progress" } })).toBeNull();
   expect(kind({ type: "plan_update", data: { ...data, status: "completed" } })).toBe("end");
   expect(kind({ type: "plan_update", data: { ...data, status: "completed", step_id: "s" } })).toBeNull();
-  expect(kind(said("x"))).toBeNull();
+  expect(kind(agentMessage("x"))).toBeNull();
 });

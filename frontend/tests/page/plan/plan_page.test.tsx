@@ -12,7 +12,7 @@ import { frame } from "./plans.js";
 configure({ defaultHidden: true });
 
 const clients: Client[] = [];
-const PATIENCE = { timeout: 30_000 };
+const TIMEOUT = { timeout: 30_000 };
 
 /** Where nothing is laid out nothing has a size, and only what has one is drawn; and nothing moves or scrolls there. */
 const stubs = [
@@ -39,15 +39,15 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function open(told: readonly PlanEvent[], moment?: string, planId = "p") {
+function open(received: readonly PlanEvent[], moment?: string, planId = "p") {
   const hub = new ScriptedHub();
   const client = hub.client();
   clients.push(client);
-  hub.say("p", ...told);
+  hub.publish("p", ...received);
   const events = vi.spyOn(client, "events").mockImplementation(async (plan_id, { after = 0 } = {}) => {
     await Promise.resolve();
-    const rest = told.slice(after).map((event, index) => frame(after + index + 1, event));
-    return { plan_id, epoch: "e", offset: told.length, head: told.length, events: rest };
+    const rest = received.slice(after).map((event, index) => frame(after + index + 1, event));
+    return { plan_id, epoch: "e", offset: received.length, head: received.length, events: rest };
   });
   render(
     <StrictMode>
@@ -76,34 +76,34 @@ test("a plan as it is: title, tag, progress, steps, what agents say", async () =
     stepUpdate("look", { title: "Look around", agent_name: "Data Analyst" }),
     message("Let me see…"),
   ]);
-  await screen.findByRole("heading", { level: 1, name: "Trip to Rome" }, PATIENCE);
-  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "Trip to Rome" }, TIMEOUT);
+  await screen.findByText("Real-time updates active", {}, TIMEOUT);
   expect(screen.getByRole("progressbar", { name: "Progress of the plan" }).getAttribute("aria-valuenow")).toBe("0.4");
   const steps = screen.getByRole("region", { name: "Steps" });
   expect(within(steps).getByRole("heading", { name: "Look around" })).toBeTruthy();
-  await within(screen.getByRole("region", { name: "Conversation" })).findByText("Let me see…", {}, PATIENCE);
+  await within(screen.getByRole("region", { name: "Conversation" })).findByText("Let me see…", {}, TIMEOUT);
   expect(within(screen.getByRole("list", { name: "At work" })).getByText("Thinking…")).toBeTruthy();
 });
 
 test("it goes on as agents speak; results are announced", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
-  await screen.findByRole("heading", { level: 1 }, PATIENCE);
-  act(() => hub.say("p", message("The north grew.", { message_type: "result" })));
-  await waitFor(() => expect(screen.getByRole("log").textContent).toContain("Data Analyst: The north grew."), PATIENCE);
+  await screen.findByRole("heading", { level: 1 }, TIMEOUT);
+  act(() => hub.publish("p", message("The north grew.", { message_type: "result" })));
+  await waitFor(() => expect(screen.getByRole("log").textContent).toContain("Data Analyst: The north grew."), TIMEOUT);
 });
 
 test("a question is answered in place; whoever answered it stands there afterwards", async () => {
   const { hub } = open([planUpdate({ title: "Trip" }), asks({ options: ["yes", "no"] })]);
-  const yes = await screen.findByRole("button", { name: "Yes" }, PATIENCE);
+  const yes = await screen.findByRole("button", { name: "Yes" }, TIMEOUT);
   yes.focus();
   fireEvent.click(yes);
   await waitFor(
-    () => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_input", request_id: "q", answer: "yes" }),
-    PATIENCE,
+    () => expect(hub.received.at(-1)).toMatchObject({ type: "plan_input", request_id: "q", answer: "yes" }),
+    TIMEOUT,
   );
   const answer = { plan_id: "p", timestamp: at, request_id: "q", answer: "yes", by: "ann", at };
-  act(() => hub.say("p", { type: "input_response", data: answer }));
-  await screen.findByText(/answered by ann/, {}, PATIENCE);
+  act(() => hub.publish("p", { type: "input_response", data: answer }));
+  await screen.findByText(/answered by ann/, {}, TIMEOUT);
   expect(screen.queryByRole("button", { name: "Yes" })).toBeNull();
   expect(document.activeElement).toBe(screen.getByRole("region", { name: "Approval needed" }));
 });
@@ -111,55 +111,58 @@ test("a question is answered in place; whoever answered it stands there afterwar
 test("an answer that has to fit a schema is filled in, and checked before it is sent", async () => {
   const schema = { type: "object", properties: { nights: { type: "integer", minimum: 1 } }, required: ["nights"] };
   const { hub } = open([planUpdate({}), asks({ kind: "clarification", prompt: "How long?", schema })]);
-  const field = await screen.findByLabelText(/Nights/, {}, PATIENCE);
+  const field = await screen.findByLabelText(/Nights/, {}, TIMEOUT);
   fireEvent.change(field, { target: { value: "0" } });
   fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
-  await screen.findByText("1 or more.", {}, PATIENCE);
+  await screen.findByText("1 or more.", {}, TIMEOUT);
   fireEvent.change(field, { target: { value: "3" } });
   fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
-  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_input", answer: { nights: 3 } }), PATIENCE);
+  await waitFor(
+    () => expect(hub.received.at(-1)).toMatchObject({ type: "plan_input", answer: { nights: 3 } }),
+    TIMEOUT,
+  );
 });
 
 test("pause is sent at once, cancelling asks first", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
-  fireEvent.click(await screen.findByRole("button", { name: "Pause" }, PATIENCE));
-  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_signal", signal: "pause" }), PATIENCE);
-  fireEvent.click(await screen.findByRole("button", { name: "Cancel plan" }, PATIENCE));
-  fireEvent.click(await screen.findByRole("button", { name: "Cancel the plan" }, PATIENCE));
-  await waitFor(() => expect(hub.heard.at(-1)).toMatchObject({ type: "plan_signal", signal: "cancel" }), PATIENCE);
+  fireEvent.click(await screen.findByRole("button", { name: "Pause" }, TIMEOUT));
+  await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "pause" }), TIMEOUT);
+  fireEvent.click(await screen.findByRole("button", { name: "Cancel plan" }, TIMEOUT));
+  fireEvent.click(await screen.findByRole("button", { name: "Cancel the plan" }, TIMEOUT));
+  await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "cancel" }), TIMEOUT);
 });
 
 test("a shared moment shows the plan as it was, and leads back to now", async () => {
   open([planUpdate({ title: "First" }), message("early"), planUpdate({ title: "Later" }), message("late")], "e.2");
-  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "First" }, TIMEOUT);
   expect(screen.queryByText("late")).toBeNull();
   fireEvent.click(screen.getByRole("button", { name: "Back to now" }));
-  await screen.findByRole("heading", { level: 1, name: "Later" }, PATIENCE);
-  await screen.findByText("late", {}, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "Later" }, TIMEOUT);
+  await screen.findByText("late", {}, TIMEOUT);
 });
 
 test("the scrubber goes to any event", async () => {
   open([planUpdate({ title: "First" }), planUpdate({ title: "Second" }), planUpdate({ title: "Third" })]);
-  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, PATIENCE);
+  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, TIMEOUT);
   fireEvent.change(slider, { target: { value: "2" } });
-  await screen.findByRole("heading", { level: 1, name: "Second" }, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "Second" }, TIMEOUT);
   fireEvent.keyDown(document.body, { key: "," });
-  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "First" }, TIMEOUT);
   fireEvent.keyDown(document.body, { key: "l" });
-  await screen.findByRole("heading", { level: 1, name: "Third" }, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "Third" }, TIMEOUT);
 });
 
 test("a plan that begins anew is shown as it is now, and its past is read anew", async () => {
   const { hub, events } = open([planUpdate({ title: "First" }), planUpdate({ title: "Second" })]);
-  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, PATIENCE);
+  const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, TIMEOUT);
   fireEvent.change(slider, { target: { value: "1" } });
-  await screen.findByRole("heading", { level: 1, name: "First" }, PATIENCE);
+  await screen.findByRole("heading", { level: 1, name: "First" }, TIMEOUT);
   const data = { ...emptySnapshot("p"), offset: 3, status: "in_progress", title: "Anew" };
-  act(() => hub.sockets.at(-1)?.tell({ type: "snapshot", plan_id: "p", epoch: "f", offset: 3, data }));
-  await screen.findByRole("heading", { level: 1, name: "Anew" }, PATIENCE);
+  act(() => hub.sockets.at(-1)?.deliver({ type: "snapshot", plan_id: "p", epoch: "f", offset: 3, data }));
+  await screen.findByRole("heading", { level: 1, name: "Anew" }, TIMEOUT);
   events.mockClear();
   fireEvent.keyDown(document.body, { key: "," });
-  await waitFor(() => expect(events).toHaveBeenCalledWith("p", expect.objectContaining({ after: 0 })), PATIENCE);
+  await waitFor(() => expect(events).toHaveBeenCalledWith("p", expect.objectContaining({ after: 0 })), TIMEOUT);
 });
 
 test("where the browser gives no clipboard, as over plain HTTP, the link is shown to be copied", async () => {
@@ -167,14 +170,14 @@ test("where the browser gives no clipboard, as over plain HTTP, the link is show
   vi.stubGlobal("prompt", prompt);
   vi.spyOn(navigator, "clipboard", "get").mockReturnValue(undefined as unknown as Clipboard);
   open([planUpdate({ title: "Trip" })]);
-  fireEvent.click(await screen.findByRole("button", { name: "Copy a link to this plan" }, PATIENCE));
+  fireEvent.click(await screen.findByRole("button", { name: "Copy a link to this plan" }, TIMEOUT));
   await waitFor(() => expect(prompt).toHaveBeenCalledWith("Copy this link", expect.stringContaining("/plan/p")));
 });
 
 test("tool calls fold", async () => {
   const call = { plan_id: "p", timestamp: at, agent_name: "Ann", call_id: "c", tool_name: "sql" };
   open([{ type: "tool_call", data: { ...call, phase: "completed", arguments: { query: "select 1" }, result: 7 } }]);
-  const head = await screen.findByRole("button", { name: /sql/ }, PATIENCE);
+  const head = await screen.findByRole("button", { name: /sql/ }, TIMEOUT);
   expect(head.getAttribute("aria-expanded")).toBe("false");
   fireEvent.click(head);
   expect(head.getAttribute("aria-expanded")).toBe("true");
@@ -183,13 +186,13 @@ test("tool calls fold", async () => {
 
 test("results are collected", async () => {
   open([planUpdate({}), stepUpdate("s", { status: "completed", title: "Sums", data: { rows: [{ n: 1 }, { n: 2 }] } })]);
-  fireEvent.click(await screen.findByRole("tab", { name: /Results/ }, PATIENCE));
-  await screen.findByRole("heading", { level: 2, name: /Sums/ }, PATIENCE);
+  fireEvent.click(await screen.findByRole("tab", { name: /Results/ }, TIMEOUT));
+  await screen.findByRole("heading", { level: 2, name: /Sums/ }, TIMEOUT);
 });
 
 test("what agents say is never markup, and only the web is linked", async () => {
   open([message("<img src=x onerror=alert(1)> [a](javascript:alert(1)) [b](https://example.org/b) **c**")]);
-  const link = await screen.findByRole("link", { name: "b" }, PATIENCE);
+  const link = await screen.findByRole("link", { name: "b" }, TIMEOUT);
   expect(link.getAttribute("rel")).toContain("noopener");
   expect(document.querySelector("img")).toBeNull();
   expect(screen.queryByRole("link", { name: "a" })).toBeNull();
@@ -197,20 +200,20 @@ test("what agents say is never markup, and only the web is linked", async () => 
 
 test("of a plan that nobody spoke of, just that is said", async () => {
   open([]);
-  await screen.findByRole("heading", { name: "Nothing is known of this plan yet" }, PATIENCE);
+  await screen.findByRole("heading", { name: "Nothing is known of this plan yet" }, TIMEOUT);
 });
 
 test("what isn't the name of a plan, is said to be none", async () => {
   open([], undefined, "no plan/at all");
-  await screen.findByRole("heading", { name: "There is no such plan" }, PATIENCE);
+  await screen.findByRole("heading", { name: "There is no such plan" }, TIMEOUT);
 });
 
 test("what is shown stays while a broken line mends", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
-  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  await screen.findByText("Real-time updates active", {}, TIMEOUT);
   const before = hub.sockets.length;
   act(() => hub.sockets.at(-1)?.drop());
-  await waitFor(() => expect(hub.sockets.length).toBeGreaterThan(before), PATIENCE);
-  await screen.findByText("Real-time updates active", {}, PATIENCE);
+  await waitFor(() => expect(hub.sockets.length).toBeGreaterThan(before), TIMEOUT);
+  await screen.findByText("Real-time updates active", {}, TIMEOUT);
   expect(screen.getByRole("heading", { level: 1, name: "Trip" })).toBeTruthy();
 });

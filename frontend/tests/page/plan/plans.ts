@@ -38,7 +38,7 @@ export function frame(offset: number, event: PlanEvent, first?: number): EventFr
   return first === undefined ? known : { ...known, first };
 }
 
-export function said(content: string, seconds = 0, more: object = {}): PlanEvent {
+export function agentMessage(content: string, seconds = 0, more: object = {}): PlanEvent {
   const data = { plan_id: "p", timestamp: later(seconds), agent_name: "Ann", content, message_type: "result" as const };
   return { type: "agent_message", data: { ...data, ...more } };
 }

@@ -35,8 +35,8 @@ test("what runs side by side stands side by side, and meets where both are neede
 });
 
 test("each comes after those it needs, whatever order they were told in; circles end", () => {
-  const told = [step("c", { needs: ["b"] }), step("b", { needs: ["a"] }), step("a")];
-  expect(timeline(told).rows.map((row) => row.step.step_id)).toEqual(["a", "b", "c"]);
+  const received = [step("c", { needs: ["b"] }), step("b", { needs: ["a"] }), step("a")];
+  expect(timeline(received).rows.map((row) => row.step.step_id)).toEqual(["a", "b", "c"]);
   const circle = [step("a", { needs: ["b"] }), step("b", { needs: ["a"] }), step("x", { needs: ["x", "nobody"] })];
   expect(timeline(circle).rows).toHaveLength(3);
 });
@@ -45,7 +45,7 @@ test("any steps: each has its row, and every line that arrives left somewhere ab
   const ids = ["a", "b", "c", "d", "e", "f"];
   const some = fc
     .uniqueArray(fc.constantFrom(...ids), { minLength: 1 })
-    .chain((told) => fc.tuple(...told.map((id) => fc.subarray(ids).map((needs) => step(id, { needs })))));
+    .chain((received) => fc.tuple(...received.map((id) => fc.subarray(ids).map((needs) => step(id, { needs })))));
   fc.assert(
     fc.property(some, (steps) => {
       const { rows, lanes } = timeline(steps);

@@ -1,16 +1,16 @@
-/** wire → client → react → page, and nothing else: the rule that says so finds what breaks it. */
+/** The lint rule for the layers wire → client → react → page finds violations. */
 import { ESLint, RuleTester } from "eslint";
 import tseslint from "typescript-eslint";
 import { describe, expect, test } from "vitest";
-import { noRestrictedPaths } from "../../eslint/rooms.js";
+import { noRestrictedPaths } from "../../eslint/layers.js";
 
-const rooms = {
+const layers = {
   wire: { from: [], packages: [] },
   client: { from: ["wire"], packages: [] },
   react: { from: ["wire", "client"], packages: ["react"] },
   page: { from: ["wire", "client", "react"] },
 };
-const options = [{ root: "/src", rooms }];
+const options = [{ root: "/src", layers }];
 const at = (filename: string, code: string) => ({ filename, code, options });
 const bad = (filename: string, code: string, messageId: string) => ({ ...at(filename, code), errors: [{ messageId }] });
 
@@ -27,20 +27,20 @@ new RuleTester({ languageOptions: { parser: tseslint.parser } }).run("no-restric
     at("/tests/a.ts", 'import "../src/client/index.js"; import "vitest";'),
   ],
   invalid: [
-    bad("/src/wire/a.ts", 'import type { b } from "../client/index.js";', "room"),
-    bad("/src/client/core/a.ts", 'export { b } from "../../react/b.js";', "room"),
+    bad("/src/wire/a.ts", 'import type { b } from "../client/index.js";', "layer"),
+    bad("/src/client/core/a.ts", 'export { b } from "../../react/b.js";', "layer"),
     bad("/src/client/a.ts", 'import { useState } from "react";', "package"),
-    bad("/src/client/a.ts", 'const late = import("../page/b.js");', "room"),
-    bad("/src/client/a.ts", 'type B = import("../react/b.js").B;', "room"),
-    bad("/src/react/a.ts", 'export * from "../page/b.js";', "room"),
+    bad("/src/client/a.ts", 'const late = import("../page/b.js");', "layer"),
+    bad("/src/client/a.ts", 'type B = import("../react/b.js").B;', "layer"),
+    bad("/src/react/a.ts", 'export * from "../page/b.js";', "layer"),
     bad("/src/react/a.ts", 'import { Button } from "@fluentui/react-components";', "package"),
     bad("/src/react/a.ts", 'import { x } from "reactive";', "package"),
   ],
 });
 
-test("the rooms are those of the rule's configuration", async () => {
+test("the layers above are those of eslint.config.js", async () => {
   const config = (await new ESLint().calculateConfigForFile("src/client/client.ts")) as { readonly rules: Rules };
-  expect(config.rules["house/no-restricted-paths"]).toMatchObject([2, { rooms }]);
+  expect(config.rules["house/no-restricted-paths"]).toMatchObject([2, { layers }]);
 });
 
 type Rules = Readonly<Record<string, unknown>>;

@@ -1,27 +1,27 @@
 /**
- * Long polling instead of a WebSocket: each plan is asked about for as long as the hub holds the answer back; many plans take
- * turns, for browsers hold few requests open.
+ * Long polling in place of a WebSocket: one request per plan, which the hub holds until there are events. Many plans take turns,
+ * since browsers limit the number of open requests.
  */
 import type { ClientFrame, EventFrame, Place, SubscribePlanFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
 import { emptySnapshot } from "../fold/fold.js";
-import { planPath, readPlan, said } from "../http.js";
-import { ask, refusal } from "./asking.js";
-import { closeCodeOf, type Line, type LineOptions, type ServerFrame } from "./line.js";
+import { planPath, readPlan, messageOf } from "../http.js";
+import { sendOverHttp, refusalFrame } from "./http_frames.js";
+import { closeCodeOf, type Link, type LinkOptions, type ServerFrame } from "./link.js";
 import { BROKEN } from "../core/codes.js";
 
-/** So many polls are open at once. */
-const AT_ONCE = 4;
-const PATIENT_S = 25;
-/** How long one waits when others wait for their turn. */
-const BRISK_S = 1;
-/** The least time between two questions that have nothing for an answer: a hub in a hurry holds none back. */
-const LEAST_MS = 250;
+/** The number of polls open at a time. */
+const MAX_OPEN = 4;
+const LONG_WAIT_S = 25;
+/** How long a poll may be held while other plans wait for their turn. */
+const SHORT_WAIT_S = 1;
+/** The least time between two polls without events: a busy hub responds at once. */
+const MIN_INTERVAL_MS = 250;
 
 interface Entry {
   readonly planId: string;
   place: Place | null;
-  /** Of the subscription that isn't confirmed yet. */
+  /** The request id of a subscription that is not confirmed yet. */
   requestId: string | undefined;
   confirmed: boolean;
   stop: AbortController;
@@ -34,20 +34,20 @@ interface EventsPage {
   readonly events: readonly EventFrame[];
 }
 
-export function openPolling(options: LineOptions): Line {
-  return new PollingLine(options);
+export function openPolling(options: LinkOptions): Link {
+  return new PollingLink(options);
 }
 
-class PollingLine implements Line {
-  readonly #options: LineOptions;
+class PollingLink implements Link {
+  readonly #options: LinkOptions;
   readonly #plans = new Map<string, Entry>();
   #turns: Entry[] = [];
   #polling = 0;
-  #brisk = false;
+  #hurried = false;
   #token: string | undefined;
   #closed = false;
 
-  constructor(options: LineOptions) {
+  constructor(options: LinkOptions) {
     this.#options = options;
     this.#token = options.token;
   }
@@ -62,13 +62,13 @@ class PollingLine implements Line {
         break;
       case "authenticate":
         this.#token = frame.token;
-        this.#tell({ type: "authenticated", request_id: frame.request_id });
+        this.#emit({ type: "authenticated", request_id: frame.request_id });
         break;
       case "ping":
         this.#hurry();
         break;
       default:
-        void ask(this.#options.http, this.#token, frame).then((answer) => this.#tell(answer));
+        void sendOverHttp(this.#options.http, this.#token, frame).then((answer) => this.#emit(answer));
     }
   }
 
@@ -83,8 +83,8 @@ class PollingLine implements Line {
     const entry = { planId, place, requestId, confirmed: false, stop: new AbortController() };
     this.#plans.set(planId, entry);
     this.#turns.push(entry);
-    if (this.#polling < AT_ONCE) void this.#poll();
-    else this.#hurry(); // those that wait patiently make room
+    if (this.#polling < MAX_OPEN) void this.#poll();
+    else this.#hurry(); // ends the polls that are held, to make room
   }
 
   #drop(planId: string): void {
@@ -94,13 +94,13 @@ class PollingLine implements Line {
     entry?.stop.abort();
   }
 
-  /** Polls that wait are asked once more, and answered at once. */
+  /** Restarts the open polls without waiting, so that each responds at once. */
   #hurry(): void {
-    this.#brisk = true;
+    this.#hurried = true;
     for (const entry of this.#plans.values()) entry.stop.abort();
   }
 
-  /** One of the polls that are open at once: turn after turn, as long as there are plans. */
+  /** Polls plan after plan, as long as there are plans. Several of these run at a time. */
   async #poll(): Promise<void> {
     this.#polling++;
     for (let entry = this.#turns.shift(); entry; entry = this.#turns.shift()) {
@@ -110,12 +110,12 @@ class PollingLine implements Line {
       } catch (error) {
         if (!stop.signal.aborted) this.#failed(entry, error);
       }
-      if (this.#knows(entry)) this.#turns.push(entry);
+      if (this.#isCurrent(entry)) this.#turns.push(entry);
     }
     this.#polling--;
   }
 
-  #knows(entry: Entry): boolean {
+  #isCurrent(entry: Entry): boolean {
     return !this.#closed && this.#plans.get(entry.planId) === entry;
   }
 
@@ -124,18 +124,18 @@ class PollingLine implements Line {
       await this.#takeSnapshot(entry, signal);
       return;
     }
-    const patient = this.#plans.size <= AT_ONCE && entry.confirmed && !this.#brisk;
-    const wait = patient ? PATIENT_S : entry.confirmed ? BRISK_S : 0;
+    const mayWait = this.#plans.size <= MAX_OPEN && entry.confirmed && !this.#hurried;
+    const wait = mayWait ? LONG_WAIT_S : entry.confirmed ? SHORT_WAIT_S : 0;
     const { epoch, offset } = entry.place;
-    const query = { after: offset, epoch, wait: this.#brisk ? 0 : wait };
-    this.#brisk &&= this.#turns.length > 0;
-    const timeoutMs = (PATIENT_S + 10) * 1000;
+    const query = { after: offset, epoch, wait: this.#hurried ? 0 : wait };
+    this.#hurried &&= this.#turns.length > 0;
+    const timeoutMs = (LONG_WAIT_S + 10) * 1000;
     const options = { query, token: this.#token, signal, timeoutMs };
     const { now } = this.#options.environment;
-    const earliest = now() + LEAST_MS;
+    const earliest = now() + MIN_INTERVAL_MS;
     try {
       const page = await this.#options.http.json<EventsPage>(`${planPath(entry.planId)}/events`, options);
-      if (this.#knows(entry)) this.#takePage(entry, entry.place, page);
+      if (this.#isCurrent(entry)) this.#takePage(entry, entry.place, page);
       if (page.events.length === 0) await this.#pause(earliest - now());
     } catch (error) {
       if (!(error instanceof PlancastError) || error.code !== "continuity_lost") throw error;
@@ -148,20 +148,20 @@ class PollingLine implements Line {
   }
 
   #takePage(entry: Entry, place: Place, { epoch, offset, head, events }: EventsPage): void {
-    this.#options.listener.heard();
+    this.#options.listener.received();
     if (!entry.confirmed) this.#confirm(entry, place, head);
     entry.place = { epoch, offset };
-    for (const frame of events) this.#tell(frame);
+    for (const frame of events) this.#emit(frame);
   }
 
   async #takeSnapshot(entry: Entry, signal: AbortSignal, reason?: string): Promise<void> {
     const known = await readPlan(this.#options.http, entry.planId, { token: this.#token, signal });
     const { snapshot, place } = known ?? { snapshot: emptySnapshot(entry.planId), place: { epoch: "", offset: 0 } };
-    if (!this.#knows(entry)) return;
-    this.#options.listener.heard();
+    if (!this.#isCurrent(entry)) return;
+    this.#options.listener.received();
     this.#confirm(entry, place, place.offset, reason);
     entry.place = place;
-    this.#tell({ type: "snapshot", plan_id: entry.planId, ...place, data: snapshot });
+    this.#emit({ type: "snapshot", plan_id: entry.planId, ...place, data: snapshot });
   }
 
   #confirm(entry: Entry, { epoch, offset }: Place, head: number, reason?: string): void {
@@ -169,16 +169,16 @@ class PollingLine implements Line {
     entry.requestId = undefined;
     entry.confirmed = true;
     const about = { plan_id: entry.planId, epoch, offset, head, request_id };
-    if (reason === undefined) this.#tell({ type: "subscription_confirmed", ...about, recovered: true });
-    else this.#tell({ type: "subscription_confirmed", ...about, recovered: false, reason: reason as "epoch" });
+    if (reason === undefined) this.#emit({ type: "subscription_confirmed", ...about, recovered: true });
+    else this.#emit({ type: "subscription_confirmed", ...about, recovered: false, reason: reason as "epoch" });
   }
 
   #failed(entry: Entry, error: unknown): void {
     const { planId, requestId } = entry;
-    const failure = error instanceof PlancastError ? error : new PlancastError("network", said(error));
+    const failure = error instanceof PlancastError ? error : new PlancastError("network", messageOf(error));
     if (failure.status === 403 || failure.code === "plan_deleted") {
       this.#drop(planId);
-      this.#tell(refusal(failure, planId, requestId));
+      this.#emit(refusalFrame(failure, planId, requestId));
     } else if (!this.#closed) {
       this.close();
       this.#options.listener.closed(
@@ -189,7 +189,7 @@ class PollingLine implements Line {
     }
   }
 
-  #tell(frame: ServerFrame): void {
+  #emit(frame: ServerFrame): void {
     if (!this.#closed) this.#options.listener.frame(frame);
   }
 }

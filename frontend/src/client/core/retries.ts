@@ -1,11 +1,20 @@
-import { backoff } from "./backoff.js";
 import type { Connection } from "./connection.js";
 
-/** A connection that lasted so long was a good one: the tries are counted anew (K-REC-1). */
-const LASTED_MS = 30_000;
+const FLOOR_MS = 250;
+const FIRST_MS = 500;
+const CAP_MS = 20_000;
 
-/** The tries in a row, why the last one failed, and when the next is due. Pure. */
-export class Tries {
+/** The delay in milliseconds before the n-th attempt in a row, from 0 (K-REC-1). It stays random at the cap, so that clients do not
+ * reconnect in step. */
+export function backoff(n: number, random: () => number): number {
+  return FLOOR_MS + random() * Math.min(CAP_MS, FIRST_MS * 2 ** n);
+}
+
+/** After a connection this long, the attempts are counted from zero again (K-REC-1). */
+const STABLE_MS = 30_000;
+
+/** The failed attempts in a row, why the last one failed, and when the next is due. Pure. */
+export class Retries {
   retryAt = Infinity;
   code = 0;
   reason = "";
@@ -17,17 +26,17 @@ export class Tries {
     this.#random = random;
   }
 
-  startOver(): void {
+  reset(): void {
     this.#count = 0;
   }
 
   failed(code: number, reason: string, lastedMs: number): void {
     this.code = code;
     this.reason = reason;
-    if (lastedMs >= LASTED_MS) this.#count = 0;
+    if (lastedMs >= STABLE_MS) this.#count = 0;
   }
 
-  /** Waits as the hub says, or as is usual. */
+  /** Schedules the next attempt: after the hub's hint, or with backoff. */
   wait(now: number, hintMs: number | undefined): void {
     this.#waitMs = Math.round(hintMs ?? backoff(this.#count, this.#random));
     this.retryAt = now + this.#waitMs;

@@ -1,4 +1,4 @@
-/** Bad weather between a client and a real hub, on each log: nothing is missing, nothing comes twice. */
+/** Network errors between a client and a real hub, on each log: no event is lost or duplicated. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import type { Client, ClientOptions, Connection, SocketLike } from "../../src/client/index.js";
@@ -12,7 +12,7 @@ describe.each(["sqlite", "redis"])("on %s", (log) => {
   let redis: Redis | undefined;
   let proxy: Proxy;
   const clients: Client[] = [];
-  const say = (planId: string, from: number, to: number) => hub.publish(planId, numbers(from, to).map(message));
+  const publish = (planId: string, from: number, to: number) => hub.publish(planId, numbers(from, to).map(message));
 
   beforeAll(async () => {
     redis = log === "redis" ? await Redis.start() : undefined;
@@ -46,44 +46,44 @@ describe.each(["sqlite", "redis"])("on %s", (log) => {
     await counts(hub, 'plancast_connections_opened_total{transport="native"}', before + 1);
   });
 
-  test("the network goes in the midst of things, again and again", async () => {
+  test("the network fails repeatedly while events are published", async () => {
     const one = client();
-    const told = follow(one, "cut");
+    const received = follow(one, "cut");
     await live(one, "cut");
-    let said = 0;
+    let published = 0;
     for (let cut = 0; cut < 5; cut++) {
-      await say("cut", said + 1, said + 20);
-      proxy.setAway(true); // with some of them on the way
+      await publish("cut", published + 1, published + 20);
+      proxy.setAway(true); // with some of them in flight
       await connected(one, "reconnecting");
       expect(one.plan("cut").getSnapshot()).toMatchObject({ phase: "waiting", live: false });
-      await say("cut", said + 21, said + 40);
-      said += 40;
+      await publish("cut", published + 21, published + 40);
+      published += 40;
       proxy.setAway(false);
       one.retry();
       await live(one, "cut");
     }
-    expect(await has(one, "cut", said)).toEqual(numbers(1, said));
-    expect(told.map(({ offset }) => offset)).toEqual(numbers(1, said).map(Number));
-    expect(one.plan("cut").recent()).toEqual(told);
+    expect(await has(one, "cut", published)).toEqual(numbers(1, published));
+    expect(received.map(({ offset }) => offset)).toEqual(numbers(1, published).map(Number));
+    expect(one.plan("cut").recent()).toEqual(received);
   });
 
-  test("a hub that leaves says when to come back; restarted, it is found, and nothing is missing", async () => {
+  test("a hub that stops sends a reconnect delay; after its restart, no event is missing", async () => {
     const hints: number[] = [];
     const one = client({ environment: { WebSocket: listening(hints), random: () => 0 } });
-    await say("restart", 1, 1);
-    const told = follow(one, "restart");
+    await publish("restart", 1, 1);
+    const received = follow(one, "restart");
     await live(one, "restart");
-    const states: Connection[] = []; // it may have tried again by the time the hub is gone
+    const states: Connection[] = []; // a retry may already have been made when the hub has stopped
     one.connection.subscribe(() => states.push(one.connection.getSnapshot()));
     await hub.end();
     await connected(one, "reconnecting");
     expect(hints).toHaveLength(1);
     expect(states.find(({ status }) => status === "reconnecting")).toMatchObject({ inMs: hints[0], attempt: 1 });
     await hub.begin();
-    await say("restart", 2, 5);
+    await publish("restart", 2, 5);
     one.retry();
     expect(await has(one, "restart", 5)).toEqual(numbers(1, 5));
-    expect(told.map(({ offset }) => offset)).toEqual([2, 3, 4, 5]);
+    expect(received.map(({ offset }) => offset)).toEqual([2, 3, 4, 5]);
   });
 });
 
@@ -93,12 +93,12 @@ async function metric(hub: Hub, name: string): Promise<number> {
   return Number(line?.slice(name.length) ?? 0);
 }
 
-/** The hub adds up now and then. */
+/** The hub updates its metrics at intervals. */
 async function counts(hub: Hub, name: string, count: number): Promise<void> {
   await expect.poll(() => metric(hub, name), { timeout: 30_000 }).toBe(count);
 }
 
-/** Notes what the hub says on leaving. */
+/** Records the reconnect delays that the hub sends. */
 function listening(hints: number[]): new (url: string) => SocketLike {
   class Listening extends WebSocket {
     constructor(url: string) {

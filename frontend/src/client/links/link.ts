@@ -6,30 +6,30 @@ import { BROKEN, TOKEN_EXPIRED, UNAUTHENTICATED } from "../core/codes.js";
 
 export type ServerFrame = ControlFrame | EventFrame;
 
-/** What a line tells. Nothing after `closed`, or after it was closed from here. */
-export interface LineListener {
+/** Callbacks of a link. None is called after `closed`, or after `Link.close`. */
+export interface LinkListener {
   frame(frame: ServerFrame): void;
-  /** Something came that is no frame. */
-  heard(): void;
+  /** Something other than a frame was received. */
+  received(): void;
   closed(code: number, reason: string, retryAfterMs?: number): void;
 }
 
-/** A way for frames to a hub and back: a WebSocket, or what behaves like one. */
-export interface Line {
+/** A connection that carries frames to a hub and back: a WebSocket, or an HTTP transport that behaves like one. */
+export interface Link {
   send(frame: ClientFrame): void;
   close(code: number, reason: string): void;
 }
 
-export interface LineOptions {
+export interface LinkOptions {
   readonly environment: Environment;
   readonly http: Http;
-  /** The hub's address, without a slash at its end. */
+  /** The hub's address, without a trailing slash. */
   readonly base: string;
   readonly token: string | undefined;
-  readonly listener: LineListener;
+  readonly listener: LinkListener;
 }
 
-/** The close code that says the same as this problem of a request. */
+/** The close code for a failed request. */
 export function closeCodeOf({ code, status }: PlancastError): number {
   if (code === "token_expired") return TOKEN_EXPIRED;
   if (status === 401) return UNAUTHENTICATED;

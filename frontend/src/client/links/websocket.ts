@@ -1,23 +1,23 @@
 import { BROKEN } from "../core/codes.js";
-import type { Line, LineOptions, ServerFrame } from "./line.js";
+import type { Link, LinkOptions, ServerFrame } from "./link.js";
 
 const CONNECTING = 0;
 const OPEN = 1;
 
-export function openWebSocket({ environment, base, listener }: LineOptions): Line {
+export function openWebSocket({ environment, base, listener }: LinkOptions): Link {
   const { WebSocket } = environment;
-  if (!WebSocket) throw new Error("there is no WebSocket here");
+  if (!WebSocket) throw new Error("WebSocket is not available");
   const socket = new WebSocket(`${base.replace(/^http/, "ws")}/ws/streaming`);
   socket.onmessage = ({ data }) => {
     const frame = parsed(data);
     if (frame) listener.frame(frame);
   };
-  socket.onerror = () => undefined; // a close follows, and says more
+  socket.onerror = () => undefined; // a close event follows
   socket.onclose = ({ code, reason }) => {
-    forget();
-    listener.closed(code, reason || (code === BROKEN ? "the line broke" : ""));
+    detach();
+    listener.closed(code, reason || (code === BROKEN ? "the connection broke" : ""));
   };
-  const forget = () => {
+  const detach = () => {
     socket.onmessage = socket.onclose = socket.onopen = null;
   };
   return {
@@ -25,16 +25,16 @@ export function openWebSocket({ environment, base, listener }: LineOptions): Lin
       if (socket.readyState === OPEN) socket.send(JSON.stringify(frame));
     },
     close(code, reason) {
-      forget();
+      detach();
       if (socket.readyState > OPEN) return;
-      // One that isn't open yet can't say why it goes.
+      // A socket that is not open yet cannot send a close code.
       if (socket.readyState === CONNECTING) socket.close();
       else socket.close(code, reason);
     },
   };
 }
 
-/** The frame; nothing, if it is none that anybody could read. */
+/** The frame; undefined if it is not valid. */
 function parsed(data: unknown): ServerFrame | undefined {
   try {
     const frame = JSON.parse(String(data)) as ServerFrame | null;

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** What a browser says of the page and its network reaches the client, and is listened to only while it is needed. */
+/** The client reacts to the browser's page and network events, and listens only while it needs to. */
 import { afterEach, expect, test, vi } from "vitest";
 import type { Client } from "../../src/client/index.js";
 import { eventually } from "../eventually.js";
@@ -23,7 +23,7 @@ async function watching() {
       ({ status }) => status === wanted,
     );
   await status("live");
-  const pings = () => hub.heard.filter(({ type }) => type === "ping").length;
+  const pings = () => hub.received.filter(({ type }) => type === "ping").length;
   return { hub, client, status, pings };
 }
 
@@ -32,17 +32,17 @@ function set(target: Document | Navigator, name: string, value: unknown): void {
 }
 
 test.each([
-  ["a page that was frozen goes on", () => document.dispatchEvent(new Event("resume"))],
-  ["a page comes back out of the browser's cache", () => window.dispatchEvent(new Event("pageshow"))],
-  ["a page is seen again", () => document.dispatchEvent(new Event("visibilitychange"))],
-  ["the network is another", () => window.dispatchEvent(new Event("online"))],
-])("%s: the line is put to the test", async (_, happen) => {
+  ["a frozen page is resumed", () => document.dispatchEvent(new Event("resume"))],
+  ["a page is restored from the browser's cache", () => window.dispatchEvent(new Event("pageshow"))],
+  ["a page becomes visible", () => document.dispatchEvent(new Event("visibilitychange"))],
+  ["the network changes", () => window.dispatchEvent(new Event("online"))],
+])("%s: the connection is pinged", async (_, happen) => {
   const { pings } = await watching();
   happen();
   await eventually(pings, (count) => count === 1);
 });
 
-test("a hidden page waits; seen again, it comes back at once", async () => {
+test("a hidden page waits; visible again, it reconnects at once", async () => {
   const { hub, status } = await watching();
   set(document, "visibilityState", "hidden");
   document.dispatchEvent(new Event("visibilitychange"));
@@ -54,7 +54,7 @@ test("a hidden page waits; seen again, it comes back at once", async () => {
   expect(hub.sockets).toHaveLength(2);
 });
 
-test("a device without a network says so; online again, it comes back at once", async () => {
+test("a device without a network shows offline; online again, it reconnects at once", async () => {
   const { hub, status } = await watching();
   set(navigator, "onLine", false);
   window.dispatchEvent(new Event("offline"));
@@ -65,7 +65,7 @@ test("a device without a network says so; online again, it comes back at once", 
   await status("live");
 });
 
-test("a client that was closed listens to nothing any more", async () => {
+test("a closed client removes its listeners", async () => {
   const removed = vi.spyOn(window, "removeEventListener");
   const { client, pings } = await watching();
   client.close();

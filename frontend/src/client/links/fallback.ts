@@ -1,3 +1,3 @@
-/** The ways that few need: a module of its own, loaded by those. */
+/** The HTTP transports, in a module of their own that is loaded on demand. */
 export { openPolling } from "./polling.js";
 export { openEventStream } from "./sse.js";

@@ -3,29 +3,40 @@ import type { InputState, Place, PlancastError, SignalName } from "../client/ind
 import { usePlan } from "./plans.js";
 import { useClient } from "./provider.js";
 
+/** The result of `usePlanInput`. */
 export interface PlanInput {
-  /** What is asked; undefined: the plan asks no such question, or isn't known yet. */
+  /** The input request; undefined if the plan has no such request, or is not known yet. */
   readonly request: InputState | undefined;
+  /** `gone`: the plan has no such request, or is not known yet. */
   readonly state: "open" | "sending" | "answered" | "expired" | "gone";
-  /** Answers it. Doesn't throw: what goes wrong is `error`. */
+  /** Sends an answer. Does not throw: a failure is set as `error`. */
   readonly answer: (value: unknown) => Promise<void>;
-  /** Why the last answer was not taken; of `already_answered`, `by` and `at` say whose was. */
+  /** Why the last answer failed; with `already_answered`, `by` and `at` are those of the accepted answer. */
   readonly error: PlancastError | null;
 }
 
-/** A question of a plan's, to be answered in place. */
+/**
+ * An input request of a plan, with a function that answers it.
+ *
+ * @example
+ * ```tsx
+ * const { request, state, answer } = usePlanInput(planId, requestId);
+ * return <button disabled={state !== "open"} onClick={() => answer(true)}>{request?.prompt}</button>;
+ * ```
+ */
 export function usePlanInput(planId: string, requestId: string): PlanInput {
   const client = useClient();
   const request = usePlan(planId, ({ snapshot }) => snapshot?.inputs.find((one) => one.request_id === requestId));
   const about = `${planId} ${requestId}`;
   const { sending, error, attempt } = useAttempt(about);
-  const [taken, setTaken] = useState<{ readonly about: string; readonly place: Place | null }>();
-  // It was taken, but the event that says so isn't here yet.
-  const offset = (taken?.about === about && taken.place?.offset) || 0;
+  const [accepted, setAccepted] = useState<{ readonly about: string; readonly place: Place | null }>();
+  // It was accepted, but its event has not been received yet.
+  const offset = (accepted?.about === about && accepted.place?.offset) || 0;
   const waiting = usePlan(planId, ({ place }) => place !== null && place.offset < offset);
   const expired = useIsPast(request?.answered_at ? undefined : request?.expires_at);
   const answer = useCallback(
-    (value: unknown) => attempt(async () => setTaken({ about, place: await client.answer(planId, requestId, value) })),
+    (value: unknown) =>
+      attempt(async () => setAccepted({ about, place: await client.answer(planId, requestId, value) })),
     [attempt, client, about, planId, requestId],
   );
   return { request, state: stateOf(request, sending || waiting, expired), answer, error };
@@ -38,15 +49,25 @@ function stateOf(request: InputState | undefined, sending: boolean, expired: boo
   return expired ? "expired" : "open";
 }
 
+/** The result of `usePlanSignal`. */
 export interface PlanSignal {
-  /** Asks the plan to stop, to pause or to go on. Doesn't throw: what goes wrong is `error`. */
+  /** Sends `cancel`, `pause` or `resume`. Does not throw: a failure is set as `error`. */
   readonly send: (signal: SignalName) => Promise<void>;
-  /** The signal that is on its way. */
+  /** The signal being sent; null: none. */
   readonly sending: SignalName | null;
+  /** Why the last signal failed. */
   readonly error: PlancastError | null;
 }
 
-/** Signals to a plan. */
+/**
+ * A function that sends signals to a plan.
+ *
+ * @example
+ * ```tsx
+ * const { send, sending } = usePlanSignal(planId);
+ * return <button disabled={sending !== null} onClick={() => send("pause")}>Pause</button>;
+ * ```
+ */
 export function usePlanSignal(planId: string): PlanSignal {
   const client = useClient();
   const [signal, setSignal] = useState<SignalName | null>(null);
@@ -63,29 +84,29 @@ export function usePlanSignal(planId: string): PlanSignal {
 
 interface Attempts {
   readonly about: string;
-  readonly underWay: number;
+  readonly inFlight: number;
   readonly error: PlancastError | null;
 }
 
-/** Something that is tried, and may go wrong. What becomes of it is shown as long as it is `about` the same. */
+/** Runs an action and keeps its state (in flight, error) for as long as `about` stays the same. */
 function useAttempt(about: string) {
-  const [last, setLast] = useState<Attempts>({ about, underWay: 0, error: null });
-  const now = last.about === about ? last : { underWay: 0, error: null };
+  const [last, setLast] = useState<Attempts>({ about, inFlight: 0, error: null });
+  const now = last.about === about ? last : { inFlight: 0, error: null };
   const attempt = useCallback(
     async (work: () => Promise<unknown>) => {
-      setLast((was) => ({ about, underWay: was.about === about ? was.underWay + 1 : 1, error: null }));
+      setLast((was) => ({ about, inFlight: was.about === about ? was.inFlight + 1 : 1, error: null }));
       const error = await work().then(
         () => null,
         (failure: unknown) => failure as PlancastError,
       );
-      setLast((was) => (was.about === about ? { about, underWay: was.underWay - 1, error } : was));
+      setLast((was) => (was.about === about ? { about, inFlight: was.inFlight - 1, error } : was));
     },
     [about],
   );
-  return { sending: now.underWay > 0, error: now.error, attempt };
+  return { sending: now.inFlight > 0, error: now.error, attempt };
 }
 
-/** Whether this moment has passed; renders again when it does. */
+/** Whether this time has passed; re-renders when it does. */
 function useIsPast(moment: string | undefined): boolean {
   const [past, setPast] = useState<string>();
   useEffect(() => {

@@ -1,45 +1,45 @@
 /**
- * Server-sent events instead of a WebSocket: one stream for all plans, opened anew when the plans change, and from the places
- * where they stand; what the client says goes by requests.
+ * Server-sent events in place of a WebSocket: one stream for all plans, reopened from their positions when the plans change.
+ * Answers and signals are sent as HTTP requests.
  *
- * It is read with fetch, for an EventSource can send no token.
+ * It uses fetch, since an EventSource cannot send a token.
  */
 import type { ClientFrame, Place, SubscribePlanFrame } from "../../wire/index.js";
 import { BROKEN, CLOSED_NORMALLY } from "../core/codes.js";
 import { PlancastError } from "../errors.js";
-import { said } from "../http.js";
-import { ask, asFrame, refusal } from "./asking.js";
+import { messageOf } from "../http.js";
+import { sendOverHttp, errorFrame, refusalFrame } from "./http_frames.js";
 import { EventStreamReader, type Message } from "./event_stream.js";
-import { closeCodeOf, type Line, type LineOptions, type ServerFrame } from "./line.js";
+import { closeCodeOf, type Link, type LinkOptions, type ServerFrame } from "./link.js";
 
-/** Plans that are subscribed within this time go into one stream. */
+/** Plans subscribed within this time share one opening of the stream. */
 const GATHER_MS = 20;
-/** More don't fit into one stream (H-SSE-1). */
-const PLANS_AT_MOST = 50;
+/** The hub's limit of plans in one stream (H-SSE-1). */
+const MAX_PLANS = 50;
 
 interface Entry {
   since: SubscribePlanFrame["since"];
-  /** Of the subscription that isn't confirmed yet. */
+  /** The request id of a subscription that is not confirmed yet. */
   requestId: string | undefined;
-  /** The stream that is open carries it. */
-  carried: boolean;
-  /** The hub says no more of it for now. */
-  over: boolean;
+  /** The open stream includes it. */
+  included: boolean;
+  /** The hub sends no more events of it on this stream. */
+  ended: boolean;
 }
 
-export function openEventStream(options: LineOptions): Line {
-  return new SseLine(options);
+export function openEventStream(options: LinkOptions): Link {
+  return new SseLink(options);
 }
 
-class SseLine implements Line {
-  readonly #options: LineOptions;
+class SseLink implements Link {
+  readonly #options: LinkOptions;
   readonly #plans = new Map<string, Entry>();
   #token: string | undefined;
   #stop = new AbortController();
-  #takeBack: (() => void) | undefined;
+  #cancelOpen: (() => void) | undefined;
   #closed = false;
 
-  constructor(options: LineOptions) {
+  constructor(options: LinkOptions) {
     this.#options = options;
     this.#token = options.token;
   }
@@ -56,35 +56,35 @@ class SseLine implements Line {
       case "authenticate":
         this.#token = frame.token;
         this.#openSoon();
-        this.#tell({ type: "authenticated", request_id: frame.request_id });
+        this.#emit({ type: "authenticated", request_id: frame.request_id });
         break;
-      case "ping": // A stream that opens anew is a better proof than any word.
+      case "ping": // Reopening the stream shows that the connection works.
         this.#openSoon();
         break;
       default:
-        void ask(this.#options.http, this.#token, frame).then((answer) => this.#tell(answer));
+        void sendOverHttp(this.#options.http, this.#token, frame).then((answer) => this.#emit(answer));
     }
   }
 
   close(): void {
     this.#closed = true;
-    this.#takeBack?.();
+    this.#cancelOpen?.();
     this.#stop.abort();
   }
 
   #subscribe({ plan_id, since, request_id }: SubscribePlanFrame): void {
-    if (this.#plans.size >= PLANS_AT_MOST && !this.#plans.has(plan_id)) {
-      const message = `at most ${PLANS_AT_MOST} plans where only server-sent events get through`;
-      this.#tell(asFrame(new PlancastError("too_many_subscriptions", message), plan_id, request_id));
+    if (this.#plans.size >= MAX_PLANS && !this.#plans.has(plan_id)) {
+      const message = `at most ${MAX_PLANS} plans over server-sent events`;
+      this.#emit(errorFrame(new PlancastError("too_many_subscriptions", message), plan_id, request_id));
       return;
     }
-    this.#plans.set(plan_id, { since, requestId: request_id, carried: false, over: false });
+    this.#plans.set(plan_id, { since, requestId: request_id, included: false, ended: false });
     this.#openSoon();
   }
 
   #openSoon(): void {
-    this.#takeBack ??= this.#options.environment.after(GATHER_MS, () => {
-      this.#takeBack = undefined;
+    this.#cancelOpen ??= this.#options.environment.after(GATHER_MS, () => {
+      this.#cancelOpen = undefined;
       void this.#open();
     });
   }
@@ -94,12 +94,12 @@ class SseLine implements Line {
     if (this.#plans.size === 0) return;
     const stop = (this.#stop = new AbortController());
     for (const entry of this.#plans.values()) {
-      entry.carried = true;
-      entry.over = false;
+      entry.included = true;
+      entry.ended = false;
     }
     try {
       await this.#read(stop.signal);
-      if (!stop.signal.aborted && ![...this.#plans.values()].every((entry) => entry.over)) {
+      if (!stop.signal.aborted && ![...this.#plans.values()].every((entry) => entry.ended)) {
         this.#end(BROKEN, "the stream ended");
       }
     } catch (error) {
@@ -109,10 +109,10 @@ class SseLine implements Line {
 
   async #read(signal: AbortSignal): Promise<void> {
     const entries = [...this.#plans];
-    const places = entries.map(([, { since }]) => placeText(since));
+    const positions = entries.map(([, { since }]) => positionText(since));
     const headers: Record<string, string> = { Accept: "text/event-stream" };
-    if (places.some(Boolean)) headers["Last-Event-ID"] = places.join(",");
-    // Those without a place begin as the address says.
+    if (positions.some(Boolean)) headers["Last-Event-ID"] = positions.join(",");
+    // Plans without a position begin as `since` says.
     const since = entries.some(([, entry]) => entry.since === "snapshot") ? "snapshot" : "now";
     const query = { plan: entries.map(([planId]) => planId), since };
     const token = this.#token;
@@ -121,7 +121,7 @@ class SseLine implements Line {
     const decoder = new TextDecoder();
     const messages = new EventStreamReader();
     for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
-      this.#options.listener.heard();
+      this.#options.listener.received();
       for (const message of messages.read(decoder.decode(piece.value, { stream: true }))) {
         if (!isStopped(signal)) this.#take(message);
       }
@@ -130,49 +130,49 @@ class SseLine implements Line {
 
   #take({ event, data }: Message): void {
     const frame = JSON.parse(data) as ServerFrame;
-    if (event === "end") this.#over((frame as { plan_id?: string }).plan_id);
-    else if (event === "close") this.#closes(frame as { code?: number; reason?: string });
-    else if (isAboutPlan(frame)) this.#pass(frame);
-    else this.#tell(frame);
+    if (event === "end") this.#planEnded((frame as { plan_id?: string }).plan_id);
+    else if (event === "close") this.#hubClosed(frame as { code?: number; reason?: string });
+    else if (isPlanFrame(frame)) this.#pass(frame);
+    else this.#emit(frame);
   }
 
-  /** A frame of a plan, with the request that it answers; the place that it leads to is where the next stream goes on. */
-  #pass(frame: AboutPlan): void {
+  /** Passes on a frame of a plan, with its request id, and records the position from which the next stream continues. */
+  #pass(frame: PlanFrame): void {
     const entry = this.#plans.get(frame.plan_id);
-    if (!entry?.carried) return;
-    let told: ServerFrame = frame;
+    if (!entry?.included) return;
+    let passed: ServerFrame = frame;
     if (frame.type === "subscription_confirmed" || frame.type === "error") {
-      told = { ...frame, request_id: entry.requestId };
+      passed = { ...frame, request_id: entry.requestId };
       entry.requestId = undefined;
     }
-    if (frame.type === "subscription_ended" || frame.type === "error") entry.over = true;
+    if (frame.type === "subscription_ended" || frame.type === "error") entry.ended = true;
     else if (frame.type !== "subscription_confirmed" && "offset" in frame) {
       entry.since = { epoch: frame.epoch ?? "", offset: frame.offset ?? 0 };
     }
-    this.#tell(told);
+    this.#emit(passed);
   }
 
-  #over(planId = ""): void {
+  #planEnded(planId = ""): void {
     const entry = this.#plans.get(planId);
-    if (entry) entry.over = true;
+    if (entry) entry.ended = true;
   }
 
-  #closes({ code = BROKEN, reason = "" }: { code?: number; reason?: string }): void {
-    // After the last plan's end it is no more than the end of the stream; a later ping looks again.
-    if (code === CLOSED_NORMALLY || [...this.#plans.values()].every((entry) => entry.over)) return;
+  #hubClosed({ code = BROKEN, reason = "" }: { code?: number; reason?: string }): void {
+    // Once every plan has ended, this is just the end of the stream; a later ping reopens it.
+    if (code === CLOSED_NORMALLY || [...this.#plans.values()].every((entry) => entry.ended)) return;
     this.#end(code, reason);
   }
 
   #failed(error: unknown): void {
     if (!(error instanceof PlancastError)) {
-      this.#end(BROKEN, said(error));
+      this.#end(BROKEN, messageOf(error));
       return;
     }
     const { planId = "" } = error;
     const entry = this.#plans.get(planId);
     if (error.status === 403 && entry) {
       this.#plans.delete(planId);
-      this.#tell(refusal(error, planId, entry.requestId));
+      this.#emit(refusalFrame(error, planId, entry.requestId));
       this.#openSoon();
     } else {
       this.#end(closeCodeOf(error), error.message, error.retryAfterMs);
@@ -185,23 +185,23 @@ class SseLine implements Line {
     this.#options.listener.closed(code, reason, retryAfterMs);
   }
 
-  #tell(frame: ServerFrame): void {
+  #emit(frame: ServerFrame): void {
     if (!this.#closed) this.#options.listener.frame(frame);
   }
 }
 
-type AboutPlan = Extract<ServerFrame, { readonly plan_id?: string }> & { readonly plan_id: string };
+type PlanFrame = Extract<ServerFrame, { readonly plan_id?: string }> & { readonly plan_id: string };
 
-function isAboutPlan(frame: ServerFrame): frame is AboutPlan {
+function isPlanFrame(frame: ServerFrame): frame is PlanFrame {
   return "plan_id" in frame && frame.plan_id !== undefined;
 }
 
-/** Asked anew each time: what takes a message may stop the stream. */
+/** A function, so that it is evaluated each time: handling a message may stop the stream. */
 function isStopped(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-function placeText(since: SubscribePlanFrame["since"]): string {
+function positionText(since: SubscribePlanFrame["since"]): string {
   return typeof since === "object" ? textOf(since) : "";
 }
 

@@ -1,9 +1,9 @@
 import type { ControlFrame, ErrorCode, ErrorFrame, PlanInputFrame, PlanSignalFrame } from "../../wire/index.js";
 import { PlancastError } from "../errors.js";
-import { type Http, planPath, said } from "../http.js";
+import { type Http, planPath, messageOf } from "../http.js";
 
-/** An answer or a signal over HTTP: what a hub would say to it on a socket. */
-export async function ask(
+/** Sends an answer or a signal over HTTP; returns the frame that a hub would send in response on a socket. */
+export async function sendOverHttp(
   http: Http,
   token: string | undefined,
   frame: PlanInputFrame | PlanSignalFrame,
@@ -20,15 +20,15 @@ export async function ask(
     const place = await http.json<{ epoch: string; offset: number }>(path, { method: "POST", body, token });
     return { type: "input_accepted", plan_id, request_id: frame.request_id, ...place };
   } catch (error) {
-    const failure = error instanceof PlancastError ? error : new PlancastError("internal", said(error));
-    // Without a status nobody knows whether it arrived. An answer may be said again; a signal may not.
+    const failure = error instanceof PlancastError ? error : new PlancastError("internal", messageOf(error));
+    // Without a status it is unknown whether it arrived. An answer may be sent again; a signal must not.
     const unknown = frame.type === "plan_input" ? "unavailable" : "unanswered";
-    return asFrame(failure, plan_id, request_id, failure.status === undefined ? unknown : failure.code);
+    return errorFrame(failure, plan_id, request_id, failure.status === undefined ? unknown : failure.code);
   }
 }
 
-/** The error frame that says the same as a problem. */
-export function asFrame(
+/** The error frame for a failed request. */
+export function errorFrame(
   error: PlancastError,
   plan_id: string,
   request_id: string | undefined,
@@ -39,9 +39,9 @@ export function asFrame(
   return { type: "error", code: code as ErrorCode, message, ...about };
 }
 
-/** Says that a plan isn't to be had: to the subscription under way, or of the one there was. */
-export function refusal(error: PlancastError, plan_id: string, request_id: string | undefined): ControlFrame {
-  if (request_id !== undefined) return asFrame(error, plan_id, request_id);
+/** The frame that refuses a plan: an error for a pending subscription, or the end of an existing one. */
+export function refusalFrame(error: PlancastError, plan_id: string, request_id: string | undefined): ControlFrame {
+  if (request_id !== undefined) return errorFrame(error, plan_id, request_id);
   const code = error.code === "plan_deleted" ? 2404 : 2403;
   return { type: "subscription_ended", plan_id, code, reason: error.message };
 }

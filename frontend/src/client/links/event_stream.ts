@@ -4,7 +4,7 @@ export interface Message {
   readonly data: string;
 }
 
-/** Text of an event stream, in pieces as they come, into messages. A comment is heard, and says nothing. */
+/** Parser of an event stream: turns pieces of text into messages. Comments are ignored. */
 export class EventStreamReader {
   #rest = "";
   #event = "";

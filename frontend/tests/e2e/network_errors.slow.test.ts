@@ -4,7 +4,7 @@ import { Hub } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import { DurableRedis } from "./durable_redis.js";
 import { Laptop } from "./laptop.js";
-import { everythingOnce, live, saying, Visits } from "./visits.js";
+import { everythingOnce, live, messages, Visits } from "./visits.js";
 
 const CUT_MS = 10_000;
 const visits = new Visits();
@@ -27,7 +27,7 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
   test("the network is away for ten seconds while the plan goes on", async () => {
     const proxy = await Proxy.before(hub.port);
     try {
-      await hub.publish("cut", saying(1, 5));
+      await hub.publish("cut", messages(1, 5));
       const page = await visits.visit(`${proxy.url}/plan/cut`);
       await everythingOnce(page, 5);
       proxy.setAway(true);
@@ -37,14 +37,14 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
         .first()
         .waitFor();
       for (let at = 6; Date.now() < back; at += 2) {
-        if (at < 30) await hub.publish("cut", saying(at, at + 1));
+        if (at < 30) await hub.publish("cut", messages(at, at + 1));
         await new Promise((resolve) => setTimeout(resolve, 500));
       }
       proxy.setAway(false);
       await live(page);
       const last = await lastOf(hub, "cut");
       await everythingOnce(page, last);
-      await hub.publish("cut", saying(last + 1, last + 2));
+      await hub.publish("cut", messages(last + 1, last + 2));
       await everythingOnce(page, last + 2);
     } finally {
       await proxy.close();
@@ -53,7 +53,7 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
 
   test.each(["SIGTERM", "SIGKILL"] as const)("the hub is restarted under the page: %s", async (signal) => {
     const plan = `restarted-by-${signal}`;
-    await hub.publish(plan, saying(1, 5));
+    await hub.publish(plan, messages(1, 5));
     const page = await visits.visit(`${hub.url}/plan/${plan}`);
     await everythingOnce(page, 5);
     await hub.end(signal);
@@ -62,22 +62,22 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
       .first()
       .waitFor();
     await hub.begin();
-    await hub.publish(plan, saying(6, 9));
+    await hub.publish(plan, messages(6, 9));
     await live(page);
     await everythingOnce(page, 9);
   });
 
   test("a laptop sleeps while the plan goes on and the hub is restarted, and wakes", async () => {
-    await hub.publish("asleep", saying(1, 4));
+    await hub.publish("asleep", messages(1, 4));
     const laptop = await Laptop.open();
     try {
       const page = await laptop.visit(`${hub.url}/plan/asleep`);
       await everythingOnce(page, 4);
       laptop.sleep();
-      await hub.publish("asleep", saying(5, 8));
+      await hub.publish("asleep", messages(5, 8));
       await hub.end("SIGKILL");
       await hub.begin();
-      await hub.publish("asleep", saying(9, 12));
+      await hub.publish("asleep", messages(9, 12));
       laptop.wake();
       await everythingOnce(page, 12);
       await live(page);
@@ -87,12 +87,12 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
   });
 
   test.runIf(kind === "redis")("Redis is restarted under the hub", async () => {
-    await hub.publish("kept", saying(1, 5));
+    await hub.publish("kept", messages(1, 5));
     const page = await visits.visit(`${hub.url}/plan/kept`);
     await everythingOnce(page, 5);
     await redis?.end();
     await redis?.begin();
-    await hub.publish("kept", saying(6, 9));
+    await hub.publish("kept", messages(6, 9));
     await everythingOnce(page, 9);
     await live(page);
   });
@@ -113,7 +113,7 @@ describe("what lies between is old", () => {
 
   test("no WebSocket gets through, then no stream, then everything: always the whole story", async () => {
     proxy.blocksWebSockets = true;
-    await hub.publish("old", saying(1, 4));
+    await hub.publish("old", messages(1, 4));
     const page = await visits.visit(`${proxy.url}/plan/old`);
     await live(page);
     await everythingOnce(page, 4);
@@ -121,7 +121,7 @@ describe("what lies between is old", () => {
 
     proxy.holdsStreams = true;
     proxy.cut();
-    await hub.publish("old", saying(5, 8));
+    await hub.publish("old", messages(5, 8));
     await page.getByText("Polling", { exact: true }).waitFor({ timeout: 90_000 });
     await everythingOnce(page, 8);
     expect(proxy.counts.poll).toBeGreaterThan(0);
@@ -129,7 +129,7 @@ describe("what lies between is old", () => {
     proxy.holdsStreams = false;
     proxy.blocksWebSockets = false;
     proxy.cut();
-    await hub.publish("old", saying(9, 12));
+    await hub.publish("old", messages(9, 12));
     await everythingOnce(page, 12);
   });
 });
