@@ -23,7 +23,7 @@ from bench.rig import SERVED, record, redis, table
 from broadcasters import Broadcaster
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Told, follow
+from broadcasters.log.follow import Received, follow
 from plan_engine import BlockingContext, Context, Engine, Plan, Step, template
 
 __all__ = ["main"]
@@ -145,7 +145,7 @@ async def _stop(engine: Engine, log: PlanLog, how: str) -> float:
 async def _wait_for(log: PlanLog, plan_id: str, condition: Callable[[dict[str, Any]], bool]) -> None:
     async with aclosing(follow(log, plan_id, "start")) as story:
         async for item in story:
-            if isinstance(item, Told) and condition(json.loads(item.payload)):
+            if isinstance(item, Received) and condition(json.loads(item.payload)):
                 return
 
 

@@ -108,7 +108,7 @@ async def _fold_on(log: PlanLog, plan_id: str, base: _Base) -> _Folded | None:
     while True:
         page = await log.read(plan_id, place.offset)
         lineage, offset, floor = page.head.lineage, page.head.offset, page.head.floor
-        if lineage.continuity(place, offset, floor) != "ok":
+        if page.head.continuity(place) != "ok":
             return None
         events = [_read(payload) for payload in page.payloads]
         riddles += sum(event is None for event in events)

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from broadcasters.events import PLAN_ENDED, PlanEvent, PlanUpdate
-from broadcasters.position import Lineage, Position
+from broadcasters.position import Continuity, Lineage, Position
 from broadcasters.supervision import Part
 
 __all__ = [
@@ -131,6 +131,10 @@ class Head:
     @property
     def position(self) -> Position:
         return Position(self.lineage.epoch, self.offset)
+
+    def continuity(self, position: Position) -> Continuity:
+        """Whether a reader at `position` can go on with the next event here; if not, why."""
+        return self.lineage.continuity(position, self.offset, self.floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import InvalidEvent, LogUnavailable, PlancastError, SnapshotUnreadable
 from broadcasters.events import PLAN_ENDED, PlanEvent, PlanStatus, PlanUpdate, check_plan_id, parse
 from broadcasters.log.contract import Checkpoint, PlanLog
-from broadcasters.log.follow import Broken, Interrupted, Resumed, Told, follow
+from broadcasters.log.follow import Broken, Interrupted, Received, Resumed, follow
 from broadcasters.position import Position
 from broadcasters.snapshot import decode
 from hub.commands.opened import log_argument, opened
@@ -116,7 +116,7 @@ class Tail:
             async with aclosing(follow(log, self._plan_id, after)) as items:
                 async for item in items:
                     self.take(item)
-                    if isinstance(item, Told | Broken) and await self._is_over(log):
+                    if isinstance(item, Received | Broken) and await self._is_over(log):
                         return
 
     async def _begin(self, log: PlanLog) -> Position:
@@ -151,7 +151,7 @@ class Tail:
 
     def take(self, item: object) -> None:
         match item:
-            case Told(place, payload):
+            case Received(place, payload):
                 self.place = place
                 event = _read(payload)
                 if isinstance(event, PlanUpdate) and event.step_id is None:

@@ -13,7 +13,7 @@ from broadcasters.errors import LogUnavailable
 from broadcasters.event_bytes import is_type
 from broadcasters.events import InputResponse
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Broken, Told, follow
+from broadcasters.log.follow import Broken, Received, follow
 from broadcasters.position import Position
 from broadcasters.snapshot import decode
 from plan_engine.run.context import Answer
@@ -47,7 +47,7 @@ async def _answers(
 ) -> AsyncGenerator[Answer]:
     async with aclosing(follow(log, plan_id, asked_at)) as story:
         async for item in story:
-            if isinstance(item, Told) and is_type(item.payload, InputResponse.type):
+            if isinstance(item, Received) and is_type(item.payload, InputResponse.type):
                 said = json.loads(item.payload)["data"]
                 if said["request_id"] == request_id:
                     yield Answer(said.get("answer"), said.get("by"), said.get("at"))

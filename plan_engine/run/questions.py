@@ -21,7 +21,7 @@ from broadcasters.errors import LogUnavailable
 from broadcasters.event_bytes import is_type
 from broadcasters.events import InputRequest, InputResponse, build, timestamp
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Broken, Told, follow
+from broadcasters.log.follow import Broken, Received, follow
 from broadcasters.position import Position
 from broadcasters.snapshot import decode
 from broadcasters.snapshot_model import InputState
@@ -151,7 +151,7 @@ class Questions:
     async def _answers_after(self, voice: Voice, request: InputRequest, place: Position) -> AsyncGenerator[Answer]:
         async with aclosing(follow(self._log, request.plan_id, place)) as story:
             async for item in story:
-                if isinstance(item, Told) and is_type(item.payload, InputResponse.type):
+                if isinstance(item, Received) and is_type(item.payload, InputResponse.type):
                     said = json.loads(item.payload)["data"]
                     if said["request_id"] == request.request_id:
                         yield Answer(said.get("answer"), said.get("by"), said.get("at"))

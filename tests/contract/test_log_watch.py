@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from broadcasters.log.contract import Head, Page, PlanLog
-from broadcasters.log.follow import Told, follow
+from broadcasters.log.follow import Received, follow
 from broadcasters.position import Position
 from tests.contract.conftest import OpenLog
 from tests.contract.saying import Heard, Producer, checkpoint_at, texts_of
@@ -256,7 +256,7 @@ async def test_l10_fifty_followers_that_wait_cost_one_call_a_beat(
     async def follow_one(plan_id: str) -> str:
         async with aclosing(follow(log, plan_id, Position("", 0), beat_s=0.05)) as story:
             async for item in story:
-                if isinstance(item, Told):
+                if isinstance(item, Received):
                     return texts_of([item.payload])[0]
         raise AssertionError("the story ended")
 

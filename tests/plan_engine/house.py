@@ -12,7 +12,7 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Told, follow
+from broadcasters.log.follow import Received, follow
 from broadcasters.snapshot import Snapshot
 from hub.answers.acceptance import Answers
 from plan_engine import Engine, Template
@@ -70,7 +70,7 @@ class House:
         """Wait until something is told of the plan for which this is true."""
         async with asyncio.timeout(DEADLINE_S), aclosing(follow(self.log, plan_id, "start")) as story:
             async for item in story:
-                if isinstance(item, Told):
+                if isinstance(item, Received):
                     event = Event.of(item.position.offset, item.payload)
                     if true(event):
                         return event

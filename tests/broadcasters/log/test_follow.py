@@ -1,4 +1,4 @@
-"""`follow` tells one plan's story without hole or duplicate, whatever the tail does."""
+"""`follow` yields the events of one plan without gap or duplicate, whatever the tail does."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import pytest_asyncio
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log import follow as followed
 from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog, Watch, Watcher
-from broadcasters.log.follow import Broken, Interrupted, Item, Resumed, Told, follow
+from broadcasters.log.follow import Broken, Followed, Interrupted, Received, Resumed, follow
 from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.position import Position
 from tests.contract.saying import Producer, texts_of
 
 DEADLINE_S = 20.0
 SOON_S = 0.05
-"""The slow beat in tests that wait for it."""
+"""The interval of head checks in tests that wait for one."""
 
 
-class Capricious(SqliteLog):
-    """The embedded log with weather of ours: its tail can keep events back, and reading can fail."""
+class FaultyLog(SqliteLog):
+    """The embedded log with faults of ours: its tail can withhold events, and reads can fail."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.untold: set[str] = set()
+        self.withheld: set[str] = set()
         self.refuse: Exception | None = None
         self.reads = 0
         self.asked_heads: list[list[str]] = []
@@ -72,7 +72,7 @@ class Capricious(SqliteLog):
 
 
 class _Counted(Watch):
-    def __init__(self, log: Capricious, watch: Watch) -> None:
+    def __init__(self, log: FaultyLog, watch: Watch) -> None:
         self._log = log
         self._watch = watch
 
@@ -82,15 +82,15 @@ class _Counted(Watch):
 
 
 class _Through:
-    """A watcher that hears only what the weather lets through."""
+    """A watcher that receives only the events that are not withheld."""
 
-    def __init__(self, log: Capricious, watcher: Watcher) -> None:
+    def __init__(self, log: FaultyLog, watcher: Watcher) -> None:
         self._log = log
         self._watcher = watcher
 
     def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
         for offset, payload in enumerate(payloads, first):
-            if not self._log.untold.intersection(texts_of([payload])):
+            if not self._log.withheld.intersection(texts_of([payload])):
                 self._watcher.arrived(epoch, offset, [payload])
 
     def lost(self) -> None:
@@ -104,15 +104,15 @@ class _Through:
 
 
 @pytest_asyncio.fixture
-async def plans(tmp_path: Path) -> AsyncIterator[Capricious]:
-    log = Capricious(f"sqlite:///{tmp_path / 'plans.db'}")
+async def plans(tmp_path: Path) -> AsyncIterator[FaultyLog]:
+    log = FaultyLog(f"sqlite:///{tmp_path / 'plans.db'}")
     await log.open()
     yield log
     await log.close()
 
 
 class Following:
-    """A follower in a task of its own, and what it was told."""
+    """A follower in a task of its own, and the items it received."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Following:
         beat_s: float = 1000.0,
         plan_id: str = "plan-1",
     ) -> None:
-        self.items: list[Item] = []
+        self.items: list[Followed] = []
         self.go = asyncio.Event()
         self.go.set()
         self._more = asyncio.Event()
@@ -137,8 +137,8 @@ class Following:
 
     async def _run(self) -> None:
         try:
-            async with aclosing(follow(self._log, self._plan_id, self._after, beat_s=self._beat_s)) as story:
-                async for item in story:
+            async with aclosing(follow(self._log, self._plan_id, self._after, beat_s=self._beat_s)) as items:
+                async for item in items:
                     self.items.append(item)
                     self._more.set()
                     await self.go.wait()
@@ -147,13 +147,13 @@ class Following:
 
     @property
     def texts(self) -> list[str]:
-        return texts_of([item.payload for item in self.items if isinstance(item, Told)])
+        return texts_of([item.payload for item in self.items if isinstance(item, Received)])
 
     @property
     def offsets(self) -> list[int]:
-        return [item.position.offset for item in self.items if isinstance(item, Told)]
+        return [item.position.offset for item in self.items if isinstance(item, Received)]
 
-    def of(self, kind: type[Item]) -> list[Item]:
+    def of(self, kind: type[Followed]) -> list[Followed]:
         return [item for item in self.items if isinstance(item, kind)]
 
     async def until(self, done: Callable[[], bool]) -> None:
@@ -165,13 +165,13 @@ class Following:
                         await self.task
                     await self._more.wait()
         except TimeoutError:
-            raise AssertionError(f"only told {self.items}") from None
+            raise AssertionError(f"only received {self.items}") from None
 
     async def until_text(self, text: str) -> None:
         await self.until(lambda: text in self.texts)
 
 
-async def test_it_tells_what_is_retained_and_then_what_is_appended(plans: Capricious) -> None:
+async def test_it_yields_what_is_retained_and_then_what_is_appended(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("a", "b").to(plans)
     async with Following(plans) as following:
@@ -180,11 +180,11 @@ async def test_it_tells_what_is_retained_and_then_what_is_appended(plans: Capric
         await following.until_text("d")
     assert following.texts == ["a", "b", "c", "d"]
     assert following.offsets == [1, 2, 3, 4]
-    assert {type(item) for item in following.items} == {Told}
-    assert following.items[-1] == Told(Position(last.epoch, 4), following.of(Told)[-1].payload)  # type: ignore[union-attr]
+    assert {type(item) for item in following.items} == {Received}
+    assert following.items[-1] == Received(Position(last.epoch, 4), following.of(Received)[-1].payload)  # type: ignore[union-attr]
 
 
-async def test_from_now_on_it_tells_only_what_is_new(plans: Capricious) -> None:
+async def test_from_now_it_yields_only_later_events(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("old").to(plans)
     async with Following(plans, "now") as following:
@@ -194,22 +194,22 @@ async def test_from_now_on_it_tells_only_what_is_new(plans: Capricious) -> None:
     assert following.texts == ["new"]
 
 
-async def test_from_a_position_it_tells_what_follows(plans: Capricious) -> None:
+async def test_from_a_position_it_yields_what_follows(plans: FaultyLog) -> None:
     appended = await Producer("plan-1").batch(*"abcde").to(plans)
     async with Following(plans, Position(appended.epoch, 3)) as following:
         await following.until_text("e")
     assert following.texts == ["d", "e"]
 
 
-async def test_it_waits_for_a_plan_that_nobody_has_begun(plans: Capricious) -> None:
+async def test_it_waits_for_a_plan_without_events(plans: FaultyLog) -> None:
     async with Following(plans) as following:
         await plans.until_read()
         await Producer("plan-1").batch("a").to(plans)
         await following.until_text("a")
-    assert following.items == following.of(Told)
+    assert following.items == following.of(Received)
 
 
-async def test_it_reads_a_long_story_page_by_page(plans: Capricious) -> None:
+async def test_it_reads_a_long_plan_page_by_page(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     texts = [str(i) for i in range(1200)]
     for start in range(0, 1200, 200):
@@ -220,7 +220,7 @@ async def test_it_reads_a_long_story_page_by_page(plans: Capricious) -> None:
     assert plans.reads >= 3
 
 
-async def test_at_the_head_it_goes_by_the_tail_and_reads_nothing(plans: Capricious) -> None:
+async def test_at_the_head_it_uses_the_tail_and_reads_nothing(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("0").to(plans)
     async with Following(plans) as following:
@@ -233,30 +233,30 @@ async def test_at_the_head_it_goes_by_the_tail_and_reads_nothing(plans: Capricio
     assert plans.reads == before
 
 
-async def test_a_lost_message_is_found_on_the_slow_beat(plans: Capricious) -> None:
+async def test_a_lost_message_is_found_by_the_head_check(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans, beat_s=SOON_S) as following:
         await following.until_text("a")
-        plans.untold = {"lost"}
+        plans.withheld = {"lost"}
         await producer.batch("lost").to(plans)
         await following.until_text("lost")
     assert following.texts == ["a", "lost"]
 
 
-async def test_a_hole_is_read_from_the_log_when_the_next_message_shows_it(plans: Capricious) -> None:
+async def test_a_gap_is_read_from_the_log_when_the_next_message_shows_it(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans) as following:
         await following.until_text("a")
-        plans.untold = {"lost"}
+        plans.withheld = {"lost"}
         await producer.batch("lost").to(plans)
         await producer.batch("shows it").to(plans)
         await following.until_text("shows it")
     assert following.texts == ["a", "lost", "shows it"]
 
 
-async def test_what_is_told_of_another_epoch_is_looked_up(plans: Capricious) -> None:
+async def test_an_event_of_another_epoch_is_looked_up_in_the_log(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans) as following:
@@ -268,7 +268,7 @@ async def test_what_is_told_of_another_epoch_is_looked_up(plans: Capricious) -> 
     assert following.texts == ["a", "b"]
 
 
-async def test_what_is_told_twice_is_yielded_once(plans: Capricious) -> None:
+async def test_an_event_that_arrives_twice_is_yielded_once(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     async with Following(plans) as following:
         for i in range(5):
@@ -282,9 +282,9 @@ async def test_what_is_told_twice_is_yielded_once(plans: Capricious) -> None:
 
 
 async def test_a_slow_consumer_costs_bounded_memory_and_loses_nothing(
-    plans: Capricious, monkeypatch: pytest.MonkeyPatch
+    plans: FaultyLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(followed, "HEARD_BYTES", 2000)
+    monkeypatch.setattr(followed, "BUFFERED_BYTES", 2000)
     producer = Producer("plan-1")
     async with Following(plans) as following:
         await producer.batch("0").to(plans)
@@ -298,57 +298,57 @@ async def test_a_slow_consumer_costs_bounded_memory_and_loses_nothing(
         following.go.set()
         await following.until_text("99")
     assert following.texts == [str(i) for i in range(100)]
-    assert plans.reads > before  # it had forgotten what it heard
+    assert plans.reads > before  # the buffered events were dropped
 
 
-async def test_it_says_when_the_tail_was_lost_and_when_it_stands_again(plans: Capricious) -> None:
+async def test_it_reports_when_the_tail_is_lost_and_when_it_is_back(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans) as following:
         await following.until_text("a")
         plans.watchers[0].lost()
         await following.until(lambda: bool(following.of(Interrupted)))
-        plans.untold = {"missed"}
+        plans.withheld = {"missed"}
         await producer.batch("missed").to(plans)
         plans.watchers[0].resumed()
         await following.until_text("missed")
-    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed, Told]
+    assert [type(item) for item in following.items] == [Received, Interrupted, Resumed, Received]
 
 
-async def test_a_short_interruption_is_said_too(plans: Capricious) -> None:
+async def test_a_short_interruption_is_reported_too(plans: FaultyLog) -> None:
     await Producer("plan-1").batch("a").to(plans)
     async with Following(plans) as following:
         await following.until_text("a")
         plans.watchers[0].lost()
         plans.watchers[0].resumed()
         await following.until(lambda: bool(following.of(Resumed)))
-    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed]
+    assert [type(item) for item in following.items] == [Received, Interrupted, Resumed]
 
 
-async def test_a_log_that_can_not_be_read_is_asked_again(plans: Capricious, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_can_not_be_read_is_read_again(plans: FaultyLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed, "LONGEST_PAUSE_S", 0.01)
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
     async with Following(plans) as following:
         await following.until_text("a")
         plans.refuse = LogUnavailable("out of reach")
-        plans.untold = {"b"}
+        plans.withheld = {"b"}
         await producer.batch("b").to(plans)
         plans.watchers[0].resumed()
         await following.until(lambda: bool(following.of(Interrupted)))
         await plans.until_read(plans.reads + 3)
         plans.refuse = None
         await following.until_text("b")
-    assert [type(item) for item in following.items] == [Told, Interrupted, Resumed, Told]
+    assert [type(item) for item in following.items] == [Received, Interrupted, Resumed, Received]
 
 
-async def test_a_log_out_of_reach_at_the_beginning_raises(plans: Capricious) -> None:
+async def test_a_log_out_of_reach_at_the_beginning_raises(plans: FaultyLog) -> None:
     plans.refuse = LogUnavailable("out of reach")
     with pytest.raises(LogUnavailable):
         await anext(follow(plans, "plan-1"))
 
 
-async def test_what_only_the_operator_can_change_raises(plans: Capricious) -> None:
+async def test_what_only_the_operator_can_change_raises(plans: FaultyLog) -> None:
     await Producer("plan-1").batch("a").to(plans)
     async with Following(plans, beat_s=SOON_S) as following:
         await following.until_text("a")
@@ -357,12 +357,12 @@ async def test_what_only_the_operator_can_change_raises(plans: Capricious) -> No
             await following.until_text("never")
 
 
-# --- many who wait
+# --- many followers
 
 
 @asynccontextmanager
-async def fifty(plans: Capricious, beat_s: float) -> AsyncGenerator[list[Following]]:
-    """Followers of as many plans; each has the one event there is, and waits."""
+async def fifty(plans: FaultyLog, beat_s: float) -> AsyncGenerator[list[Following]]:
+    """Followers of fifty plans; each has received the one event there is, and waits."""
     names = [f"plan-{number}" for number in range(50)]
     async with AsyncExitStack() as stack:
         waiting: list[Following] = []
@@ -374,7 +374,7 @@ async def fifty(plans: Capricious, beat_s: float) -> AsyncGenerator[list[Followi
         yield waiting
 
 
-async def test_fifty_who_wait_cost_one_call_a_beat(plans: Capricious) -> None:
+async def test_fifty_idle_followers_cost_one_call_an_interval(plans: FaultyLog) -> None:
     async with fifty(plans, SOON_S):
         reads, calls = plans.reads, len(plans.asked_heads)
         await plans.until_compared(calls + 10)
@@ -382,50 +382,50 @@ async def test_fifty_who_wait_cost_one_call_a_beat(plans: Capricious) -> None:
         assert all(len(asked) == 50 for asked in plans.asked_heads[calls:])
 
 
-async def test_of_fifty_who_wait_the_one_that_missed_something_gets_it(plans: Capricious) -> None:
+async def test_of_fifty_idle_followers_the_one_that_missed_an_event_gets_it(plans: FaultyLog) -> None:
     async with fifty(plans, SOON_S) as waiting:
         reads = plans.reads
-        plans.untold = {"lost"}
+        plans.withheld = {"lost"}
         await Producer("plan-7", "another").batch("lost").to(plans)
         await waiting[7].until_text("lost")
         assert plans.reads == reads + 1
 
 
-async def test_after_the_tail_was_lost_fifty_are_compared_at_once(plans: Capricious) -> None:
+async def test_after_the_tail_was_lost_fifty_are_checked_in_one_call(plans: FaultyLog) -> None:
     async with fifty(plans, 1000.0) as waiting:
         reads, calls = plans.reads, len(plans.asked_heads)
-        plans.untold = {"lost"}
+        plans.withheld = {"lost"}
         for watcher in plans.watchers:
             watcher.lost()
         await Producer("plan-7", "another").batch("lost").to(plans)
         for watcher in plans.watchers:
             watcher.resumed()
         await waiting[7].until_text("lost")
-        await asyncio.gather(*(one.until(partial(_was_told, one, Resumed)) for one in waiting))
+        await asyncio.gather(*(one.until(partial(_received, one, Resumed)) for one in waiting))
         assert [len(asked) for asked in plans.asked_heads[calls:]] == [50]
         assert plans.reads == reads + 1
 
 
-async def test_fifty_who_wait_are_told_that_the_log_is_away_and_that_it_is_back(plans: Capricious) -> None:
+async def test_fifty_idle_followers_get_interrupted_and_resumed_when_the_log_is_away_and_back(plans: FaultyLog) -> None:
     async with fifty(plans, SOON_S) as waiting:
         plans.refuse = LogUnavailable("out of reach")
-        plans.untold = {"lost"}
-        await asyncio.gather(*(one.until(partial(_was_told, one, Interrupted)) for one in waiting))
+        plans.withheld = {"lost"}
+        await asyncio.gather(*(one.until(partial(_received, one, Interrupted)) for one in waiting))
         await Producer("plan-7", "another").batch("lost").to(plans)
         plans.refuse = None
-        await asyncio.gather(*(one.until(partial(_was_told, one, Resumed)) for one in waiting))
+        await asyncio.gather(*(one.until(partial(_received, one, Resumed)) for one in waiting))
         await waiting[7].until_text("lost")
         reads, calls = plans.reads, len(plans.asked_heads)
         await plans.until_compared(calls + 3)
         assert plans.reads == reads
 
 
-def _was_told(one: Following, kind: type[Item]) -> bool:
+def _received(one: Following, kind: type[Followed]) -> bool:
     return bool(one.of(kind))
 
 
-async def test_what_fails_in_comparing_costs_nobody_an_event(
-    plans: Capricious, caplog: pytest.LogCaptureFixture
+async def test_a_head_check_that_fails_costs_no_follower_an_event(
+    plans: FaultyLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
@@ -433,7 +433,7 @@ async def test_what_fails_in_comparing_costs_nobody_an_event(
         await following.until_text("a")
         heads = plans.heads
         plans.heads = _broken  # type: ignore[method-assign]
-        plans.untold = {"b", "c"}
+        plans.withheld = {"b", "c"}
         await producer.batch("b").to(plans)
         await following.until_text("b")
         plans.heads = heads  # type: ignore[method-assign]
@@ -447,7 +447,7 @@ async def _broken(plan_ids: Collection[str]) -> Mapping[str, Head]:
     raise ValueError("a mistake in the log")
 
 
-async def test_when_nobody_waits_nothing_is_asked_and_no_task_is_left(plans: Capricious) -> None:
+async def test_without_followers_no_head_is_read_and_no_task_is_left(plans: FaultyLog) -> None:
     before = asyncio.all_tasks()
     for _ in range(2):
         async with Following(plans, beat_s=SOON_S), Following(plans, beat_s=SOON_S):
@@ -456,7 +456,7 @@ async def test_when_nobody_waits_nothing_is_asked_and_no_task_is_left(plans: Cap
     assert all(asked == ["plan-1"] for asked in plans.asked_heads)
 
 
-async def test_a_busy_plan_is_not_read_for_what_is_on_its_way(plans: Capricious) -> None:
+async def test_a_busy_plan_is_not_read_for_events_in_flight(plans: FaultyLog) -> None:
     producer = Producer("plan-1")
     async with Following(plans, beat_s=0.001) as following:
         await plans.until_read()
@@ -470,9 +470,9 @@ async def test_a_busy_plan_is_not_read_for_what_is_on_its_way(plans: Capricious)
 # --- continuity
 
 
-async def test_a_trimmed_place_is_broken_and_goes_on_from_the_checkpoint(plans: Capricious) -> None:
+async def test_a_trimmed_position_is_broken_and_goes_on_from_the_checkpoint(plans: FaultyLog) -> None:
     appended = await Producer("plan-1").batch(*"abcdef").to(plans)
-    checkpoint = Checkpoint(Position(appended.epoch, 4), b"what a to d made")
+    checkpoint = Checkpoint(Position(appended.epoch, 4), b"a to d folded")
     assert await plans.keep_checkpoint("plan-1", checkpoint, 0)
     async with Following(plans, Position(appended.epoch, 2)) as following:
         await following.until_text("f")
@@ -482,18 +482,18 @@ async def test_a_trimmed_place_is_broken_and_goes_on_from_the_checkpoint(plans: 
     assert following.texts == ["e", "f"]
 
 
-async def test_from_the_start_of_a_trimmed_plan_it_tells_what_is_retained(plans: Capricious) -> None:
+async def test_from_the_start_of_a_trimmed_plan_it_yields_what_is_retained(plans: FaultyLog) -> None:
     appended = await Producer("plan-1").batch(*"abcdef").to(plans)
     await plans.keep_checkpoint("plan-1", Checkpoint(Position(appended.epoch, 4), b"{}"), 1)
     async with Following(plans, "start") as following:
         await following.until_text("f")
     assert following.texts == ["d", "e", "f"]
-    assert following.items == following.of(Told)
+    assert following.items == following.of(Received)
 
 
 @pytest.mark.parametrize(("offset", "epoch", "reason"), [(7, None, "ahead"), (3, "ffffffff", "epoch")])
-async def test_a_place_that_is_not_in_the_log_is_broken(
-    plans: Capricious, offset: int, epoch: str | None, reason: str
+async def test_a_position_that_is_not_in_the_log_is_broken(
+    plans: FaultyLog, offset: int, epoch: str | None, reason: str
 ) -> None:
     appended = await Producer("plan-1").batch(*"abcdef").to(plans)
     async with Following(plans, Position(epoch or appended.epoch, offset)) as following:
@@ -504,20 +504,20 @@ async def test_a_place_that_is_not_in_the_log_is_broken(
     assert following.texts == list("abcdef")
 
 
-async def test_a_plan_deleted_and_begun_again_is_broken_and_told_anew(plans: Capricious) -> None:
+async def test_a_plan_deleted_and_begun_again_is_broken_and_yielded_from_its_start(plans: FaultyLog) -> None:
     await Producer("plan-1").batch("a", "b").to(plans)
     async with Following(plans) as following:
         await following.until_text("b")
         await plans.delete("plan-1")
         await following.until(lambda: bool(following.of(Broken)))
-        begun = await Producer("plan-1", "another").batch("anew").to(plans)
-        await following.until_text("anew")
+        begun = await Producer("plan-1", "another").batch("new").to(plans)
+        await following.until_text("new")
     broken = following.of(Broken)
     assert broken == [Broken("epoch", Head(), None)]
     assert following.items[-1].position == Position(begun.epoch, 1)  # type: ignore[union-attr]
 
 
-async def test_closing_it_ends_its_watch(plans: Capricious) -> None:
+async def test_closing_it_ends_its_watch(plans: FaultyLog) -> None:
     async with Following(plans) as following:
         await Producer("plan-1").batch("a").to(plans)
         await following.until_text("a")

@@ -10,7 +10,7 @@ from typing import Any
 from broadcasters import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.events import parse
-from broadcasters.log.follow import Told, follow
+from broadcasters.log.follow import Received, follow
 from broadcasters.snapshot import Snapshot, empty, fold
 from broadcasters.snapshot_model import InputState, StepState
 
@@ -40,7 +40,7 @@ class Person:
             aclosing(follow(log, self.plan_id)) as story,
         ):
             async for item in story:
-                assert isinstance(item, Told), item
+                assert isinstance(item, Received), item
                 snapshot = fold(snapshot, item.position.offset, [parse(item.payload)])
                 if true(snapshot):
                     return snapshot
