@@ -1,51 +1,77 @@
-"""What the hub asks of an engine, whichever it is. Without one, plans can be watched and published, but not started."""
+"""The interface between a hub and a plan engine, and the errors an engine raises through it.
+
+A hub without an engine shows plans and takes events, but starts no plans.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from broadcasters.errors import PlancastError
 from broadcasters.supervision import Part
+from hub.wire.codes import ErrorCode
 
 __all__ = [
     "BrokenTemplate",
-    "EngineAway",
+    "EngineError",
     "EnginePort",
-    "NotRunHere",
+    "EngineUnreachable",
+    "InputRejected",
+    "NoEngine",
+    "PlanNotRunning",
     "SignalName",
     "TemplateInfo",
-    "UnfitInput",
-    "UnknownTemplate",
+    "TemplateNotFound",
 ]
 
 SignalName = Literal["cancel", "pause", "resume"]
 
 
-class NotRunHere(PlancastError):
-    """No engine runs this plan, or it has ended: there is nobody to obey."""
+class EngineError(PlancastError):
+    """An engine refused or failed. `code` is the error code that clients get."""
+
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
 
 
-class UnknownTemplate(PlancastError):
-    """There is no template of this name; the message names those there are."""
+class NoEngine(EngineError):
+    """This hub has no engine, so it can neither start nor signal plans."""
+
+    code = ErrorCode.NOT_SUPPORTED
 
 
-class UnfitInput(PlancastError, ValueError):
-    """The template can't work with this input; the message says why."""
+class PlanNotRunning(EngineError):
+    """No engine runs this plan, or the plan has ended."""
+
+    code = ErrorCode.NOT_SUPPORTED
 
 
-class BrokenTemplate(PlancastError):
-    """The template makes no plan that can be run; its author must change something, and the message says what."""
+class TemplateNotFound(EngineError):
+    """There is no template of this name; the message lists those that exist."""
+
+    code = ErrorCode.NOT_SUPPORTED
 
 
-class EngineAway(PlancastError):
-    """The engine can't be reached at the moment. The same call may work later."""
+class InputRejected(EngineError, ValueError):
+    """The template does not accept this input; the message says why."""
+
+    code = ErrorCode.INVALID_FIELD
+
+
+class BrokenTemplate(EngineError):
+    """The template failed to make a valid plan; the message says what its author must fix."""
+
+
+class EngineUnreachable(EngineError):
+    """The engine does not respond at the moment. The same call may succeed later."""
+
+    code = ErrorCode.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
-    """A template as a gallery shows it."""
+    """A template as lists of templates show it."""
 
     name: str
     title: str
@@ -54,31 +80,31 @@ class TemplateInfo:
 
 
 class EnginePort(Protocol):
-    """An engine. Its plans tell everything about themselves through the log; answers reach them through it too.
+    """A plan engine as the hub uses it. Its plans publish their events to the log and read answers from it.
 
-    The hub it is given to opens and closes it. Everything asked of it may raise `EngineAway`."""
+    Give it to one hub, which opens and closes it. Every method may raise `EngineUnreachable`."""
 
     async def open(self) -> None:
-        """Begin. The hub's log is open, and stays so until the engine is closed."""
+        """Start the engine. The hub's log is open, and stays open until the engine is closed."""
         ...
 
     async def close(self) -> None:
-        """Stop. Harmless when it is not open."""
+        """Stop the engine. Does nothing if it is not open."""
         ...
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """The engine's long-lived work in this process, by name. The hub is not ready while a part is down."""
+        """The engine's long-lived tasks in this process, by name. The hub is not ready while one is down."""
         ...
 
     def templates(self) -> Sequence[TemplateInfo]:
-        """What can be started."""
+        """The templates whose plans can be started."""
         ...
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
         """Start a plan of this template. Starting the same plan_id again changes nothing.
 
-        Raises `UnknownTemplate`, `UnfitInput` or `BrokenTemplate`."""
+        Raises `TemplateNotFound`, `InputRejected` or `BrokenTemplate`."""
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
-        """Ask a plan to stop, to pause or to go on; the plan itself says when it obeyed. Raises `NotRunHere`."""
+        """Request a plan to stop, pause or resume; its events report when it did. Raises `PlanNotRunning`."""

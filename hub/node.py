@@ -6,12 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from broadcasters.position import Position
 from broadcasters.supervision import Part, Supervisor
 from hub.access.auth import AuthenticationFailed, Authenticator
 from hub.access.origins import Origins
@@ -22,10 +21,10 @@ from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.connections import Roster
 from hub.core.counts import HubCounts
-from hub.core.effects import Answer, Signal
+from hub.core.effects import Signal
 from hub.core.plan_lists import PlanLists
 from hub.core.registry import Pace, Registry
-from hub.engine_port import EngineAway, EnginePort, NotRunHere
+from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.probe import Probe
 from hub.telemetry.tracing import deliveries
@@ -34,12 +33,17 @@ from hub.transports.admission import Door
 from hub.transports.http_guard import Crowd
 from hub.transports.native import NativeSockets
 from hub.transports.visitors import Proxies
-from hub.wire.codes import ErrorCode
 
 __all__ = ["Hub"]
 
 DEADLINE = 10.0
-"""For how long the hub tries to bring what it was given to the log, before it says that it can't."""
+"""Seconds for which the hub tries to append an event before it reports a failure."""
+ENGINE_S: Final = 10.0
+"""Seconds for which a client waits for the engine. The plan may have been started nevertheless."""
+NO_ENGINE: Final = (
+    "this hub has no engine: it shows plans, but can't start or signal them; install plancast[engine] and run "
+    "`plancast serve` in development or with --templates"
+)
 
 
 class Hub:
@@ -60,7 +64,7 @@ class Hub:
         self.roster = Roster(self.counts, limits.outlet.slow_seconds)
         self.authenticator = Authenticator(settings)
         self.tickets = Tickets(ticket_key(settings), self.log)
-        self.answers = Answers(self.log, self.broadcaster)
+        self.answer = Answers(self.log, self.broadcaster).give
         self.probe = Probe(self.log)
         origins = Origins(frozenset(settings.origins), not settings.authenticated, settings.development)
         self.origins = origins
@@ -143,7 +147,7 @@ class Hub:
             return full
         return await self.probe.problem()
 
-    # -- what connections ask for --------------------------------------------------------------------------------------
+    # -- requests of clients -------------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str) -> Principal:
         try:
@@ -152,21 +156,24 @@ class Hub:
             failure.log()
             raise TokenRefused(failure.code, str(failure)) from None
 
-    async def answer(self, answer: Answer) -> Position:
-        return await self.answers.give(
-            answer.plan_id, answer.request_id, answer.answer, answer.by, answer.idempotency_key
-        )
+    async def start_plan(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str) -> None:
+        """Start a plan; the caller has checked the right to. Starting the same plan_id again changes nothing.
+
+        Raises `EngineError`."""
+        try:
+            async with asyncio.timeout(ENGINE_S):
+                await self._engine().start(template, given, plan_id, owner)
+        except TimeoutError:
+            raise EngineUnreachable(f"the engine did not answer within {ENGINE_S:g} s; try again") from None
 
     async def signal(self, signal: Signal) -> None:
-        await self.send_signal(signal.plan_id, signal.signal, signal.by)
-
-    async def send_signal(self, plan_id: str, signal: Any, by: str) -> None:
-        """Ask the engine; `RequestRefused` when nobody runs this plan who could obey."""
-        if self.engine is None:
-            raise RequestRefused(ErrorCode.NOT_SUPPORTED, "nobody runs plans here who could obey")
+        """Pass the signal to the engine. Raises `RequestRefused`."""
         try:
-            await self.engine.signal(plan_id, signal, by)
-        except NotRunHere as refusal:
-            raise RequestRefused(ErrorCode.NOT_SUPPORTED, str(refusal)) from None
-        except EngineAway as away:
-            raise RequestRefused(ErrorCode.UNAVAILABLE, str(away)) from None
+            await self._engine().signal(signal.plan_id, signal.signal, signal.by)
+        except EngineError as error:
+            raise RequestRefused(error.code, str(error)) from None
+
+    def _engine(self) -> EnginePort:
+        if self.engine is None:
+            raise NoEngine(NO_ENGINE)
+        return self.engine

@@ -16,6 +16,7 @@ from broadcasters.snapshot import Snapshot
 from broadcasters.snapshot_model import InputState
 from hub.answers.schema import misfit, same
 from hub.core.connection import RequestRefused
+from hub.core.effects import Answer
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Answers"]
@@ -28,17 +29,15 @@ class Answers:
         self._log = log
         self._broadcaster = broadcaster
 
-    async def give(
-        self, plan_id: str, request_id: str, answer: Any, by: str, idempotency_key: str | None = None
-    ) -> Position:
+    async def give(self, answer: Answer) -> Position:
         """Answer a request; returns the answer's position. `RequestRefused` says why it is not taken.
 
         When the answer that was taken came from the same person with the same idempotency key, or is the same, its
         position is returned again.
         """
-        given = {"plan_id": plan_id, "request_id": request_id, "answer": answer, "by": by}
+        fields = {"plan_id": answer.plan_id, "request_id": answer.request_id, "answer": answer.answer, "by": answer.by}
         try:
-            return await self._give(build(InputResponse, {**given, "idempotency_key": idempotency_key}))
+            return await self._give(build(InputResponse, {**fields, "idempotency_key": answer.idempotency_key}))
         except InvalidEvent as error:
             raise RequestRefused(ErrorCode.INVALID_ANSWER, str(error)) from None
         except (LogError, SnapshotUnreadable) as error:

@@ -26,7 +26,7 @@ from hub.core.connection import RequestRefused
 from hub.core.rates import TooManyRequests
 from hub.core.registry import NoRoom
 from hub.core.shares import TooManyPlans
-from hub.engine_port import BrokenTemplate, EngineAway
+from hub.engine_port import BrokenTemplate, EngineError, InputRejected, TemplateNotFound
 from hub.transports.admission import Refused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
 
@@ -171,9 +171,8 @@ def problem_of(error: Exception) -> Problem | None:
         case AuthenticationFailed():
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
             return Problem(error.code, str(error), status=error.status, headers=headers)
-        case BrokenTemplate():
-            title = "The template is at fault; its author must change something."
-            return Problem("broken_template", str(error), status=500, title=title)
+        case EngineError():
+            return _of_the_engine(error)
         case TicketTooLarge():
             return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
         case Refused():
@@ -203,11 +202,24 @@ def _of_the_framework(error: HTTPException) -> Problem:
     return Problem(code, detail, status=error.status_code, title=title, headers=error.headers)
 
 
+def _of_the_engine(error: EngineError) -> Problem:
+    match error:
+        case TemplateNotFound():
+            return Problem("unknown_template", str(error), status=404, title="There is no such template.")
+        case InputRejected():
+            return Problem(error.code, str(error), field="input")
+        case BrokenTemplate():
+            title = "The template is at fault; its author must change something."
+            return Problem("broken_template", str(error), status=500, title=title)
+        case _:
+            return Problem(error.code, str(error))
+
+
 def _of_the_log(error: Exception) -> Problem | None:
     match error:
         case LogFull():
             return Problem("log_full", str(error), status=507, title="The log has no room.")
-        case LogUnavailable() | EngineAway() | NoRoom():
+        case LogUnavailable() | NoRoom():
             return Problem(ErrorCode.UNAVAILABLE, str(error))
         case LogMisconfigured():
             title = "The log refuses; its operator must change something."

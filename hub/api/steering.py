@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -11,19 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from broadcasters.events import PLAN_ID
 from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
-from hub.api.problems import Problem, problems
+from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
+from hub.core.effects import Answer, Signal
 from hub.core.rates import ANSWER, START
-from hub.engine_port import EnginePort, UnfitInput, UnknownTemplate
 from hub.node import Hub
-from hub.wire.codes import ErrorCode
 
 __all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]
-
-NO_ENGINE: Final = (
-    "no engine runs here: this hub shows plans, it starts none. `plancast serve` starts them with "
-    "pip install 'plancast[engine]', in development or with --templates"
-)
 
 
 class StartPlan(BaseModel):
@@ -118,7 +112,7 @@ def router(hub: Hub) -> APIRouter:
         """Start a plan of a template."""
         plan_id = start.plan_id or f"plan-{secrets.token_hex(8)}"
         require(principal, "start", plan_id)
-        await _start(_engine(hub), start, plan_id, principal.subject)
+        await hub.start_plan(start.template, start.input, plan_id, principal.subject)
         return PlanStarted(plan_id=plan_id, url=str(request.url_for("get_plan", plan_id=plan_id)))
 
     @routes.post(
@@ -127,7 +121,7 @@ def router(hub: Hub) -> APIRouter:
     async def signal_plan(plan_id: PlanIdPath, ask: SignalPlan, principal: Principal = caller) -> SignalTaken:
         """Ask the plan to stop, to pause or to go on."""
         require(principal, "signal", plan_id)
-        await hub.send_signal(plan_id, ask.signal, principal.subject)
+        await hub.signal(Signal(plan_id, ask.signal, None, principal.subject))
         return SignalTaken(plan_id=plan_id, signal=ask.signal)
 
     @routes.post(
@@ -143,22 +137,7 @@ def router(hub: Hub) -> APIRouter:
     ) -> Place:
         """Answer what the plan asks; the first answer wins, and 409 says whose that was, and when."""
         require(principal, "input", plan_id)
-        place = await hub.answers.give(plan_id, request_id, given.answer, principal.subject, idempotency_key)
+        place = await hub.answer(Answer(plan_id, request_id, given.answer, idempotency_key, principal.subject))
         return Place(epoch=place.epoch, offset=place.offset)
 
     return routes
-
-
-def _engine(hub: Hub) -> EnginePort:
-    if hub.engine is None:
-        raise Problem(ErrorCode.NOT_SUPPORTED, NO_ENGINE)
-    return hub.engine
-
-
-async def _start(engine: EnginePort, start: StartPlan, plan_id: str, owner: str) -> None:
-    try:
-        await engine.start(start.template, start.input, plan_id, owner)
-    except UnknownTemplate as error:
-        raise Problem("unknown_template", str(error), status=404, title="There is no such template.") from None
-    except UnfitInput as error:
-        raise Problem(ErrorCode.INVALID_FIELD, str(error), field="input") from None

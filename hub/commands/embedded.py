@@ -9,12 +9,12 @@ from typing import Any
 from broadcasters.supervision import Part
 from hub.engine_port import (
     BrokenTemplate,
-    EngineAway,
-    NotRunHere,
+    EngineUnreachable,
+    InputRejected,
+    PlanNotRunning,
     SignalName,
     TemplateInfo,
-    UnfitInput,
-    UnknownTemplate,
+    TemplateNotFound,
 )
 from plan_engine import Engine, errors
 
@@ -58,12 +58,12 @@ def _in_the_hubs_words() -> Generator[None]:
     try:
         yield
     except errors.UnknownTemplate as error:
-        raise UnknownTemplate(*error.args) from None
+        raise TemplateNotFound(*error.args) from None
     except errors.UnfitInput as error:
-        raise UnfitInput(*error.args) from None
+        raise InputRejected(*error.args) from None
     except errors.BadPlan as error:
         raise BrokenTemplate(*error.args) from error
     except errors.NotRunHere as error:
-        raise NotRunHere(*error.args) from None
+        raise PlanNotRunning(*error.args) from None
     except errors.EngineUnavailable as error:
-        raise EngineAway(*error.args) from None
+        raise EngineUnreachable(*error.args) from None

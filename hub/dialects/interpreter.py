@@ -22,7 +22,7 @@ from hub.core.session_states import Phase
 from hub.core.subscriber import Since
 from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
 from hub.dialects.dialect_events import retold_by
-from hub.dialects.starting import SECONDS, start_plan
+from hub.dialects.starting import start_plan
 from hub.node import Hub
 from hub.transports.pull_outlet import Line
 from hub.wire.codec import BadFrame, fields_of
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE: Final = 8
 """So many plans of one client may be being started."""
+LOOK_UP_S: Final = 10.0
+"""For how long the log is waited for."""
 
 Encode = Callable[[Say], bytes]
 """How what is said goes onto the line."""
@@ -177,7 +179,7 @@ class Interpreter:
         principal = self.connection.session.principal
         try:
             self.connection.charge(ONE)
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(LOOK_UP_S):
                 page = await self._hub.log.plans(label=find.label, limit=find.limit)
         except (LogError, TimeoutError):
             self._refuse(ErrorCode.UNAVAILABLE, "the log does not answer; try again", act="find")

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from broadcasters.errors import LogFull, LogUnavailable
 from broadcasters.supervision import pauses
 from hub.api.problems import Problem
-from hub.engine_port import EngineAway
+from hub.engine_port import EngineUnreachable
 from hub.node import Hub
 from hub.wire.codes import CloseCode, ErrorCode
 
@@ -46,7 +46,7 @@ class Opening:
             hub = self._make()
             try:
                 await hub.__aenter__()
-            except (LogUnavailable, LogFull, EngineAway) as error:
+            except (LogUnavailable, LogFull, EngineUnreachable) as error:
                 self._report(str(error))
             else:
                 if self._reported is not None:

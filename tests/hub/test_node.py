@@ -17,7 +17,7 @@ from broadcasters.supervision import Part
 from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.effects import Answer, Signal
-from hub.engine_port import NotRunHere
+from hub.engine_port import PlanNotRunning
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 from tests.hub.transports.serving import SECRET, token_of, until
@@ -186,7 +186,7 @@ class Engine:
 
     async def signal(self, plan_id: str, signal: str, by: str) -> None:
         if plan_id != "ours":
-            raise NotRunHere("another engine's")
+            raise PlanNotRunning("another engine's")
         self.heard.append((plan_id, signal, by))
 
 

@@ -22,7 +22,7 @@ from broadcasters.supervision import Part
 from hub.access.auth import mint
 from hub.config.setting_types import Secret
 from hub.config.settings import Settings
-from hub.engine_port import NotRunHere, SignalName, TemplateInfo
+from hub.engine_port import PlanNotRunning, SignalName, TemplateInfo
 from hub.node import Hub
 from hub.transports.admission import Visitor
 
@@ -109,7 +109,7 @@ class _Obedient:
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002
         if plan_id == "nobodys":
-            raise NotRunHere("no engine runs this plan")
+            raise PlanNotRunning("no engine runs this plan")
 
 
 async def run(case: Case, runner: Runner, folder: Path) -> None:

@@ -15,6 +15,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Received, follow
 from broadcasters.snapshot import Snapshot
 from hub.answers.acceptance import Answers
+from hub.core.effects import Answer
 from plan_engine import Engine, Template
 from tests.plan_engine.story import Event, problems, told
 
@@ -96,7 +97,7 @@ class House:
 
     async def answer(self, plan_id: str, request_id: str, answer: Any, by: str = "maria") -> None:
         """As a hub takes an answer."""
-        await Answers(self.log, self._broadcaster).give(plan_id, request_id, answer, by)
+        await Answers(self.log, self._broadcaster).give(Answer(plan_id, request_id, answer, None, by))
 
     async def end(self, engine: Engine, plan_id: str) -> Any:
         async with asyncio.timeout(DEADLINE_S):

@@ -14,7 +14,7 @@ import pytest
 
 from hub.cli import main
 from hub.commands.embedded import Embedded
-from hub.engine_port import BrokenTemplate, EnginePort, NotRunHere, TemplateInfo, UnfitInput, UnknownTemplate
+from hub.engine_port import BrokenTemplate, EnginePort, InputRejected, PlanNotRunning, TemplateInfo, TemplateNotFound
 from plan_engine import Plan, Step, template
 from tests.plan_engine.house import House, statuses
 from tests.plan_engine.plans import quick, shop
@@ -35,13 +35,13 @@ async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House
             TemplateInfo("quick", "Two quick steps", "", {"type": "object"}),
             TemplateInfo("clumsy", "Clumsy", "", {"type": "object"}),
         ]
-        with pytest.raises(UnknownTemplate, match="clumsy, quick"):
+        with pytest.raises(TemplateNotFound, match="clumsy, quick"):
             await port.start("slow", {}, "p", None)
-        with pytest.raises(UnfitInput):
+        with pytest.raises(InputRejected):
             await port.start("quick", {"effects": object()}, "p", None)
         with pytest.raises(BrokenTemplate, match=r"'clumsy'.*TypeError"):
             await port.start("clumsy", {"steps": "many"}, "p", None)
-        with pytest.raises(NotRunHere):
+        with pytest.raises(PlanNotRunning):
             await port.signal("p", "cancel", "maria")
         await port.start("quick", {}, "p", "maria")
         assert (await house.snapshot("p")).owner == "maria"

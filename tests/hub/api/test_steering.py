@@ -15,12 +15,12 @@ from hub.app import create_app
 from hub.config.settings import load
 from hub.engine_port import (
     BrokenTemplate,
-    EngineAway,
-    NotRunHere,
+    EngineUnreachable,
+    InputRejected,
+    PlanNotRunning,
     SignalName,
     TemplateInfo,
-    UnfitInput,
-    UnknownTemplate,
+    TemplateNotFound,
 )
 from hub.node import Hub
 from tests.hub.api.test_events import problem
@@ -47,20 +47,20 @@ class Engine:
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
         if self.away:
-            raise EngineAway("the engine's database can't be reached")
+            raise EngineUnreachable("the engine's database can't be reached")
         if template != "trip":
-            raise UnknownTemplate(f"no template is called {template!r}; there is trip")
+            raise TemplateNotFound(f"no template is called {template!r}; there is trip")
         if "where" not in given:
-            raise UnfitInput("where: is missing")
+            raise InputRejected("where: is missing")
         if not isinstance(given["where"], str):
             raise BrokenTemplate("template 'trip' is at fault: where is a text")
         self.started.append((template, dict(given), plan_id, owner))
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         if self.away:
-            raise EngineAway("the engine's database can't be reached")
+            raise EngineUnreachable("the engine's database can't be reached")
         if plan_id not in [started[2] for started in self.started]:
-            raise NotRunHere("nobody runs this plan")
+            raise PlanNotRunning("nobody runs this plan")
         self.signals.append((plan_id, signal, by))
 
 

@@ -26,12 +26,12 @@ from hub.dialects.dialect_stream import Recital, as_message
 from hub.dialects.socket import serve_dialect
 from hub.engine_port import (
     BrokenTemplate,
-    EngineAway,
-    NotRunHere,
+    EngineUnreachable,
+    InputRejected,
+    PlanNotRunning,
     SignalName,
     TemplateInfo,
-    UnfitInput,
-    UnknownTemplate,
+    TemplateNotFound,
 )
 from hub.node import Hub
 from hub.transports.sse import HEADERS
@@ -116,9 +116,9 @@ class Works:
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:  # noqa: ARG002
         await self.gate.wait()
         failures: dict[str, Exception] = {
-            "odd": UnfitInput("unfit"),
-            "none": UnknownTemplate("unknown"),
-            "away": EngineAway("away"),
+            "odd": InputRejected("unfit"),
+            "none": TemplateNotFound("unknown"),
+            "away": EngineUnreachable("away"),
             "torn": BrokenTemplate("torn"),
             "broken": RuntimeError("broken"),
         }
@@ -128,7 +128,7 @@ class Works:
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002
         if plan_id != "p":
-            raise NotRunHere("nobody runs it")
+            raise PlanNotRunning("nobody runs it")
         self.signals.append((plan_id, signal))
 
 
