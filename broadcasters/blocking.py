@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from broadcasters import broadcaster as awaited
 from broadcasters import streamed_message
@@ -23,6 +23,9 @@ from broadcasters.errors import BroadcasterClosed, PlancastError
 from broadcasters.events import MessageType
 from broadcasters.loop_thread import Station, no_fork
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = [
     "Broadcaster",
@@ -95,7 +98,7 @@ class Broadcaster:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Redis | RedisCluster | None = None,
         *,
         producer: str | None = None,
         deadline: float = 30.0,

@@ -9,7 +9,7 @@ import secrets
 import string
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
@@ -24,6 +24,9 @@ from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
 from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["Broadcaster"]
 
@@ -59,16 +62,17 @@ def _check_key(key: object) -> None:
 class Broadcaster(Verbs):
     """Says things about plans. Used as `async with Broadcaster(url) as b:`, or opened and closed by hand.
 
-    It belongs to one event loop. `url` names the log (without one: PLANCAST_LOG, or the embedded default); a `log`
-    may be handed in instead, and then its owner opens and closes it. `deadline`: for how many seconds an event is
-    tried before its sender gets `LogUnavailable`. `max_events` and `max_bytes` bound what waits for the log; past
-    them senders wait, and get `OutboxFull` at their deadline. `producer`, if given, must be a name never used before:
-    by it and its own counting, the log recognises a repeated append. (A forked child gets another.)
+    It belongs to one event loop. `url` names the log, or is a client of `redis.asyncio` (see `log_of`; without one:
+    PLANCAST_LOG, or the embedded default); a `log` may be handed in instead, and then its owner opens and closes it.
+    `deadline`: for how many seconds an event is tried before its sender gets `LogUnavailable`. `max_events` and
+    `max_bytes` bound what waits for the log; past them senders wait, and get `OutboxFull` at their deadline. `producer`,
+    if given, must be a name never used before: by it and its own counting, the log recognises a repeated append. (A
+    forked child gets another.)
     """
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Redis | RedisCluster | None = None,
         *,
         log: PlanLog | None = None,
         producer: str | None = None,

@@ -121,7 +121,7 @@ STARTS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 KEPT = {
     "broadcasters/broadcaster.py: _Checkpoints.due": "logs what a checkpoint raises, and takes the next one",
     "broadcasters/log/http/append_batches.py: Courier._leave": "fails the appends it carries",
-    "broadcasters/log/redis/tail_link.py: TailLink.add": "fails the watches it was to place",
+    "broadcasters/log/redis/tail.py: _Subscriptions.add": "fails the watches it was to place",
     "broadcasters/streamed_message.py: RollUp._send_part": "its failure is raised by the next write, or on closing",
     "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that it leaves behind",
     "broadcasters/loop_thread.py: Station._submit": "raises in the thread that waits for it",

@@ -1,13 +1,17 @@
-"""Where plans are kept: `open_log(url)` gives the log a URL names."""
+"""Where plans are kept: `log_of` makes the log that a URL, or a client of `redis.asyncio`, names."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from broadcasters.errors import LogMisconfigured
 from broadcasters.log.contract import PlanLog
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["default_url", "log_of"]
 
@@ -17,8 +21,22 @@ def default_url() -> str:
     return os.environ.get("PLANCAST_LOG", "").strip() or f"sqlite:///{_home() / '.plancast' / 'plans.db'}"
 
 
-def log_of(url: str | None = None) -> PlanLog:
-    """The log that `url` names (or PLANCAST_LOG, or the embedded default), not opened yet."""
+def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:
+    """Make the log that a URL names. It is not open yet.
+
+    Args:
+        url: `sqlite:///…`, `redis://…`, `redis+sentinel://…`, `redis+cluster://…` (or `rediss…`) or `http://…`; by default
+            PLANCAST_LOG, or a file of this user's. Or a configured client: `redis.asyncio.Redis`, also one made by
+            `Sentinel.master_for`, or `RedisCluster`. The log connects as the client does (TLS, credential provider,
+            database …), over connections of its own; the client stays its owner's to use and to close.
+
+    Raises:
+        LogMisconfigured: the URL can't be read, or names no kind of log.
+    """
+    if url is not None and not isinstance(url, str):
+        from broadcasters.log.redis import RedisLog
+
+        return RedisLog(url)
     url = url.strip() if url else default_url()
     match _scheme(url):
         case "sqlite":

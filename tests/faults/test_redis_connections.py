@@ -8,7 +8,7 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.redis import link
+from broadcasters.log.redis import link, opening
 from tests.contract.saying import Heard, Producer
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender, all_said_more, check_story, said_in_all, until
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The short form: what takes seconds takes tenths of them."""
     monkeypatch.setattr(link, "BEAT", 0.15)
-    monkeypatch.setattr(link, "OPEN_PATIENCE", 0.5)
+    monkeypatch.setattr(opening, "OPEN_PATIENCE", 0.5)
 
 
 async def under_load(open_log: OpenLog, server: RedisServer, *trouble: tuple[object, ...], times: int) -> PlanLog:

@@ -230,7 +230,7 @@ async def test_replicated_means_on_a_replica_too(open_log: OpenLog) -> None:
 
 
 async def test_a_server_without_room_for_connections(open_log: OpenLog) -> None:
-    with RedisServer(maxclients=2) as server:
+    with RedisServer(maxclients=4) as server:  # each log has two connections
         await open_log(server.url)
         log = await open_log(server.url)
         with pytest.raises(LogUnavailable, match="maxclients"):

@@ -17,9 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from broadcasters.errors import InvalidEvent, LogError
 from broadcasters.log.contract import Facts, PlanEntry, PlanPage
-from broadcasters.log.redis.facts import SHOWN, entry_from, labels_from
-from broadcasters.log.redis.keys import Keys
-from broadcasters.log.redis.link import Word
+from broadcasters.log.redis.keys import LISTED, Keys, entry_from, labels_from
+from broadcasters.log.redis.link import Argument
 from broadcasters.log.redis.masters import Command, Masters
 from broadcasters.supervision import Supervisor
 
@@ -150,7 +149,7 @@ class Index:
     async def _put(self, places: Mapping[str, Mapping[str, int]]) -> None:
         commands: list[Command] = []
         for key, plans in places.items():
-            placed: list[Word] = [word for plan_id, ms in plans.items() for word in (ms, plan_id)]
+            placed: list[Argument] = [word for plan_id, ms in plans.items() for word in (ms, plan_id)]
             commands.append(("ZADD", key, ("GT", *placed)))
             if self._ttl:
                 oldest = max(plans.values()) - self._ttl * 1100  # by the server's clock, not by ours
@@ -188,7 +187,7 @@ class Index:
         self, key: str, rows: Sequence[_Row], owner: str | None, label: str | None
     ) -> Sequence[tuple[_Row, PlanEntry]]:
         """The rows whose plan exists and belongs there; the others are dropped."""
-        asked: list[Command] = [("HMGET", self._keys.plan(row.plan_id).meta, SHOWN) for row in rows]
+        asked: list[Command] = [("HMGET", self._keys.plan(row.plan_id).meta, LISTED) for row in rows]
         answers = await self._masters.call_each(asked)
         found: list[tuple[_Row, PlanEntry]] = []
         gone: list[str] = []

@@ -1,66 +1,73 @@
-"""One connection to one Redis server.
+"""A pipelined connection to one Redis server, for the two hot paths: appends and the tail.
 
-Calls are pipelined: what is called in one turn of the event loop goes out as one write, and answers resolve their
-futures in order. Nothing a caller does (a timeout, a cancellation) touches that order. A link lives once: when it is
-lost, every call under way and every later one fails with `LogUnavailable`, and its owner opens another.
+`redis` opens the connection and logs in (see `opening`); a link takes it over. Commands of one turn of the event loop
+go out as one write, and replies resolve their futures in order. No timeout or cancellation of a caller disturbs that
+order. A link is used once: when it ends, every call under way and every later one fails with `LogUnavailable`, and its
+owner opens another.
 
-It has a beat of its own, because neither the kernel nor the other side can be relied on to say that they are gone: a
-question every BEAT seconds, and an end after SILENT_BEATS of them without a single byte.
+Neither the kernel nor the other side reliably reports a dead connection, so a link has a watchdog: a probe every BEAT
+seconds, and the end after SILENT_BEATS of them without a byte.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
+from redis._parsers import BaseParser  # its `parse_error` makes the library's exceptions
+from redis.asyncio.connection import AbstractConnection
 
-from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
-from broadcasters.log.redis.refusals import Refused, meaning
-from broadcasters.log.redis.url import Address, Tls, User
+from broadcasters.errors import LogError, LogUnavailable
+from broadcasters.log.redis.refusals import text_of
 
-__all__ = ["BEAT", "SILENT_BEATS", "Pushed", "RedisLink", "Word", "open_link", "retrieved"]
+__all__ = ["BEAT", "OPEN_PATIENCE", "SILENT_BEATS", "Argument", "Pushed", "RedisLink", "retrieved"]
+
+_logger = logging.getLogger("plancast.log")
 
 BEAT: Final = 1.3
 SILENT_BEATS: Final = 3
 OPEN_PATIENCE: Final = 4.0
+"""Seconds for opening a link: connecting, logging in, checking the server."""
 MAX_OWED: Final = 8192
-"""Answers outstanding before further callers wait."""
+"""Unanswered calls after which callers wait."""
 MAX_UNSENT: Final = 8 * 1024 * 1024
-"""Bytes given to the link, and not yet to the kernel, before further callers wait."""
+"""Bytes not yet given to the kernel after which callers wait."""
 
-Word: TypeAlias = str | bytes | int
+Argument: TypeAlias = str | bytes | int
 Pushed: TypeAlias = Callable[[Sequence[Any]], None]
 
 _MORE: Final = object()
-_pack = cast("Callable[[tuple[Word, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+_pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+_parse_error = cast("Callable[[str], Exception]", BaseParser.parse_error)  # pyright: ignore[reportUnknownMemberType]
 
 
 class _Unanswered:
-    """Commands that have no answer of their own, unless they are refused; a PING behind them marks their end."""
+    """Commands that are answered by pushes, or by an error; the reply to a PING behind them marks their end."""
 
-    __slots__ = ("future", "refusals")
+    __slots__ = ("errors", "future")
 
-    def __init__(self, future: asyncio.Future[list[Refused]]) -> None:
+    def __init__(self, future: asyncio.Future[list[Exception]]) -> None:
         self.future = future
-        self.refusals: list[Refused] = []
+        self.errors: list[Exception] = []
 
 
 class RedisLink(asyncio.Protocol):
-    """Get one from `open_link`; `close` it. `pushed` is called with each push message, and must not raise."""
+    """Get one from `opening.open_link`, and `close` it. `pushed` receives each push message, and must not raise."""
 
-    def __init__(self, address: Address, pushed: Pushed | None = None) -> None:
-        self.address = address
+    def __init__(self, name: str, pushed: Pushed | None = None) -> None:
+        self.name = name
+        """The server's address, for errors."""
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why the link ended, once it has."""
         self._loop = asyncio.get_running_loop()
-        self._pushed: Pushed = pushed or _unheard
-        self._reader = hiredis.Reader(replyError=Refused, notEnoughData=_MORE)
+        self._pushed: Pushed = pushed or _ignore
+        self._reader = hiredis.Reader(replyError=_parse_error, notEnoughData=_MORE)
         self._transport: asyncio.Transport | None = None
+        self._stream: asyncio.StreamWriter | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._owed: deque[asyncio.Future[Any] | _Unanswered] = deque()
         self._unsent: list[bytes] = []
@@ -74,40 +81,58 @@ class RedisLink(asyncio.Protocol):
     def alive(self) -> bool:
         return not self.ended.done()
 
+    def take_over(self, connection: AbstractConnection) -> None:
+        """Continue on the socket of a connection that `redis` opened, in place of its streams."""
+        reader, writer = connection._reader, connection._writer  # pyright: ignore[reportPrivateUsage]
+        assert reader is not None  # noqa: S101 - it is connected
+        assert writer is not None  # noqa: S101
+        connection._reader = connection._writer = None  # pyright: ignore[reportPrivateUsage] # it would close them
+        self._stream = writer  # which closes the transport when it is collected
+        writer.transport.set_protocol(self)
+        self.connection_made(writer.transport)
+        if early := bytes(reader._buffer):  # type: ignore[attr-defined]
+            self.data_received(early)
+        if reader.at_eof() or writer.transport.is_closing():
+            self.end(f"Redis at {self.name} closed the connection")
+
     # ---- calls
 
-    async def call(self, *words: Word) -> Any:
-        """The answer to this command. `Refused` when Redis says no, `LogUnavailable` when the link is lost."""
+    async def call(self, *command: Argument) -> Any:
+        """The reply to this command. Raises the error that Redis replied, or `LogUnavailable` if the link ends."""
         if self._is_full():
             await self.room()
-        return await self.send(*words)
+        return await self.send(*command)
 
-    def send(self, *words: Word) -> asyncio.Future[Any]:
-        """As `call`, for several at once: whoever sends many waits for `room` now and then, and awaits each."""
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """As `call`, for many commands at once: await `room` now and then, and every future."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.ended.done():
             _fail(future, self.ended.result())
             return future
         self._owed.append(future)
-        self._write(_pack(words))
+        self._write(_pack(command))
         return future
 
-    def send_asking(self, *words: Word) -> asyncio.Future[Any]:
-        """As `send`, to who is taking the key's slot over, and does this only for those who were sent here."""
-        self.send("ASKING").add_done_callback(retrieved)
-        return self.send(*words)
-
-    def send_unanswered(self, commands: Iterable[Sequence[Word]]) -> asyncio.Future[list[Refused]]:
-        """For commands that are answered by pushes, if at all: which refusals there were, once all have run."""
-        future: asyncio.Future[list[Refused]] = self._loop.create_future()
+    def send_unanswered(self, commands: Iterable[Sequence[Argument]]) -> asyncio.Future[list[Exception]]:
+        """For commands that are answered by pushes: the errors among their replies, once all have run."""
+        future: asyncio.Future[list[Exception]] = self._loop.create_future()
         if self.ended.done():
             _fail(future, self.ended.result())
             return future
         self._owed.append(_Unanswered(future))
-        for words in commands:
-            self._write(_pack(tuple(words)))
+        for command in commands:
+            self._write(_pack(tuple(command)))
         self._write(b"*1\r\n$4\r\nPING\r\n")
         return future
+
+    def log_in(self, credentials: Sequence[str]) -> None:
+        """Log in again, with new credentials. If Redis rejects them, the link goes on as the user that it was."""
+        self.send("AUTH", *credentials).add_done_callback(self._logged_in)
+
+    def _logged_in(self, reply: asyncio.Future[Any]) -> None:
+        error = None if reply.cancelled() else reply.exception()
+        if error and not isinstance(error, LogError):
+            _logger.warning("Redis at %s rejected new credentials: %s", self.name, text_of(error))
 
     async def room(self) -> None:
         """Wait until the link can take more."""
@@ -138,30 +163,30 @@ class RedisLink(asyncio.Protocol):
         self._unsent_bytes = 0
         self._make_room()
 
-    # ---- the beat
+    # ---- the watchdog
 
-    def beat(self, question: Sequence[Word], verdict: Callable[[Any], str | None]) -> None:
-        """From now on ask this regularly; the link ends when there is no answer, or when `verdict` gives a reason."""
+    def beat(self, probe: Sequence[Argument], verdict: Callable[[Any], str | None]) -> None:
+        """Send this command every BEAT seconds; the link ends without a reply, or when `verdict` returns a reason."""
         self._silent += 1
         if self._silent >= SILENT_BEATS:
-            self.end(f"Redis at {self.address} has been silent for {BEAT * SILENT_BEATS:.0f} s")
+            self.end(f"Redis at {self.name} has been silent for {BEAT * SILENT_BEATS:.0f} s")
         if self.ended.done():
             return
-        self._timer = self._loop.call_later(BEAT, self.beat, question, verdict)
-        self.send(*question).add_done_callback(lambda answer: self._judge(answer, verdict))
+        self._timer = self._loop.call_later(BEAT, self.beat, probe, verdict)
+        self.send(*probe).add_done_callback(lambda reply: self._judge(reply, verdict))
 
-    def _judge(self, answer: asyncio.Future[Any], verdict: Callable[[Any], str | None]) -> None:
-        if answer.cancelled() or isinstance(answer.exception(), LogError):
+    def _judge(self, reply: asyncio.Future[Any], verdict: Callable[[Any], str | None]) -> None:
+        if reply.cancelled() or isinstance(reply.exception(), LogError):
             return
-        refused = answer.exception()
-        reason = str(refused) if refused else verdict(answer.result())
+        error = reply.exception()
+        reason = text_of(error) if error else verdict(reply.result())
         if reason:
-            self.end(f"Redis at {self.address}: {reason}")
+            self.end(f"Redis at {self.name}: {reason}")
 
     # ---- the end
 
     def end(self, why: str) -> None:
-        """The link is of no use any more."""
+        """The link must not be used any more."""
         if self.ended.done():
             return
         self.ended.set_result(why)
@@ -188,7 +213,7 @@ class RedisLink(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=1024 * 1024)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.end(f"the connection to Redis at {self.address} was lost" + (f": {exc}" if exc else ""))
+        self.end(f"the connection to Redis at {self.name} was lost" + (f": {exc}" if exc else ""))
         self._closed.set_result(None)
 
     def pause_writing(self) -> None:
@@ -209,51 +234,31 @@ class RedisLink(asyncio.Protocol):
                 else:
                     self._answered(reply)
         except hiredis.ProtocolError as error:
-            self.end(f"what answers at {self.address} does not speak the Redis protocol: {error}")
+            self.end(f"what answers at {self.name} does not speak the Redis protocol: {error}")
         if self._room is not None:
             self._make_room()
 
     def _answered(self, reply: Any) -> None:
         if not self._owed:
-            if not self.ended.done():
-                self.end(f"Redis at {self.address} said, unasked: {reply!r}")
+            self.end(f"Redis at {self.name} sent a reply that was not asked for: {reply!r}")
             return
         owed = self._owed[0]
         if isinstance(owed, _Unanswered):
-            if isinstance(reply, Refused):
-                owed.refusals.append(reply)
+            if isinstance(reply, Exception):
+                owed.errors.append(reply)
                 return
-            reply, owed = owed.refusals, owed.future
+            reply, owed = owed.errors, owed.future
         self._owed.popleft()
         if owed.done():
             return
-        if isinstance(reply, Refused):
+        if isinstance(reply, Exception):
             owed.set_exception(reply)
         else:
             owed.set_result(reply)
 
 
-def _unheard(_: Sequence[Any]) -> None:
-    """Nobody asked for pushes on this link."""
-
-
-async def open_link(
-    address: Address, user: User, tls: Tls | None = None, pushed: Pushed | None = None, db: int = 0
-) -> RedisLink:
-    """A link on which commands can be called. `LogUnavailable` or `LogMisconfigured` when there can't be one."""
-    loop = asyncio.get_running_loop()
-    link = RedisLink(address, pushed)
-    context = tls.context() if tls else None
-    try:
-        async with asyncio.timeout(OPEN_PATIENCE):
-            await loop.create_connection(
-                lambda: link, address.host, address.port, ssl=context, server_hostname=address.host if context else None
-            )
-            await _greet(link, user, db)
-    except BaseException as error:
-        await link.close()
-        raise _why_not_opened(address, error) from None
-    return link
+def _ignore(_: Sequence[Any]) -> None:
+    """A link without subscriptions has no use for pushes."""
 
 
 def _fail(future: asyncio.Future[Any], why: str) -> None:
@@ -263,37 +268,6 @@ def _fail(future: asyncio.Future[Any], why: str) -> None:
 
 
 def retrieved(future: asyncio.Future[Any]) -> None:
-    """Whoever waits for it gets its error; if nobody does any more, that is nobody's mistake."""
+    """Mark its error as retrieved, so asyncio does not log it if the caller has gone."""
     if not future.cancelled():
         future.exception()
-
-
-async def _greet(link: RedisLink, user: User, db: int) -> None:
-    login = ["AUTH", user.name or "default", user.password or ""] if user != (None, None) else []
-    try:
-        await link.send("HELLO", 3, *login, "SETNAME", "plancast")
-    except Refused as refused:
-        if refused.code in ("ERR", "NOPROTO") and "max number" not in str(refused):
-            raise LogMisconfigured(
-                f"Redis at {link.address} refused HELLO 3; it must be version 7 or newer: {refused}"
-            ) from None
-        raise
-    if db:
-        await link.send("SELECT", db)
-
-
-def _why_not_opened(address: Address, error: BaseException) -> BaseException:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return LogMisconfigured(f"the certificate of Redis at {address} is not trusted: {error.verify_message}")
-        case ssl.SSLError():
-            return LogUnavailable(f"TLS with Redis at {address} failed: {error.reason or error}")
-        case Refused():
-            return meaning(error, f"logging in at {address}")
-        case TimeoutError():
-            return LogUnavailable(f"Redis at {address} did not answer within {OPEN_PATIENCE:g} s")
-        case OSError():
-            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            return LogUnavailable(f"Redis at {address} can't be reached: {why}")
-        case _:
-            return error

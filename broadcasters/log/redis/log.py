@@ -1,4 +1,4 @@
-"""The log in Redis (7 or newer; Valkey as well): what its promises are is in the contract."""
+"""The log in Redis (7 or newer) or Valkey. Its promises are the contract's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+from redis.asyncio import Redis, RedisCluster
 
 from broadcasters.errors import LogError
 from broadcasters.events import check_plan_id
@@ -23,33 +25,36 @@ from broadcasters.log.contract import (
     Watch,
     Watcher,
 )
-from broadcasters.log.redis.facts import fields_of, labels_from
 from broadcasters.log.redis.index import Index
-from broadcasters.log.redis.keys import Keys
-from broadcasters.log.redis.link import Word
-from broadcasters.log.redis.masters import Command, Masters
+from broadcasters.log.redis.keys import HEAD, Keys, fields_of, head_from, labels_from, lineage_from
+from broadcasters.log.redis.link import Argument
+from broadcasters.log.redis.masters import Command
 from broadcasters.log.redis.tail import RedisTail
-from broadcasters.log.redis.topology import topology_of
-from broadcasters.log.redis.url import RedisUrl
-from broadcasters.position import Lineage, Position
+from broadcasters.log.redis.topology import masters_of
+from broadcasters.log.redis.url import Options, RedisUrl
+from broadcasters.position import Position
 from broadcasters.supervision import Part, Supervisor
 
 __all__ = ["RedisLog"]
 
 BEAT: Final = 5.0
-"""How often it is looked, unprompted, whether masters have changed: an idle tail would not notice."""
+"""Seconds between two unprompted questions where masters are: an idle tail would not notice that they changed."""
+CREDENTIALS_S: Final = 15.0
+"""Seconds between two questions to a credential provider whether it has new credentials."""
 
 
 class RedisLog(PlanLog):
-    """`url` is one of redis://…, redis+sentinel://…, redis+cluster://… (see `broadcasters.log.redis.url`)."""
+    """`source` is a URL (see `broadcasters.log.redis.url`), or a client: `redis.asyncio.Redis`, also from
+    `Sentinel.master_for(…)`, or `RedisCluster`. A client only says how to connect; the log opens connections of its own,
+    and neither uses nor closes the client's. `options`, for a client, are those that a URL has."""
 
-    def __init__(self, url: str) -> None:
-        self._url = RedisUrl.parse(url)
-        self._keys = Keys(self._url.prefix)
-        self._topology = topology_of(self._url)
-        self._masters = Masters(self._url, self._topology)
-        self._tail = RedisTail(self._url, self._topology)
-        self._index = Index(self._masters, self._keys, self._url.ttl)
+    def __init__(self, source: str | Redis | RedisCluster, options: Options | None = None) -> None:
+        where = RedisUrl.parse(source) if isinstance(source, str) else source
+        self._options = options or (where.options if isinstance(where, RedisUrl) else Options())
+        self._masters = masters_of(where, self._options.prefix)
+        self._keys = Keys(self._options.prefix)
+        self._tail = RedisTail(self._masters)
+        self._index = Index(self._masters, self._keys, self._options.ttl)
         self._supervisor = Supervisor()
 
     @property
@@ -58,7 +63,7 @@ class RedisLog(PlanLog):
 
     @property
     def durability(self) -> Durability:
-        return "replicated" if self._url.replicas else self._masters.durability
+        return "replicated" if self._options.replicas else self._masters.durability
 
     async def open(self) -> None:
         try:
@@ -68,21 +73,27 @@ class RedisLog(PlanLog):
             raise
         self._tail.open()
         self._index.start(self._supervisor)
-        if not self._topology.fixed:
+        if not self._masters.fixed:
             self._supervisor.repeat("Redis: moves of masters", self._follow_moves, every=BEAT)
+        if self._masters.clients.rotating:
+            self._supervisor.repeat("Redis: credentials", self._follow_credentials, every=CREDENTIALS_S)
 
     async def close(self) -> None:
         await self._supervisor.close()
         await self._index.close()
         await self._tail.close()
         await self._masters.close()
-        await self._topology.close()
 
     async def _follow_moves(self) -> None:
-        with suppress(LogError):  # nobody answers: the next beat asks again
-            await self._topology.refresh()
+        with suppress(LogError):  # no server answers: the next beat asks again
+            await self._masters.refresh()
             await self._tail.follow_moves()
-            await self._masters.keep_only(await self._topology.masters())
+            await self._masters.keep_only(await self._masters.addresses())
+
+    async def _follow_credentials(self) -> None:
+        if credentials := await self._masters.clients.rotated():
+            self._masters.log_in(credentials)
+            self._tail.log_in(credentials)
 
     # ---- appending
 
@@ -90,37 +101,36 @@ class RedisLog(PlanLog):
         keys = self._keys.plan(check_plan_id(plan_id))
         args = self._append_args(producer, seq, entries, facts)
         needed = keys[:3] if any(entry.key for entry in entries) else keys[:2]
-        answer: Any = await self._masters.run("append", needed, args, self._url.replicas)
-        epoch, now_ms, uncovered, *places = answer
-        first = int(places[0])
-        offsets = places if len(places) == len(entries) > 1 else range(first, first + len(entries))
+        reply: Any = await self._masters.append(needed, args, self._options.replicas)
+        epoch, now_ms, uncovered, *listed = reply
+        first = int(listed[0])
+        offsets = listed if len(listed) == len(entries) > 1 else range(first, first + len(entries))
         await self._index.note(plan_id, int(now_ms), facts, begun=1 in offsets)
         return Appended(epoch.decode(), offsets, uncovered >= CHECKPOINT_EVERY)
 
-    def _append_args(self, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Sequence[Word]:
+    def _append_args(self, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Sequence[Argument]:
         keys = [entry.key or "" for entry in entries]
         if not any(keys):
             keys = []
         payloads = [entry.payload for entry in entries]
-        begin = (producer, seq, secrets.token_hex(4), self._url.ttl, facts.first_status or "", len(payloads), len(keys))
-        return (*begin, *payloads, *keys, *fields_of(facts))
+        epoch, ttl, status = secrets.token_hex(4), self._options.ttl, facts.first_status or ""
+        return (producer, seq, epoch, ttl, status, len(payloads), len(keys), *payloads, *keys, *fields_of(facts))
 
     # ---- reading
 
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
         keys = self._keys.plan(check_plan_id(plan_id))
         after = max(after, 0)
-        answer = await self._masters.run("read", (keys.log, keys.meta), (after, max(limit, 1), max_bytes))
-        if not answer:
+        reply: Any = await self._masters.run("read", (keys.log, keys.meta), (after, max(limit, 1), max_bytes))
+        if not reply:
             return Page(Head(), after + 1, ())
-        epoch, lineage, head, floor, first, *payloads = answer
-        return Page(Head(_lineage(epoch, lineage), head, floor), first, payloads)
+        epoch, ended, head, floor, first, *payloads = reply
+        return Page(Head(lineage_from(epoch, ended), head, floor), first, payloads)
 
     async def heads(self, plan_ids: Collection[str]) -> Mapping[str, Head]:
-        fields = ("epoch", "lineage", "offset", "floor")
         keys = [self._keys.plan(check_plan_id(plan_id)).meta for plan_id in plan_ids]
-        asked: list[Command] = [("HMGET", key, fields) for key in keys]
-        return dict(zip(plan_ids, map(_head, await self._masters.call_each(asked)), strict=True))
+        asked: list[Command] = [("HMGET", key, HEAD) for key in keys]
+        return dict(zip(plan_ids, map(head_from, await self._masters.call_each(asked)), strict=True))
 
     async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
         return await self._tail.watch(plan_id, self._keys.plan(check_plan_id(plan_id)).live, watcher)
@@ -141,10 +151,10 @@ class RedisLog(PlanLog):
         epoch, offset = checkpoint.position
         kept = b"%b %d\n%b" % (epoch.encode(), offset, checkpoint.snapshot)
         args = (epoch, offset, max(window, 0), kept)
-        answer: Any = await self._masters.run("keep", (keys.log, keys.meta, keys.checkpoint), args)
-        return bool(answer)
+        reply: Any = await self._masters.run("keep", (keys.log, keys.meta, keys.checkpoint), args)
+        return bool(reply)
 
-    # ---- lists, and forgetting
+    # ---- lists, and deletion
 
     async def plans(
         self,
@@ -157,20 +167,9 @@ class RedisLog(PlanLog):
         return await self._index.page(owner, label, cursor, max(limit, 1))
 
     async def delete(self, plan_id: str) -> bool:
-        said: Any = await self._masters.run("delete", self._keys.plan(check_plan_id(plan_id))[:4], ())
-        if not said:
+        reply: Any = await self._masters.run("delete", self._keys.plan(check_plan_id(plan_id))[:4], ())
+        if not reply:
             return False
-        owner, labels = said
+        owner, labels = reply
         await self._index.remove(plan_id, owner.decode() or None, labels_from(labels))
         return True
-
-
-def _head(values: Sequence[bytes | None]) -> Head:
-    epoch, lineage, offset, floor = values
-    return Head() if epoch is None else Head(_lineage(epoch, lineage or b""), int(offset or 0), int(floor or 0))
-
-
-def _lineage(epoch: bytes, ended: bytes) -> Lineage:
-    """From `epoch:offset epoch:offset …`, oldest first."""
-    pairs = (one.partition(":") for one in ended.decode().split())
-    return Lineage(epoch.decode(), tuple((old, int(end)) for old, _, end in pairs))

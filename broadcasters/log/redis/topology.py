@@ -1,136 +1,105 @@
-"""Which master holds what: always the same one, whoever Sentinel says, or whoever owns the slot in a Cluster."""
+"""Where masters are found: at a fixed address, by the word of most Sentinels, or in a Cluster's map.
+
+Every question goes through clients of `redis`; whom to believe is decided here, because the library believes the first
+server that answers, which may be cut off from the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import random
-from abc import ABC, abstractmethod
-from binascii import crc_hqx
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
-from broadcasters.log.redis.link import RedisLink, Word, open_link, retrieved
-from broadcasters.log.redis.refusals import Refused, as_log_error, meaning
-from broadcasters.log.redis.url import Address, RedisUrl, Tls, User
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.crc import key_slot
 
-__all__ = ["Cluster", "Sentinels", "Single", "Topology", "pointed_to", "slot_of", "topology_of"]
+from broadcasters.errors import LogMisconfigured, LogUnavailable
+from broadcasters.log.redis.clients import Call, Clients
+from broadcasters.log.redis.masters import Masters
+from broadcasters.log.redis.refusals import as_log_error
+from broadcasters.log.redis.url import Address, RedisUrl
+
+__all__ = ["ClusterMasters", "SentinelMasters", "SingleMaster", "masters_of"]
 
 SLOTS: Final = 16_384
 ANSWER_PATIENCE: Final = 2.0
-PAUSE: Final = 0.05
 VIEWS: Final = 3
-"""How many nodes of a Cluster are asked for its shape at a time: one alone may be cut off and not know it."""
+"""Nodes of a Cluster that are asked for its map at a time: a single one may be cut off and not know it."""
 
 
-def slot_of(key: str) -> int:
-    """The Cluster's slot of a key: that of what stands in its first braces, if anything does."""
-    start = key.find("{")
-    end = key.find("}", start + 1) if start >= 0 else -1
-    tag = key[start + 1 : end] if end > start + 1 else key
-    return crc_hqx(tag.encode(), 0) % SLOTS
+def masters_of(source: object, prefix: str) -> Masters:
+    """As a URL or a configured client describes them. A client is only read: the log opens connections of its own."""
+    match source:
+        case RedisUrl():
+            return _of_url(source, prefix)
+        case RedisCluster():
+            return _of_cluster(source, prefix)
+        case Redis():
+            return _of_client(source, prefix)
+        case _:
+            kind = f"{type(source).__module__}.{type(source).__qualname__}"
+            raise LogMisconfigured(
+                f"a log is named by a URL or by a client of redis.asyncio (Redis or RedisCluster), not by a {kind}"
+            )
 
 
-def pointed_to(refused: Refused, asked: Address) -> Address | None:
-    """Where a refusal points: to who has the slot by now (MOVED), or is taking it over (ASK)."""
-    if refused.code not in ("MOVED", "ASK"):
-        return None
-    host, _, port = str(refused).rpartition(" ")[2].rpartition(":")
-    return Address(asked.host if host in ("", "?") else host, int(port))
-
-
-def topology_of(url: RedisUrl) -> Topology:
-    match url.kind:
+def _of_url(source: RedisUrl, prefix: str) -> Masters:
+    clients = Clients.of_url(source.user, source.tls, source.db)
+    match source.kind:
         case "single":
-            return Single(url.addresses[0])
+            return SingleMaster(clients, prefix, source.addresses[0])
         case "sentinel":
-            return Sentinels(url.addresses, url.service, _Enquiries(url.sentinel_user, url.tls))
+            sentinels = Clients.of_url(source.sentinel_user, source.tls)
+            return SentinelMasters(clients, prefix, source.service, [(sentinels, one) for one in source.addresses])
         case "cluster":
-            return Cluster(url.addresses, _Enquiries(url.user, url.tls))
+            return ClusterMasters(clients, prefix, source.addresses)
 
 
-class Topology(ABC):
-    """Asks when it knows nothing, or has reason to doubt what it knows; once, however many want to know, and not again
-    within PAUSE, however much they doubt."""
-
-    fixed = False
-    """True: there is nothing to ask; masters never change."""
-
-    def __init__(self) -> None:
-        self._doubted = True
-        self._asking: asyncio.Task[None] | None = None
-        self._asked_at = -math.inf
-        self._problem: LogError | None = None
-
-    async def locate(self, key: str) -> Address:
-        """The master that holds this key, as far as is known."""
-        await self._be_sure()
-        return self._holder(key)
-
-    async def masters(self) -> Collection[Address]:
-        await self._be_sure()
-        return self._masters()
-
-    def doubt(self) -> None:
-        """Something happened that makes it worth asking again before the next answer."""
-        self._doubted = not self.fixed
-
-    async def refresh(self) -> None:
-        """Ask now. When nobody answers, what was known stays known."""
-        if self.fixed:
-            self._doubted = False
-            return
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_and_believe())
-            self._asking.add_done_callback(retrieved)
-        await asyncio.shield(self._asking)
-
-    async def close(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
-
-    async def _be_sure(self) -> None:
-        if not self._doubted:
-            return
-        if asyncio.get_running_loop().time() - self._asked_at >= PAUSE:
-            await self.refresh()
-        elif self._problem is not None:
-            raise self._problem
-
-    async def _ask_and_believe(self) -> None:
-        try:
-            await self._ask()
-            self._doubted, self._problem = False, None
-        except LogError as problem:
-            self._problem = problem
-            raise
-        except Exception as error:
-            self._problem = as_log_error(error, "asking where plans are kept")
-            raise self._problem from error
-        finally:
-            self._asked_at = asyncio.get_running_loop().time()
-
-    @abstractmethod
-    async def _ask(self) -> None: ...
-
-    @abstractmethod
-    def _holder(self, key: str) -> Address: ...
-
-    @abstractmethod
-    def _masters(self) -> Collection[Address]: ...
+def _of_client(client: Redis, prefix: str) -> Masters:
+    pool: Any = client.connection_pool
+    options: dict[str, Any] = pool.connection_kwargs
+    if not isinstance(pool, SentinelConnectionPool):
+        return SingleMaster(Clients(pool.connection_class, options), prefix, _address(options))
+    return _of_sentinel(pool, options, prefix)
 
 
-class Single(Topology):
+def _of_sentinel(pool: Any, options: dict[str, Any], prefix: str) -> Masters:
+    if not pool.is_master:
+        raise LogMisconfigured("this Sentinel client reads from replicas; expected one from Sentinel.master_for(…)")
+    clients = Clients(SSLConnection if issubclass(pool.connection_class, SSLConnection) else Connection, options)
+    pools: list[Any] = [sentinel.connection_pool for sentinel in pool.sentinel_manager.sentinels]
+    sentinels = [
+        (Clients(one.connection_class, one.connection_kwargs), _address(one.connection_kwargs)) for one in pools
+    ]
+    return SentinelMasters(clients, prefix, pool.service_name, sentinels)
+
+
+def _of_cluster(cluster: RedisCluster, prefix: str) -> Masters:
+    options = {name: value for name, value in cluster.connection_kwargs.items() if name != "redis_connect_func"}
+    seeds = [Address(node.host, int(node.port)) for node in cluster.startup_nodes]
+    clients = Clients(options.get("connection_class", Connection), options)
+    return ClusterMasters(clients, prefix, seeds, cluster.nodes_manager.remap_host_port)
+
+
+def _address(options: Mapping[str, Any]) -> Address:
+    if path := options.get("path"):
+        return Address(path, 0)
+    return Address(options.get("host", "localhost"), int(options.get("port", 6379)))
+
+
+class SingleMaster(Masters):
     """One server."""
 
     fixed = True
 
-    def __init__(self, address: Address) -> None:
-        super().__init__()
+    def __init__(self, clients: Clients, prefix: str, address: Address) -> None:
+        super().__init__(clients, prefix)
         self._address = address
+        self._doubted = False
 
     async def _ask(self) -> None:
         return
@@ -138,30 +107,30 @@ class Single(Topology):
     def _holder(self, key: str) -> Address:  # noqa: ARG002 - it holds all keys
         return self._address
 
-    def _masters(self) -> Collection[Address]:
+    def _addresses(self) -> Collection[Address]:
         return (self._address,)
 
 
-class Sentinels(Topology):
-    """One master at a time; most Sentinels know which. (A Sentinel that is cut off may still name the old one.)"""
+class SentinelMasters(Masters):
+    """One master at a time: the one that most Sentinels name. (One that is cut off may still name the old master.)"""
 
-    def __init__(self, addresses: Sequence[Address], service: str, enquiries: _Enquiries) -> None:
-        super().__init__()
-        self._addresses = addresses
+    def __init__(
+        self, clients: Clients, prefix: str, service: str, sentinels: Sequence[tuple[Clients, Address]]
+    ) -> None:
+        super().__init__(clients, prefix)
         self._service = service
-        self._enquiries = enquiries
+        self._sentinels = sentinels
         self._address: Address | None = None
 
     async def close(self) -> None:
         await super().close()
-        await self._enquiries.close()
+        for clients, _ in self._sentinels:
+            await clients.close()
 
     async def _ask(self) -> None:
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
-        answers = await self._enquiries.ask_all(self._addresses, question)
-        named = Counter(
-            Address(host.decode(), int(port)) for (pair,) in answers.values() if pair for host, port in [pair]
-        )
+        replies = await _ask_all(self._sentinels, question)
+        named = Counter(Address(pair[0].decode(), int(pair[1])) for (pair,) in replies.values() if pair)
         if not named:
             raise LogMisconfigured(f"no Sentinel knows a master called {self._service!r}")
         self._address = named.most_common(1)[0][0]
@@ -170,23 +139,28 @@ class Sentinels(Topology):
         assert self._address is not None  # noqa: S101 - asked before
         return self._address
 
-    def _masters(self) -> Collection[Address]:
+    def _addresses(self) -> Collection[Address]:
         return () if self._address is None else (self._address,)
 
 
-class Cluster(Topology):
-    """Each slot's master, as told by the node that knows of the latest election."""
+class ClusterMasters(Masters):
+    """Each slot's master, by the map of the node that knows of the latest election."""
 
-    def __init__(self, seeds: Sequence[Address], enquiries: _Enquiries) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        clients: Clients,
+        prefix: str,
+        seeds: Sequence[Address],
+        remap: Callable[[str, int], tuple[str, int]] | None = None,
+    ) -> None:
+        super().__init__(clients, prefix)
         self._seeds = seeds
-        self._enquiries = enquiries
+        self._remap = remap
         self._slots: list[Address | None] = []
         self._nodes: frozenset[Address] = frozenset()
 
-    async def close(self) -> None:
-        await super().close()
-        await self._enquiries.close()
+    def remapped(self, address: Address) -> Address:
+        return Address(*self._remap(*address)) if self._remap else address
 
     async def _ask(self) -> None:
         known = [*self._nodes]
@@ -197,29 +171,31 @@ class Cluster(Topology):
             views = await self._views({*known, *self._seeds})
         asked, (_, _, ranges) = max(views.items(), key=lambda view: view[1][:2])
         self._learn(asked, ranges)
-        await self._enquiries.keep_only({*self._nodes, *self._seeds})
+        await self.clients.keep_only({*self._nodes, *self._seeds})
 
     async def _views(self, addresses: Collection[Address]) -> Mapping[Address, tuple[bool, int, Any]]:
-        answers = await self._enquiries.ask_all(addresses, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
-        return {address: (*_state(info), ranges) for address, (info, ranges) in answers.items()}
+        nodes = [(self.clients, address) for address in addresses]
+        replies = await _ask_all(nodes, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
+        return {address: (*_state(info), ranges) for address, (info, ranges) in replies.items()}
 
     def _learn(self, asked: Address, ranges: Any) -> None:
         slots: list[Address | None] = [None] * SLOTS
         nodes: set[Address] = set()
         for first, last, *servers in ranges:
-            at = [Address(_host(server[0]) or asked.host, int(server[1])) for server in servers]
+            at = [self.remapped(Address(_host(server[0]) or asked.host, int(server[1]))) for server in servers]
             slots[first : last + 1] = [at[0]] * (last + 1 - first)
             nodes.update(at)
         self._slots, self._nodes = slots, frozenset(nodes)
 
     def _holder(self, key: str) -> Address:
-        address = self._slots[slot_of(key)]
+        slot = key_slot(key.encode())
+        address = self._slots[slot]
         if address is None:
             self.doubt()
-            raise LogUnavailable(f"no node of the Redis cluster serves slot {slot_of(key)} at the moment")
+            raise LogUnavailable(f"no node of the Redis cluster serves slot {slot} at the moment")
         return address
 
-    def _masters(self) -> Collection[Address]:
+    def _addresses(self) -> Collection[Address]:
         return {address for address in self._slots if address is not None}
 
 
@@ -232,47 +208,25 @@ def _host(name: bytes | None) -> str:
     return "" if name in (None, b"?") else name.decode()
 
 
-class _Enquiries:
-    """Plain links to those who know the shape of things; each kept as long as it answers."""
+async def _ask_all(servers: Collection[tuple[Clients, Address]], *calls: Call) -> Mapping[Address, Sequence[Any]]:
+    """The replies of those servers that answered. Raises the first one's error if none did."""
+    asked = await asyncio.gather(*(_ask(*server, calls) for server in servers), return_exceptions=True)
+    replies = {address: reply for (_, address), reply in zip(servers, asked, strict=True) if isinstance(reply, list)}
+    if not replies:
+        for reply in asked:
+            if isinstance(reply, BaseException):
+                raise reply
+    return replies
 
-    def __init__(self, user: User, tls: Tls | None) -> None:
-        self._user = user
-        self._tls = tls
-        self._links: dict[Address, RedisLink] = {}
 
-    async def ask_all(
-        self, addresses: Collection[Address], *questions: Sequence[Word]
-    ) -> Mapping[Address, Sequence[Any]]:
-        """The answers of those who gave any. Raises what the first one said when nobody did."""
-        asked = await asyncio.gather(*(self._ask(address, questions) for address in addresses), return_exceptions=True)
-        answers = {address: said for address, said in zip(addresses, asked, strict=True) if isinstance(said, list)}
-        if not answers:
-            for said in asked:
-                if isinstance(said, BaseException):
-                    raise said
-        return answers
-
-    async def keep_only(self, addresses: Collection[Address]) -> None:
-        for address in self._links.keys() - addresses:
-            await self._links.pop(address).close()
-
-    async def close(self) -> None:
-        await self.keep_only(())
-
-    async def _ask(self, address: Address, questions: Sequence[Sequence[Word]]) -> list[Any]:
-        try:
-            async with asyncio.timeout(ANSWER_PATIENCE):
-                link = await self._link(address)
-                return list(await asyncio.gather(*(link.send(*question) for question in questions)))
-        except Refused as refused:
-            raise meaning(refused, f"asking {address} where plans are kept") from None
-        except TimeoutError:
-            if address in self._links:
-                await self._links.pop(address).close()
-            raise LogUnavailable(f"{address} did not say where plans are kept") from None
-
-    async def _link(self, address: Address) -> RedisLink:
-        link = self._links.get(address)
-        if link is None or not link.alive:
-            link = self._links[address] = await open_link(address, self._user, self._tls)
-        return link
+async def _ask(clients: Clients, address: Address, calls: Sequence[Call]) -> list[Any]:
+    about = f"asking {address} where plans are held"
+    try:
+        async with asyncio.timeout(ANSWER_PATIENCE):
+            replies = await clients.ask(address, calls)
+    except TimeoutError as error:
+        raise as_log_error(error, about) from None
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise as_log_error(reply, about, rotating=clients.rotating)
+    return replies

@@ -1,12 +1,12 @@
-"""What a Redis URL says.
+"""Redis URLs and their options.
 
     redis://[user:password@]host[:port][/db]?…
     redis+sentinel://[user:password@]host:port,host:port/service[/db]?…
     redis+cluster://[user:password@]host:port,host:port?…
 
-`rediss` in place of `redis` means TLS. Options: `prefix` of all keys, `ttl` in days from a plan's last event (0: kept
-for ever), `replicas` that must have an append before it returns; `sentinel_user`, `sentinel_password`; `ca`, `cert`,
-`key` (files) and `verify=no` for TLS.
+`rediss` in place of `redis` means TLS. Options: `prefix` of all keys; `ttl`, days from a plan's last event until it
+expires (0: never); `replicas` that must have an append before it returns; `sentinel_user`, `sentinel_password`; `ca`,
+`cert`, `key` (files) and `verify=no` for TLS.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from broadcasters.errors import LogMisconfigured
 
-__all__ = ["Address", "RedisUrl", "Tls", "User"]
+__all__ = ["Address", "Options", "RedisUrl", "Tls", "User"]
 
 Kind = Literal["single", "sentinel", "cluster"]
-OPTIONS: Final = frozenset(
+KNOWN: Final = frozenset(
     {"prefix", "ttl", "replicas", "sentinel_user", "sentinel_password", "ca", "cert", "key", "verify"}
 )
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}\Z")
@@ -32,17 +32,19 @@ _DAY: Final = 86_400
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """Where a server listens. With port 0, `host` is the path of a Unix socket."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if not self.port:
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class User(NamedTuple):
-    """Who we are to a server."""
+    """The user to log in as."""
 
     name: str | None
     password: str | None
@@ -53,7 +55,7 @@ class User(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to talk TLS."""
+    """How to verify the server, and the certificate to show it."""
 
     ca: str | None = None
     cert: str | None = None
@@ -74,8 +76,19 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What the log does in Redis, wherever that is."""
+
+    prefix: str = "plancast"
+    ttl: int = 30 * _DAY
+    """Seconds from a plan's last event until it expires; 0: never."""
+    replicas: int = 0
+    """How many must have an append before it returns."""
+
+
+@dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """A URL, understood. `LogMisconfigured` says what is wrong with one that is not."""
+    """A parsed URL. `parse` raises `LogMisconfigured`, which says what is wrong with the URL."""
 
     kind: Kind
     addresses: tuple[Address, ...]
@@ -84,10 +97,7 @@ class RedisUrl:
     tls: Tls | None
     service: str
     db: int
-    prefix: str
-    ttl: int
-    """Seconds; 0: for ever."""
-    replicas: int
+    options: Options
 
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
@@ -105,9 +115,11 @@ class RedisUrl:
             tls=_tls(options, scheme),
             service=service,
             db=db,
-            prefix=_prefix(options.get("prefix", "plancast")),
-            ttl=round(_number(options, "ttl", 30.0) * _DAY),
-            replicas=int(_number(options, "replicas", 0)),
+            options=Options(
+                prefix=_prefix(options.get("prefix", "plancast")),
+                ttl=round(_number(options, "ttl", 30.0) * _DAY),
+                replicas=int(_number(options, "replicas", 0)),
+            ),
         )
 
 
@@ -121,8 +133,8 @@ def _kind(scheme: str, kind: str) -> Kind:
 
 def _options(query: str) -> Mapping[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := sorted(options.keys() - OPTIONS):
-        raise LogMisconfigured(f"the Redis URL has an option {unknown[0]!r}; known are {', '.join(sorted(OPTIONS))}")
+    if unknown := sorted(options.keys() - KNOWN):
+        raise LogMisconfigured(f"the Redis URL has an option {unknown[0]!r}; known are {', '.join(sorted(KNOWN))}")
     return options
 
 

@@ -8,20 +8,28 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.exceptions import ResponseError
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.redis import link as links
-from broadcasters.log.redis.link import RedisLink, open_link
-from broadcasters.log.redis.refusals import Refused
+from broadcasters.log.redis.clients import Clients
+from broadcasters.log.redis.link import Pushed, RedisLink
+from broadcasters.log.redis.opening import open_link
+from broadcasters.log.redis.refusals import code_of
 from broadcasters.log.redis.url import Address, User
 from tests.servers import RedisServer
 
-NOBODY = User(None, None)
+
+async def opened(server: RedisServer, pushed: Pushed | None = None) -> RedisLink:
+    address = Address("127.0.0.1", server.port)
+    one = RedisLink(str(address), pushed)
+    await open_link(one, Clients.of_url(User(None, None), None), address)
+    return one
 
 
 @pytest_asyncio.fixture
 async def link(server: RedisServer) -> AsyncIterator[RedisLink]:
-    one = await open_link(Address("127.0.0.1", server.port), NOBODY)
+    one = await opened(server)
     yield one
     await one.close()
 
@@ -45,19 +53,19 @@ async def test_a_refusal_belongs_to_its_caller(link: RedisLink) -> None:
         link.send("ECHO", "before"), link.send("NONSENSE"), link.send("ECHO", "after"), return_exceptions=True
     )
     assert answers[0] == b"before"
-    assert isinstance(answers[1], Refused)
-    assert answers[1].code == "ERR"
+    assert isinstance(answers[1], ResponseError)
+    assert code_of(answers[1]) == "ERR"
     assert answers[2] == b"after"
 
 
 async def test_refusals_of_unanswered_commands_are_told_apart_from_answers(server: RedisServer) -> None:
     pushes: list[Sequence[Any]] = []
-    one = await open_link(Address("127.0.0.1", server.port), NOBODY, pushed=pushes.append)
+    one = await opened(server, pushes.append)
     before = one.send("ECHO", "before")
     refusals = one.send_unanswered([("SSUBSCRIBE", "a"), ("SSUBSCRIBE",), ("SSUBSCRIBE", "b")])
     after = one.send("ECHO", "after")
     assert [await before, await after] == [b"before", b"after"]
-    assert [refused.code for refused in await refusals] == ["ERR"]
+    assert [code_of(error) for error in await refusals] == ["ERR"]
     assert [push[:2] for push in pushes] == [[b"ssubscribe", b"a"], [b"ssubscribe", b"b"]]
     await one.close()
 
@@ -104,7 +112,7 @@ async def test_waiting_for_room_ends_with_the_link(link: RedisLink, monkeypatch:
 
 async def test_the_beat_ends_a_silent_link(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "BEAT", 0.05)
-    one = await open_link(Address("127.0.0.1", server.port), NOBODY)
+    one = await opened(server)
     one.beat(("BLPOP", "nothing here", 0), lambda _: None)
     assert "silent" in await asyncio.wait_for(one.ended, 10)
     await one.close()

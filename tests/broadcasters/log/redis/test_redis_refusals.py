@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from broadcasters.errors import LogError, LogFull, LogMisconfigured, LogUnavailable
-from broadcasters.log.redis.refusals import Refused, meaning
+from broadcasters.log.redis.link import _parse_error
+from broadcasters.log.redis.refusals import as_log_error
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from broadcasters.log.redis.refusals import Refused, meaning
     ],
 )
 def test_a_refusal_means(text: str, kind: type[LogError], said: str) -> None:
-    error = meaning(Refused(text), "plancast:{plan}:log")
+    error = as_log_error(_parse_error(text), "plancast:{plan}:log")
     assert type(error) is kind
     assert said in str(error)
     assert "plancast:{plan}:log" in str(error)

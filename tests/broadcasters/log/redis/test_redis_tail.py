@@ -8,8 +8,8 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.redis import RedisLog
-from broadcasters.log.redis.tail_link import TailLink
-from broadcasters.log.redis.topology import Single
+from broadcasters.log.redis.tail import _Subscriptions
+from broadcasters.log.redis.topology import SingleMaster
 from tests.contract.saying import Heard, Producer
 from tests.servers import RedisServer
 
@@ -22,7 +22,7 @@ def subscribed(server: RedisServer, prefix: str) -> dict[str, int]:
 
 async def settled(log: RedisLog) -> None:
     """All that was sent on the tail's links before has happened."""
-    for link in log._tail._links.values():
+    for link in log._tail._subscriptions.values():
         assert link._link is not None
         await link._link.call("PING")
 
@@ -108,7 +108,7 @@ async def test_a_watch_that_can_not_be_placed_is_refused_and_the_next_one_is_not
         raise ValueError("not a number")
 
     with monkeypatch.context() as broken:
-        broken.setattr(log._topology, "locate", fails)
+        broken.setattr(log._masters, "locate", fails)
         async with asyncio.timeout(30):
             with pytest.raises(LogUnavailable, match="not a number"):
                 await log.watch("plan", Heard())
@@ -123,7 +123,7 @@ async def test_a_subscription_that_fails_in_an_unknown_way_is_refused_and_the_ne
         raise ValueError("not a number")
 
     with monkeypatch.context() as broken:
-        broken.setattr(TailLink, "_opened", fails)
+        broken.setattr(_Subscriptions, "_opened", fails)
         async with asyncio.timeout(30):
             with pytest.raises(LogUnavailable, match="not a number"):
                 await log.watch("plan", Heard())
@@ -135,7 +135,7 @@ async def test_moves_are_followed_although_that_failed(
     server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broadcasters.log.redis.log.BEAT", 0.02)
-    monkeypatch.setattr(Single, "fixed", False)
+    monkeypatch.setattr(SingleMaster, "fixed", False)
     looks = 0
 
     async def look() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broadcasters.errors import LogMisconfigured, LogUnavailable
-from broadcasters.log.redis import RedisLog, link
+from broadcasters.log.redis import RedisLog, opening
 from tests.contract.saying import Heard, Producer, all_of
 from tests.servers import RedisServer
 from tests.servers.process import free_port
@@ -49,7 +49,7 @@ async def test_a_certificate_of_a_stranger(tls_url: str) -> None:
 
 
 async def test_tls_to_a_server_that_speaks_none(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "OPEN_PATIENCE", 0.3)  # it waits for more, politely
+    monkeypatch.setattr(opening, "OPEN_PATIENCE", 0.3)  # it waits for more, politely
     with pytest.raises(LogUnavailable):
         await RedisLog(f"rediss://127.0.0.1:{server.port}?verify=no").open()
 

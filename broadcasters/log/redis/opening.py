@@ -1,0 +1,86 @@
+"""How a link is opened: `redis` connects and logs in, the link takes over, and the server is checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from broadcasters.errors import LogMisconfigured, LogUnavailable
+from broadcasters.log.redis.clients import Clients
+from broadcasters.log.redis.link import RedisLink
+from broadcasters.log.redis.refusals import as_log_error
+from broadcasters.log.redis.url import Address
+
+__all__ = ["check_server", "open_link"]
+
+OPEN_PATIENCE: Final = 4.0
+"""Seconds for connecting and logging in, and again for the check."""
+OLDEST_VERSION: Final = 7
+_PROBE: Final = ("INFO", "replication")
+
+
+async def open_link(link: RedisLink, clients: Clients, address: Address) -> None:
+    """Connect it. `LogUnavailable` or `LogMisconfigured` if that fails."""
+    connection = clients.connection(address)
+    try:
+        async with asyncio.timeout(OPEN_PATIENCE):
+            await connection.connect()  # type: ignore[no-untyped-call]
+        link.take_over(connection)
+    except BaseException as error:
+        await connection.disconnect()
+        await link.close()
+        if not isinstance(error, Exception):
+            raise
+        raise as_log_error(error, f"Redis at {address}", rotating=clients.rotating) from None
+
+
+async def check_server(link: RedisLink) -> Mapping[str, str]:
+    """Make sure that the link leads to a master that can keep the log's promises, and start the link's watchdog, which ends
+    it when that changes. Returns what INFO says about the server.
+
+    `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this server, or not now.
+    """
+    try:
+        async with asyncio.timeout(OPEN_PATIENCE):
+            info = _parsed(await link.call("INFO", "server", "replication", "memory", "persistence"))
+    except (RedisError, TimeoutError) as error:
+        raise as_log_error(error, f"INFO of Redis at {link.name}") from None
+    _check(link.name, info)
+    replid = info["master_replid"]
+    link.beat(_PROBE, lambda reply: _verdict(_parsed(reply), replid))
+    return info
+
+
+def _parsed(info: bytes | str) -> Mapping[str, str]:
+    text = info.decode() if isinstance(info, bytes) else info
+    pairs = (line.partition(":") for line in text.splitlines())
+    return defaultdict(str, {name: value for name, _, value in pairs if value})
+
+
+def _check(name: str, info: Mapping[str, str]) -> None:
+    version = info["redis_version"]
+    if int(version.partition(".")[0] or 0) < OLDEST_VERSION:
+        raise LogMisconfigured(f"Redis at {name} is version {version}; version {OLDEST_VERSION}.0 or newer is required")
+    if info["loading"] == "1":
+        raise LogUnavailable(f"Redis at {name} is still loading its data")
+    if info["role"] != "master":
+        raise LogUnavailable(f"Redis at {name} is a replica of {info['master_host']}, not the master")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise LogMisconfigured(
+            f"Redis at {name} has maxmemory-policy {policy}, which silently drops plans when memory is short;"
+            " set it to noeviction"
+        )
+
+
+def _verdict(info: Mapping[str, str], replid: str) -> str | None:
+    """Why a link to this server must end, if it must."""
+    if info["role"] != "master":
+        return "it has become a replica"
+    if info["master_replid"] != replid:
+        return "it has a new replication history"
+    return None
