@@ -19,7 +19,7 @@ from hub.access.tickets import Tickets, ticket_key
 from hub.answers.acceptance import Answers
 from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
-from hub.core.connections import Roster
+from hub.core.connections import Connections
 from hub.core.counts import HubCounts
 from hub.core.effects import Signal
 from hub.core.plan_lists import PlanLists
@@ -61,7 +61,7 @@ class Hub:
         self.counts = HubCounts()
         self.broadcaster = Broadcaster(log=self.log, deadline=DEADLINE)
         self.registry = Registry(self.log, self.counts, limits.channel, Pace(), limits.plans.total)
-        self.roster = Roster(self.counts, limits.outlet.slow_seconds)
+        self.roster = Connections(self.counts, limits.outlet.slow_seconds)
         self.authenticator = Authenticator(settings)
         self.tickets = Tickets(ticket_key(settings), self.log)
         self.answer = Answers(self.log, self.broadcaster).give
@@ -141,7 +141,7 @@ class Hub:
             return "draining"
         if down := [name for name, part in self.parts.items() if part.down]:
             return f"failed, and tried again: {', '.join(down)}"
-        if self.registry.deaf:
+        if self.registry.watch_lost:
             return "the tail is lost"
         if (full := self.door.full) is not None:
             return full

@@ -126,7 +126,7 @@ KEPT = {
     "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that it leaves behind",
     "broadcasters/loop_thread.py: Station._submit": "raises in the thread that waits for it",
     "hub/core/connection.py: Connection._spawn": "its callback closes the connection it worked for",
-    "hub/core/readings.py: Readings.start": "its callback refuses the subscriber it worked for",
+    "hub/core/history.py: ChannelReader.start": "its callback refuses the subscriber it worked for",
     "hub/core/tail.py: ChannelTail._spawn": "its callback ends the channel it worked for",
     "hub/transports/sse.py: Stream._settle": "raises in the stream it worked for",
     "plan_engine/run/plan_run.py: Run._start": "raises in the run, which waits for all its steps",

@@ -20,7 +20,6 @@ import jwt
 from jwt import PyJWK
 
 from broadcasters.supervision import Supervisor
-from hub.access.shared_call import SharedCall
 from hub.config.setting_types import loopback
 
 __all__ = ["Jwks", "KeysUnreadable", "unsafe_source"]
@@ -63,9 +62,8 @@ class Jwks:
         self._keys: dict[str | None, PyJWK] = {}
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
-        self._refreshes: SharedCall[None, None] = SharedCall()
         self._supervisor = Supervisor()
-        self._background: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
     def at_hand(self, kid: str | None) -> PyJWK | None:
@@ -74,7 +72,7 @@ class Jwks:
         if age > KEPT:
             return None
         if age > FRESH:
-            self._refresh_behind_the_scenes()
+            self._refresh()
         if kid is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
@@ -84,25 +82,22 @@ class Jwks:
         is known just now: the same token may do later."""
         if (key := self.at_hand(kid)) is not None:
             return key
-        await self._refresh()
+        await asyncio.shield(self._refresh())  # other callers wait for the same read
         if self._clock() - self._read_at > KEPT:
             raise KeysUnreadable("the keys that tokens are checked with can't be had just now")
         return self.at_hand(kid)
 
     async def close(self) -> None:
-        """End what is under way."""
-        await self._refreshes.close()
+        """Cancel a running read, and close the client."""
         await self._supervisor.close()
         if self._client is not None:
             await self._client.aclose()
 
-    async def _refresh(self) -> None:
-        """Read the source, unless that was tried a moment ago; those who come meanwhile wait for the same answer."""
-        await self._refreshes.ask(None, self._read_unless_just_tried)
-
-    def _refresh_behind_the_scenes(self) -> None:
-        if self._background is None or self._background.done():
-            self._background = self._supervisor.run("refresh of the issuer's keys", self._refresh())
+    def _refresh(self) -> asyncio.Task[None]:
+        """The running read of the source, or a new one."""
+        if self._reading is None or self._reading.done():
+            self._reading = self._supervisor.run("reading of the issuer's keys", self._read_unless_just_tried())
+        return self._reading
 
     async def _read_unless_just_tried(self) -> None:
         now = self._clock()

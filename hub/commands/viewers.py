@@ -9,7 +9,7 @@ from broadcasters.events import PlanEvent
 from broadcasters.log.contract import Checkpoint
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
-from hub.core.snapshot_events import retold
+from hub.core.snapshot_events import rebuilt_events
 from hub.terminal import Look, PlanView
 
 __all__ = ["JsonLines", "Readable", "Viewer"]
@@ -46,7 +46,7 @@ class Readable:
 
     def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
         self.note(f"the plan up to event {checkpoint.position.offset}, in short")
-        for event in retold(snapshot):
+        for event in rebuilt_events(snapshot):
             self._view.show(event)
         self.note("what followed")
 

@@ -1,7 +1,9 @@
-"""Puts streamed messages together, for front ends that show every `agent_message` as a message of its own.
+"""Puts the parts of streamed messages together, in two ways.
 
-The parts of a streamed message are withheld until one of them is `final` or has an `error`, or until the plan ends; then
-one message with all of the text is ready. A message that grows too long for that comes in several pieces.
+`merge` joins neighbouring parts into one payload that stands for all of their offsets, so that a client that is far
+behind has less to read. `Composer` serves front ends that show every `agent_message` as a message of its own: it
+withholds the parts of a message until one of them is `final` or has an `error`, or until the plan ends, and then gives
+one message with all of the text. A message that grows too long for that is sent in several pieces.
 """
 
 from __future__ import annotations
@@ -15,23 +17,81 @@ from broadcasters.events import PLAN_ENDED
 from hub.config.limits import WITHHELD_BYTES
 from hub.core.burst import Burst
 
-__all__ = ["Composed", "Composer", "Ready", "compose"]
-
-MESSAGE_BYTES: Final = 128 * 1024
-"""A message of more text than this comes in several pieces."""
-WITHHELD_MESSAGES: Final = 64
-JOIN_PARTS: Final = 256
-"""So many parts are kept before they are joined: a short string weighs far more than its text."""
-
-_LATEST: Final = ("final", "error", "data")
-"""Fields of which a message has those of its latest part; all others are those of the first."""
+__all__ = ["Composed", "Composer", "Merged", "Ready", "compose", "merge"]
 
 Event = dict[str, Any]
 
 
+# -- merging -----------------------------------------------------------------------------------------------------------
+
+
+class Merged(NamedTuple):
+    """A payload that stands for the offsets `first` to `last`."""
+
+    first: int
+    last: int
+    payload: bytes
+
+
+def merge(first: int, payloads: Sequence[bytes]) -> list[Merged]:
+    """The same events in fewer payloads. A merged part has the timestamp of the first part and the id of the last."""
+    merged: list[Merged] = []
+    run: list[Event] = []
+    for offset, payload in enumerate(payloads, first):
+        part = _plain_part(payload)
+        if part is not None and run and _same_message(run[0], part):
+            run.append(part)
+            merged[-1] = Merged(merged[-1].first, offset, merged[-1].payload)
+            continue
+        _close_run(merged, run)
+        run = [] if part is None else [part]
+        merged.append(Merged(offset, offset, payload))
+    _close_run(merged, run)
+    return merged
+
+
+def _plain_part(payload: bytes) -> Event | None:
+    """The event, if it is a part of a streamed message and has nothing but text."""
+    if not may_append(payload):
+        return None
+    try:
+        event: Event = json.loads(payload)
+        data = event["data"]
+        plain = data.get("append") is True and not data.get("final") and "error" not in data and "data" not in data
+        return event if plain and isinstance(data["message_id"], str) and isinstance(data["content"], str) else None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None  # the log holds it, so its readers get it unchanged
+
+
+def _same_message(one: Event, other: Event) -> bool:
+    same = ("message_id", "agent_name", "message_type", "step_id")
+    return all(one["data"].get(field) == other["data"].get(field) for field in same)
+
+
+def _close_run(merged: list[Merged], run: list[Event]) -> None:
+    if len(run) < 2:
+        return
+    content = "".join(part["data"]["content"] for part in run)
+    event = run[-1] | {"data": run[0]["data"] | {"content": content}}
+    payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    merged[-1] = Merged(merged[-1].first, merged[-1].last, payload)
+
+
+# -- composing whole messages ------------------------------------------------------------------------------------------
+
+MESSAGE_BYTES: Final = 128 * 1024
+"""A message with more text than this is sent in several pieces."""
+WITHHELD_MESSAGES: Final = 64
+JOIN_PARTS: Final = 256
+"""Parts that are kept before they are joined: a short string takes far more memory than its text."""
+
+_LATEST: Final = ("final", "error", "data")
+"""Fields that a message takes from its latest part; it takes all others from the first."""
+
+
 class Ready(NamedTuple):
-    """Frames to send: those of the events `first` to `offset` as they are, or what the event at `offset` made complete.
-    `reach` is the composer's behind that event."""
+    """Frames to send: those of the events `first` to `offset` unchanged, or the messages that the event at `offset`
+    completed. `reach` is the composer's after that event."""
 
     first: int
     offset: int
@@ -39,14 +99,14 @@ class Ready(NamedTuple):
     frames: Sequence[bytes]
 
     def behind(self, offset: int) -> Sequence[bytes]:
-        """Those that follow `offset`."""
+        """The frames after `offset`."""
         if offset >= self.offset:
             return ()
         return self.frames[max(0, offset + 1 - self.first) :]
 
 
 class _Withheld:
-    """Parts of one message that were not sent yet."""
+    """The parts of one message that were not sent yet."""
 
     __slots__ = ("_parts", "data", "first", "latest", "size")
 
@@ -73,23 +133,23 @@ class _Withheld:
 
 
 class Composer:
-    """Event frames of a plan in, frames with whole messages out. It stands behind the event `at`."""
+    """Takes a plan's event frames and gives frames with whole messages. It has taken the events up to `at`."""
 
     def __init__(self, at: int) -> None:
         self.at = at
         self._withheld: dict[str, _Withheld] = {}
-        """By message id, the one that began first being the first."""
+        """By message id, in the order in which the messages began."""
         self._size = 0
         self._begun: dict[str, None] = {}
         """Messages of which a piece was sent."""
 
     @property
     def reach(self) -> int:
-        """Who reads on from `at` with a new composer begins behind this offset, so that nothing withheld is missing."""
+        """A new composer that continues from `at` must begin after this offset to have everything that is withheld."""
         return next(iter(self._withheld.values())).first - 1 if self._withheld else self.at
 
     def take(self, frames: Sequence[bytes]) -> list[Ready]:
-        """The frames of the events that come next; what can be sent now, in order."""
+        """Take the frames of the next events; returns what can be sent now, in order."""
         if not self._withheld and not any(map(may_append, frames)):
             before, self.at = self.at, self.at + len(frames)
             return [Ready(before + 1, self.at, self.at, frames)] if frames else []
@@ -114,7 +174,7 @@ class Composer:
             return [frame]
         if event["data"].get("append") is True:
             return self._part(message_id, event)
-        self._drop(message_id)  # it begins anew
+        self._drop(message_id)  # this event replaces the message
         return [frame]
 
     def _part(self, message_id: str, event: Event) -> list[bytes]:
@@ -130,7 +190,7 @@ class Composer:
         return self._bound(message_id, event)
 
     def _bound(self, message_id: str, event: Event) -> list[bytes]:
-        """What has to be sent now, because so much is withheld."""
+        """What must be sent now to stay within the bounds of what is withheld."""
         sent = self._send(message_id, event) if self._withheld[message_id].size > MESSAGE_BYTES else []
         while self._size > WITHHELD_BYTES or len(self._withheld) > WITHHELD_MESSAGES:
             sent += self._send(next(iter(self._withheld)), event)
@@ -142,7 +202,7 @@ class Composer:
         return sent
 
     def _send(self, message_id: str, cause: Event) -> list[bytes]:
-        """What is withheld of the message, at the place of the event that is the cause."""
+        """What is withheld of the message, at the position of the event that causes it to be sent."""
         message = self._drop(message_id)
         if message is None or not (message.size or "data" in message.data):
             return []
@@ -166,8 +226,8 @@ class Composer:
 
 
 class Composed(NamedTuple):
-    """Events with whole messages; the burst may have no frames. The composer stood behind it when this was made; another
-    one that goes on from there has to begin at `reach`."""
+    """Events with whole messages; the burst may have no frames. `composer` had taken the burst when this was made; another
+    one that continues from there must begin at `reach`."""
 
     burst: Burst
     reach: int
@@ -175,14 +235,14 @@ class Composed(NamedTuple):
 
 
 def compose(events: Burst) -> Composed:
-    """These events, with whole messages as far as they are in them."""
+    """These events with whole messages, as far as the burst contains them."""
     composer = Composer(events.first - 1)
     frames = [frame for ready in composer.take(events.frames) for frame in ready.frames]
     return Composed(Burst(frames, events.first, events.last), composer.reach, composer)
 
 
 def _event(frame: bytes) -> Event | None:
-    """None for what is no event as we know them: it stands in the log, and goes out as it is."""
+    """None for bytes that are not an event: the log holds them, so they are sent unchanged."""
     try:
         event: Event = json.loads(frame)
     except (ValueError, RecursionError):

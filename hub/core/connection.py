@@ -279,7 +279,7 @@ class Connection:
 
     def _confirm(self, plan_id: str) -> None:
         channel, subscriber = self._places[plan_id]
-        if (place := channel.place_of(subscriber)) is not None:  # else it is about to be told anyway
+        if (place := channel.position_of(subscriber)) is not None:  # else it is about to be told anyway
             self.placed(plan_id, place, channel.head, None)
 
     def _leave(self, plan_id: str) -> None:

@@ -1,4 +1,4 @@
-"""All connections of this process: who is here, what time does to them, and sending them away."""
+"""All connections of this process: their timers, their share of memory, and draining."""
 
 from __future__ import annotations
 
@@ -11,20 +11,40 @@ from itertools import islice
 from typing import Final
 
 from broadcasters.supervision import Supervisor
+from hub.config.limits import Limits, water_marks
 from hub.core.connection import Connection
 from hub.core.counts import HubCounts
 
-__all__ = ["Roster"]
+__all__ = ["Connections", "WaterMarks"]
 
 log = logging.getLogger(__name__)
 
 BEAT: Final = 1.0
 TICKS_AT_ONCE: Final = 500
-"""So many connections are looked at before others get their turn."""
+"""Connections that are ticked before other tasks get their turn."""
 
 
-class Roster:
-    """`start` it before anybody enters."""
+class WaterMarks:
+    """The water marks of all outlets of a process. They are lower the more connections there are.
+
+    This bounds what waits for slow clients without adding it up: connections x (`high` + one burst) is never more than
+    `Limits.written_total`, until there are so many connections that the least mark for each is more. A snapshot is not
+    counted: it is handed to any client with room, whatever its size.
+    """
+
+    __slots__ = ("_limits", "high", "low")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.share(1)
+
+    def share(self, connections: int) -> None:
+        """Set the marks for this many open connections. Call it whenever the number changes."""
+        self.high, self.low = water_marks(self._limits, connections)
+
+
+class Connections:
+    """The open connections of a process. `start` it before the first one enters."""
 
     def __init__(self, counts: HubCounts, slow_seconds: float) -> None:
         self.draining = False
@@ -44,7 +64,7 @@ class Roster:
         self._empty.clear()
 
     def leave(self, connection: Connection) -> None:
-        """The line is gone. Harmless when it left before."""
+        """Remove a connection whose transport is closed. Does nothing when it left before."""
         transport = self._connections.pop(connection, None)
         if transport is not None:
             self._counts.connections[transport] -= 1
@@ -53,24 +73,25 @@ class Roster:
             self._empty.set()
 
     def start(self, supervisor: Supervisor) -> None:
-        """Let time pass for every connection until the supervisor closes."""
-        supervisor.repeat("time of connections", self._tick_all, every=BEAT)
+        """Tick every connection until the supervisor closes."""
+        supervisor.repeat("connection timers", self._tick_all, every=BEAT)
 
     async def _tick_all(self) -> None:
-        everyone = iter(list(self._connections))
-        while some := list(islice(everyone, TICKS_AT_ONCE)):
+        connections = iter(list(self._connections))
+        while some := list(islice(connections, TICKS_AT_ONCE)):
             now = time.time()
             for connection in some:
                 self._tick(connection, now)
             await asyncio.sleep(0)
 
     async def drain(self, window: float, patience: float) -> None:
-        """Send everybody away, each to come back at a moment of its own within the window; wait until they left."""
+        """Ask every client to reconnect at a random moment within `window` seconds; wait until all have left, or for
+        `patience` seconds."""
         self.draining = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while self._connections:
-            for connection in list(self._connections):  # again on each beat: some were still coming in
+            for connection in list(self._connections):  # again on each beat: some may have entered meanwhile
                 self._send_away(connection, round(random.uniform(0, window) * 1000))
             if (left := deadline - loop.time()) <= 0:
                 return
@@ -81,7 +102,7 @@ class Roster:
     def _send_away(self, connection: Connection, reconnect_after_ms: int) -> None:
         try:
             connection.go_away(reconnect_after_ms)
-        except Exception as error:  # the others are sent away all the same
+        except Exception as error:  # the others must be sent away all the same
             log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)
 
     def _tick(self, connection: Connection, now: float) -> None:
@@ -89,5 +110,5 @@ class Roster:
             return
         try:
             connection.tick(now, self._slow_seconds)
-        except Exception as error:  # the others have their time, too
+        except Exception as error:  # the others must be ticked all the same
             log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)

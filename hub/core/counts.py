@@ -1,24 +1,22 @@
-"""What the hub counts while it works: plain numbers, read when somebody asks.
+"""Counters of one hub in one process: plain numbers, incremented where things happen and read when scraped.
 
-Counting costs one integer addition; `hub.telemetry.metrics` turns the numbers into Prometheus metrics at scrape time.
-One `HubCounts` belongs to one hub in one process; whoever does the thing counts it:
+Counting costs one integer addition; `hub.telemetry.metrics` turns the numbers into Prometheus metrics.
 
 - `connections`, `connections_total`   by transport (native, asgi, sse, poll): open now, and ever opened
-- `subscribers_live`, `subscribers_behind`, `channels`, `tailed_plans`   how many there are now (the registry's sweep
-                                       sets them)
-- `lag_events`                         by how many events the furthest of those behind is behind (set likewise)
-- `deliveries`, `delivered_bytes`      an event handed to a client; the bytes of them
-- `frames_received`, `frames_refused`  from clients; refused ones by reason
-- `holes`, `continuity_lost`           holes found and read from the log; channels that had to start over
+- `subscribers_live`, `subscribers_behind`, `channels`, `tailed_plans`   how many there are now (set by the registry's
+                                       sweep)
+- `lag_events`                         events between the head and the subscriber that is furthest behind (set likewise)
+- `deliveries`, `delivered_bytes`      events delivered to clients, and their bytes
+- `frames_received`, `frames_refused`  frames from clients; refused ones by error code
+- `holes`, `continuity_lost`           holes in what the log reported, read afterwards; channels that had to restart
 - `log_errors`                         by the error's class name
-- `slow_consumers`                     clients closed because they took nothing for too long
+- `slow_consumers`                     clients closed because they read nothing for too long
 - `auth_failures`                      by error code (unauthenticated, invalid_token, token_expired, unavailable), or
                                        `origin`
 - `refused_connections`                by reason: address, principal, process, draining
-- `refused_requests`                   answered with 429 or `too_many_requests`, by reason: address, principal
+- `refused_requests`                   requests answered with 429 or `too_many_requests`, by reason: address, principal
 - `refused_plans`                      plans that could not be followed, by reason: address, principal, process
-- `latency`                            publish to write: from an event's timestamp to its hand-over to those who are live;
-                                       one event of a burst, and so often in a second
+- `latency`                            seconds from an event's timestamp to its delivery to live subscribers, sampled
 """
 
 from __future__ import annotations
@@ -35,12 +33,12 @@ __all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "Latency"]
 
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MEASURE_EVERY: Final = 0.001
-"""Seconds from one measured burst to the next: measuring costs about as much as handing an event to a client."""
+"""Least seconds between two samples: taking one costs about as much as delivering an event to a client."""
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Histogram:
-    """How often something took how long, in a fixed number of buckets."""
+    """Histogram of durations, with fixed buckets."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -50,13 +48,13 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one. Less than nothing (two machines' clocks differ) counts as nothing."""
+        """Count one duration. A negative one (the clocks of two machines differ) counts as 0."""
         seconds = max(seconds, 0.0)
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[float, int]]:
-        """(upper bound, how many took at most that), the last bound being infinite."""
+        """Upper bounds with the cumulative count of each; the last bound is infinite."""
         sums, so_far = list[tuple[float, int]](), 0
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             so_far += count
@@ -65,7 +63,7 @@ class Histogram:
 
 
 class Latency(Histogram):
-    """How long ago what is handed out was said."""
+    """Time from publishing to delivery."""
 
     __slots__ = ("_measured_at",)
 
@@ -73,18 +71,18 @@ class Latency(Histogram):
         super().__init__(bounds)
         self._measured_at = 0.0
 
-    def told(self, event: bytes, now: float) -> None:
-        """Everybody who is live was handed this one, and maybe more of its burst, just now (Unix time)."""
+    def record(self, event: bytes, now: float) -> None:
+        """Record that the live subscribers were handed this event `now` (Unix time): call it once a burst."""
         if 0 <= now - self._measured_at < MEASURE_EVERY:
             return
         self._measured_at = now
-        if (said := sent_at(event)) is not None:
-            self.observe(now - said)
+        if (sent := sent_at(event)) is not None:
+            self.observe(now - sent)
 
 
 @dataclass(slots=True)
 class HubCounts:
-    """See above."""
+    """The counters of one hub in one process; the module's docstring describes each."""
 
     connections: Counter[str] = field(default_factory=Counter[str])
     connections_total: Counter[str] = field(default_factory=Counter[str])
@@ -107,7 +105,7 @@ class HubCounts:
     refused_plans: Counter[str] = field(default_factory=Counter[str])
     latency: Latency = field(default_factory=lambda: Latency(LATENCY_BOUNDS))
 
-    def handed(self, burst: Burst, clients: int) -> None:
-        """So many clients are handed these events."""
+    def delivered(self, burst: Burst, clients: int) -> None:
+        """Count the delivery of a burst to this many clients."""
         self.deliveries += len(burst.frames) * clients
         self.delivered_bytes += burst.size * clients

@@ -1,98 +1,76 @@
-"""What the ring no longer holds: pages of a plan's log, and the folded plan, read once for all who want the same.
+"""Reads of one plan's log for its subscribers: pages of events and the folded plan, for those whom the ring can't serve.
 
-What is read here shows the log as it was then. Whoever hands it on compares it with what the channel knows.
+`History` reads once for all who need the same. It shows the log as it was then; `ChannelReader` checks that against what
+the channel's tail knows before anything is handed on.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.event_bytes import may_append
 from broadcasters.log.contract import Head, Page, PlanLog
 from broadcasters.snapshot import Snapshot, encode
-from hub.access.shared_call import SharedCall
 from hub.core.burst import Burst
-from hub.core.composer import Composed, Composer
+from hub.core.composer import Composed, Composer, merge
+from hub.core.subscriber import Subscriber
+from hub.core.tail import ChannelTail, LogRetry
 from hub.wire.frames import event_frame, event_prefix, merged_frame, snapshot_frame
 
-__all__ = [
-    "Folded",
-    "History",
-    "Merged",
-    "Passage",
-    "merge",
-]
-
-
-class Merged(NamedTuple):
-    """A payload that stands for the offsets `first` to `last`."""
-
-    first: int
-    last: int
-    payload: bytes
-
-
-def merge(first: int, payloads: Sequence[bytes]) -> list[Merged]:
-    """The same story in fewer payloads. A merged part has the first part's time and the last part's id."""
-    merged: list[Merged] = []
-    run: list[dict[str, Any]] = []
-    for offset, payload in enumerate(payloads, first):
-        part = _part(payload)
-        if part is not None and run and _same_message(run[0], part):
-            run.append(part)
-            merged[-1] = Merged(merged[-1].first, offset, merged[-1].payload)
-            continue
-        _close(merged, run)
-        run = [] if part is None else [part]
-        merged.append(Merged(offset, offset, payload))
-    _close(merged, run)
-    return merged
-
-
-def _part(payload: bytes) -> dict[str, Any] | None:
-    """The event, if it is a part of a streamed message and no more than that."""
-    if not may_append(payload):
-        return None
-    try:
-        event: dict[str, Any] = json.loads(payload)
-        data = event["data"]
-        plain = data.get("append") is True and not data.get("final") and "error" not in data and "data" not in data
-        return event if plain and isinstance(data["message_id"], str) and isinstance(data["content"], str) else None
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return None  # whoever said this, it stands in the log, and its readers get it as it is
-
-
-def _same_message(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    same = ("message_id", "agent_name", "message_type", "step_id")
-    return all(one["data"].get(field) == other["data"].get(field) for field in same)
-
-
-def _close(merged: list[Merged], run: list[dict[str, Any]]) -> None:
-    if len(run) < 2:
-        return
-    content = "".join(part["data"]["content"] for part in run)
-    event = run[-1] | {"data": run[0]["data"] | {"content": content}}
-    payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-    merged[-1] = Merged(merged[-1].first, merged[-1].last, payload)
-
+__all__ = ["ChannelReader", "Folded", "History", "Passage", "ReadProblem", "SharedCall"]
 
 PAGES_KEPT: Final = 4
 PAGE_EVENTS: Final = 512
 
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class SharedCall(Generic[K, T]):
+    """Runs one call per key at a time and shares its result (single flight). Owns the tasks; `cancel` or `close` it."""
+
+    def __init__(self) -> None:
+        self._running: dict[K, asyncio.Task[T]] = {}
+
+    async def ask(self, key: K, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of the running call for `key`, or of a new one. Cancelling one caller does not affect the others."""
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.get_running_loop().create_task(call())
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(task)
+
+    def cancel(self) -> None:
+        """Cancel all running calls and their callers. Later callers start new calls."""
+        ended, self._running = self._running, {}
+        for task in ended.values():
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancel all running calls, and wait until they have ended."""
+        tasks = list(self._running.values())
+        self.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: K, task: asyncio.Task[T]) -> None:
+        if self._running.get(key) is task:
+            del self._running[key]
+        if not task.cancelled():
+            task.exception()  # mark as retrieved, so asyncio does not log it when every caller was cancelled
+
 
 class Passage(NamedTuple):
-    """Events that follow an offset, and where the log stood when they were read. None: they were trimmed."""
+    """Events that follow an offset, and the log's head when they were read. No burst: they were trimmed."""
 
     head: Head
     burst: Burst | None
 
 
 class Folded(NamedTuple):
-    """A snapshot frame, and the head it was folded up to. All messages under way there began after `reach`."""
+    """A snapshot's frame, and the head it was folded up to. Its unfinished messages all began after `reach`."""
 
     head: Head
     frame: bytes
@@ -100,7 +78,7 @@ class Folded(NamedTuple):
 
 
 class History:
-    """Reads of one plan's log. Keeps the last few, because readers who lag often lag together: at most four pages'
+    """Reads of one plan's log. Keeps the last few, because clients that lag often lag together: at most four pages'
     bytes of them, and one snapshot."""
 
     def __init__(self, plan_id: str, log: PlanLog, page_bytes: int) -> None:
@@ -114,7 +92,7 @@ class History:
         self._folded: Folded | None = None
 
     async def after(self, offset: int, upto: int, *, merged: bool) -> Passage:
-        """Events that follow `offset`, none of them after `upto` (which never falls while the story goes on)."""
+        """Events after `offset` and not after `upto` (which must not fall while the lineage stays the same)."""
         key = (offset, merged)
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -126,18 +104,18 @@ class History:
         return await self._compositions.ask((offset, reach), lambda: self._compose(offset, reach, upto))
 
     async def snapshot(self, reach: int) -> Folded:
-        """The folded plan; one that was folded before does when it stands at `reach` or later."""
+        """The plan folded up to `reach` or later; the last fold is used again if it is late enough."""
         if self._folded is not None and self._folded.head.offset >= reach:
             return self._folded
         return await self._folds.ask(None, self._fold)
 
     def forget(self) -> None:
-        """What was read is worth nothing any more."""
+        """Drop everything that was read."""
         self._kept.clear()
         self._folded = None
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the reads that are running, and drop the rest."""
         self.forget()
         await self._reads.close()
         await self._compositions.close()
@@ -164,11 +142,11 @@ class History:
             page = await self._log.read(self._plan_id, composer.at, max(1, min(PAGE_EVENTS * 4, upto - composer.at)))
             if page.first > after + 1:
                 return page.head, None
-            if lineage not in (None, page.head.lineage):  # what was read before may not be in this story
+            if lineage not in (None, page.head.lineage):  # the pages before may not be in this lineage
                 composer, frames, lineage = Composer(reach), [], None
                 continue
             lineage = page.head.lineage
-            if page.first > composer.at + 1:  # trimmed: what is left of the messages has to do
+            if page.first > composer.at + 1:  # trimmed: the messages are sent without their first parts
                 composer = Composer(page.first - 1)
             for ready in composer.take(self._frames(page)):
                 frames += ready.behind(after)
@@ -195,8 +173,81 @@ class History:
 
 
 def _reach(snapshot: Snapshot) -> int:
-    """Behind which offset all messages began that are under way. To the fold, none is in a plan that has ended."""
+    """The offset after which all unfinished messages began. The fold of a plan that has ended has none of them."""
     begun = [message.offset - 1 for message in snapshot.messages if message.streaming]
     if snapshot.ended_at is not None:
         begun.append(max(0, snapshot.offset - PAGE_EVENTS))
     return min(begun, default=snapshot.offset)
+
+
+ReadProblem = Literal["trimmed", "other lineage"]
+"""Why a read has nothing to hand on. After "other lineage" the tail catches up and then notifies its follower."""
+
+
+class ChannelReader:
+    """Reads on behalf of a channel's subscribers. Retries until the log answers, and checks each read against the tail."""
+
+    def __init__(self, plan_id: str, plan_log: PlanLog, tail: ChannelTail, retry: LogRetry, page_bytes: int) -> None:
+        self.history = History(plan_id, plan_log, page_bytes)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._tail = tail
+        self._retry = retry
+
+    async def page(self, after: int, upto: Callable[[], int], *, merged: bool) -> Burst | ReadProblem:
+        """Events after this offset and not after `upto()`, which is called before the read and again after it."""
+        head, burst = await self._retry(lambda: self.history.after(after, upto(), merged=merged))
+        return self._checked(head, burst, after + 1, upto()) or burst or "trimmed"
+
+    async def composed(self, after: int, reach: int, upto: Callable[[], int]) -> Composed | ReadProblem:
+        """The same with whole messages; those withheld at `after` began after `reach`."""
+        asked: list[int] = []
+
+        async def ask() -> tuple[Head, Composed | None]:
+            asked.append(upto())
+            return await self.history.composed(after, reach, asked[-1])
+
+        head, composed = await self._retry(ask)
+        least = min(after + 1, asked[-1])
+        return self._checked(head, composed and composed.burst, least, upto()) or composed or "trimmed"
+
+    async def fold(self, reach: Callable[[], int], least: int = 0) -> Folded:
+        """The plan folded up to `reach()` or later, and up to `least` or later if the log has that many events."""
+        folded = await self._retry(lambda: self.history.snapshot(reach()))
+        while not self._tail.covers(folded.head) or folded.head.offset < min(least, self._tail.head):
+            self.history.forget()
+            await self._tail.catch_up()
+            folded = await self._retry(lambda: self.history.snapshot(reach()))
+        return folded
+
+    def start(
+        self,
+        subscriber: Subscriber,
+        work: Coroutine[Any, Any, None],
+        failed: Callable[[Subscriber, BaseException], None],
+    ) -> None:
+        """Run `work` as the subscriber's one task; `failed` gets what it raises."""
+        task = subscriber.work = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(subscriber, done, failed))
+
+    async def close(self) -> None:
+        """Cancel every task, and wait until all have ended."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.history.close()
+
+    def _ended(
+        self, subscriber: Subscriber, task: asyncio.Task[None], failed: Callable[[Subscriber, BaseException], None]
+    ) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed(subscriber, error)
+
+    def _checked(self, head: Head, burst: Burst | None, first: int, upto: int) -> ReadProblem | None:
+        if head.lineage != self._tail.lineage or (burst is not None and not first <= burst.last <= upto):
+            self.history.forget()
+            self._tail.mend()
+            return "other lineage"
+        return "trimmed" if burst is None else None

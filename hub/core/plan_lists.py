@@ -1,8 +1,8 @@
-"""Lists of plans for those who may see only some of them.
+"""Lists of plans for callers that may see only some of them.
 
-Plans that may be seen can be few among many, so a list reads page after page of the log's index. That is bounded: in one
-request, by what its caller may ask for, and by how many pages the process reads at once, so that everything else has its
-turn in between.
+The visible plans can be few among many, so a list reads page after page of the log's index. The pages of one request are
+bounded by a number and by the caller's rate, and the pages that the process reads at once by a semaphore, so that other
+tasks run in between.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from hub.core.shares import Holder
 __all__ = ["PlanLists"]
 
 PAGE: Final = 100
-"""Plans of the index that are read at once: about two milliseconds' work."""
+"""Plans of the index read at once: about two milliseconds of work."""
 PAGES_AT_MOST: Final = 20
-"""So many for one request; its cursor goes on from there."""
+"""Pages read for one request; its cursor continues from there."""
 PAGES_INCLUDED: Final = 5
-"""The longest list that may be asked for, when its caller may see all of it. Each page more costs one unit."""
+"""Pages that a request may read for free: as many as the longest list needs if all of it is visible. Each further page
+costs one unit."""
 READ_AT_ONCE: Final = 4
 
 
 class PlanLists:
-    """Belongs to one event loop."""
+    """Finds visible plans in the log's index. Belongs to one event loop."""
 
     def __init__(self, log: PlanLog, rates: Rates) -> None:
         self._log = log
@@ -44,9 +45,9 @@ class PlanLists:
         label: str | None = None,
         cursor: str | None = None,
     ) -> tuple[list[PlanEntry], str | None]:
-        """Up to `limit` plans that may be shown, the last active first, and the log's cursor behind them.
+        """Up to `limit` plans for which `shown` is true, the last active first, and the cursor after them.
 
-        There may be fewer of them, or none, and a cursor: more are to be found behind it."""
+        With a cursor there may be more plans after it, even if fewer than `limit` are returned, or none."""
         found: list[PlanEntry] = []
         for number in range(PAGES_AT_MOST):
             if number >= PAGES_INCLUDED and not self._rates.affords(holder, ONE):

@@ -1,7 +1,7 @@
-"""How much each principal and each address may ask for in the long run, over HTTP and on sockets.
+"""Rate limits of each principal and each address, over HTTP and on sockets.
 
-A request costs one unit, or what is said below (and in docs/OPERATIONS.md). Whoever has none left is told when to ask
-again.
+A request costs one unit, or one of the costs below (docs/OPERATIONS.md lists them). A client without units is refused
+with the time after which it may retry.
 """
 
 from __future__ import annotations
@@ -13,30 +13,61 @@ from math import ceil
 from typing import Final
 
 from broadcasters.errors import PlancastError
-from hub.config.limits import RequestLimits, TokenBucket
+from hub.config.limits import RequestLimits
 from hub.core.shares import Holder, Kind
 
-__all__ = ["ANSWER", "CARRIED_BYTES", "LIGHT", "ONE", "SNAPSHOT", "START", "Rates", "TooManyRequests"]
+__all__ = ["ANSWER", "CARRIED_BYTES", "LIGHT", "ONE", "SNAPSHOT", "START", "Rates", "TokenBucket", "TooManyRequests"]
 
 ONE: Final = 1.0
 LIGHT: Final = 0.05
-"""What agents and readers ask for all day long: appending, reading events, waiting for one."""
+"""For frequent requests of agents and readers: appending, reading events, waiting for one."""
 START: Final = 5.0
-"""A plan costs the engine several writes to its database before it says anything."""
+"""Starting a plan costs the engine several writes to its database."""
 ANSWER: Final = 5.0
-"""An answer may be checked against a schema, and reads the plan twice."""
+"""An answer is checked against a schema, and the plan is read twice for it."""
 SNAPSHOT: Final = 0.25
-"""For each plan that is folded to answer one request."""
+"""For each plan that is folded for one request."""
 CARRIED_BYTES: Final = 256 * 1024
-"""So many bytes of a body, or of a page of events, cost one unit more."""
+"""Bytes of a body, or of a page of events, that cost one more unit."""
 LEAST_BURST: Final = 20.0
-"""More than anything costs that is taken beforehand."""
-REMEMBERED: Final = 16_384
-"""Principals and addresses at most. Beyond it the one that asked for nothing for the longest time is forgotten."""
+"""More than the highest cost that is charged in advance."""
+MAX_BUCKETS: Final = 16_384
+"""Buckets kept at once; beyond it the least recently used is evicted."""
+
+
+class TokenBucket:
+    """Token bucket: up to `burst` at once, and `rate` a second. Callers pass the time, in seconds that never go back."""
+
+    __slots__ = ("_at", "_level", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._level = burst
+        self._at = now
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take the amount if the bucket holds it, otherwise nothing; returns whether it did."""
+        level = min(self.burst, self._level + (now - self._at) * self.rate)
+        self._at = now
+        self._level = level - amount if (enough := level >= amount) else level
+        return enough
+
+    def owe(self, amount: float, now: float) -> None:
+        """Take the amount even if the bucket holds less: the debt must be refilled before anything can be taken."""
+        self._level = min(self.burst, self._level + (now - self._at) * self.rate) - amount
+        self._at = now
+
+    def wait(self, amount: float, now: float) -> float:
+        """Seconds until `amount` can be taken; infinite if it never can."""
+        if amount > self.burst:
+            return float("inf")
+        missing = amount - min(self.burst, self._level + (now - self._at) * self.rate)
+        return max(0.0, missing / self.rate) if self.rate else (0.0 if missing <= 0 else float("inf"))
 
 
 class TooManyRequests(PlancastError):
-    """This address or this principal has asked for too much lately. `wait` says for how many seconds it has to wait."""
+    """This address or this principal has made too many requests; it may retry after `wait` seconds."""
 
     def __init__(self, kind: Kind, rate: float, wait: float) -> None:
         setting = f"PLANCAST_REQUESTS_PER_SECOND_PER_{kind.upper()}"
@@ -48,7 +79,7 @@ class TooManyRequests(PlancastError):
 
 
 class Rates:
-    """What each address and each principal may still ask for."""
+    """A token bucket for each address and each principal."""
 
     def __init__(
         self, limits: RequestLimits, refused: Counter[str], clock: Callable[[], float] = time.monotonic
@@ -60,17 +91,17 @@ class Rates:
         self._buckets: OrderedDict[tuple[Kind, str], TokenBucket] = OrderedDict()
 
     def charge(self, holder: Holder, cost: float) -> None:
-        """Take so many units, or raise `TooManyRequests` and take nothing."""
+        """Take `cost` units, or raise `TooManyRequests` and take nothing."""
         if (refusal := self._take(holder, cost)) is not None:
             self._refused[refusal.kind] += 1
             raise refusal
 
     def affords(self, holder: Holder, cost: float) -> bool:
-        """Take so many units if there are as many."""
+        """Take `cost` units if there are enough; returns whether there were."""
         return self._take(holder, cost) is None
 
     def owe(self, holder: Holder, cost: float) -> None:
-        """Take what a request turned out to cost; what is missing is missing to those that follow."""
+        """Take what a request turned out to cost, even if that leaves less than nothing for the requests after it."""
         now = self._clock()
         for key in holder.counted:
             self._bucket(key, now).owe(cost, now)
@@ -80,7 +111,7 @@ class Rates:
 
     def _take(self, holder: Holder, cost: float) -> TooManyRequests | None:
         now = self._clock()
-        self._forget_who_is_idle(now)
+        self._drop_full_buckets(now)
         buckets: list[tuple[Kind, TokenBucket]] = [(key[0], self._bucket(key, now)) for key in holder.counted]
         for kind, bucket in buckets:
             if (wait := bucket.wait(cost, now)) > 0:
@@ -95,12 +126,12 @@ class Rates:
             rate = self._rate[key[0]]
             burst = max(LEAST_BURST, rate * self._burst_seconds)
             bucket = self._buckets[key] = TokenBucket(rate, burst, now)
-            if len(self._buckets) > REMEMBERED:
+            if len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
         return bucket
 
-    def _forget_who_is_idle(self, now: float) -> None:
-        """A bucket that is full again says what a new one says."""
+    def _drop_full_buckets(self, now: float) -> None:
+        """Drop buckets that are full again: a new bucket is the same."""
         while self._buckets and (oldest := next(iter(self._buckets.values()))).wait(oldest.burst, now) <= 0:
             self._buckets.popitem(last=False)

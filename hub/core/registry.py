@@ -1,7 +1,7 @@
-"""Which plans this node follows: a channel is opened on a plan's first subscriber and closed a little after the last.
+"""The channels of this node: one is opened for a plan's first subscriber and closed a little after the last.
 
-It also keeps the slow beat: every so often, and at once after the tail was lost and stands again, the heads of all open
-channels are compared with the log's. So a message that was lost on the way is found without waiting for the next one.
+Every few seconds, and at once after a lost watch was resumed, the heads of all open channels are compared with the
+log's, so that an event whose notification was lost is found without waiting for the next one.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ HEADS_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the registry looks after its channels, in seconds."""
+    """Intervals of the registry's work, in seconds."""
 
     sweep: float = 1.0
     compare: float = 5.0
     in_flight: float = 0.25
-    """What the log has and a channel hasn't may be on its way: only what is missing for longer was lost."""
+    """Events that a channel lacks for less than this may still be on their way; those that it lacks longer were lost."""
     linger: float = 3.0
-    """A channel without subscribers is kept this long: a page that reloads finds it open."""
+    """A channel without subscribers is kept open this long, for a page that reloads."""
 
 
 class NoRoom(Exception):
-    """No further plan can be followed here just now."""
+    """This node follows as many plans as it may."""
 
 
 class Registry:
     """All channels of this node. `start` it; when its supervisor has closed, `close` it."""
 
     def __init__(
-        self, plan_log: PlanLog, counts: HubCounts, policy: ChannelLimits, pace: Pace, max_channels: int = 4096
+        self, plan_log: PlanLog, counts: HubCounts, limits: ChannelLimits, pace: Pace, max_channels: int = 4096
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.traced: Traced | None = None
         self._log = plan_log
         self._counts = counts
-        self._policy = policy
+        self._limits = limits
         self._pace = pace
         self._max_channels = max_channels
         self._reserved = 0
@@ -65,26 +65,26 @@ class Registry:
         self._in_flight = pace.in_flight
 
     def join(self, client: Client, plan_id: str, since: Since | None) -> tuple[Channel, Subscriber]:
-        """A new subscriber in the plan's channel. `channel.start` it, then its client is told its place, or refused.
+        """Add a subscriber to the plan's channel. After `channel.start`, its client is placed or refused.
 
         Raises `NoRoom` when this node follows as many plans as it may."""
         channel = self.channels.get(plan_id)
         if channel is None:
             self._make_room(1)
             channel = Channel(
-                plan_id, self._log, self._policy, self._counts, self._compare_soon, self._failed, self.traced
+                plan_id, self._log, self._limits, self._counts, self._compare_soon, self._failed, self.traced
             )
             self.channels[plan_id] = channel
         self._left.pop(channel, None)
         return channel, channel.join(client, since)
 
     def left(self, channel: Channel) -> None:
-        """A subscriber has left this channel: without another one, it is closed after a while, or for want of room."""
+        """Note that a subscriber left this channel. Without another one it is closed after a while, or to make room."""
         if not channel.subscribers and self.channels.get(channel.plan_id) is channel:
             self._left.setdefault(channel, asyncio.get_running_loop().time())
 
     def reserve(self, plans: int) -> None:
-        """Count plans that are followed without a channel. Undo it with `release`. Raises `NoRoom`."""
+        """Count plans that are followed without a channel, or raise `NoRoom`. Undo it with `release`."""
         self._make_room(plans)
         self._reserved += plans
 
@@ -97,23 +97,23 @@ class Registry:
         return len(self.channels) - len(self._left) + self._reserved >= self._max_channels
 
     def _make_room(self, plans: int) -> None:
-        """Close channels without subscribers for these plans, those left longest ago first."""
+        """Close enough channels without subscribers for this many plans, those left longest ago first."""
         missing = len(self.channels) + self._reserved + plans - self._max_channels
         if missing > len(self._left):
             self._counts.refused_plans["process"] += 1
             raise NoRoom(
-                f"this node follows as many plans as it may, {self._max_channels:,} (PLANCAST_MAX_PLANS); try again later"
+                f"this node follows {self._max_channels:,} plans, its limit; try again later, or raise PLANCAST_MAX_PLANS"
             )
         for channel in list(islice(self._left, max(0, missing))):
             self._drop(channel)
 
     @property
-    def deaf(self) -> bool:
-        """Whether some channel has lost its tail just now."""
-        return any(channel.deaf for channel in self.channels.values())
+    def watch_lost(self) -> bool:
+        """Whether the log has lost the watch of some channel."""
+        return any(channel.watch_lost for channel in self.channels.values())
 
     def start(self, supervisor: Supervisor) -> None:
-        """Look after the channels until the supervisor closes."""
+        """Sweep the channels and compare their heads until the supervisor closes."""
         supervisor.repeat("sweep of channels", self._sweep, every=self._pace.sweep)
         supervisor.repeat("comparison of heads", self._compare_all, every=self._pace.compare, wake=self._compare_now)
 
@@ -145,10 +145,10 @@ class Registry:
             await self.compare(in_flight)
         except LogError as error:
             self._counts.log_errors[type(error).__name__] += 1
-            log.warning("heads can't be compared just now: %s", error)
+            log.warning("the heads of open channels can't be compared now: %s", error)
 
     def _compare_soon(self) -> None:
-        """A tail stands again: what it missed is not on its way."""
+        """A watch was resumed: the events it missed are not on their way."""
         self._in_flight = 0.0
         self._compare_now.set()
 
@@ -168,7 +168,7 @@ class Registry:
     async def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
         for channel in list(self.channels.values()):
-            channel.lose_patience()
+            channel.refuse_waiting()
             if channel.subscribers:
                 self._left.pop(channel, None)
             elif now - self._left.setdefault(channel, now) >= self._pace.linger:
@@ -181,7 +181,7 @@ class Registry:
         self._close(channel)
 
     def _failed(self, channel: Channel) -> None:
-        """Its tail can't begin or go on: the next subscriber of the plan gets a new channel."""
+        """Drop a channel whose tail failed: the plan's next subscriber gets a new channel."""
         if self.channels.get(channel.plan_id) is channel:
             self._drop(channel)
 

@@ -25,8 +25,9 @@ from typing import Final
 
 from broadcasters.position import Position
 from hub.access.principal import Principal, Verb
-from hub.config.limits import SessionLimits, TokenBucket
+from hub.config.limits import SessionLimits
 from hub.core.effects import Answer, Authenticate, Close, Effect, Signal, error_about, send
+from hub.core.rates import TokenBucket
 from hub.core.session_states import ALLOWED, NOT_NOW, PHASES, Phase, PlanState, Turn
 from hub.core.subscriptions import Subscriptions
 from hub.wire import client_frames as asked

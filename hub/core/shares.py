@@ -1,7 +1,7 @@
-"""What each address and each principal holds of this process: connections, and plans that they follow.
+"""What each address and each principal uses of this process: connections, and followed plans.
 
-Counting is a few dictionary operations when a client comes or subscribes, and nothing per event. Nobody who holds nothing
-is remembered, so no table is larger than what is held.
+Counting costs a few dictionary operations when a client connects or subscribes, and nothing per event. An entry is
+dropped when its count is 0, so no table is larger than what is in use.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Kind = Literal["address", "principal"]
 
 
 class Holder(NamedTuple):
-    """For whom a client's share is counted."""
+    """The address and the principal that a client's usage is counted for."""
 
     address: str
-    """As `network` gives it; empty when there is none (a Unix socket)."""
+    """As `network` returns it; empty when there is none (a Unix socket)."""
     principal: str | None
-    """The `sub` of its token; None where nobody is asked for one."""
+    """The `sub` of its token; None on a hub without authentication."""
 
     @property
     def counted(self) -> Iterator[tuple[Kind, str]]:
@@ -38,7 +38,7 @@ class Holder(NamedTuple):
 
 
 class TooManyConnections(PlancastError):
-    """No room for this connection. `kind` is what is full: address, principal or process."""
+    """The connection limit of an address, a principal or the process is reached; `kind` is which of them."""
 
     def __init__(self, kind: str, limit: int, setting: str) -> None:
         super().__init__(f"already {limit:,} connections of this {kind}; close some, or raise {setting}")
@@ -46,7 +46,7 @@ class TooManyConnections(PlancastError):
 
 
 class TooManyPlans(PlancastError):
-    """An address or a principal follows as many plans as it may. `kind` says which of them."""
+    """The plan limit of an address or a principal is reached; `kind` is which of them."""
 
     def __init__(self, kind: Kind, limit: int) -> None:
         setting = f"PLANCAST_MAX_PLANS_PER_{kind.upper()}"
@@ -55,7 +55,7 @@ class TooManyPlans(PlancastError):
 
 
 class ConnectionCounts:
-    """How many connections each address and each principal holds in this process."""
+    """Counts the connections of each address and each principal in this process."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
@@ -65,13 +65,13 @@ class ConnectionCounts:
 
     @property
     def full(self) -> bool:
-        """Whether the process has as many connections as it may."""
+        """Whether the process has reached its connection limit."""
         return self.total >= self._limits.total
 
     def enter(self, address: str | None) -> str:
         """Count a connection from this address before it costs anything, or raise `TooManyConnections`.
 
-        Give the answer to `leave`, exactly once. No address (a Unix socket) counts in the total only.
+        Pass the result to `leave`, exactly once. Without an address (a Unix socket) only the total is counted.
         """
         if self.full:
             raise TooManyConnections("process", self._limits.total, "PLANCAST_MAX_CONNECTIONS")
@@ -87,7 +87,7 @@ class ConnectionCounts:
             _uncount(self._addresses, origin)
 
     def claim(self, subject: str) -> None:
-        """The connection turns out to be this principal's. Undo it with `release`, exactly once."""
+        """Count a connection for its principal, or raise `TooManyConnections`. Undo it with `release`, exactly once."""
         _count(self._principals, subject, "principal", self._limits.per_principal)
 
     def release(self, subject: str) -> None:
@@ -118,7 +118,7 @@ def _uncount(counts: dict[str, int], key: str) -> None:
 
 @dataclass(slots=True)
 class _Share:
-    """What one address or one principal follows: plans, by how many of its subscriptions, and the plans of its tails."""
+    """What one address or one principal follows: plans with their numbers of subscriptions, and the plans of its tails."""
 
     plans: dict[str, int] = field(default_factory=dict[str, int])
     tailed: int = 0
@@ -129,10 +129,10 @@ class _Share:
 
 
 class PlanShares:
-    """How many plans each address and each principal follows in this process.
+    """Counts the plans that each address and each principal follows in this process.
 
-    A plan that it follows on several connections counts once, because the process follows it once. A tail has a watch of
-    its own for each of its plans, so there each counts.
+    A plan followed on several connections counts once, because the process follows it once. A tail has its own watch for
+    each of its plans, so each of them counts.
     """
 
     def __init__(self, limits: PlanLimits, refused: Counter[str]) -> None:
@@ -157,7 +157,7 @@ class PlanShares:
 
     @contextmanager
     def following(self, holder: Holder, plan_id: str) -> Generator[None]:
-        """Count a subscription for so long."""
+        """Count a subscription within the `with` block."""
         self.follow(holder, plan_id)
         try:
             yield
@@ -191,7 +191,7 @@ class PlanShares:
 
 
 def network(address: str | None) -> str:
-    """What counts as one address: an IPv4 address, or the /64 that a household or a server is given in IPv6."""
+    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which a household or a server has."""
     if not address:
         return ""
     try:

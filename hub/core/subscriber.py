@@ -1,4 +1,4 @@
-"""One client's place in one channel."""
+"""A subscriber: one client's position in one channel."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from hub.core.burst import Burst
 __all__ = ["Client", "Since", "Standing", "Subscriber"]
 
 Since = Literal["now", "start", "snapshot"] | Position
-"""Where a subscription starts: at the head, at the beginning, at the folded plan, or after a place."""
+"""Where a subscription starts: at the head, at the beginning, with a snapshot, or after a position."""
 
 
 class Client(Protocol):
-    """What a channel needs of a client. None of these blocks or raises."""
+    """What a channel calls on a client. None of these blocks or raises."""
 
     @property
     def full(self) -> bool:
-        """The client can't take more just now; `Channel.pump` will be called when it can."""
+        """Whether the client can't take more now; it calls `Channel.pump` when it can."""
         ...
 
     def deliver(self, burst: Burst) -> None:
-        """Hand these events to the client. May make it full, which it then tells each of its subscribers."""
+        """Hand these events to the client. If that makes it full, it calls `Channel.filled` for each of its subscribers."""
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
-        """What follows starts after `place`. A reason says why that is not where the client asked to go on."""
+        """The events that follow start after `place`. A reason says why that is not the position the client requested."""
 
     def snapshot(self, frame: bytes) -> None:
-        """The folded plan, encoded; what follows starts after it."""
+        """Hand over a snapshot's frame; the events that follow start after it."""
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
-        """It can't be served just now: there is no subscription (any more); the client may try again."""
+        """The client can't be served now and has no subscription; it may retry."""
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:
-        """There is no subscription any more."""
+        """The subscription was ended."""
 
 
 class Standing(Enum):
-    """How a subscriber stands to its channel."""
+    """State of a subscriber in its channel."""
 
-    JOINING = auto()  # not placed yet, or waiting for the log's answer to be placed anew
-    BEHIND = auto()  # at an offset of its own, pumped from ring or log
-    LIVE = auto()  # at the head: gets every burst
+    JOINING = auto()  # not placed yet, or waiting for the log to be placed again
+    BEHIND = auto()  # at its own offset, pumped from ring or log
+    LIVE = auto()  # at the head, gets every burst
     GONE = auto()
 
 
 class Subscriber:
-    """Moved only by its channel."""
+    """One client's position in one channel. Only the channel changes it."""
 
     __slots__ = (
         "client",
@@ -70,23 +70,23 @@ class Subscriber:
         self.deliver = client.deliver
         self.since: Since = since or "now"
         self.knows_positions = since is not None
-        """A client that asks for a place understands snapshots, merged frames and parts of messages. An older front end
-        gets every event, but streamed messages whole."""
+        """A client that requests a position understands snapshots, merged frames and parts of messages. An older front
+        end gets every event, but streamed messages whole."""
         self.standing = Standing.JOINING
         self.offset = 0
-        """The last offset handed out; kept while behind (a live subscriber stands at the channel's head)."""
+        """The last offset handed out. Maintained only while behind; a live subscriber is at the channel's head."""
         self.reach = 0
-        """For whole messages: all that is withheld at `offset` came after this one (kept while behind)."""
+        """For whole messages: everything withheld at `offset` came after this offset. Maintained only while behind."""
         self.needs_snapshot = False
-        """It can't go on from its offset: as soon as its client takes one, it gets a snapshot."""
+        """It can't continue from its offset, and gets a snapshot as soon as its client takes one."""
         self.reason: str | None = None
-        """Why it needs that snapshot, if it did not ask for it."""
+        """Why it needs that snapshot; None if it requested one."""
         self.work: asyncio.Task[None] | None = None
-        """What is being read for it; void when it is moved or leaves meanwhile."""
+        """The task that reads for it."""
         self.joining_since = now
 
     def void_work(self) -> None:
-        """What is being read for it is for a place where it no longer stands."""
+        """Cancel the task that reads for it: it has moved or left."""
         if self.work is not None:
             self.work.cancel()
             self.work = None

@@ -1,7 +1,7 @@
-"""Following one plan's log: what is known of it, taking what comes next, reading what was missed.
+"""Follows one plan's log: keeps what is known of it, takes what is appended, reads what was missed.
 
-What is known (lineage, head, floor) changes here and nowhere else. Whoever reads the log for other reasons holds what
-it read against that; when it doesn't fit, `catch_up` first.
+The plan's lineage, head and floor, as far as this node knows them, change here and nowhere else. Code that reads the log
+for other reasons compares the result with them, and calls `catch_up` first when it doesn't fit.
 """
 
 from __future__ import annotations
@@ -9,29 +9,69 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from broadcasters.errors import LogError
 from broadcasters.log.contract import Head, PlanLog, Watch
 from broadcasters.position import Continuity, Lineage, Position
+from broadcasters.supervision import pauses
 from hub.core.counts import HubCounts
-from hub.core.log_retry import Patience
 
-__all__ = ["Arrival", "ChannelTail", "Early", "Follower"]
+__all__ = ["Arrival", "ChannelTail", "EarlyArrivals", "Follower", "LogRetry"]
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE: Final = 2.0
+T = TypeVar("T")
+
+
+class LogRetry:
+    """Repeats a call of one plan's log until it succeeds. Logs an outage once, and its end once, whatever the number of
+    callers."""
+
+    def __init__(self, plan_id: str, counts: HubCounts) -> None:
+        self._plan_id = plan_id
+        self._counts = counts
+        self._failing = False
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`, however long that takes: a caller with a deadline cancels this."""
+        between = pauses(LONGEST_PAUSE)
+        while True:
+            try:
+                result = await call()
+            except LogError as error:
+                self._failed(error)
+                await asyncio.sleep(next(between))
+            else:
+                self._succeeded()
+                return result
+
+    def _failed(self, error: LogError) -> None:
+        self._counts.log_errors[type(error).__name__] += 1
+        if not self._failing:
+            self._failing = True
+            log.warning("plan %s: the log does not answer: %s", self._plan_id, error)
+
+    def _succeeded(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("plan %s: the log answers again", self._plan_id)
 
 
 class Arrival(NamedTuple):
-    """The log says that these were appended at `first`, `first + 1` ..."""
+    """Payloads that the log reports as appended at `first`, `first + 1` ..."""
 
     epoch: str
     first: int
     payloads: Sequence[bytes]
 
 
-class Early:
-    """Arrivals to be taken later, in order. Bounded: the oldest go, and show as a hole; the newest always stays."""
+class EarlyArrivals:
+    """Arrivals to be taken later, in order. Bounded: the oldest are dropped, which shows as a hole later; the newest
+    always stays."""
 
     __slots__ = ("_arrivals", "_max_bytes", "size")
 
@@ -50,7 +90,7 @@ class Early:
             self.take()
 
     def take(self) -> Arrival:
-        """The oldest."""
+        """Remove and return the oldest."""
         arrival = self._arrivals.popleft()
         self.size -= _size(arrival)
         return arrival
@@ -60,40 +100,37 @@ def _size(arrival: Arrival) -> int:
     return sum(map(len, arrival.payloads))
 
 
-log = logging.getLogger(__name__)
-
-
 class Follower(Protocol):
-    """Whoever follows a plan through a tail. Called in the event loop; none of these blocks or raises."""
+    """What follows a plan through a tail. Called in the event loop; none of these blocks or raises."""
 
     def opened(self) -> None:
-        """The tail stands for the first time."""
+        """The tail is open for the first time."""
 
     def taken(self, payloads: Sequence[bytes]) -> None:
-        """These came next, and are the newest now."""
+        """These events came next, and are the newest now."""
 
     def epoch_began(self) -> None:
-        """The story goes on under a new epoch."""
+        """The lineage goes on under a new epoch."""
 
     def broke(self, lineage: Lineage) -> None:
-        """The log, known under this lineage so far, is not what it was. The tail stands at its head."""
+        """The log no longer holds what it held under `lineage`. The tail is at the log's present head."""
 
     def deleted(self) -> None:
-        """The plan is gone. The tail stands before its first event, should it begin again."""
+        """The plan was deleted. The tail is before its first event, in case it begins again."""
 
     def caught_up(self) -> None:
-        """What was missed has been read."""
+        """Everything that was missed has been read."""
 
     def failed(self) -> None:
-        """The tail can't begin, or can't go on, for a reason that waiting does not cure."""
+        """The tail can't begin or continue, for a reason that waiting does not cure."""
 
 
-class _Nobody(Follower):
+class _NoFollower(Follower):
     """The follower of a closed tail: without a reference to the real one, both are freed when they are not used."""
 
 
 class ChannelTail:
-    """A watcher of the log, on behalf of one follower. It begins when it is made; `close` it."""
+    """Watcher of one plan's log on behalf of one follower. It begins when it is made; `close` it."""
 
     def __init__(
         self,
@@ -101,7 +138,7 @@ class ChannelTail:
         plan_log: PlanLog,
         follower: Follower,
         counts: HubCounts,
-        patiently: Patience,
+        retry: LogRetry,
         compare_soon: Callable[[], None],
         early_bytes: int,
     ) -> None:
@@ -109,36 +146,36 @@ class ChannelTail:
         self.head = 0
         self.floor = 0
         self.open = False
-        self.deaf = False
-        """Lost: what is appended is not heard of until it stands again."""
+        self.watch_lost = False
+        """The log reports no appends until it resumes the watch."""
         self._plan_id = plan_id
         self._log = plan_log
         self._follower = follower
         self._counts = counts
-        self._patiently = patiently
+        self._retry = retry
         self._compare_soon = compare_soon
-        self._early = Early(early_bytes)
+        self._early = EarlyArrivals(early_bytes)
         self._watch: Watch | None = None
-        self._read_again = False  # what is being read may be older than what was heard of
+        self._read_again = False  # the read under way may be older than what was reported meanwhile
         self._repair: asyncio.Task[None] | None = None
         self._beginning = self._spawn(self._begin())
 
-    def continuity(self, place: Position) -> Continuity:
-        """Can a reader at `place` go on, as far as is known?"""
-        return self.lineage.continuity(place, self.head, self.floor)
+    def continuity(self, position: Position) -> Continuity:
+        """Whether a reader at `position` can continue, as far as this node knows."""
+        return self.lineage.continuity(position, self.head, self.floor)
 
     def covers(self, head: Head) -> bool:
-        """Whether what was read when the log stood there is a part of the story that is known."""
+        """Whether a read at which the log had this head belongs to what is known here."""
         return head.lineage == self.lineage and head.offset <= self.head
 
-    # -- what the log says ---------------------------------------------------------------------------------------------
+    # -- what the log reports (a `Watcher` of the log's contract) ------------------------------------------------------
 
     def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
-        """The log says that these were appended. What doesn't come next is found, or known already."""
+        """Take these if they come next. A hole before them is read from the log; what is known already is dropped."""
         if not self.open or self._repair is not None:
             self._early.keep(Arrival(epoch, first, payloads))
         elif epoch != self.lineage.epoch:
-            if not self.lineage.contains(epoch):  # of an epoch that ended, what survived is known
+            if not self.lineage.contains(epoch):  # what survived of an earlier epoch is known
                 self.mend()
         elif first > self.head + 1:
             self._counts.holes += 1
@@ -147,10 +184,10 @@ class ChannelTail:
             self._take(payloads[self.head + 1 - first :])
 
     def lost(self) -> None:
-        self.deaf = True
+        self.watch_lost = True
 
     def resumed(self) -> None:
-        self.deaf = False
+        self.watch_lost = False
         self._read_again = self._read_again or not self.open
         self._compare_soon()
 
@@ -161,7 +198,7 @@ class ChannelTail:
         self._follower.deleted()
 
     def compare(self, head: Head, known: int) -> None:
-        """The slow beat: the log was at `head`, asked for when this tail was at `known`. What was missed is read."""
+        """Compare with the log's head, requested when this tail was at `known`; read what was missed."""
         if not self.open:
             return
         same = head.lineage.epoch == self.lineage.epoch
@@ -174,36 +211,36 @@ class ChannelTail:
     # -- reading on ----------------------------------------------------------------------------------------------------
 
     def mend(self) -> None:
-        """Read what follows the head; once more, if that is under way."""
+        """Read what follows the head; if that is being done, do it once more."""
         self._read_again = True
         if self.open and self._repair is None:
             self._repair = self._spawn(self._read_on())
 
     async def catch_up(self) -> None:
-        """Come to know the log at least as it is now."""
+        """Know the log at least as it is now."""
         self.mend()
         if self._repair is not None:
             await asyncio.wait({self._repair})
 
     async def close(self) -> None:
-        """End it."""
+        """Cancel every task and end the watch."""
         self.open = False
         tasks = [self._beginning, *([self._repair] if self._repair else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._watch is not None:
-            with suppress(LogError):  # then there is nothing to end
+            with suppress(LogError):  # then the log has no watch to end
                 await self._watch.close()
-        self._watch, self._follower = None, _Nobody()  # type: ignore[abstract]
+        self._watch, self._follower = None, _NoFollower()  # type: ignore[abstract]
 
     async def _begin(self) -> None:
-        """Stand in the log's tail first, then look where the plan is: so nothing falls between."""
-        self._watch = await self._patiently(lambda: self._log.watch(self._plan_id, self))
-        self._know(await self._patiently(lambda: self._log.head(self._plan_id)))
+        """Watch first, then read the head, so that nothing falls between the two."""
+        self._watch = await self._retry(lambda: self._log.watch(self._plan_id, self))
+        self._know(await self._retry(lambda: self._log.head(self._plan_id)))
         self.open = True
         self._follower.opened()
-        if self._read_again:  # it was deleted, or not heard of for a while, as it was looked up
+        if self._read_again:  # the plan was deleted, or the watch lost for a while, as the head was read
             self.mend()
         self._take_early()
 
@@ -219,11 +256,11 @@ class ChannelTail:
 
     async def _read_page(self) -> None:
         lineage, head = self.lineage, self.head
-        page = await self._patiently(lambda: self._log.read(self._plan_id, head))
+        page = await self._retry(lambda: self._log.read(self._plan_id, head))
         if (lineage, head) != (self.lineage, self.head):
-            return  # it was deleted meanwhile, and is read again
-        place = Position(lineage.epoch, head)
-        if page.head.lineage.continuity(place, page.head.offset, page.head.floor) != "ok":
+            return  # the plan was deleted meanwhile, and is read again
+        position = Position(lineage.epoch, head)
+        if page.head.lineage.continuity(position, page.head.offset, page.head.floor) != "ok":
             self._know(page.head)
             self._counts.continuity_lost += 1
             self._follower.broke(lineage)
@@ -253,5 +290,5 @@ class ChannelTail:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the tail of plan %s failed: %s", self._plan_id, error, exc_info=error)
+            log.error("plan %s: the tail failed: %s", self._plan_id, error, exc_info=error)
             self._follower.failed()

@@ -1,4 +1,4 @@
-"""What subscribers that know no positions get: events, and of each streamed message one with all of its text."""
+"""Fan-out to subscribers that know no positions: they get every event, but each streamed message as one whole event."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ _NOTHING: Final = Burst((), 0, 0)
 
 
 class WholeMessages:
-    """What a channel hands to those of its subscribers that know no positions. Composes nothing while there are none."""
+    """A channel's subscribers that know no positions, and the frames for them. Composes only while there are any."""
 
-    def __init__(self, policy: ChannelLimits) -> None:
+    def __init__(self, limits: ChannelLimits) -> None:
         self.members: set[Subscriber] = set()
         self.live: dict[Subscriber, Callable[[Burst], None]] = {}
         self.composer: Composer | None = None
-        """Stands at what the channel handed out last. None: not known which messages are under way there."""
-        self._policy = policy
+        """Has taken everything that the channel handed out. None: it is unknown which messages are unfinished there."""
+        self._limits = limits
         self._ring: list[Ready] = []
-        """The newest frames: all that are ready behind the offset `_floor`."""
+        """The newest frames: everything that became ready after the offset `_floor`."""
         self._floor = 0
         self._count = self._size = 0
         self._last: tuple[int, Burst, int] = (-1, _NOTHING, 0)
 
     def begin(self, composer: Composer) -> None:
-        """From here on it is known."""
+        """Continue with this composer, which has taken everything that was handed out."""
         self.composer = composer
         self.forget()
 
     def begin_at(self, composer: Composer, following: Burst | None) -> None:
-        """The same with one that stands right before these newest events, if they are at hand and none is known yet."""
+        """Continue with this composer if there is none yet and `following` holds the newest events right after it."""
         if self.composer is None and following is not None and composer.at == following.first - 1:
             self.begin(composer)
             self.take(following)
 
     def forget(self) -> None:
-        """Hand out nothing any more that was ready before."""
+        """Drop the frames that became ready before."""
         self._ring, self._count, self._size = [], 0, 0
         self._floor = self.composer.at if self.composer else 0
         self._last = (-1, _NOTHING, 0)
 
     def lose(self) -> None:
-        """The story is another one: what is under way isn't known any more."""
+        """Drop the composer as well: the lineage changed, or there are no members."""
         for subscriber in list(self.live):
             self.stop(subscriber)
         self.composer = None
         self.forget()
 
     def go_live(self, subscriber: Subscriber, head: int) -> bool:
-        """Whether the subscriber stands at the head, and it is known what is withheld there: then it is live."""
+        """Make the subscriber live if it is at the head and it is known what is withheld there; returns whether it is."""
         if self.composer is None and subscriber.reach == subscriber.offset == head:
-            self.begin(Composer(head))  # nothing is
+            self.begin(Composer(head))  # nothing is withheld
         if self.composer is None or subscriber.offset != head:
             return False
         self.live[subscriber] = subscriber.deliver
@@ -71,12 +71,12 @@ class WholeMessages:
             self.lose()
 
     def stop(self, subscriber: Subscriber) -> None:
-        """It gets no more for now. Harmless when it wasn't live."""
+        """Make the subscriber no longer live. Does nothing when it wasn't."""
         if self.live.pop(subscriber, None) is not None and self.composer is not None:
             subscriber.reach = self.composer.reach
 
     def take(self, burst: Burst) -> Burst | None:
-        """These events come next; what the live ones get of them, if anything."""
+        """Take the next events; returns what the live subscribers get, if anything."""
         if self.composer is None:
             return None
         ready = self.composer.take(burst.frames)
@@ -87,7 +87,7 @@ class WholeMessages:
         return Burst(frames, burst.first, burst.last) if frames else None
 
     def after(self, offset: int) -> tuple[Burst, int] | None:
-        """What follows `offset`, and the reach behind that; None when some of it is not at hand. May have no frames."""
+        """The frames after `offset`, possibly none, and the reach after them; None when the ring has dropped some."""
         if self.composer is None or offset < self._floor:
             return None
         if self._last[0] != offset:
@@ -96,7 +96,7 @@ class WholeMessages:
 
     def _passage(self, composer: Composer, after: int) -> tuple[Burst, int]:
         frames, size, at, reach = list[bytes](), 0, after, after
-        max_bytes = self._policy.burst_bytes
+        max_bytes = self._limits.burst_bytes
         for ready in self._ring[bisect_right(self._ring, after, key=lambda ready: ready.offset) :]:
             if size >= max_bytes:
                 return Burst(frames, after + 1, at), reach
@@ -104,7 +104,7 @@ class WholeMessages:
             fitting = _fitting(following, max_bytes - size) if ready.first < ready.offset else following
             frames += fitting
             size += sum(map(len, fitting))
-            if len(fitting) < len(following):  # where events go out as they are, nothing is withheld
+            if len(fitting) < len(following):  # these are unchanged events, so nothing is withheld
                 at = ready.offset - len(following) + len(fitting)
                 return Burst(frames, after + 1, at), at
             at, reach = ready.offset, ready.reach
@@ -115,13 +115,13 @@ class WholeMessages:
         self._count += sum(len(one.frames) for one in ready)
         self._size += sum(_size(one) for one in ready)
         self._last = (-1, _NOTHING, 0)
-        if self._size > self._policy.ring_bytes or self._count > self._policy.ring_events:
+        if self._size > self._limits.ring_bytes or self._count > self._limits.ring_events:
             self._shrink()
 
     def _shrink(self) -> None:
-        # A quarter more than must go does, so that a full ring is not cut anew for every event.
+        # Drops a quarter more than necessary, so that a full ring is not cut again for every event.
         drop = 0
-        while self._size > self._policy.ring_bytes * 3 // 4 or self._count > self._policy.ring_events * 3 // 4:
+        while self._size > self._limits.ring_bytes * 3 // 4 or self._count > self._limits.ring_events * 3 // 4:
             self._size -= _size(self._ring[drop])
             self._count -= len(self._ring[drop].frames)
             drop += 1
@@ -130,7 +130,7 @@ class WholeMessages:
 
 
 def _fitting(frames: Sequence[bytes], max_bytes: int) -> Sequence[bytes]:
-    """About so many bytes of them, and at least one."""
+    """The first frames of about so many bytes, and at least one."""
     size = 0
     for count, frame in enumerate(frames, 1):
         size += len(frame)

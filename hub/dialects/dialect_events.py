@@ -10,7 +10,7 @@ from typing import Any
 from broadcasters.events import PlanUpdate
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode
-from hub.core.snapshot_events import retold_in_place
+from hub.core.snapshot_events import rebuilt_with_offsets
 from hub.dialects.dialect import Told
 
 __all__ = ["retelling", "retold_by"]
@@ -18,7 +18,7 @@ __all__ = ["retelling", "retold_by"]
 
 def retelling(snapshot: Snapshot, epoch: str) -> Iterator[Told]:
     """The folded plan as the events that would have told it. The last says how the plan stands, its result too."""
-    for offset, event in retold_in_place(snapshot):
+    for offset, event in rebuilt_with_offsets(snapshot):
         last = offset == snapshot.offset and isinstance(event, PlanUpdate)
         said = event.model_copy(update={"data": snapshot.result or snapshot.data}) if last else event
         yield Told(Position(epoch, offset), said, retold=True)

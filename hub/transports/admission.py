@@ -15,9 +15,9 @@ from hub.access.auth import AuthenticationFailed, AuthenticationUnavailable, Aut
 from hub.access.origins import Origins
 from hub.access.principal import Principal
 from hub.access.tickets import Tickets
-from hub.config.limits import Limits, Waters
+from hub.config.limits import Limits
 from hub.core.connection import Connection, Outlet, RequestRefused, Requests, TokenRefused
-from hub.core.connections import Roster
+from hub.core.connections import Connections, WaterMarks
 from hub.core.counts import HubCounts
 from hub.core.effects import Answer, Signal
 from hub.core.rates import ANSWER, ONE, Rates, TooManyRequests
@@ -78,7 +78,7 @@ class Door:
     def __init__(
         self,
         registry: Registry,
-        roster: Roster,
+        roster: Connections,
         requests: Requests,
         authenticator: Authenticator,
         tickets: Tickets,
@@ -89,7 +89,7 @@ class Door:
         self.open = False
         """Whether the hub is; set by the hub."""
         self.limits = limits
-        self.waters = Waters(limits)
+        self.waters = WaterMarks(limits)
         self.counts = counts
         self.registry = registry
         self.roster = roster

@@ -11,7 +11,7 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import SnapshotUnreadable
 from broadcasters.log.contract import PlanLog
 from hub.core.counts import HubCounts
-from hub.core.log_retry import Patience
+from hub.core.tail import LogRetry
 
 __all__ = ["Endings"]
 
@@ -40,7 +40,7 @@ class Endings:
 
     async def _look(self, plan_id: str) -> tuple[int, bool]:
         try:
-            snapshot, _ = await Patience(plan_id, self._counts)(lambda: snapshot_of(self._log, plan_id))
+            snapshot, _ = await LogRetry(plan_id, self._counts)(lambda: snapshot_of(self._log, plan_id))
         except SnapshotUnreadable:  # newer code wrote it: the stream ends when an event says that the plan does
             return 0, False
         found = self._known[plan_id] = snapshot.offset, snapshot.ended_at is not None

@@ -23,9 +23,9 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from broadcasters.supervision import Supervisor, log_failure
-from hub.config.limits import TokenBucket
 from hub.core.burst import Burst
 from hub.core.connection import Connection
+from hub.core.rates import TokenBucket
 from hub.transports.admission import HEARTBEAT_SECONDS, Admission, Door, Refused, Visitor
 from hub.transports.other_websockets import OtherSocket, answer_to, release
 from hub.transports.refusals import Held

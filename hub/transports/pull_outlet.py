@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from hub.config.limits import Waters
 from hub.core.burst import Burst
 from hub.core.connection import Connection
+from hub.core.connections import WaterMarks
 
 __all__ = ["Line"]
 
@@ -15,7 +15,7 @@ __all__ = ["Line"]
 class Line:
     """One client's line. Its transport calls `take` until that gives nothing more, then closes with `ending`."""
 
-    def __init__(self, waters: Waters) -> None:
+    def __init__(self, waters: WaterMarks) -> None:
         self.connection: Connection | None = None
         """Set by the transport, before the connection begins."""
         self.full = False

@@ -315,7 +315,7 @@ async def test_a_full_client_gets_its_snapshot_when_it_drains() -> None:
     meanwhile.join(channel)
     meanwhile.fill()
     await asyncio.sleep(60)
-    channel.lose_patience()
+    channel.refuse_waiting()
     assert before.told == meanwhile.told == [], "a snapshot is large: it waits, and that is not the log's fault"
     before.drain()
     meanwhile.drain()
@@ -516,10 +516,10 @@ async def test_who_waits_too_long_for_the_log_is_refused_and_others_are_not() ->
     await asyncio.sleep(4)
     late = Witness(log.story(), "start")
     late.join(channel)
-    channel.lose_patience()
+    channel.refuse_waiting()
     assert early.here
     await asyncio.sleep(2)
-    channel.lose_patience()
+    channel.refuse_waiting()
     assert (early.told, late.told) == ([("refused",)], [])
     log.down = False
     await asyncio.sleep(3)
@@ -539,7 +539,7 @@ async def test_a_live_subscriber_whose_story_breaks_while_the_log_is_away_is_tol
     log.release(1)
     await turns()
     await asyncio.sleep(6)
-    channel.lose_patience()
+    channel.refuse_waiting()
     assert witness.told[-1] == ("refused",)
     await channel.close()
 

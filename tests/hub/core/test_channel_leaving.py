@@ -37,7 +37,7 @@ async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
     await turns(60)
     assert [witness.told for witness in witnesses] == told
     assert channel.subscribers == set()
-    assert channel._readings.tasks == set()
+    assert channel._reader.tasks == set()
     await channel.close()
 
 
@@ -72,7 +72,7 @@ async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None
     log = ScriptedLog()
     channel = await opened(log, said=5)
     witness = await joined(channel, log)
-    assert channel.place_of(witness.subscriber) == Position("e1", 5)
+    assert channel.position_of(witness.subscriber) == Position("e1", 5)
     log.hanging = True
     log.story().fork(3)
     log.say(part(40), part(50))
@@ -80,15 +80,15 @@ async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None
     await turns()
     log.release(1)
     await turns()
-    assert channel.place_of(witness.subscriber) is None, "never a place of the old story in the new epoch"
+    assert channel.position_of(witness.subscriber) is None, "never a place of the old story in the new epoch"
     witness.fill()
     log.hanging = False
     log.release()
     await turns()
-    assert channel.place_of(witness.subscriber) is None
+    assert channel.position_of(witness.subscriber) is None
     witness.drain()
     await turns()
-    assert channel.place_of(witness.subscriber) == Position("e2", 5)
+    assert channel.position_of(witness.subscriber) == Position("e2", 5)
     await channel.close()
 
 

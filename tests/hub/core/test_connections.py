@@ -7,11 +7,13 @@ import json
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broadcasters.supervision import Supervisor
-from hub.config.limits import ChannelLimits, SessionLimits
+from hub.config.limits import LEAST_HIGH_WATER, ChannelLimits, Limits, SessionLimits
 from hub.core.connection import Connection, Services
-from hub.core.connections import BEAT, TICKS_AT_ONCE, Roster
+from hub.core.connections import BEAT, TICKS_AT_ONCE, Connections, WaterMarks
 from hub.core.counts import HubCounts
 from hub.core.registry import Pace, Registry
 from hub.core.session import Session
@@ -65,8 +67,8 @@ def connection(kind: type[Connection] = Connection) -> tuple[Connection, Line]:
     return kind(session, line, registry, cast("Services", None), counts), line
 
 
-def roster() -> Roster:
-    return Roster(HubCounts(), slow_seconds=30.0)
+def roster() -> Connections:
+    return Connections(HubCounts(), slow_seconds=30.0)
 
 
 def test_who_enters_is_counted_until_it_leaves() -> None:
@@ -189,3 +191,19 @@ async def test_with_nobody_here_it_is_done_at_once() -> None:
     began = asyncio.get_running_loop().time()
     await here.drain(window=10.0, patience=30.0)
     assert asyncio.get_running_loop().time() == began
+
+
+@given(st.integers(1, 100_000), st.integers(1 << 20, 1 << 30))
+def test_what_waits_for_slow_clients_is_bounded_however_many_there_are(connections: int, total: int) -> None:
+    limits = Limits(written_total=total)
+    marks = WaterMarks(limits)
+    marks.share(connections)
+    waiting = connections * (marks.high + limits.channel.burst_bytes)
+    assert waiting <= total or marks.high == LEAST_HIGH_WATER
+    assert 0 < marks.low < marks.high <= limits.outlet.high_water
+
+
+def test_few_clients_get_the_full_water_marks() -> None:
+    marks = WaterMarks(limits := Limits())
+    marks.share(100)
+    assert (marks.high, marks.low) == (limits.outlet.high_water, limits.outlet.low_water)

@@ -18,7 +18,7 @@ from broadcasters.log.contract import PlanPage
 from hub.app import create_app
 from hub.config.limits import RequestLimits
 from hub.core import plan_lists, rates
-from hub.core.rates import ANSWER, START, Rates, TooManyRequests
+from hub.core.rates import ANSWER, START, Rates, TokenBucket, TooManyRequests
 from hub.core.shares import Holder
 from hub.node import Hub
 from tests.faults.raw_socket import dialled
@@ -98,7 +98,7 @@ def test_whoever_asked_for_nothing_for_long_is_forgotten() -> None:
 
 
 def test_no_number_of_addresses_makes_it_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "REMEMBERED", 100)
+    monkeypatch.setattr(rates, "MAX_BUCKETS", 100)
     counted, _ = made()
     for number in range(1000):
         counted.charge(Holder(f"192.0.2.{number}", f"p{number}"), 1)
@@ -264,3 +264,45 @@ async def test_where_nobody_is_asked_who_it_is_its_address_counts(tmp_path: Path
         assert said == [200] * 20 + [429]
         assert (await client.get("/api/plans", headers=there)).status_code == 200
         assert hub.counts.refused_requests == {"address": 1}
+
+
+def test_a_bucket_gives_its_burst_and_then_what_flows_in() -> None:
+    bucket = TokenBucket(rate=2, burst=3, now=100.0)
+    assert [bucket.take(1, 100.0) for _ in range(4)] == [True, True, True, False]
+    assert bucket.wait(1, 100.0) == 0.5
+    assert not bucket.take(1, 100.4)
+    assert bucket.take(1, 100.5)
+    assert bucket.wait(1, 1000.0) == 0.0
+    assert [bucket.take(1, 1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_is_more_than_the_burst_can_never_be_taken() -> None:
+    bucket = TokenBucket(rate=1, burst=3, now=0)
+    assert not bucket.take(4, 1e9)
+    assert bucket.wait(4, 1e9) == float("inf")
+
+
+def test_a_bucket_without_inflow_is_a_budget() -> None:
+    bucket = TokenBucket(rate=0, burst=3, now=0)
+    assert bucket.take(3, 0)
+    assert not bucket.take(1, 1e9)
+    assert bucket.wait(1, 1e9) == float("inf")
+    assert bucket.wait(0, 1e9) == 0.0
+
+
+@given(
+    st.floats(0.1, 100),
+    st.floats(1, 100),
+    st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), min_size=1, max_size=50),
+)
+def test_no_pattern_of_asking_gets_more_than_burst_and_rate(
+    rate: float, burst: float, asks: list[tuple[float, float]]
+) -> None:
+    bucket, now, got = TokenBucket(rate, burst, 0.0), 0.0, 0.0
+    for pause, amount in asks:
+        now += pause
+        wait = bucket.wait(amount, now)
+        taken = bucket.take(amount, now)
+        assert taken is (wait == 0.0)
+        got += amount if taken else 0
+    assert got <= burst + rate * now + 1e-6

@@ -154,12 +154,12 @@ async def test_a_tail_that_stands_again_is_compared_at_once() -> None:
         witness, other = join(registry, log), join(registry, log, "q")
         await turns()
         log.watches[0].lose()
-        assert registry.deaf is True
+        assert registry.watch_lost is True
         log.say(part(1))
         await turns()
         log.asked.clear()
         log.watches[0].resume()
-        assert [channel.deaf for channel in registry.channels.values()] == [False, False]
+        assert [channel.watch_lost for channel in registry.channels.values()] == [False, False]
         await turns()
         assert witness.frames == [(1, 1)]
         assert heads_asked(log) == [("p", "q")], "one trip for all"

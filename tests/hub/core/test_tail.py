@@ -1,16 +1,22 @@
-"""What a tail makes of what the log says, for one follower."""
+"""How a tail follows a log: retries, early arrivals, holes, forks, deletion."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcasters.errors import LogFull, LogUnavailable, SnapshotUnreadable
 from broadcasters.log.contract import Head
 from broadcasters.position import Lineage, Position
 from hub.core.counts import HubCounts
-from hub.core.log_retry import Patience
-from hub.core.tail import ChannelTail
+from hub.core.tail import LONGEST_PAUSE, Arrival, ChannelTail, EarlyArrivals, LogRetry
 from tests.hub.core.scripted_log import ScriptedLog, part
 from tests.hub.core.virtual_time import in_virtual_time, turns
 
@@ -48,7 +54,7 @@ class Diary:
 def following(log: ScriptedLog, early_bytes: int = 10_000) -> tuple[ChannelTail, Diary]:
     diary, counts = Diary(), HubCounts()
     return ChannelTail(
-        "p", log, diary, counts, Patience("p", counts), lambda: diary.told.append("compare"), early_bytes
+        "p", log, diary, counts, LogRetry("p", counts), lambda: diary.told.append("compare"), early_bytes
     ), diary
 
 
@@ -292,10 +298,10 @@ async def test_not_heard_for_a_while_as_it_opens_it_looks_again() -> None:
     await turns(8)
     assert log.count("heads") == 1
     log.watches[0].lose()
-    deaf = [tail.deaf]
+    lost = [tail.watch_lost]
     log.say(part(1))
     log.watches[0].resume()
-    assert [*deaf, tail.deaf] == [True, False]
+    assert [*lost, tail.watch_lost] == [True, False]
     await turns(40)
     assert diary.payloads == [part(1)]
     await tail.close()
@@ -383,3 +389,74 @@ async def test_closed_while_it_opens_it_leaves_no_watch() -> None:
     await tail.close()
     assert (log.watches, diary.told) == ([], [])
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+arrivals = st.builds(
+    Arrival, st.sampled_from(["a", "b"]), st.integers(1, 9), st.lists(st.binary(max_size=20), max_size=3)
+)
+
+
+@given(st.lists(arrivals, max_size=20), st.integers(0, 60))
+def test_the_newest_stay_in_order_within_the_bound(told: list[Arrival], max_bytes: int) -> None:
+    early = EarlyArrivals(max_bytes)
+    for at, arrival in enumerate(told, 1):
+        early.keep(arrival)
+        assert len(early) >= 1, "the newest always stays: it says how far the log is"
+        assert early.size <= max_bytes or len(early) == 1
+        kept = told[at - len(early) : at]
+        assert early.size == sum(len(payload) for one in kept for payload in one.payloads)
+    count = len(early)
+    assert [early.take() for _ in range(count)] == told[len(told) - count :]
+    assert (len(early), early.size) == (0, 0)
+
+
+@in_virtual_time
+async def test_it_asks_again_after_ever_longer_pauses() -> None:
+    counts = HubCounts()
+    asked: list[float] = []
+
+    async def ask() -> str:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) < 12:
+            raise LogUnavailable("away") if len(asked) % 2 else LogFull("full")
+        return "here"
+
+    assert await LogRetry("p", counts)(ask) == "here"
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert all(pause <= min(LONGEST_PAUSE, 0.05 * 2**number) for number, pause in enumerate(pauses))
+    assert counts.log_errors == {"LogUnavailable": 6, "LogFull": 5}
+
+
+@in_virtual_time
+async def test_what_time_does_not_heal_is_not_asked_again() -> None:
+    asked: list[str] = []
+
+    async def ask() -> str:
+        asked.append("once")
+        raise SnapshotUnreadable("damaged")
+
+    with pytest.raises(SnapshotUnreadable):
+        await LogRetry("p", HubCounts())(ask)
+    assert asked == ["once"]
+
+
+def test_an_outage_is_said_once_however_many_ask(caplog: pytest.LogCaptureFixture) -> None:
+    down = True
+
+    async def ask() -> str:
+        if down:
+            raise LogUnavailable("away")
+        return "here"
+
+    @in_virtual_time
+    async def outage() -> None:
+        nonlocal down
+        patiently = LogRetry("p", HubCounts())
+        asking = [asyncio.create_task(patiently(ask)) for _ in range(20)]
+        await asyncio.sleep(10)
+        down = False
+        assert await asyncio.gather(*asking) == ["here"] * 20
+
+    with caplog.at_level(logging.INFO, "hub.core.tail"):
+        outage()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

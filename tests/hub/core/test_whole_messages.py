@@ -285,4 +285,4 @@ async def test_many_that_join_at_once_read_once() -> None:
 
 async def _closed(channel: Channel) -> None:
     await channel.close()
-    assert not channel._readings.tasks
+    assert not channel._reader.tasks

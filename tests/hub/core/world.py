@@ -270,7 +270,7 @@ class World:
         for channel in self.registry.channels.values():
             self._check_bounds(channel)
         for witness in self.here:
-            if witness.here and (place := witness.channel.place_of(witness.subscriber)) is not None:
+            if witness.here and (place := witness.channel.position_of(witness.subscriber)) is not None:
                 assert witness.place is not None
                 if witness.since is None and place.offset > witness.place.offset:
                     assert witness.owed(place) == [], "it got less than the channel believes"
@@ -278,15 +278,15 @@ class World:
                     assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
 
     def _check_bounds(self, channel: Channel) -> None:
-        ring = channel._newest.ring
+        ring = channel._recent.ring
         assert len(ring._frames) <= POLICY.ring_events
         assert ring.size <= POLICY.ring_bytes
         assert ring.size == sum(map(len, ring._frames))
-        assert channel.head == ring.last == channel._newest.handed + len(channel._newest.fresh)
-        at_work = [task for task in channel._readings.tasks if not task.done() and not task.cancelling()]
+        assert channel.head == ring.last == channel._recent.handed + len(channel._recent.fresh)
+        at_work = [task for task in channel._reader.tasks if not task.done() and not task.cancelling()]
         assert len(at_work) <= len(channel.subscribers)
-        assert len(channel._readings.history._kept) <= PAGES_KEPT
-        assert channel._readings.history._kept_bytes <= POLICY.burst_bytes * 8
+        assert len(channel._reader.history._kept) <= PAGES_KEPT
+        assert channel._reader.history._kept_bytes <= POLICY.burst_bytes * 8
         assert channel._tail._early.size <= POLICY.ring_bytes or len(channel._tail._early) == 1
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
         assert channel.subscribers == here, "left, or here: nothing between"
@@ -294,7 +294,7 @@ class World:
         whole = channel._whole
         assert set(whole.live) <= whole.members <= channel.subscribers
         assert whole.members == {one for one in channel.subscribers if not one.knows_positions}
-        assert whole.composer is None or whole.composer.at == channel._newest.handed
+        assert whole.composer is None or whole.composer.at == channel._recent.handed
         assert (whole.composer is None) <= (not whole.live)
         assert (not whole.members) <= (whole.composer is None)
         frames = [frame for ready in whole._ring for frame in ready.frames]

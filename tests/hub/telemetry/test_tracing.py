@@ -17,7 +17,7 @@ from broadcasters.tracing import within
 from hub.app import create_app
 from hub.config.settings import Settings
 from hub.core.burst import Burst
-from hub.core.history import merge
+from hub.core.composer import merge
 from hub.node import Hub
 from hub.telemetry.tracing import Deliveries, deliveries
 from hub.transports.admission import Visitor

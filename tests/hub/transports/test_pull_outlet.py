@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from hub.config.limits import Limits, OutletLimits, Waters
+from hub.config.limits import Limits, OutletLimits
 from hub.core.burst import Burst
+from hub.core.connections import WaterMarks
 from hub.transports.pull_outlet import Line
 
 HIGH = 20_000
@@ -29,7 +30,7 @@ class Told:
 
 def line() -> tuple[Line, Told]:
     told = Told()
-    made = Line(Waters(Limits(outlet=OutletLimits(high_water=HIGH, low_water=HIGH // 4))))
+    made = Line(WaterMarks(Limits(outlet=OutletLimits(high_water=HIGH, low_water=HIGH // 4))))
     made.connection = cast("Any", told)
     return made, told
 
