@@ -244,10 +244,8 @@ class Session:
         self._turn(Turn.TOKEN_EXPIRED)
         message = f"the token expired; authenticate with a new one within {EXPIRY_GRACE:.0f} s"
         told = send(Error.about(ErrorCode.TOKEN_EXPIRED, message))
-        return [
-            told,
-            *self._subscriptions.revoke(list(self.plans), SubscriptionCode.TOKEN_EXPIRED, "the token expired"),
-        ]
+        lost = self._subscriptions.revoke(list(self.plans), SubscriptionCode.TOKEN_EXPIRED, "the token expired")
+        return [told, *lost]
 
     # -- answers and signals ------------------------------------------------------------------------------------------
 
