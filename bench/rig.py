@@ -88,7 +88,7 @@ class Hub:
     def __init__(self, log: str, *, mounted: bool = False, **settings: object) -> None:
         self.port = free_port()
         serve = ["hub", "serve", "--port", str(self.port), "--logs-level", "error"]
-        self._module = ["tests.servers.guest_house", str(self.port), "{}"] if mounted else serve
+        self._module = ["tests.servers.hub_program", "{}", str(self.port)] if mounted else serve
         limits = {"max_connections_per_address": 20_000, "requests_per_second_per_address": 1e6}
         values = {"log": log, "engine": "off", "drain_seconds": 0, **limits, **settings}
         self._environ = os.environ | {f"PLANCAST_{name.upper()}": str(value) for name, value in values.items()}

@@ -38,8 +38,8 @@ async def unharmed(
     bound = connections * per_connection(limits) + plans * per_plan(limits) + NOISE
     plan_id = f"bystander.{next(_numbers)}"
     async with Broadcaster(hub.log) as broadcaster, dialled(hub.ws, token=token) as bystander:
-        await bystander.hear_of("connected")
-        await bystander.ask("subscribe_plan", plan_id=plan_id)
+        await bystander.receive_until("connected")
+        await bystander.request("subscribe_plan", plan_id=plan_id)
         before = _memory(hub.pid)
         _forget_the_peak(hub.pid)
         over = asyncio.Event()
@@ -77,7 +77,7 @@ async def _watch(bystander: RawSocket) -> int:
     """Up to the end of the plan; its offset."""
     at = 0
     while True:
-        said = await bystander.hear()
+        said = await bystander.receive()
         assert said.get("offset") == at + 1, said
         at += 1
         if said["type"] == "plan_update":

@@ -77,21 +77,21 @@ class RawSocket:
             return False
         return not self._writer.is_closing()
 
-    async def say(self, kind: str, **fields: Any) -> None:
+    async def send_json(self, kind: str, **fields: Any) -> None:
         await self.send(frame(json.dumps({"type": kind, **fields}).encode()))
 
-    async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+    async def request(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Say it, and what comes next."""
-        await self.say(kind, **fields)
-        return await self.hear()
+        await self.send_json(kind, **fields)
+        return await self.receive()
 
-    def vanish(self) -> None:
+    def reset(self) -> None:
         """Reset the connection."""
         self._writer.transport.abort()
 
     # ---- hearing
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """The next frame of the hub."""
         said = await self.next()
         assert said is not None, f"closed with {self.code}"
@@ -103,9 +103,9 @@ class RawSocket:
         said: dict[str, Any] | None = json.loads(payload) if opcode == TEXT else None
         return said
 
-    async def hear_of(self, kind: str) -> dict[str, Any]:
+    async def receive_until(self, kind: str) -> dict[str, Any]:
         """The next frame of this type; what comes before it is ignored."""
-        while (said := await self.hear())["type"] != kind:
+        while (said := await self.receive())["type"] != kind:
             pass
         return said
 
@@ -127,7 +127,7 @@ class RawSocket:
                 return await self._reader.read()
         return b""
 
-    async def raw(self) -> tuple[int, bytes]:
+    async def receive_raw(self) -> tuple[int, bytes]:
         """The next frame, whatever it is."""
         async with asyncio.timeout(PATIENCE_S):
             try:
@@ -140,7 +140,7 @@ class RawSocket:
 
     async def _message(self) -> tuple[int, bytes]:
         while True:
-            opcode, payload = await self.raw()
+            opcode, payload = await self.receive_raw()
             if opcode == CLOSE:
                 self.code = int.from_bytes(payload[:2], "big") if payload else 1006
                 self._writer.write(frame(payload[:2], CLOSE))  # and no wait: the other side may not take it any more
@@ -173,7 +173,7 @@ async def dial(
         answer = await client.until(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 101 "), answer
     except BaseException:
-        client.vanish()
+        client.reset()
         raise
     return client
 
@@ -198,7 +198,7 @@ async def connected(port: int) -> AsyncGenerator[RawSocket]:
     try:
         yield client
     finally:
-        client.vanish()
+        client.reset()
 
 
 @asynccontextmanager
@@ -208,4 +208,4 @@ async def dialled(url: str, **how: Any) -> AsyncGenerator[RawSocket]:
     try:
         yield client
     finally:
-        client.vanish()
+        client.reset()

@@ -24,8 +24,8 @@ waited for the garbage collector, and is below 150."""
 
 async def _watching(url: str, plan_id: str) -> RawSocket:
     client = await dial(url)
-    await client.hear_of("connected")
-    await client.ask("subscribe_plan", plan_id=plan_id)
+    await client.receive_until("connected")
+    await client.request("subscribe_plan", plan_id=plan_id)
     return client
 
 
@@ -35,7 +35,7 @@ async def _come_and_go(url: str, plan_ids: list[str]) -> None:
     for client in clients:
         await client.send(frame(b"\x03\xe8", CLOSE))
         await client.closed()
-        client.vanish()
+        client.reset()
 
 
 async def _until_none(hub: HubServer, metric: str) -> None:
@@ -69,7 +69,7 @@ async def test_a_plan_that_nobody_watches_leaves_no_shard_channel() -> None:
                 return [name for name in redis.call("PUBSUB", "SHARDCHANNELS") if "watched-once" in name]
 
             assert await asyncio.to_thread(shard_channels) != []
-            client.vanish()
+            client.reset()
             await _until_none(hub, "plancast_channels")
             async with asyncio.timeout(30):
                 while await asyncio.to_thread(shard_channels):

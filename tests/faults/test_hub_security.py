@@ -150,7 +150,7 @@ async def test_a_bad_token_in_the_header(kind: str, hub: HubServer) -> None:
     """C-CON-2, C-ACL-3: closed with the reason, and not a word before."""
     make, _, code = BAD[kind]
     async with dialled(hub.ws, token=make()) as client:
-        opcode, payload = await client.raw()
+        opcode, payload = await client.receive_raw()
     assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
 
 
@@ -159,8 +159,8 @@ async def test_a_bad_token_as_the_first_frame(kind: str, hub: HubServer) -> None
     """C-AUT-3"""
     make, error, code = BAD[kind]
     async with dialled(hub.ws) as client:
-        await client.hear_of("connected")
-        said = await client.ask("authenticate", token=make(), request_id="r")
+        await client.receive_until("connected")
+        said = await client.request("authenticate", token=make(), request_id="r")
         assert (said["code"], said["request_id"]) == (error, "r")
         assert await client.closed() == code
 
@@ -190,9 +190,9 @@ async def test_a_ticket_is_good_once_also_for_those_who_come_at_once(hub: HubSer
     """H-TKT-1"""
     good = ticket()
     clients = await asyncio.gather(*(dial(hub.ws, ticket=good) for _ in range(8)))
-    heard = [await client.raw() for client in clients]
+    heard = [await client.receive_raw() for client in clients]
     for client in clients:
-        client.vanish()
+        client.reset()
     assert Counter(opcode for opcode, _ in heard) == {TEXT: 1, CLOSE: 7}
     assert {int.from_bytes(payload[:2], "big") for opcode, payload in heard if opcode == CLOSE} == {4440}
     async with dialled(hub.ws, ticket=good) as late:
@@ -235,17 +235,17 @@ async def test_a_plan_that_is_not_theirs(hub: HubServer) -> None:
     async with Broadcaster(hub.log) as broadcaster:
         await broadcaster.send_plan_update("theirs.secret", title="Nobody else's business")
     async with dialled(hub.ws, token=token({"mine.*": ["read"], "theirs": ["read"]})) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for plan_id in ("theirs.secret", "theirs.nothing", "~plancast.tickets", "mine"):
             for asked in (
                 {"kind": "subscribe_plan"},
                 {"kind": "plan_input", "request_id": "r", "answer": 1},
                 {"kind": "plan_signal", "signal": "cancel"},
             ):
-                said = await client.ask(plan_id=plan_id, **asked)
+                said = await client.request(plan_id=plan_id, **asked)
                 assert said["code"] == "forbidden", said
                 assert "Nobody" not in json.dumps(said)
-        assert (await client.ask("subscribe_plan", plan_id="mine.too"))["type"] == "subscription_confirmed"
+        assert (await client.request("subscribe_plan", plan_id="mine.too"))["type"] == "subscription_confirmed"
 
 
 async def test_a_plan_that_is_not_theirs_over_http(native: HubServer) -> None:
@@ -274,7 +274,7 @@ async def test_a_page_of_a_foreign_origin(hub: HubServer) -> None:
         async with dialled(hub.ws, token=token(), Origin=origin) as client:
             assert await client.closed() == 4504
     async with dialled(hub.ws, token=token(), Origin=hub.url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
 
 
 async def test_a_page_of_a_foreign_origin_over_http(native: HubServer) -> None:
@@ -307,12 +307,12 @@ async def test_a_name_of_the_outside_world_that_points_to_a_developers_machine(
 async def test_before_a_token_came(hub: HubServer) -> None:
     """C-AUT-1, C-LIM-5: everything but `ping` and `authenticate` has to wait, and there is not much patience."""
     async with dialled(hub.ws) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for asked in ({"kind": "subscribe_plan"}, {"kind": "unsubscribe_plan"}):
-            assert (await client.ask(plan_id="p", **asked))["code"] == "unauthenticated"
-        assert (await client.ask("ping", nonce="1"))["type"] == "pong"
+            assert (await client.request(plan_id="p", **asked))["code"] == "unauthenticated"
+        assert (await client.request("ping", nonce="1"))["type"] == "pong"
         for _ in range(20):
-            await client.say("ping", padding="x" * 1000)
+            await client.send_json("ping", padding="x" * 1000)
         assert await client.closed() == 4429
 
 
@@ -325,32 +325,32 @@ async def test_a_token_that_expires(hubs: Mapping[str, HubServer]) -> None:
 
 async def followed_by_another(hub: HubServer) -> None:
     async with Broadcaster(hub.log) as broadcaster, dialled(hub.ws, token=token(seconds=2)) as client:
-        assert "expires_at" in await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="a")
-        assert (await client.hear())["code"] == "token_expired"
-        ended = await client.hear()
+        assert "expires_at" in await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="a")
+        assert (await client.receive())["code"] == "token_expired"
+        ended = await client.receive()
         assert (ended["type"], ended["code"]) == ("subscription_ended", 2501)
-        assert (await client.ask("subscribe_plan", plan_id="a"))["code"] == "token_expired"
-        assert (await client.ask("authenticate", token=token(subject="eve")))["code"] == "forbidden"
-        assert (await client.ask("authenticate", token=token()))["type"] == "authenticated"
+        assert (await client.request("subscribe_plan", plan_id="a"))["code"] == "token_expired"
+        assert (await client.request("authenticate", token=token(subject="eve")))["code"] == "forbidden"
+        assert (await client.request("authenticate", token=token()))["type"] == "authenticated"
         for plan_id in ("a", "b"):
-            assert (await client.ask("subscribe_plan", plan_id=plan_id))["type"] == "subscription_confirmed"
+            assert (await client.request("subscribe_plan", plan_id=plan_id))["type"] == "subscription_confirmed"
         lesser = token({"b": ["read"]})
-        assert (await client.ask("authenticate", token=lesser))["type"] == "authenticated"
-        ended = await client.hear()
+        assert (await client.request("authenticate", token=lesser))["type"] == "authenticated"
+        ended = await client.receive()
         assert (ended["plan_id"], ended["code"]) == ("a", 2403)
         for plan_id in ("a", "b"):
             await broadcaster.send_plan_update(plan_id)
-        assert (await client.hear())["plan_id"] == "b"
-        assert (await client.ask("authenticate", token=signed("wrong, but long enough to be a secret")))["code"] == (
-            "invalid_token"
-        )
-        assert (await client.ask("ping"))["type"] == "pong"
+        assert (await client.receive())["plan_id"] == "b"
+        assert (await client.request("authenticate", token=signed("wrong, but long enough to be a secret")))[
+            "code"
+        ] == ("invalid_token")
+        assert (await client.request("ping"))["type"] == "pong"
 
 
 async def by_none(hurried: HubServer) -> None:
     async with dialled(hurried.ws, token=token(seconds=2)) as client:
-        await client.hear_of("error")
+        await client.receive_until("error")
         assert await client.closed() == 4440
 
 
@@ -388,7 +388,7 @@ async def test_frames_that_are_none(hub: HubServer) -> None:
     async with unharmed(hub, f"{len(FRAMES)} broken frames", token=good, connections=len(FRAMES)):
         for what, (data, code) in FRAMES.items():
             async with dialled(hub.ws, token=good) as client:
-                await client.hear_of("connected")
+                await client.receive_until("connected")
                 await client.send(data)
                 assert await client.closed() == code, what
 
@@ -396,10 +396,10 @@ async def test_frames_that_are_none(hub: HubServer) -> None:
 async def test_a_character_in_two_fragments_is_one(hub: HubServer) -> None:
     said = json.dumps({"type": "ping", "nonce": "€"}, ensure_ascii=False).encode()
     async with dialled(hub.ws, token=token()) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         middle = said.index("€".encode()) + 1
         await client.send(frame(said[:middle], fin=False) + frame(b"", PING) + frame(said[middle:], CONT))
-        assert (await client.hear())["nonce"] == "€"
+        assert (await client.receive())["nonce"] == "€"
 
 
 async def test_frames_that_make_no_sense(hub: HubServer) -> None:
@@ -415,10 +415,10 @@ async def test_frames_that_make_no_sense(hub: HubServer) -> None:
         '{"type":"ping","a":' + "9" * 5000,
     ]
     async with dialled(hub.ws, token=token()) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for text in corpus * 2:
             await client.send(frame(text.encode()))
-            assert (await client.hear())["code"] == "bad_frame"
+            assert (await client.receive())["code"] == "bad_frame"
         assert await client.closed() == 4500
 
 
@@ -450,13 +450,13 @@ async def test_ten_thousand_subscriptions(hub: HubServer) -> None:
     good = token()
     asked = [frame(b'{"type":"subscribe_plan","plan_id":"many.%d"}' % n) for n in range(10_000)]
     async with unharmed(hub, "10,000 subscriptions", token=good, plans=256), dialled(hub.ws, token=good) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         await client.send(b"".join(asked[:256]))
         for _ in range(256):
-            assert (await client.hear())["type"] == "subscription_confirmed"
+            assert (await client.receive())["type"] == "subscription_confirmed"
         sending = asyncio.create_task(client.send(b"".join(asked[256:])))
         heard, code = await until_closed(client)
-        client.vanish()
+        client.reset()
         await sending
     assert code == 4429
     assert heard_of(heard).keys() == {"too_many_subscriptions"}
@@ -467,10 +467,10 @@ async def storm(hub: HubServer, shows: str) -> None:
     turn = frame(b'{"type":"subscribe_plan","plan_id":"storm","since":"start"}')
     turn += frame(b'{"type":"unsubscribe_plan","plan_id":"storm"}')
     async with dialled(hub.ws, token=shows) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         sending = asyncio.create_task(flood(client, turn * 100, 100))
         heard, code = await until_closed(client)
-        client.vanish()
+        client.reset()
         await sending
     assert code == 4429
     assert heard_of(heard)["unsubscription_confirmed"] >= 256
@@ -500,7 +500,7 @@ async def drown(hub: HubServer, shows: str, what: str, *, reading: bool) -> None
         sending = asyncio.create_task(flood(client, piece * 1000, 500 if reading else 1_000_000))
         if reading:
             assert await client.closed() == code, what
-            client.vanish()
+            client.reset()
         async with asyncio.timeout(30):
             await sending
 
@@ -595,7 +595,7 @@ async def test_the_hubs_own_path_however_it_is_spelled(native: HubServer) -> Non
     before = native.metric("plancast_connections_opened_total", transport="asgi")
     for path in ("/ws/%73treaming", "/%77s/streaming", "/ws%2Fstreaming"):
         async with dialled(native.ws.replace("/ws/streaming", path), token=token()) as client:
-            await client.hear_of("connected")
+            await client.receive_until("connected")
     assert native.metric("plancast_connections_opened_total", transport="asgi") == before
 
 
@@ -608,8 +608,8 @@ async def test_a_client_that_says_nothing_any_more(hurried: HubServer) -> None:
         dialled(hurried.ws, token=good) as dead,
     ):
         dead.answers_pings = False
-        await alive.say("subscribe_plan", plan_id="silence")
-        staying = asyncio.create_task(alive.hear_of("plan_update"))
+        await alive.send_json("subscribe_plan", plan_id="silence")
+        staying = asyncio.create_task(alive.receive_until("plan_update"))
         assert await dead.closed() == 1006
         await broadcaster.send_plan_update("silence")
         assert (await staying)["offset"] == 1
@@ -641,12 +641,12 @@ async def test_names_that_are_none_reach_no_key_and_no_pattern(development: HubS
     """C-BAD-5: on Redis, where a name becomes part of keys and channels."""
     keys = set(redis.call("KEYS", "*"))
     async with dialled(development.ws) as client, asking(development) as http:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for plan_id in HOSTILE:
             for kind in ("subscribe_plan", "unsubscribe_plan", "plan_signal", "plan_input"):
-                said = await client.ask(kind, plan_id=plan_id, request_id="r", signal="cancel", answer=1)
+                said = await client.request(kind, plan_id=plan_id, request_id="r", signal="cancel", answer=1)
                 assert said["code"] == "invalid_plan_id", (plan_id, said)
-                await client.ask("ping")  # so that it is not taken for a stranger
+                await client.request("ping")  # so that it is not taken for a stranger
             about = f"/api/plans/{quote(plan_id, safe='') or '%20'}"
             for answer in (
                 await http.get(about),

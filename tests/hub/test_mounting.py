@@ -44,11 +44,11 @@ async def served(app: Any) -> AsyncGenerator[int]:
 
 
 async def converse(hub: Hub, client: RawSocket) -> None:
-    await client.hear_of("connected")
-    confirmed = await client.ask("subscribe_plan", plan_id="house", since="start")
+    await client.receive_until("connected")
+    confirmed = await client.request("subscribe_plan", plan_id="house", since="start")
     said = await hub.broadcaster.send_plan_update("house", title="Hello")
     for offset in range(1, said.offset + 1):
-        assert (await client.hear())["offset"] == offset
+        assert (await client.receive())["offset"] == offset
     assert confirmed["type"] == "subscription_confirmed"
 
 
@@ -60,7 +60,7 @@ async def test_the_router_opens_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
             await converse(hub, client)
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
                 assert (await http.post("/greetings/house")).json() == {"offset": 2}
-            assert (await client.hear())["data"]["content"] == "Good morning."
+            assert (await client.receive())["data"]["content"] == "Good morning."
         await until(lambda: not len(hub.roster))
     assert not hub.door.open
     assert not hub.parts
@@ -123,7 +123,7 @@ async def all_of_it(hub: Hub, app: Any) -> None:
                 assert (await http.get(gone.json()["snapshot"])).json()["title"] == "Twice"
                 async with http.stream("GET", "/api/plans/house/stream", params={"since": "start"}) as stream:
                     lines = [line async for line in first(stream.aiter_lines(), 12)]
-            assert (await client.hear())["data"]["title"] == "Twice"
+            assert (await client.receive())["data"]["title"] == "Twice"
         assert any('"title":"Hello"' in line for line in lines)
         await until(lambda: not len(hub.roster))
     assert not hub.door.open

@@ -217,11 +217,10 @@ class HubServer:
     def _command(self) -> list[str]:
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         constants = json.dumps(dict(self._constants))
-        if self._mounted:
-            return [*leash, sys.executable, "-m", "tests.servers.guest_house", str(self.port), constants]
-        if self._constants:
-            return [*leash, sys.executable, "-m", "tests.servers.hurried_hub", constants]
-        return [*leash, sys.executable, "-m", "hub", "serve"]
+        if not self._mounted and not self._constants:
+            return [*leash, sys.executable, "-m", "hub", "serve"]
+        port = [str(self.port)] if self._mounted else []
+        return [*leash, sys.executable, "-m", "tests.servers.hub_program", constants, *port]
 
     def _environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}

@@ -245,14 +245,14 @@ async def test_answers_and_signals_on_a_socket_are_charged_as_well(tmp_path: Pat
     async with asked(tmp_path, requests_per_second_per_principal=0.1) as (hub, url):
         ada = token_of(hub, "ada", {"*": ["input", "signal"]})
         async with dialled(url, token=ada) as line, api(url, ada) as client:
-            await line.hear_of("connected")
-            said = [await line.ask("plan_input", plan_id="p", request_id=f"{n}", answer=1) for n in range(5)]
+            await line.receive_until("connected")
+            said = [await line.request("plan_input", plan_id="p", request_id=f"{n}", answer=1) for n in range(5)]
             assert [one["code"] for one in said] == ["no_such_request"] * 4 + ["too_many_requests"]
             assert said[-1]["retry_after_ms"] > 0
-            signalled = await line.ask("plan_signal", plan_id="p", signal="cancel", request_id="s")
+            signalled = await line.request("plan_signal", plan_id="p", signal="cancel", request_id="s")
             assert signalled["code"] == "too_many_requests"
             assert (await client.post("/api/plans/p/inputs/r", json={"answer": 1})).status_code == 429
-            assert (await line.ask("ping"))["type"] == "pong"
+            assert (await line.request("ping"))["type"] == "pong"
 
 
 async def test_where_nobody_is_asked_who_it_is_its_address_counts(tmp_path: Path) -> None:

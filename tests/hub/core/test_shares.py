@@ -236,8 +236,8 @@ def api(url: str, token: str) -> httpx.AsyncClient:
 async def follow(client: RawSocket, *plan_ids: str) -> list[str]:
     """Subscribe to all of these; the type or code of each answer."""
     for plan_id in plan_ids:
-        await client.say("subscribe_plan", plan_id=plan_id)
-    heard = [await client.hear() for _ in plan_ids]
+        await client.send_json("subscribe_plan", plan_id=plan_id)
+    heard = [await client.receive() for _ in plan_ids]
     return [said.get("code", said["type"]) for said in heard]
 
 
@@ -248,11 +248,11 @@ async def test_one_principal_leaves_room_for_others(tmp_path: Path) -> None:
         said: Counter[str] = Counter()
         for at in range(4):
             line = await lines.enter_async_context(dialled(url, token=ada))
-            await line.hear_of("connected")
+            await line.receive_until("connected")
             said.update(await follow(line, *[f"b.{at}.{n}" for n in range(5)]))
         assert said == {"subscription_confirmed": 6, "too_many_subscriptions": 14}
         other = await lines.enter_async_context(dialled(url, token=bob))
-        await other.hear_of("connected")
+        await other.receive_until("connected")
         assert await follow(other, "mine") == ["subscription_confirmed"]
         assert await hub.ready() is None
         assert hub.counts.refused_plans == {"principal": 14}
@@ -264,10 +264,10 @@ async def test_a_plan_that_was_left_can_be_replaced(tmp_path: Path) -> None:
         asked(tmp_path, max_plans_per_principal=1) as (hub, url),
         dialled(url, token=token_of(hub, "ada", READ)) as line,
     ):
-        await line.hear_of("connected")
+        await line.receive_until("connected")
         assert sorted(await follow(line, "a", "b")) == ["subscription_confirmed", "too_many_subscriptions"]
-        await line.say("unsubscribe_plan", plan_id="a")
-        await line.hear_of("unsubscription_confirmed")
+        await line.send_json("unsubscribe_plan", plan_id="a")
+        await line.receive_until("unsubscription_confirmed")
         assert await follow(line, "b") == ["subscription_confirmed"]
 
 
@@ -281,7 +281,7 @@ async def test_an_address_leaves_room_for_others(tmp_path: Path) -> None:
         dialled(url, **{"X-Forwarded-For": "192.0.2.7"}) as far,
     ):
         for line in (one, two, far):
-            await line.hear_of("connected")
+            await line.receive_until("connected")
         assert await follow(one, "a") == ["subscription_confirmed"]
         assert await follow(two, "a") == ["subscription_confirmed"]
         assert await follow(two, "b") == ["subscription_confirmed"]
@@ -306,17 +306,17 @@ async def test_a_node_that_is_full_is_not_ready(tmp_path: Path) -> None:
     async with asked(tmp_path, max_plans=2, max_connections=2) as (hub, url):
         ada = token_of(hub, "ada", READ)
         async with dialled(url, token=ada) as line, api(url, ada) as client:
-            await line.hear_of("connected")
+            await line.receive_until("connected")
             assert await follow(line, "a", "b") == ["subscription_confirmed"] * 2
             full = await client.get("/readyz")
             assert (full.status_code, full.json()["status"]) == (503, "not ready")
             assert "PLANCAST_MAX_PLANS" in full.json()["problem"]
             assert await follow(line, "c") == ["unavailable"]
-            await line.say("unsubscribe_plan", plan_id="a")
-            await line.hear_of("unsubscription_confirmed")
+            await line.send_json("unsubscribe_plan", plan_id="a")
+            await line.receive_until("unsubscription_confirmed")
             assert (await client.get("/readyz")).status_code == 200
             async with dialled(url, token=ada) as another:
-                await another.hear_of("connected")
+                await another.receive_until("connected")
                 assert "PLANCAST_MAX_CONNECTIONS" in (await client.get("/readyz")).json()["problem"]
 
 
@@ -343,7 +343,7 @@ async def test_the_plans_of_tails_count_like_all_others(tmp_path: Path) -> None:
                     assert (third.status_code, fourth.status_code) == (200, 503)
                     assert "PLANCAST_MAX_PLANS" in (await client.get("/readyz")).json()["problem"]
                     async with dialled(url, token=bob) as line:
-                        await line.hear_of("connected")
+                        await line.receive_until("connected")
                         assert await follow(line, "z") == ["unavailable"]
             await until(lambda: not hub.registry._reserved)
             async with tail(client, "a", "b", "c") as again:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.faults.seed_client import SeedClient
+from tests.faults.legacy_client import LegacyClient
 from tests.servers.hub import HubServer
 
 STEPS = ["brief", "figures", "customers", "proposal", "decision", "follow_up"]
@@ -33,21 +33,21 @@ def plan() -> str:
     return f"plan-{uuid4().hex[:8]}"
 
 
-async def front_end(hub: HubServer, plan: str) -> SeedClient:
-    client = SeedClient(hub.ws)
+async def front_end(hub: HubServer, plan: str) -> LegacyClient:
+    client = LegacyClient(hub.ws)
     await client.connect()
     client.subscribe(plan)
     await client.until_other("subscription_confirmed", 1)
     return client
 
 
-async def until_status(client: SeedClient, kind: str, status: str, step: str | None = None) -> None:
+async def until_status(client: LegacyClient, kind: str, status: str, step: str | None = None) -> None:
     await client.until_it(
         lambda: any(k == kind and d["status"] == status and d.get("step_id") == step for k, d in statuses(client))
     )
 
 
-def statuses(client: SeedClient) -> list[tuple[str, dict[str, Any]]]:
+def statuses(client: LegacyClient) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, data) for kind, data in client.events if kind != "agent_message"]
 
 

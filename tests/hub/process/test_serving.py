@@ -70,9 +70,9 @@ async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, wor
             )
             await asyncio.to_thread(hub.wait_until_ready)
             async with dialled(hub.ws) as client, Broadcaster(redis.url) as broadcaster:
-                await client.say("subscribe_plan", plan_id="p", since="start")
+                await client.send_json("subscribe_plan", plan_id="p", since="start")
                 await broadcaster.send_agent_message("p", "Ana", "Hello.")
-                assert (await client.hear_of("agent_message"))["plan_id"] == "p"
+                assert (await client.receive_until("agent_message"))["plan_id"] == "p"
             assert hub.logged("error") == []
             assert len(logged(hub, "warning", WAITS)) == workers
         finally:
@@ -126,7 +126,7 @@ async def test_a_second_signal_ends_all_workers_with_the_status_of_that_signal(t
         workers = hub.workers
         async with dialled(hub.ws) as client:
             hub.signal(signal.SIGTERM)
-            await client.hear_of("going_away")  # and it does not answer the close that follows
+            await client.receive_until("going_away")  # and it does not answer the close that follows
             hub.signal(signal.SIGTERM)
             assert await asyncio.to_thread(hub.wait) == 128 + signal.SIGTERM
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
@@ -152,7 +152,7 @@ async def greeted(hub: HubServer) -> bool:
         while True:
             try:
                 async with dialled(hub.ws) as client:
-                    await client.hear_of("connected")
+                    await client.receive_until("connected")
                     return True
             except (OSError, AssertionError, asyncio.IncompleteReadError):
                 await asyncio.sleep(0.05)
@@ -162,7 +162,7 @@ async def test_connections_are_spread_over_the_workers_and_survive_the_replaceme
     async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", workers=2) as hub, AsyncExitStack() as clients:
         assert listening(hub.port) == 2
         for client in await asyncio.gather(*(clients.enter_async_context(dialled(hub.ws)) for _ in range(20))):
-            await client.hear_of("connected")
+            await client.receive_until("connected")
 
         def counted() -> list[float] | None:
             return found if sum(found := shares(hub)) == 20 else None

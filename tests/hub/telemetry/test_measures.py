@@ -50,8 +50,8 @@ class Scraper:
 @asynccontextmanager
 async def subscribed(url: str, token: str, **how: Any) -> AsyncGenerator[RawSocket]:
     async with dialled(url, token=token, **how) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p", since="start")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p", since="start")
         yield client
 
 
@@ -72,9 +72,9 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
     """Good ones, slow ones, those who ask for what they may not have, and those who may not come in."""
     async with subscribed(url, token) as client, subscribed(url, token, receive_buffer=4096) as slow:
-        assert (await client.ask("subscribe_plan", plan_id="theirs"))["code"] == "forbidden"
+        assert (await client.request("subscribe_plan", plan_id="theirs"))["code"] == "forbidden"
         await say(hub, "p", 400, size=2000)
-        while (await client.hear())["offset"] < 400:
+        while (await client.receive())["offset"] < 400:
             pass
         await scraper.until(
             "plancast_connections native",
@@ -96,7 +96,7 @@ async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
     await until(lambda: not len(hub.roster))
     async with AsyncExitStack() as stack:
         for _ in range(4):
-            stack.callback((await dial(url, token=token)).vanish)
+            stack.callback((await dial(url, token=token)).reset)
         bad = token_of(hub, "ada", {}, seconds=-1)
         for how in ({"token": "nonsense"}, {"token": bad}, {"token": token, "Origin": "http://evil.example"}):
             async with dialled(url, **how) as client:
@@ -123,13 +123,13 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
     """A message that is lost, a log that doesn't answer, a plan that begins anew."""
     await until(lambda: not len(hub.roster))
     async with subscribed(url, token) as client:
-        while (await client.hear())["offset"] < 400:
+        while (await client.receive())["offset"] < 400:
             pass
         async with deaf(monkeypatch) as dropped:
             await say(hub, "p", 1)
             await until(lambda: len(dropped) == 1)
         await say(hub, "p", 1)
-        assert [(await client.hear())["offset"] for _ in range(2)] == [401, 402]
+        assert [(await client.receive())["offset"] for _ in range(2)] == [401, 402]
         await scraper.until("plancast_holes_total")
 
         async def away(*_: Any) -> Any:
@@ -155,7 +155,7 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
             await until(lambda: len(dropped) == 3)
             hub.registry._compare_now.set()
             await scraper.until("plancast_continuity_lost_total")
-        assert (await client.hear_of("snapshot"))["offset"] == 3
+        assert (await client.receive_until("snapshot"))["offset"] == 3
 
 
 async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
@@ -166,8 +166,8 @@ async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
         client.stream("POST", "/api/tail", json={"plans": ["p"]}),
         dialled(url, token=token) as socket,
     ):
-        await socket.hear_of("connected")
-        assert (await socket.ask("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
+        await socket.receive_until("connected")
+        assert (await socket.request("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
         await scraper.until("plancast_tailed_plans", "plancast_plans_refused_total principal")
         hub.door.rates.owe(Holder("", "ada"), 1e6)
         assert (await client.get("/api/plans")).status_code == 429

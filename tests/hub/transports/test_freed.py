@@ -34,8 +34,8 @@ def _no_collector() -> Iterator[None]:
 
 
 async def _subscribed(client: RawSocket) -> None:
-    await client.hear_of("connected")
-    await client.ask("subscribe_plan", plan_id="p")
+    await client.receive_until("connected")
+    await client.request("subscribe_plan", plan_id="p")
 
 
 async def closed_by_the_client(url: str) -> None:
@@ -48,7 +48,7 @@ async def closed_by_the_client(url: str) -> None:
 async def reset_by_the_client(url: str) -> None:
     async with dialled(url) as client:
         await _subscribed(client)
-        client.vanish()
+        client.reset()
 
 
 async def closed_by_the_hub(url: str) -> None:

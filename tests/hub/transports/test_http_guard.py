@@ -164,7 +164,7 @@ async def test_an_answer_may_take_as_long_as_it_likes() -> None:
         ending = asyncio.create_task(line.until_eof())
         await asyncio.wait([ending], timeout=1.0)
         assert not ending.done()
-        line.vanish()
+        line.reset()
         await ending
 
 

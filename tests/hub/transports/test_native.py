@@ -64,7 +64,7 @@ async def test_the_handshake_and_the_greeting(tmp_path: Path) -> None:
         answer = await client.until(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert b"extensions" not in answer.lower()
-        assert (await client.hear())["type"] == "connected"
+        assert (await client.receive())["type"] == "connected"
         assert hub.counts.connections == {"native": 1}
         await client.send(frame(b"{}", reserved=4))
         assert await client.closed() == 1002
@@ -136,7 +136,7 @@ async def slow_door(folder: Path, patch: pytest.MonkeyPatch) -> AsyncGenerator[t
             await client.send(handshake(url, {}))
             await slow.asked.wait()
             for n in range(3):
-                await client.say("ping", nonce=n)
+                await client.send_json("ping", nonce=n)
             await client.send(frame(b"early", PING))
             yield hub, slow, client
 
@@ -146,9 +146,9 @@ async def test_what_is_said_meanwhile_waits_in_order(tmp_path: Path, monkeypatch
         pass_by(hub, LONG)  # and the heartbeat leaves it alone
         slow.answer.set_result(Principal.development())
         assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-        assert (await client.hear())["type"] == "connected"
-        assert [(await client.hear())["nonce"] for _ in range(3)] == [0, 1, 2]
-        assert await client.raw() == (PONG, b"early")
+        assert (await client.receive())["type"] == "connected"
+        assert [(await client.receive())["nonce"] for _ in range(3)] == [0, 1, 2]
+        assert await client.receive_raw() == (PONG, b"early")
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ async def test_or_is_never_looked_at(
         else:
             slow.answer.set_exception(error)
         await client.until(b"\r\n\r\n")
-        opcode, payload = await client.raw()
+        opcode, payload = await client.receive_raw()
         assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
-        client.vanish()
+        client.reset()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == (
         ["a visitor's token: a mistake of ours"] if code == 1011 else []
     )
@@ -193,7 +193,7 @@ async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
 
 async def test_whoever_leaves_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
-        client.vanish()
+        client.reset()
         slow.answer.set_result(Principal.development())
     assert not +hub.counts.connections
 
@@ -206,21 +206,21 @@ async def test_a_connection_is_counted_as_whose_it_turns_out_to_be(tmp_path: Pat
     async with hub_and_url(tmp_path, auth_secret=SECRET, max_connections_per_principal=1) as (hub, url):
         ada, eve = (token_of(hub, name, {"*": ["read"]}) for name in ("ada", "eve"))
         first = await dial(url)
-        await first.hear_of("connected")
+        await first.receive_until("connected")
         assert hub.door._present._principals == {}
         for token in (ada, ada, eve):
-            await first.ask("authenticate", token=token)
+            await first.request("authenticate", token=token)
         assert hub.door._present._principals == {"ada": 1}
         async with dialled(url, token=ada) as second, dialled(url, token=eve) as third, dialled(url) as fourth:
             assert await second.closed() == 4429
-            await third.hear_of("connected")
-            await fourth.hear_of("connected")
-            assert (await fourth.ask("authenticate", token=ada))["code"] == "too_many_requests"
+            await third.receive_until("connected")
+            await fourth.receive_until("connected")
+            assert (await fourth.request("authenticate", token=ada))["code"] == "too_many_requests"
             assert await fourth.closed() == 4501
-            first.vanish()
+            first.reset()
             await until(lambda: "ada" not in hub.door._present._principals)
             async with dialled(url, token=ada) as fifth:
-                await fifth.hear_of("connected")
+                await fifth.receive_until("connected")
 
 
 async def test_a_proxy_is_believed_and_nobody_else(tmp_path: Path) -> None:
@@ -230,13 +230,13 @@ async def test_a_proxy_is_believed_and_nobody_else(tmp_path: Path) -> None:
         token = token_of(hub, "ada", {})
         own = url.replace("ws://", "https://").removesuffix("/ws/streaming")
         async with dialled(url, token=token, Origin=own, **forwarded) as client:
-            await client.hear_of("connected")
+            await client.receive_until("connected")
             assert hub.door._present._addresses == {"203.0.113.9": 1}
         async with dialled(url, token=token, Origin=own) as client:
             assert await client.closed() == 4504
     async with hub_and_url(tmp_path, auth_secret=SECRET, proxies="203.0.113.1") as (hub, url):
         async with dialled(url, token=token, **forwarded) as client:
-            await client.hear_of("connected")
+            await client.receive_until("connected")
             assert hub.door._present._addresses == {"127.0.0.1": 1}
         async with dialled(url, token=token, Origin=own, **forwarded) as client:
             assert await client.closed() == 4504
@@ -249,7 +249,7 @@ async def test_headers_that_come_twice(tmp_path: Path, caplog: pytest.LogCapture
         twice = handshake(url, {"Authorization": good})[:-2] + b"Authorization: Bearer x\r\nHost: evil.example\r\n\r\n"
         await client.send(twice)
         await client.until(b"\r\n\r\n")
-        assert (await client.hear())["type"] == "connected"
+        assert (await client.receive())["type"] == "connected"
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -259,26 +259,26 @@ async def test_headers_that_come_twice(tmp_path: Path, caplog: pytest.LogCapture
 async def test_silence_is_asked_about_and_then_believed(tmp_path: Path) -> None:
     """C-PNG-2"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         pass_by(hub, admission.HEARTBEAT_SECONDS - 1)
         pass_by(hub, 2)
         pass_by(hub, native.SILENCE_SECONDS - 1)
-        assert await client.raw() == (PING, b"")  # one, although it was asked about twice
-        assert (await client.ask("ping", nonce="a"))["nonce"] == "a"
+        assert await client.receive_raw() == (PING, b"")  # one, although it was asked about twice
+        assert (await client.request("ping", nonce="a"))["nonce"] == "a"
         pass_by(hub, admission.HEARTBEAT_SECONDS + 1)
-        assert (await client.raw())[0] == PING  # it was heard since; so it is asked again, not given up
+        assert (await client.receive_raw())[0] == PING  # it was heard since; so it is asked again, not given up
         pass_by(hub, native.SILENCE_SECONDS + 1)
         assert await client.until_eof() == b""
 
 
 async def test_a_ping_is_answered_with_what_it_said(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for said in (b"", b"x" * 125):
             await client.send(frame(said, PING))
-            assert await client.raw() == (PONG, said)
+            assert await client.receive_raw() == (PONG, said)
         await client.send(frame(b"nobody asked", PONG))
-        assert (await client.ask("ping"))["type"] == "pong"
+        assert (await client.request("ping"))["type"] == "pong"
 
 
 async def test_one_heartbeat_that_fails_is_not_everybodys(
@@ -293,10 +293,10 @@ async def test_one_heartbeat_that_fails_is_not_everybodys(
 
     unlucky = Unlucky()
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         hub.native.open = {cast("Any", unlucky), *hub.native.open}
         monkeypatch.setattr(native, "HEARTBEAT_SECONDS", 0.0)
-        assert (await client.raw())[0] == PING
+        assert (await client.receive_raw())[0] == PING
         await until(lambda: unlucky.beats > 1)
         hub.native.open.discard(cast("Any", unlucky))
     assert {record.getMessage() for record in caplog.records} == {"a heartbeat: a mistake of ours"}
@@ -331,12 +331,12 @@ async def test_ten_thousand_subscriptions_in_one_write(tmp_path: Path) -> None:
     """C-LIM-2, C-LIM-4: those within the limits are confirmed before the connection is closed."""
     asked = b"".join(frame(b'{"type":"subscribe_plan","plan_id":"many.%d"}' % n) for n in range(10_000))
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         sending = asyncio.create_task(client.send(asked))
         heard: Counter[str] = Counter()
         while (said := await client.next()) is not None:
             heard[said.get("code", said["type"])] += 1
-        client.vanish()
+        client.reset()
         await sending
     assert client.code == 4429
     assert heard.keys() == {"subscription_confirmed", "too_many_subscriptions"}
@@ -349,8 +349,8 @@ async def test_ten_thousand_subscriptions_in_one_write(tmp_path: Path) -> None:
 async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> None:
     """C-CLS-3, C-SUB-4"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url, receive_buffer=4096) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
         [place] = connection.places
         said = await say(hub, "p", 400, size=2000)
@@ -358,15 +358,15 @@ async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> No
         assert place.offset < said.offset
         assert connection._outlet.unread() < hub.door.waters.high + hub.settings.limits.channel.burst_bytes * 2
         for offset in range(1, said.offset + 1):
-            assert (await client.hear())["offset"] == offset
+            assert (await client.receive())["offset"] == offset
         await until(lambda: place.standing is Standing.LIVE)
         await say(hub, "p", 1)
-        assert (await client.hear())["offset"] == said.offset + 1
+        assert (await client.receive())["offset"] == said.offset + 1
 
 
 async def test_who_came_early_leaves_room_for_those_who_come_later(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         [early] = hub.native.open
         waters = hub.door.waters
         for connections in (10_000, 1):
@@ -378,8 +378,8 @@ async def test_a_reader_that_takes_nothing_is_closed_and_may_come_back(tmp_path:
     """C-CLS-3, C-CLS-1"""
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url):
         async with dialled(url, receive_buffer=4096) as client:
-            await client.hear_of("connected")
-            await client.ask("subscribe_plan", plan_id="p", since="start")
+            await client.receive_until("connected")
+            await client.request("subscribe_plan", plan_id="p", since="start")
             said = await say(hub, "p", 400, size=2000)
             await until(lambda: hub.counts.slow_consumers)
             place = {"offset": 0}
@@ -388,11 +388,11 @@ async def test_a_reader_that_takes_nothing_is_closed_and_may_come_back(tmp_path:
                 place = heard
             assert client.code == 4408
         async with dialled(url) as client:
-            await client.hear_of("connected")
+            await client.receive_until("connected")
             since = {"epoch": place["epoch"], "offset": place["offset"]}
-            await client.ask("subscribe_plan", plan_id="p", since=since)
+            await client.request("subscribe_plan", plan_id="p", since=since)
             for offset in range(int(place["offset"]) + 1, said.offset + 1):
-                assert (await client.hear())["offset"] == offset
+                assert (await client.receive())["offset"] == offset
 
 
 # --- endings
@@ -401,10 +401,10 @@ async def test_a_reader_that_takes_nothing_is_closed_and_may_come_back(tmp_path:
 @pytest.mark.parametrize("said", [b"", (1000).to_bytes(2, "big"), (4321).to_bytes(2, "big") + b"so long"])
 async def test_a_client_that_closes_is_answered_in_kind(said: bytes, tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
         await client.send(frame(said, CLOSE))
-        assert await client.raw() == (CLOSE, said)
+        assert await client.receive_raw() == (CLOSE, said)
         await say(hub, "p", 1)
         assert await client.until_eof() == b""
         await until(lambda: not len(hub.roster))
@@ -412,9 +412,9 @@ async def test_a_client_that_closes_is_answered_in_kind(said: bytes, tmp_path: P
 
 async def test_a_client_that_vanishes(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
-        client.vanish()
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
+        client.reset()
         await until(lambda: not len(hub.roster))
         assert hub.counts.connections == {"native": 0}
 
@@ -423,21 +423,21 @@ async def test_a_client_that_does_not_answer_a_close(tmp_path: Path, monkeypatch
     """C-CLS-1: nothing follows it, and the line is not kept for long."""
     monkeypatch.setattr(native, "CLOSING_SECONDS", 0.3)
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
         connection.close(CloseCode.INTERNAL, "for a test")
         await say(hub, "p", 3)
         connection.close(CloseCode.NORMAL, "again")
         pass_by(hub, LONG)
-        assert await client.raw() == (CLOSE, (1011).to_bytes(2, "big") + b"for a test")
+        assert await client.receive_raw() == (CLOSE, (1011).to_bytes(2, "big") + b"for a test")
         assert await client.until_eof() == b""
 
 
 async def test_a_client_in_the_midst_of_a_long_speech_still_hears_why(tmp_path: Path) -> None:
     """C-LIM-1: to close a line on what still comes in would reset it, and the reason would be lost."""
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         sending = asyncio.create_task(client.send(frame(b"x" * 8_000_000)))
         assert await client.closed() == 1009
         await sending
@@ -448,7 +448,7 @@ async def test_a_message_in_as_many_fragments_as_allowed(tmp_path: Path) -> None
     whole = b'{"type":"ping","nonce":"' + b"x" * 60 + b'"}'
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         most = hub.settings.limits.session.frame_fragments
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for empty, heard in ((most - 2, "pong"), (most - 1, None)):
             pieces = [frame(whole[:9], fin=False), *[frame(b"", CONT, fin=False)] * empty, frame(whole[9:], CONT)]
             await client.send(b"".join(pieces) + frame(b"", PING))
@@ -466,8 +466,8 @@ async def test_a_mistake_costs_one_connection(
 ) -> None:
     """It is closed with 1011, and told once; others go on."""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other, dialled(url, receive_buffer=4096) as client:
-        await other.hear_of("connected")
-        await client.hear_of("connected")
+        await other.receive_until("connected")
+        await client.receive_until("connected")
         unlucky = list(hub.roster._connections)[-1]
         real = getattr(Connection, where)
 
@@ -478,13 +478,13 @@ async def test_a_mistake_costs_one_connection(
 
         monkeypatch.setattr(Connection, where, fails)
         if where == "drained":
-            await client.ask("subscribe_plan", plan_id="p")
+            await client.request("subscribe_plan", plan_id="p")
             await say(hub, "p", 400, size=2000)
         else:
-            await client.say("ping")
-            await client.say("ping")
+            await client.send_json("ping")
+            await client.send_json("ping")
         assert await client.closed() == 1011
-        assert (await other.ask("ping"))["type"] == "pong"
+        assert (await other.request("ping"))["type"] == "pong"
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert told == [f"connection {unlucky.session.connection_id}: a mistake of ours"]
 
@@ -493,12 +493,12 @@ async def test_a_mistake_in_a_handshake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other:
-        await other.hear_of("connected")
+        await other.receive_until("connected")
         monkeypatch.setattr(hub.door, "admit", cast("Any", None))
         async with connected(port_of(url)) as client:
             await client.send(handshake(url, {}))
             assert await client.until_eof() == b""
-        assert (await other.ask("ping"))["type"] == "pong"
+        assert (await other.request("ping"))["type"] == "pong"
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
 
 

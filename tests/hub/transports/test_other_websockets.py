@@ -34,8 +34,8 @@ async def served() -> AsyncGenerator[int]:
 async def test_what_it_is_for() -> None:
     async with served() as port, dialled(f"ws://127.0.0.1:{port}/patient") as client:
         await client.send(frame(b"hel", TEXT, fin=False) + frame(b"", PING) + frame(b"lo", CONT))
-        assert (await client.raw())[1] == b""
-        assert await client.raw() == (TEXT, b"hello")
+        assert (await client.receive_raw())[1] == b""
+        assert await client.receive_raw() == (TEXT, b"hello")
         assert await client.closed() == 1000
 
 
@@ -45,7 +45,7 @@ async def test_nobody_fills_the_log_by_knocking(caplog: pytest.LogCaptureFixture
         caplog.clear()
         async with dialled(f"ws://127.0.0.1:{port}/patient") as client:
             await client.send(frame(b"hello", TEXT))
-            await client.raw()
+            await client.receive_raw()
             assert await client.closed() == 1000
         async with connected(port) as client:
             await client.send(handshake(f"ws://127.0.0.1:{port}/nothing", {}))

@@ -146,9 +146,9 @@ async def test_a_held_page_has_an_open_socket_until_the_hub_is_drained(tmp_path:
         async with dialled(url, Origin=PAGE) as client:
             assert await client.closed() == 4504
         async with dialled(url, Origin=PAGE) as client:
-            await client.say("subscribe_plan", plan_id="p")
+            await client.send_json("subscribe_plan", plan_id="p")
             await client.send(frame(b"x", PING))
-            assert await client.raw() == (PONG, b"x")
+            assert await client.receive_raw() == (PONG, b"x")
             assert (len(hub.door.refusals), hub.door._present.total, len(hub.roster)) == (1, 1, 0)
             await hub.drain(10)
             assert await client.closed() == 4504
@@ -175,7 +175,7 @@ async def test_a_held_page_that_leaves_is_held_no_more(tmp_path: Path, transport
             if how == "closes":
                 await client.send(frame((1000).to_bytes(2, "big"), CLOSE))
             else:
-                client.vanish()
+                client.reset()
             await until(lambda: len(hub.door.refusals) == 0)
 
 

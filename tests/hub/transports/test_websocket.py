@@ -33,28 +33,28 @@ async def hub_and_url(folder: Path, **settings: Any) -> AsyncGenerator[tuple[Hub
 async def test_a_conversation(tmp_path: Path) -> None:
     """C-CON-1, C-PNG-1, C-SUB-2"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        assert (await client.hear())["type"] == "connected"
+        assert (await client.receive())["type"] == "connected"
         assert hub.counts.connections == {"asgi": 1}
-        assert (await client.ask("ping", nonce="n"))["nonce"] == "n"
+        assert (await client.request("ping", nonce="n"))["nonce"] == "n"
         await client.send(frame(b"x", PING))
-        assert await client.raw() == (PONG, b"x")
-        assert (await client.ask("subscribe_plan", plan_id="p"))["type"] == "subscription_confirmed"
+        assert await client.receive_raw() == (PONG, b"x")
+        assert (await client.request("subscribe_plan", plan_id="p"))["type"] == "subscription_confirmed"
         await say(hub, "p", 3)
-        assert [(await client.hear())["offset"] for _ in range(3)] == [1, 2, 3]
+        assert [(await client.receive())["offset"] for _ in range(3)] == [1, 2, 3]
 
 
 async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> None:
     """C-CLS-3, C-SUB-4"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url, receive_buffer=4096) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
         [place] = connection.places
         said = await say(hub, "p", 400, size=2000)
         await until(lambda: place.standing is Standing.BEHIND)
         assert connection._outlet.unread() < 2 * (hub.door.waters.high + hub.settings.limits.channel.burst_bytes)
         for offset in range(1, said.offset + 1):
-            assert (await client.hear())["offset"] == offset
+            assert (await client.receive())["offset"] == offset
         await until(lambda: place.standing is Standing.LIVE)
 
 
@@ -64,21 +64,21 @@ async def test_snapshots_fill_a_line_as_well(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url, receive_buffer=4096) as client:
         for plan_id in plans:
             await say(hub, plan_id, 1, size=100_000)
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         for plan_id in plans:
-            await client.say("subscribe_plan", plan_id=plan_id, since="snapshot")
+            await client.send_json("subscribe_plan", plan_id=plan_id, since="snapshot")
         [connection] = hub.roster._connections
         await until(lambda: connection._outlet.full)
         assert connection._outlet.unread() < 2 * (hub.door.waters.high + 110_000)
-        snapshots = {(await client.hear_of("snapshot"))["plan_id"] for _ in plans}
+        snapshots = {(await client.receive_until("snapshot"))["plan_id"] for _ in plans}
         assert snapshots == set(plans)
 
 
 async def test_a_reader_that_takes_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C-CLS-3: and gets what was written before, if it reads on in time."""
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url), dialled(url, receive_buffer=4096) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p", since="start")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p", since="start")
         await say(hub, "p", 400, size=2000)
         await until(lambda: hub.counts.slow_consumers)
         at = 0
@@ -91,8 +91,8 @@ async def test_a_reader_that_takes_nothing_is_closed(tmp_path: Path, monkeypatch
 async def test_a_reader_that_never_reads_again_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "CLOSING_SECONDS", 0.1)
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url), dialled(url, receive_buffer=4096) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p", since="start")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p", since="start")
         await say(hub, "p", 400, size=2000)
         await until(lambda: not len(hub.roster))
 
@@ -100,9 +100,9 @@ async def test_a_reader_that_never_reads_again_is_cut(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("said", [b"", (1000).to_bytes(2, "big"), (4321).to_bytes(2, "big") + b"so long"])
 async def test_a_client_that_closes(said: bytes, tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         await client.send(frame(said, CLOSE))
-        assert await client.raw() == (CLOSE, said)
+        assert await client.receive_raw() == (CLOSE, said)
         await until(lambda: not len(hub.roster))
 
 
@@ -110,21 +110,21 @@ async def test_subscriptions_within_the_limits_are_confirmed_before_the_others_e
     """C-LIM-2, C-LIM-4"""
     asked = b"".join(frame(b'{"type":"subscribe_plan","plan_id":"many.%d"}' % n) for n in range(2_000))
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
-        await client.hear_of("connected")
+        await client.receive_until("connected")
         sending = asyncio.create_task(client.send(asked))
         confirmed = 0
         while (said := await client.next()) is not None:
             confirmed += said["type"] == "subscription_confirmed"
-        client.vanish()
+        client.reset()
         await sending
     assert (client.code, confirmed) == (4429, 256)
 
 
 async def test_a_client_that_vanishes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
-        client.vanish()
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
+        client.reset()
         await until(lambda: not len(hub.roster))
         await say(hub, "p", 1)
         assert hub.counts.connections == {"asgi": 0}
@@ -134,12 +134,12 @@ async def test_a_client_that_vanishes(tmp_path: Path, caplog: pytest.LogCaptureF
 async def test_the_hub_closes(tmp_path: Path) -> None:
     """C-CLS-1"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
-        await client.hear_of("connected")
-        await client.ask("subscribe_plan", plan_id="p")
+        await client.receive_until("connected")
+        await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
         connection.close(CloseCode.IDLE, "for a test")
         await say(hub, "p", 1)
-        assert await client.raw() == (CLOSE, (4410).to_bytes(2, "big") + b"for a test")
+        assert await client.receive_raw() == (CLOSE, (4410).to_bytes(2, "big") + b"for a test")
 
 
 async def test_whoever_may_not_come_in_hears_why(tmp_path: Path) -> None:
@@ -147,10 +147,10 @@ async def test_whoever_may_not_come_in_hears_why(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path, auth_secret=SECRET, max_connections_per_principal=1) as (hub, url):
         ada = token_of(hub, "ada", {})
         async with dialled(url, token=ada) as first, dialled(url, token=ada) as second, dialled(url) as third:
-            await first.hear_of("connected")
-            assert (await second.raw())[1][:2] == (4429).to_bytes(2, "big")
-            await third.hear_of("connected")
-            assert (await third.ask("authenticate", token=ada))["code"] == "too_many_requests"
+            await first.receive_until("connected")
+            assert (await second.receive_raw())[1][:2] == (4429).to_bytes(2, "big")
+            await third.receive_until("connected")
+            assert (await third.request("authenticate", token=ada))["code"] == "too_many_requests"
 
 
 @pytest.mark.parametrize("where", ["receive", "drained"])
@@ -159,8 +159,8 @@ async def test_a_mistake_costs_one_connection(
 ) -> None:
     """It is closed with 1011, and told once; others go on."""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other, dialled(url, receive_buffer=4096) as client:
-        await other.hear_of("connected")
-        await client.hear_of("connected")
+        await other.receive_until("connected")
+        await client.receive_until("connected")
         unlucky = list(hub.roster._connections)[-1]
         real = getattr(Connection, where)
 
@@ -171,13 +171,13 @@ async def test_a_mistake_costs_one_connection(
 
         monkeypatch.setattr(Connection, where, fails)
         if where == "drained":
-            await client.ask("subscribe_plan", plan_id="p")
+            await client.request("subscribe_plan", plan_id="p")
             await say(hub, "p", 400, size=2000)
         else:
-            await client.say("ping")
-            await client.say("ping")
+            await client.send_json("ping")
+            await client.send_json("ping")
         assert await client.closed() == 1011
-        assert (await other.ask("ping"))["type"] == "pong"
+        assert (await other.request("ping"))["type"] == "pong"
         identity = unlucky.session.connection_id
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert told == [f"connection {identity}: a mistake of ours"]

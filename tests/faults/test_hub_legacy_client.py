@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from broadcasters import Broadcaster
-from tests.faults.seed_client import SeedClient
+from tests.faults.legacy_client import LegacyClient
 from tests.servers import eventually
 from tests.servers.hub import HubServer
 
@@ -37,8 +37,8 @@ def hub(house: HubServer) -> HubServer:
 
 
 @pytest_asyncio.fixture
-async def seed(hub: HubServer) -> AsyncIterator[SeedClient]:
-    client = SeedClient(hub.ws)
+async def seed(hub: HubServer) -> AsyncIterator[LegacyClient]:
+    client = LegacyClient(hub.ws)
     await client.connect()
     yield client
     await client.close()
@@ -61,12 +61,12 @@ async def sample(hub: HubServer, plan_id: str) -> None:
     assert answer.json()["status"] == "success"
 
 
-async def all_of_the_sample(seed: SeedClient, times: int = 1) -> None:
+async def all_of_the_sample(seed: LegacyClient, times: int = 1) -> None:
     for kind, count in SAMPLE.items():
         await seed.until(kind, count * times)
 
 
-async def test_it_shows_a_plan(hub: HubServer, seed: SeedClient, plan: str) -> None:
+async def test_it_shows_a_plan(hub: HubServer, seed: LegacyClient, plan: str) -> None:
     seed.subscribe(plan)
     await seed.until_other("subscription_confirmed", 1)
     await sample(hub, plan)
@@ -76,7 +76,7 @@ async def test_it_shows_a_plan(hub: HubServer, seed: SeedClient, plan: str) -> N
     assert (ended[0], ended[1]["status"]) == ("plan_update", "completed")
 
 
-async def test_a_plan_that_streams_is_shown_as_whole_messages(hub: HubServer, seed: SeedClient, plan: str) -> None:
+async def test_a_plan_that_streams_is_shown_as_whole_messages(hub: HubServer, seed: LegacyClient, plan: str) -> None:
     """C-SUB-9: it shows each frame as a message; 175 words were 170 messages."""
     async with Broadcaster(hub.log) as broadcaster:
         async with broadcaster.message(plan, "Ana") as begun:
@@ -109,7 +109,7 @@ async def until_said(hub: HubServer, plan: str, offset: int) -> None:
         await page.get(f"/api/plans/{plan}/events?after={offset - 1}&wait=30")
 
 
-async def test_it_subscribes_twice_and_is_told_once(hub: HubServer, seed: SeedClient, plan: str) -> None:
+async def test_it_subscribes_twice_and_is_told_once(hub: HubServer, seed: LegacyClient, plan: str) -> None:
     seed.subscribe(plan)
     seed.subscribe(plan)
     await seed.until_other("subscription_confirmed", 2)
@@ -120,7 +120,7 @@ async def test_it_subscribes_twice_and_is_told_once(hub: HubServer, seed: SeedCl
     assert len(seed.events) == 2 * sum(SAMPLE.values())
 
 
-async def test_it_comes_back_and_hears_what_is_said_from_then_on(hub: HubServer, seed: SeedClient, plan: str) -> None:
+async def test_it_comes_back_and_hears_what_is_said_from_then_on(hub: HubServer, seed: LegacyClient, plan: str) -> None:
     """What was said while it was away is not told again: its page would show the rest twice."""
     seed.subscribe(plan)
     await seed.until_other("subscription_confirmed", 1)
@@ -136,8 +136,8 @@ async def test_it_comes_back_and_hears_what_is_said_from_then_on(hub: HubServer,
     assert seed.connections == 4
 
 
-async def test_its_abandoned_sockets_do_no_harm_and_are_drained(hub: HubServer, seed: SeedClient, plan: str) -> None:
-    others = [SeedClient(hub.ws) for _ in range(5)]
+async def test_its_abandoned_sockets_do_no_harm_and_are_drained(hub: HubServer, seed: LegacyClient, plan: str) -> None:
+    others = [LegacyClient(hub.ws) for _ in range(5)]
     for other in others:
         await other.connect()
         other.subscribe(plan)
@@ -164,7 +164,7 @@ async def test_its_abandoned_sockets_do_no_harm_and_are_drained(hub: HubServer, 
 
 async def test_it_is_drained_and_goes_on_with_the_successor(hub: HubServer, plan: str) -> None:
     """1012 and not 1000: after that, a newer version of it would not come back."""
-    seed = SeedClient(hub.ws, pause=1.0)
+    seed = LegacyClient(hub.ws, pause=1.0)
     await seed.connect()
     seed.subscribe(plan)
     await seed.until_other("subscription_confirmed", 1)
@@ -183,7 +183,7 @@ async def test_it_is_drained_and_goes_on_with_the_successor(hub: HubServer, plan
 
 
 async def test_it_leaves_a_plan_and_hears_no_more_of_it(
-    hub: HubServer, seed: SeedClient, plan: str, other_plan: str
+    hub: HubServer, seed: LegacyClient, plan: str, other_plan: str
 ) -> None:
     seed.subscribe(plan)
     seed.subscribe(other_plan)
@@ -200,7 +200,7 @@ def _channel_left(hub: HubServer) -> bool:
     return hub.metric("plancast_subscribers") == 1
 
 
-async def test_what_it_gets_wrong_is_answered_where_it_looks(hub: HubServer, seed: SeedClient) -> None:
+async def test_what_it_gets_wrong_is_answered_where_it_looks(hub: HubServer, seed: LegacyClient) -> None:
     """Its page shows `data.error`."""
     seed.subscribe("no plan at all")
     await seed.until_other("error", 1)

@@ -15,7 +15,7 @@ from tests.faults.readers import Reader, told_all
 from tests.faults.talker import Talker
 from tests.servers import RedisServer
 from tests.servers.hub import HubServer
-from tests.servers.leaks import LeakyProxy, message_end
+from tests.servers.proxy import LossyProxy, message_end
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +52,7 @@ async def survive_holes(
         return dice.random() < share
 
     with RedisServer() as redis:
-        async with LeakyProxy(redis.port, loses) as proxy, HubServer(proxy.url) as hub:
+        async with LossyProxy(redis.port, loses) as proxy, HubServer(proxy.url) as hub:
             readers = [Reader(chronicle, hub.ws, f"reader-{i}") for i in range(clients)]
             for number, reader in enumerate(readers):
                 await reader.connect()
@@ -86,7 +86,7 @@ async def test_the_last_word_of_a_plan_is_lost_and_found(chronicle: Chronicle) -
     """Nothing follows it that would show the hole: the slow beat finds it."""
     last = b"the last word"
     with RedisServer() as redis:
-        async with LeakyProxy(redis.port, lambda _, payload: last in payload) as proxy, HubServer(proxy.url) as hub:
+        async with LossyProxy(redis.port, lambda _, payload: last in payload) as proxy, HubServer(proxy.url) as hub:
             reader = Reader(chronicle, hub.ws)
             await reader.connect()
             reader.subscribe("plan")

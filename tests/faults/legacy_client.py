@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests.faults.line import Line, open_line
 
-__all__ = ["SeedClient"]
+__all__ = ["LegacyClient"]
 
 EVENTS: Final = frozenset({"plan_update", "step_update", "agent_message"})
 OTHERS: Final = frozenset({"connected", "subscription_confirmed", "going_away", "error"})
@@ -35,7 +35,7 @@ PLAIN: Final = ("status", "step_id", "agent_name", "content", "message_type", "t
 TRIES: Final = 5
 
 
-class SeedClient:
+class LegacyClient:
     """`connect`, `subscribe`, `disconnect`; `close` ends it for good."""
 
     def __init__(self, url: str, pause: float = 0.05) -> None:
