@@ -111,6 +111,9 @@ class Line(asyncio.Protocol):
             if (at := data.find(b"\r\n\r\n") + 4) == 3:
                 self._rest = data
                 return
+            if self.opened.done():  # the client gave up waiting for the handshake
+                self.vanish()
+                return
             if not data.startswith(b"HTTP/1.1 101 "):
                 self.opened.set_exception(ConnectionRefusedError(data.split(b"\r\n")[0].decode()))
                 self.vanish()

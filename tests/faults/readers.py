@@ -24,6 +24,8 @@ __all__ = ["Reader", "Since", "Stand", "told_all"]
 
 Since = Literal["now", "start", "snapshot"] | Position | None
 DEADLINE_S = 60.0
+ATTEMPT_S = 20.0
+"""After this, an attempt to connect is given up: with a full backlog, the kernel alone waits a minute between its SYNs."""
 REASONS = frozenset({"trimmed", "forked", "ahead", "epoch"})
 
 
@@ -94,7 +96,8 @@ class Reader:
         self._greeted, self._leaving = False, {}
         self.connections += 1
         try:
-            self.line = await open_line(self.url, self._heard, receive_buffer=self._receive_buffer)
+            async with asyncio.timeout(ATTEMPT_S):
+                self.line = await open_line(self.url, self._heard, receive_buffer=self._receive_buffer)
         except OSError:
             self.stands = wanted
             raise
@@ -103,15 +106,14 @@ class Reader:
             self.subscribe(plan_id, self.places.get(plan_id, stand.since) if stand.knows_positions else None)
 
     async def insist(self, *urls: str) -> None:
-        """Connect as soon as one of these (or the last one) can be connected to."""
+        """Connect to the first of these (or to the last one) that accepts. Only the test's own timeout ends the attempts."""
         choices = itertools.cycle(urls or (self.url,))
-        async with asyncio.timeout(DEADLINE_S):
-            while not self.connected:
-                self.url = next(choices)
-                with suppress(OSError):
-                    await self.connect()
-                    return
-                await asyncio.sleep(0.02)
+        while not self.connected:
+            self.url = next(choices)
+            with suppress(OSError):
+                await self.connect()
+                return
+            await asyncio.sleep(0.02)
 
     def subscribe(self, plan_id: str, since: Since = None) -> None:
         stand = self.stands.get(plan_id)
@@ -161,9 +163,9 @@ class Reader:
         """Wait until it was told everything up to there."""
         await self.until(lambda _: self.at(plan_id) >= offset, f"{plan_id} up to {offset}")
 
-    async def until_closed(self) -> int:
+    async def until_closed(self, deadline: float | None = DEADLINE_S) -> int:
         assert self.line is not None
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline):
             return await asyncio.shield(self.line.ended)
 
     def at(self, plan_id: str) -> int:

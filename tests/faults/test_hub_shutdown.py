@@ -33,7 +33,7 @@ class Faithful:
     async def live(self) -> None:
         while True:
             await self.reader.insist(*self._hubs)
-            code = await self.reader.until_closed()
+            code = await self.reader.until_closed(deadline=None)
             if code == 1012 and self.reader.hints:
                 await asyncio.sleep(self.reader.hints[-1] / 1000)
 
