@@ -1,8 +1,8 @@
-"""From a token to whoever it stands for.
+"""Authentication: from a token to its principal.
 
-A token is a JWT that says `sub`, `exp` and `plans` (a map of plan-id pattern to verbs), signed with the one algorithm
-that is configured. Nothing in a token decides how it is checked: its `alg` must be that one, its `kid` only picks among
-our keys, and `jku`, `x5u` and `jwk` are never looked at.
+A token is a JWT with `sub`, `exp` and `plans` (a map of plan-id patterns to verbs), signed with the one configured
+algorithm. Nothing in a token decides how it is checked: its `alg` must be the configured one, its `kid` only selects
+among the configured keys, and `jku`, `x5u` and `jwk` are ignored.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MAX_TOKEN_BYTES: Final = 8 * 1024
-MAX_TIME: Final = 253_402_300_799  # the end of the year 9999: what date libraries can still write
+MAX_TIME: Final = 253_402_300_799  # the end of the year 9999, the last that date libraries can write
 _OPTIONS: Final[Options] = {
     "require": ["exp", "sub"],
-    "verify_exp": False,  # times are ours to check: PyJWT reads its own clock
+    "verify_exp": False,  # times are checked below: PyJWT reads the clock itself
     "verify_nbf": False,
     "verify_iat": False,
     "verify_sub": False,
@@ -48,7 +48,8 @@ _OPTIONS: Final[Options] = {
 
 
 class AuthenticationFailed(PlancastError):
-    """Nobody known. The message is for the client and says no more than it can use; `detail` is for the logs."""
+    """The client could not be authenticated. The message is for the client and reveals nothing else; `detail` is for the
+    logs."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INVALID_TOKEN
     close: ClassVar[CloseCode] = CloseCode.UNAUTHENTICATED
@@ -59,30 +60,30 @@ class AuthenticationFailed(PlancastError):
         self.detail = detail or message
 
     def log(self) -> None:
-        """Tell the operator what can't be told to the client, or what nobody but the operator may be able to mend."""
+        """Log a warning if `detail` says more than the message, or if the operator may have to fix something."""
         if self.code is ErrorCode.INVALID_TOKEN or self.detail != str(self):
             logger.warning("a client was refused: %s", self.detail)
 
 
 class TokenMissing(AuthenticationFailed):
-    """Nothing was shown that says who asks."""
+    """The request has no token."""
 
     code = ErrorCode.UNAUTHENTICATED
 
 
 class TokenInvalid(AuthenticationFailed):
-    """Not a token for this hub; the same one will never be."""
+    """The token is not valid for this hub, and never will be."""
 
 
 class TokenExpired(AuthenticationFailed):
-    """It was good once; a fresh one will do."""
+    """The token was valid once; the client needs a new one."""
 
     code = ErrorCode.TOKEN_EXPIRED
     close = CloseCode.TOKEN_EXPIRED
 
 
 class AuthenticationUnavailable(AuthenticationFailed):
-    """It can't be checked just now; the same token may do later."""
+    """The token can't be checked now; the client may retry with the same one."""
 
     code = ErrorCode.UNAVAILABLE
     close = CloseCode.INTERNAL
@@ -90,14 +91,14 @@ class AuthenticationUnavailable(AuthenticationFailed):
 
 
 class Authenticator:
-    """Says whose a token is. Belongs to one event loop; `close` it.
+    """Verifies tokens. Belongs to one event loop; `close` it.
 
-    `now` is Unix time. Without authentication configured, everybody is the development principal.
+    `now` is Unix time. Without configured authentication every client is the development principal.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.anonymous: Principal | None = None if settings.authenticated else Principal.development()
-        """Who a client without a token is; None when it is nobody."""
+        """The principal of a client without a token; None when a token is required."""
         self._audience = settings.auth_audience
         self._issuer = settings.auth_issuer
         self._leeway = settings.auth_leeway
@@ -108,25 +109,25 @@ class Authenticator:
             self._jwks = Jwks(_source(settings), self._algorithm, clock)
 
     def at_once(self, token: str, now: float) -> Principal | None:
-        """Whose token it is, or `AuthenticationFailed`; None when a key must be fetched first: `authenticate` does."""
+        """The token's principal, or `AuthenticationFailed`; None when a key must be fetched first (`authenticate`)."""
         if self.anonymous is not None:
             return self.anonymous
         kid = _kid(token)
-        key = self._secret if self._jwks is None else self._jwks.at_hand(kid)
+        key = self._secret if self._jwks is None else self._jwks.cached_key(kid)
         return None if key is None else self._principal(token, key, now)
 
     async def authenticate(self, token: str, now: float) -> Principal:
-        """Whose token it is, or `AuthenticationFailed`."""
+        """The token's principal, or `AuthenticationFailed`."""
         if (principal := self.at_once(token, now)) is not None:
             return principal
         if self._jwks is None:
-            raise AssertionError("a shared secret is always at hand")
+            raise AssertionError("unreachable: a shared secret needs no fetching")
         try:
             key = await self._jwks.key(_kid(token))
         except KeysUnreadable as error:
-            raise AuthenticationUnavailable("tokens can't be checked just now; try again", str(error)) from None
+            raise AuthenticationUnavailable("tokens can't be checked now; try again", str(error)) from None
         if key is None:
-            raise _invalid("signed with a key that the issuer doesn't list")
+            raise _invalid("its key is not among the issuer's keys")
         return self._principal(token, key, now)
 
     async def close(self) -> None:
@@ -146,7 +147,7 @@ class Authenticator:
             raise TokenInvalid(str(error)) from None
 
     def _claims(self, token: str, key: jwt.PyJWK | bytes) -> Mapping[str, Any]:
-        """What the token says, once its signature, audience and issuer are known to be right."""
+        """The token's claims, after its signature, audience and issuer were verified."""
         try:
             return jwt.decode(
                 token,
@@ -159,23 +160,23 @@ class Authenticator:
         except jwt.MissingRequiredClaimError as error:
             raise TokenInvalid(f"the token has no `{error.claim}`") from None
         except jwt.InvalidAudienceError:
-            raise TokenInvalid("the token is meant for another audience") from None
+            raise TokenInvalid("the token is for another audience") from None
         except jwt.InvalidIssuerError:
-            raise TokenInvalid("the token is another issuer's") from None
+            raise TokenInvalid("the token is from another issuer") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise _invalid(f"{type(error).__name__}: {error}") from None
 
 
 def mint(settings: Settings, subject: str, plans: Mapping[str, list[str]], seconds: float, now: float) -> str:
-    """A token, for development and for programs that hold the shared secret.
+    """Make a token with the shared secret, for development and for trusted programs.
 
-    `BadSetting` when there is none; `InvalidGrants` when `plans` says something that no token may.
+    Raises:
+        BadSetting: No shared secret is configured.
+        InvalidGrants: `plans` is not valid, or too large for a token.
     """
     if settings.auth_secret is None:
-        signer = (
-            "tokens are made by their issuer" if settings.auth_jwks else "without authentication no token is needed"
-        )
-        raise BadSetting(f"PLANCAST_AUTH_SECRET is not set: {signer}")
+        reason = "tokens come from the issuer" if settings.auth_jwks else "without authentication no token is needed"
+        raise BadSetting(f"PLANCAST_AUTH_SECRET is not set: {reason}")
     claims: dict[str, Any] = {
         "sub": _subject({"sub": subject}),
         "plans": Grants.parse(plans).plans(),
@@ -186,18 +187,20 @@ def mint(settings: Settings, subject: str, plans: Mapping[str, list[str]], secon
     claims |= {"iss": settings.auth_issuer} if settings.auth_issuer else {}
     token = jwt.encode(claims, settings.auth_secret.reveal(), "HS256")
     if len(token) > MAX_TOKEN_BYTES:
-        raise InvalidGrants(f"plans: the token would have {len(token):,} bytes; at most {MAX_TOKEN_BYTES:,} are taken")
+        raise InvalidGrants(
+            f"plans: the token would have {len(token):,} bytes; at most {MAX_TOKEN_BYTES:,} are allowed"
+        )
     return token
 
 
 def refusal_to_bind(settings: Settings) -> str | None:
-    """Why this hub must not listen on its address; None when it may."""
+    """Why this hub must not listen on its address, or None."""
     if settings.authenticated or settings.insecure or loopback(settings.host):
         return None
     return (
-        f"not listening on {settings.host}: nobody is asked who they are, so everybody who reaches this address could "
-        "read and steer every plan. Set PLANCAST_AUTH_SECRET or PLANCAST_AUTH_JWKS, listen on 127.0.0.1, or say "
-        "--insecure if something in front of the hub sees to it."
+        f"not listening on {settings.host}: without authentication, everyone who can reach this address could read and "
+        "control every plan. Set PLANCAST_AUTH_SECRET or PLANCAST_AUTH_JWKS, listen on 127.0.0.1, or pass --insecure "
+        "if a proxy in front of the hub authenticates its clients."
     )
 
 
@@ -212,7 +215,7 @@ def _secret(settings: Settings) -> bytes | None:
     try:
         jwt.encode({}, secret, "HS256")
     except jwt.InvalidKeyError:
-        raise BadSetting("PLANCAST_AUTH_SECRET: that is a public or private key, not a shared secret") from None
+        raise BadSetting("PLANCAST_AUTH_SECRET: must be a shared secret; got a public or private key") from None
     return secret
 
 
@@ -224,12 +227,12 @@ def _source(settings: Settings) -> str:
 
 
 def _invalid(detail: str) -> TokenInvalid:
-    """What is wrong with a signature is nobody's business but the operator's."""
+    """The error for a bad signature: the client does not learn the detail."""
     return TokenInvalid("the token is not valid here", detail)
 
 
 def _kid(token: str) -> str | None:
-    """Which key the token names. Not to be believed, only looked up."""
+    """The key id that the token names. It is unverified: use it only to look a key up."""
     if len(token) > MAX_TOKEN_BYTES:
         raise TokenInvalid(f"a token has at most {MAX_TOKEN_BYTES:,} bytes")
     try:
@@ -237,7 +240,7 @@ def _kid(token: str) -> str | None:
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise _invalid(f"{type(error).__name__}: {error}") from None
     if "crit" in header or header.get("b64", True) is not True:
-        raise _invalid("its header asks for something that this hub doesn't know")
+        raise _invalid("its header has a critical extension that this hub doesn't support")
     return cast("str | None", header.get("kid"))  # PyJWT lets only strings through
 
 
@@ -246,12 +249,12 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     if at is None and name != "exp":
         return None
     if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= MAX_TIME:  # NaN is in no range
-        raise TokenInvalid(f"the token's `{name}` is not a time in seconds")
+        raise TokenInvalid(f"the token's `{name}` must be a time in seconds")
     return float(at)
 
 
 def _subject(claims: Mapping[str, Any]) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= 256 or not subject.isprintable():
-        raise TokenInvalid("the token's `sub` is not a name of 1 to 256 printable characters")
+        raise TokenInvalid("the token's `sub` must have 1 to 256 printable characters")
     return subject

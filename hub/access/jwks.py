@@ -1,7 +1,7 @@
 """The public keys of the tokens' issuer: a JWKS, by URL or in a file.
 
-They are read when first needed, read again every ten minutes and whenever a token names a key we don't know (but not
-more often than every thirty seconds, whoever sends such tokens), and kept while the issuer doesn't answer, for a day.
+They are read when first needed, and again every ten minutes or when a token names an unknown key (then at most every
+thirty seconds, however many such tokens come). While the issuer doesn't answer they are kept, for up to a day.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ MAX_BYTES: Final = 256 * 1024
 MAX_KEYS: Final = 100
 
 KINDS: Final = {"RS256": ("RSA", {""}), "ES256": ("EC", {"P-256"}), "EdDSA": ("OKP", {"Ed25519", "Ed448"})}
-"""The one kind of key, and the curves, that an algorithm takes. Whatever else is in the set is passed over."""
+"""The key type and the curves that each algorithm takes. Other keys of the set are ignored."""
 
 
 class KeysUnreadable(Exception):
-    """The source gave no usable keys; the message says why."""
+    """The source has no usable keys; the message says why."""
 
 
 def unsafe_source(source: str) -> str | None:
-    """Why keys can't be taken from there; None when they can."""
+    """Why keys must not be read from this source, or None."""
     parts = urlsplit(source)
     if parts.scheme == "http" and not loopback(parts.hostname or ""):
-        return "keys that come over http:// can be exchanged on the way; use https://, or a file"
+        return "keys read over http:// could be replaced on the way; use https:// or a file"
     if parts.scheme not in ("", "file", "http", "https"):
-        return f"{parts.scheme}:// is neither https:// nor a file"
+        return f"the source must be https:// or a file; got {parts.scheme}://"
     return None
 
 
 class Jwks:
-    """The keys of one source that fit one algorithm. Belongs to one event loop; `close` it."""
+    """The keys of one source for one algorithm. Belongs to one event loop; `close` it."""
 
     def __init__(self, source: str, algorithm: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = source
@@ -66,8 +66,8 @@ class Jwks:
         self._reading: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
-    def at_hand(self, kid: str | None) -> PyJWK | None:
-        """The key of that id, if it can be told without waiting; the only key there is, for a token that names none."""
+    def cached_key(self, kid: str | None) -> PyJWK | None:
+        """The cached key of that id, or the only key for a token that names none; None when there is none."""
         age = self._clock() - self._read_at
         if age > KEPT:
             return None
@@ -78,14 +78,14 @@ class Jwks:
         return self._keys.get(kid)
 
     async def key(self, kid: str | None) -> PyJWK | None:
-        """The key of that id, asking the source if need be; None: it has no such key. `KeysUnreadable` when nothing
-        is known just now: the same token may do later."""
-        if (key := self.at_hand(kid)) is not None:
+        """The key of that id, read from the source if necessary; None when the source has no such key. Raises
+        `KeysUnreadable` when no keys can be read now."""
+        if (key := self.cached_key(kid)) is not None:
             return key
         await asyncio.shield(self._refresh())  # other callers wait for the same read
         if self._clock() - self._read_at > KEPT:
-            raise KeysUnreadable("the keys that tokens are checked with can't be had just now")
-        return self.at_hand(kid)
+            raise KeysUnreadable("the keys that tokens are checked with can't be read now")
+        return self.cached_key(kid)
 
     async def close(self) -> None:
         """Cancel a running read, and close the client."""
@@ -117,11 +117,11 @@ class Jwks:
         return _bounded(_file(self._source))
 
     async def _fetch(self) -> bytes:
-        if self._client is None:  # one for good: each new one reads all the certificates of the system
+        if self._client is None:  # kept, because each new one loads all the certificates of the system
             self._client = httpx.AsyncClient(timeout=DEADLINE, follow_redirects=False)
         async with self._client.stream("GET", self._source, headers={"Accept": "application/json"}) as response:
             if response.status_code != 200:
-                raise KeysUnreadable(f"the answer was {response.status_code}")
+                raise KeysUnreadable(f"the response has status {response.status_code}; expected 200")
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -130,26 +130,26 @@ class Jwks:
 
 
 def _file(source: str) -> bytes:
-    """What a file of keys holds, one byte beyond the bound at most: it is small and local, so nobody waits for it."""
+    """The content of a file of keys, up to one byte more than allowed. It is small and local: read without a thread."""
     with Path(source.removeprefix("file://")).expanduser().open("rb") as file:
         return file.read(MAX_BYTES + 1)
 
 
 def _bounded(body: bytes | bytearray) -> bytes:
     if len(body) > MAX_BYTES:
-        raise KeysUnreadable(f"more than {MAX_BYTES:,} bytes")
+        raise KeysUnreadable(f"the key set has more than {MAX_BYTES:,} bytes")
     return bytes(body)
 
 
 def _usable(body: bytes, algorithm: str) -> Iterator[tuple[str | None, PyJWK]]:
-    """The keys of the set that the algorithm can use, by their ids; the others may be there for somebody else."""
+    """The keys of the set that the algorithm can use, with their ids; other keys are for other programs."""
     try:
         listed = cast("list[object]", json.loads(body)["keys"])[:MAX_KEYS]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise KeysUnreadable("not a JSON Web Key Set") from None
+        raise KeysUnreadable("the source is not a JSON Web Key Set") from None
     found = [(key.key_id, key) for one in listed if (key := _key(one, algorithm)) is not None]
     if not found:
-        raise KeysUnreadable(f"no key in it fits {algorithm}")
+        raise KeysUnreadable(f"the key set has no usable key for {algorithm}")
     yield from found
 
 

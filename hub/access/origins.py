@@ -1,8 +1,8 @@
-"""Whose pages may talk to this hub.
+"""Which web pages may use this hub.
 
-A browser lets any page open a WebSocket anywhere, and CORS middleware does not see WebSockets: so the hub looks at
-`Origin` itself, before it accepts. What asks without an origin is no page, or a page of the hub's own; it must then
-show something that no foreign page can make a browser send.
+A browser lets any page open a WebSocket to any host, and CORS middleware does not see WebSockets, so the hub checks
+`Origin` itself before it accepts. A request without an origin comes from a program, or from a page of the hub itself; it
+must carry something that no other site's page can make a browser send.
 """
 
 from __future__ import annotations
@@ -18,33 +18,38 @@ __all__ = ["Origins"]
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """`allowed`, as `normal_origin` writes them; when empty, the hub's own. `anonymous`: nobody is asked who they are.
-    `development`: so it is, and only programs and pages of this machine may come."""
+    """The rule for requests by their `Origin`."""
 
     allowed: frozenset[str] = frozenset()
+    """As `normal_origin` returns them; when empty, only the hub's own origin."""
     anonymous: bool = False
+    """The hub has no authentication."""
     development: bool = False
+    """The hub has no authentication and is meant for programs and pages of this machine only."""
 
     def permit(self, origin: str | None, *, scheme: str, host: str | None, authenticated: bool) -> bool:
-        """May this request, or this WebSocket handshake, go on?
+        """Whether to accept this request or WebSocket handshake. Refuse with 403; a WebSocket before accepting it, or
+        after that with code 4504.
 
-        `scheme` (http, https, ws or wss) and `host` (the Host header) are those of the request, as a trusted proxy
-        saw it. `authenticated`: it shows an Authorization header or a ticket, which a foreign page can't have. Refuse
-        with 403 (a WebSocket: before accepting, or with code 4504 after).
+        Args:
+            origin: The Origin header.
+            scheme: http, https, ws or wss, as a trusted proxy reports it.
+            host: The Host header, as a trusted proxy reports it.
+            authenticated: The request has an Authorization header or a ticket, which no other site's page can have.
         """
-        if self.development and not self._meant_for_us(scheme, host):
+        if self.development and not self._is_local_request(scheme, host):
             return False
         if origin is None:
             return authenticated or self.anonymous
         normal = normal_origin(origin)
-        if normal is None:  # "null" too: a sandboxed frame, a file, a redirect
+        if normal is None:  # "null" as well: a sandboxed frame, a file, a redirect
             return False
         if normal in self.allowed or (self.development and _on_loopback(normal.partition("://")[2])):
             return True
         return not self.allowed and normal == _own(scheme, host)
 
-    def _meant_for_us(self, scheme: str, host: str | None) -> bool:
-        """Not a name of the outside world that somebody made to point to this machine (DNS rebinding)."""
+    def _is_local_request(self, scheme: str, host: str | None) -> bool:
+        """Whether the host is a name of this machine, and not a public name that points to it (DNS rebinding)."""
         own = _own(scheme, host)
         return own is not None and (_on_loopback(host) or own in self.allowed)
 
@@ -55,7 +60,7 @@ def _own(scheme: str, host: str | None) -> str | None:
 
 
 def _on_loopback(host: str | None) -> bool:
-    """Is this Host header, or this part of an origin, a name of this machine?"""
+    """Whether this Host header, or this part of an origin, is a name of this machine."""
     name = urlsplit(f"//{host}").hostname if host and host_and_port(host, "") else None
     if name is None:
         return False

@@ -1,16 +1,16 @@
-"""Tickets: what a browser shows where it can send no header, once, within half a minute.
+"""Tickets: credentials for browsers that can send no header, valid for one use within half a minute.
 
-A ticket says whom it stands for and is signed, so every worker and every node of a hub can read it without asking the
-one that issued it. That it is used only once must be known to all of them as well, and what they share is the log: so
-using a ticket is an append to a plan of the hub's own, with the ticket's number as key. An append is one atomic step,
-and a key is taken once for ever (promises L2 and L3 of the log): of any number of uses at once, anywhere, one wins.
+A ticket contains its principal and is signed, so every worker and every node of a hub can verify it without the one that
+issued it. All of them must also see that it is used only once, and what they share is the log: using a ticket is an
+append to a plan of the hub's own, with the ticket's number as key. An append is atomic and a key is taken for ever
+(promises L2 and L3 of the log), so of any number of simultaneous uses, on any node, exactly one wins.
 
-The append has two entries, a mark and behind it the use with its key. If the use is new it stands right behind its mark
-(L1); if the key was taken, it is answered with the older place, before the mark. So one step tells who came first, also
-when the answer to it was lost and it is repeated.
+The append has two entries: a mark, then the use with its key. If the use is new, its offset is the one after its mark
+(L1); if the key was taken, the log returns the older offset, before the mark. So a single append decides which use was
+first, even when its response is lost and it is repeated.
 
-Such a plan serves ten minutes' tickets, and is deleted a good while after. No clock of a hub may be off by more than
-that, else a ticket could be used again by then; tokens ask for better clocks anyway.
+Such a plan serves the tickets of ten minutes, and is deleted more than ten minutes later. If the clocks of two hubs
+differ by more than that, a ticket could be used again; tokens need better clocks anyway.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ __all__ = ["MAX_TICKET_BYTES", "TICKET_SECONDS", "Ticket", "TicketTooLarge", "Ti
 
 TICKET_SECONDS: Final = 30.0
 MAX_TICKET_BYTES: Final = 4096
-"""A ticket travels in an address, and proxies cut those off at 8 KiB."""
+"""A ticket is part of a URL, and proxies limit those to 8 KiB."""
 PREFIX: Final = "pct_"
-"""Makes a ticket easy to recognise, for whoever removes such things from logs."""
+"""Makes tickets easy to recognise, so that they can be removed from logs."""
 PERIOD: Final = 600
 LABEL: Final = RESERVED + "tickets"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Good for one use until `expires_at` (Unix time)."""
+    """A ticket, valid for one use until `expires_at` (Unix time)."""
 
     ticket: str
     expires_at: float
 
 
 class TicketTooLarge(ValueError):
-    """This principal's grants don't fit into an address; it sends its token as a header or a first frame."""
+    """The principal's grants don't fit into a URL; it must send its token as a header or in its first frame."""
 
 
 def ticket_key(settings: Settings) -> bytes:
-    """What tickets are signed with: as configured, else made from the shared secret, else from nothing.
+    """The key that signs tickets: from the configured secret, else from the shared secret of tokens, else random.
 
-    The last is good for this process only: whoever starts several makes one and hands it on as PLANCAST_TICKET_SECRET.
+    A random one serves this process only; a supervisor of several processes passes one to all as PLANCAST_TICKET_SECRET.
     """
     root = settings.ticket_secret or settings.auth_secret
     return hmac.digest(root.reveal() if root else secrets.token_bytes(32), b"plancast ticket 1", "sha256")
 
 
 class Tickets:
-    """Issues tickets and takes them back. Belongs to one event loop; `close` it."""
+    """Issues and redeems tickets. Belongs to one event loop; `close` it."""
 
     def __init__(self, key: bytes, log: PlanLog) -> None:
         self._key = key
@@ -74,7 +74,7 @@ class Tickets:
         self._sweeping: asyncio.Task[None] | None = None
 
     def issue(self, principal: Principal, now: float) -> Ticket:
-        """A ticket that stands for this principal, as long as the principal itself does."""
+        """A ticket for this principal, which expires with the principal at the latest."""
         expires_at = now + TICKET_SECONDS
         claims = {
             "n": secrets.token_urlsafe(16),
@@ -83,14 +83,14 @@ class Tickets:
             "p": principal.grants.plans(),
             "x": principal.expires_at,
         }
-        said = _b64(json.dumps(claims, separators=(",", ":")).encode())
-        ticket = f"{PREFIX}{said}.{_b64(self._sign(said))}"
+        content = _b64(json.dumps(claims, separators=(",", ":")).encode())
+        ticket = f"{PREFIX}{content}.{_b64(self._sign(content))}"
         if len(ticket) > MAX_TICKET_BYTES:
-            raise TicketTooLarge("these grants don't fit into a ticket; send the token as a header instead")
+            raise TicketTooLarge("the grants don't fit into a ticket; send the token as a header instead")
         return Ticket(ticket, expires_at)
 
     async def redeem(self, ticket: str, now: float) -> Principal:
-        """Whom the ticket stands for. Used, too old or not ours: an `AuthenticationFailed` that says which."""
+        """The ticket's principal. Raises an `AuthenticationFailed` if the ticket was used, has expired or is not valid."""
         claims = self._read(ticket)
         principal = Principal(claims["s"], Grants.parse(claims["p"]), claims["x"])
         if now >= claims["e"] or principal.expired(now):
@@ -100,7 +100,7 @@ class Tickets:
         return principal
 
     async def swept(self) -> None:
-        """Wait for the sweep under way, if there is one."""
+        """Wait for the running sweep, if there is one."""
         if self._sweeping is not None:
             await asyncio.shield(self._sweeping)
 
@@ -109,19 +109,19 @@ class Tickets:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
 
-    def _sign(self, said: str) -> bytes:
-        return hmac.digest(self._key, said.encode(), hashlib.sha256)
+    def _sign(self, content: str) -> bytes:
+        return hmac.digest(self._key, content.encode(), hashlib.sha256)
 
     def _read(self, ticket: str) -> dict[str, Any]:
-        said, _, signature = ticket.removeprefix(PREFIX).partition(".")
+        content, _, signature = ticket.removeprefix(PREFIX).partition(".")
         if len(ticket) > MAX_TICKET_BYTES or not ticket.startswith(PREFIX) or not ticket.isascii():
-            raise TokenInvalid("this is no ticket")
-        if not hmac.compare_digest(signature, _b64(self._sign(said))):
-            raise TokenInvalid("this is no ticket of this hub", "a ticket's signature is wrong")
-        return cast("dict[str, Any]", json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4))))
+            raise TokenInvalid("not a ticket")
+        if not hmac.compare_digest(signature, _b64(self._sign(content))):
+            raise TokenInvalid("not a ticket of this hub", "a ticket's signature is wrong")
+        return cast("dict[str, Any]", json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))))
 
     async def _use(self, number: str, expires_at: float) -> None:
-        """Take the ticket's number, or find that somebody took it."""
+        """Take the ticket's number, or raise `TokenExpired` if it was taken."""
         plan_id = _plan_of(expires_at)
         mark = PlanUpdate(plan_id=plan_id).payload(secrets.token_hex(8))
         entries = [Entry(mark), Entry(mark, key=number)]
@@ -129,13 +129,13 @@ class Tickets:
             at = await self._log.append(plan_id, f"ticket-{secrets.token_hex(8)}", 1, entries, Facts(labels=(LABEL,)))
         except LogError as error:
             raise AuthenticationUnavailable(
-                "tickets can't be checked just now; fetch a new one and try again", str(error)
+                "tickets can't be checked now; fetch a new one and try again", str(error)
             ) from None
         if at.offsets[1] < at.offsets[0]:
-            raise TokenExpired("the ticket was used already; fetch a new one", "a ticket was used twice")
+            raise TokenExpired("the ticket was already used; fetch a new one", "a ticket was used twice")
 
     def _sweep_now_and_then(self, now: float) -> None:
-        """Once in each period, delete the plans of tickets that are long past."""
+        """Once a period, delete the plans of tickets that expired long ago."""
         period = int(now) // PERIOD
         if period != self._swept and (self._sweeping is None or self._sweeping.done()):
             self._swept = period

@@ -1,11 +1,10 @@
-"""Does an answer fit the schema that its request gives?
+"""Validates answers against the JSON Schema of their request.
 
-A plain part of JSON Schema, as much as forms are made of: `type`, `enum`, `const`, `properties`, `required`,
-`additionalProperties`, `items` and the bounds of numbers, strings and lists. What else a schema says is for the form
-and for whoever asked; it is not judged here.
+Supports the part of JSON Schema that forms use: `type`, `enum`, `const`, `properties`, `required`,
+`additionalProperties`, `items` and the bounds of numbers, strings and lists. Other keywords are for the form and for the
+program that made the request; they are ignored here.
 
-The event loop waits meanwhile, so the work is bounded: it is counted in steps, and an answer that takes more of them
-than allowed is refused.
+Validation blocks the event loop, so its work is counted in steps, and an answer that needs more than `STEPS` is refused.
 """
 
 from __future__ import annotations
@@ -16,39 +15,40 @@ from typing import Any, Final, cast
 
 from pydantic_core import to_json
 
-__all__ = ["misfit", "same"]
+__all__ = ["same_json", "schema_error"]
 
 STEPS: Final = 8_000
-"""Values of the answer that are looked at, and values of the schema that they are compared with: less than 10 ms of
-work. A form takes a few hundred."""
+"""Values of the answer plus values of the schema that they are compared with: less than 10 ms of work. A form takes a
+few hundred."""
 
 
-def misfit(schema: object, answer: Any) -> str | None:
-    """What doesn't fit, for the person who answered; None when nothing of that kind is found."""
+def schema_error(schema: object, answer: Any) -> str | None:
+    """Why the answer doesn't fit the schema, for the person who gave it; None if it fits."""
     try:
         fault = _Comparison().fault(schema, answer)
-    except _TooMuch:
-        return "answer: too much of it to be compared with all that its schema says"
+    except _TooManySteps:
+        return "answer: too large to be compared with its schema"
     return None if fault is None else f"answer{fault}"
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is 1.0, but true is not 1. Values of many parts are so only when they are written the same."""
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are equal as JSON: 1 is 1.0, but true is not 1. Values that are too large to compare are equal only
+    if they are encoded the same."""
     if to_json(one) == to_json(other):
         return True
     comparison = _Comparison()
     try:
         return comparison.key(one) == comparison.key(other)
-    except _TooMuch:
+    except _TooManySteps:
         return False
 
 
-class _TooMuch(Exception):
-    """The steps are used up."""
+class _TooManySteps(Exception):
+    """The comparison needs more than `STEPS` steps."""
 
 
 class _Comparison:
-    """One answer compared with one schema. A fault is the rest of a path and what is wrong there: `.days[0]: …`."""
+    """Compares one answer with one schema. A fault is the rest of a path, and what is wrong there: `.days[0]: …`."""
 
     def __init__(self) -> None:
         self._left = STEPS
@@ -58,7 +58,7 @@ class _Comparison:
     def fault(self, schema: object, answer: Any) -> str | None:
         self._spend(1)
         if schema is False:
-            return ": nothing may stand here"
+            return ": no value is allowed here"
         if not isinstance(schema, dict):
             return None
         rules = cast("dict[str, Any]", schema)
@@ -71,7 +71,7 @@ class _Comparison:
         return None
 
     def key(self, value: Any) -> Hashable:
-        """The same for values that are equal as JSON, and for no others."""
+        """A key that is the same for values that are equal as JSON, and for no others."""
         self._spend(1)
         if isinstance(value, bool):
             return _TRUE if value else _FALSE
@@ -88,19 +88,19 @@ class _Comparison:
     def _spend(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
-            raise _TooMuch
+            raise _TooManySteps
 
     def _own_fault(self, rules: Mapping[str, Any], answer: Any) -> str | None:
-        """What is wrong with the value itself, whatever is in it."""
-        wanted = rules.get("type")
-        if wanted is not None and not any(_is(kind, answer) for kind in self._each(wanted)):
-            return f": {' or '.join(map(str, self._each(wanted))):.200} is wanted"
+        """The fault of the value itself, not of its items."""
+        kinds = rules.get("type")
+        if kinds is not None and not any(_is(kind, answer) for kind in self._each(kinds)):
+            return f": must be of type {' or '.join(map(str, self._each(kinds))):.200}"
         options = rules.get("enum")
         if isinstance(options, list) and self.key(answer) not in self._enum(cast("list[object]", options)):
             shown = ", ".join(map(repr, cast("list[object]", options)[:10]))
-            return f": one of {shown:.200} is wanted"
+            return f": must be one of {shown:.200}"
         if "const" in rules and self.key(rules["const"]) != self.key(answer):
-            return f": {rules['const']!r:.60} is wanted"
+            return f": must be {rules['const']!r:.60}"
         if isinstance(answer, str):
             return _out_of_bounds(rules, len(answer), _LENGTHS)
         return _out_of_bounds(rules, answer, _NUMBERS) if _is("number", answer) else None
@@ -136,7 +136,7 @@ class _Comparison:
         return None
 
     def _each(self, value: object) -> Sequence[object]:
-        """The values of a list, counted; or the one value."""
+        """The values of a list, or the one value; each counts as a step."""
         values: Sequence[object] = cast("list[object]", value) if isinstance(value, list) else (value,)
         self._spend(len(values))
         return values
@@ -147,20 +147,23 @@ _FALSE: Final = object()
 
 _Bounds = Sequence[tuple[str, Callable[[Any, Any], bool], str]]
 _NUMBERS: Final[_Bounds] = (
-    ("minimum", ge, "at least {}"),
-    ("exclusiveMinimum", gt, "more than {}"),
-    ("maximum", le, "at most {}"),
-    ("exclusiveMaximum", lt, "less than {}"),
+    ("minimum", ge, "be at least {}"),
+    ("exclusiveMinimum", gt, "be more than {}"),
+    ("maximum", le, "be at most {}"),
+    ("exclusiveMaximum", lt, "be less than {}"),
 )
-_LENGTHS: Final[_Bounds] = (("minLength", ge, "at least {} characters"), ("maxLength", le, "at most {} characters"))
-_COUNTS: Final[_Bounds] = (("minItems", ge, "at least {} of them"), ("maxItems", le, "at most {} of them"))
+_LENGTHS: Final[_Bounds] = (
+    ("minLength", ge, "have at least {} characters"),
+    ("maxLength", le, "have at most {} characters"),
+)
+_COUNTS: Final[_Bounds] = (("minItems", ge, "have at least {} items"), ("maxItems", le, "have at most {} items"))
 
 
 def _out_of_bounds(rules: Mapping[str, Any], size: float, table: _Bounds) -> str | None:
     for name, holds, words in table:
         bound = rules.get(name)
         if bound is not None and _is("number", bound) and not holds(size, bound):
-            return f": {words.format(bound)} wanted"
+            return f": must {words.format(bound)}"
     return None
 
 
@@ -183,4 +186,4 @@ def _is(kind: object, value: object) -> bool:
         case "object":
             return isinstance(value, dict)
         case _:
-            return True  # a type that JSON Schema doesn't have is not ours to judge
+            return True  # a type that JSON Schema doesn't have is ignored

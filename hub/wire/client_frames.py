@@ -1,4 +1,4 @@
-"""What a client may say on /ws/streaming. Unknown fields are ignored; a null stands for a field left out."""
+"""Frames that a client sends on /ws/streaming. Unknown fields are ignored; null means that the field is not given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 MAX_OFFSET: Final = 2**53 - 1
-"""The greatest whole number that every JSON reader keeps."""
+"""The greatest integer that every JSON parser keeps exact."""
 
 RequestId = Annotated[str, Field(min_length=1, max_length=128)]
 Epoch = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9._~-]*$")]
@@ -33,20 +33,20 @@ SignalName = Literal["cancel", "pause", "resume"]
 
 
 class _Frame(BaseModel):
-    """One thing a client asks."""
+    """A frame from a client."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
 class Place(_Frame):
-    """A place in a plan's log: everything up to `offset` has been seen."""
+    """A position in a plan's log: the client has everything up to `offset`."""
 
     epoch: Epoch
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)]
 
 
 class SubscribePlan(_Frame):
-    """Watch a plan: from now on (no `since`), from its start, from its snapshot, or from a place."""
+    """Subscribe to a plan: from now on (without `since`), from its start, from its snapshot, or from a position."""
 
     type: Literal["subscribe_plan"]
     plan_id: PlanId
@@ -55,7 +55,7 @@ class SubscribePlan(_Frame):
 
 
 class UnsubscribePlan(_Frame):
-    """Watch a plan no longer."""
+    """End the subscription to a plan."""
 
     type: Literal["unsubscribe_plan"]
     plan_id: PlanId
@@ -63,7 +63,7 @@ class UnsubscribePlan(_Frame):
 
 
 class Authenticate(_Frame):
-    """Who is there: the first frame of a client that could send no header, and later a fresher token."""
+    """Send a token: as the first frame of a client that can't send a header, or later to replace the token."""
 
     type: Literal["authenticate"]
     token: Annotated[str, Field(min_length=1, max_length=8_192)]
@@ -81,7 +81,7 @@ class PlanInput(_Frame):
 
 
 class PlanSignal(_Frame):
-    """Ask a plan to stop, to pause or to go on."""
+    """Cancel, pause or resume a plan."""
 
     type: Literal["plan_signal"]
     plan_id: PlanId
@@ -90,7 +90,7 @@ class PlanSignal(_Frame):
 
 
 class Ping(_Frame):
-    """Is anybody there? For clients that can't see protocol pings."""
+    """Check the connection, for clients that can't see WebSocket pings."""
 
     type: Literal["ping"]
     nonce: Annotated[str, Field(max_length=128)] | Annotated[int, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)] | None = None

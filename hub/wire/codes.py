@@ -1,7 +1,7 @@
-"""The numbers and names by which the hub says what went wrong, whose doing it was, and what to do next.
+"""Close codes, subscription codes and error codes of the protocol, with their meaning, who can fix them, and what to do.
 
-One table each for closes, for ended subscriptions and for `error` frames. docs/PROTOCOL.md carries the same tables,
-and a test compares them.
+One table each for closed connections, for ended subscriptions and for `error` frames. docs/PROTOCOL.md has the same
+tables, and a test compares them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 Fault = Literal["nobody", "client", "person", "hub", "network"]
-"""Who can mend it: the client's code, the person (or their rights), the hub and its operator, or just time."""
+"""Who can fix it: the client's code, the person (or their rights), the hub and its operator, the network, or nobody."""
 
 
 class CloseCode(IntEnum):
@@ -59,7 +59,7 @@ class SubscriptionCode(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """What an `error` frame is about."""
+    """Code of an `error` frame."""
 
     BAD_FRAME = "bad_frame"
     UNKNOWN_TYPE = "unknown_type"
@@ -85,7 +85,7 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code means, who can mend it, and what the client does next."""
+    """What a code means, who can fix it, and what the client does next."""
 
     meaning: str
     fault: Fault
@@ -94,100 +94,106 @@ class Code:
 
 CLOSE_CODES: Final[Mapping[CloseCode, Code]] = MappingProxyType(
     {
-        CloseCode.NORMAL: Code("Closed at the client's own wish.", "nobody", "Nothing."),
-        CloseCode.GOING_AWAY: Code("The hub, or something between, goes away.", "nobody", "Reconnect, after the hint."),
+        CloseCode.NORMAL: Code("The client closed the connection.", "nobody", "Nothing."),
+        CloseCode.GOING_AWAY: Code("The hub, or a proxy before it, goes away.", "nobody", "Reconnect, after the hint."),
         CloseCode.NOT_WEBSOCKET: Code(
-            "What came breaks the rules of WebSocket (RFC 6455).", "client", "Stop; mend the client."
+            "The client broke the WebSocket protocol (RFC 6455).", "client", "Stop; fix the client."
         ),
-        CloseCode.NOT_TEXT: Code("A binary frame came; frames are text.", "client", "Stop; mend the client."),
-        CloseCode.NOT_UTF8: Code("A text frame was not UTF-8.", "client", "Stop; mend the client."),
-        CloseCode.TOO_LARGE: Code("A frame was larger than the hub takes.", "client", "Stop; send less at once."),
+        CloseCode.NOT_TEXT: Code(
+            "The client sent a binary frame; frames must be text.", "client", "Stop; fix the client."
+        ),
+        CloseCode.NOT_UTF8: Code("A text frame was not UTF-8.", "client", "Stop; fix the client."),
+        CloseCode.TOO_LARGE: Code("A frame was larger than the hub allows.", "client", "Stop; send smaller frames."),
         CloseCode.INTERNAL: Code("Something in the hub failed.", "hub", "Reconnect, with backoff."),
-        CloseCode.RESTART: Code("The hub restarts or is drained.", "nobody", "Reconnect, after the hint."),
+        CloseCode.RESTART: Code("The hub restarts or is being drained.", "nobody", "Reconnect, after the hint."),
         CloseCode.SLOW_CONSUMER: Code(
-            "The client took nothing for too long.", "network", "Reconnect and resume from the last place seen."
+            "The client read nothing for too long.", "network", "Reconnect and resume from the last position."
         ),
         CloseCode.IDLE: Code(
-            "No subscription and no frame for too long.", "client", "Reconnect when there is something to watch."
+            "The client had no subscription and sent no frame for too long.", "client", "Reconnect to subscribe again."
         ),
         CloseCode.TOO_MANY_REQUESTS: Code(
             "More frames, bytes or connections than allowed.", "client", "Slow down; reconnect, with backoff."
         ),
         CloseCode.TOKEN_EXPIRED: Code("The token expired.", "person", "Fetch a new token, then reconnect."),
-        CloseCode.PROTOCOL_ERROR: Code("Too many frames in a row made no sense.", "client", "Stop; mend the client."),
-        CloseCode.UNAUTHENTICATED: Code("No valid token came, or none in time.", "person", "Stop; sign in first."),
-        CloseCode.FORBIDDEN: Code("The token is good, but not for this hub.", "person", "Stop; ask for the right."),
+        CloseCode.PROTOCOL_ERROR: Code("Too many frames in a row were invalid.", "client", "Stop; fix the client."),
+        CloseCode.UNAUTHENTICATED: Code("The client sent no valid token in time.", "person", "Stop; sign in first."),
+        CloseCode.FORBIDDEN: Code("The token is valid, but not for this hub.", "person", "Stop; request access."),
         CloseCode.ORIGIN_REFUSED: Code(
-            "Pages of this origin may not connect.", "hub", "Stop; the operator adds the origin to PLANCAST_ORIGINS."
+            "Pages of this origin must not connect.", "hub", "Stop; the operator adds the origin to PLANCAST_ORIGINS."
         ),
     }
 )
 
 SUBSCRIPTION_CODES: Final[Mapping[SubscriptionCode, Code]] = MappingProxyType(
     {
-        SubscriptionCode.FORBIDDEN: Code("The right to read this plan is gone.", "person", "Don't ask again."),
-        SubscriptionCode.PLAN_DELETED: Code("The plan was deleted.", "nobody", "Forget it; don't ask again."),
+        SubscriptionCode.FORBIDDEN: Code("The client may no longer read this plan.", "person", "Don't retry."),
+        SubscriptionCode.PLAN_DELETED: Code("The plan was deleted.", "nobody", "Drop it; don't retry."),
         SubscriptionCode.CONTINUITY_LOST: Code(
-            "The story can't go on without a break.", "hub", 'Subscribe again with since "snapshot".'
+            "The events can't continue without a gap.", "hub", 'Subscribe again with since "snapshot".'
         ),
         SubscriptionCode.TOKEN_EXPIRED: Code(
-            "The token expired.", "person", "Authenticate with a new token, then subscribe from the last place seen."
+            "The token expired.", "person", "Authenticate with a new token, then subscribe from the last position."
         ),
     }
 )
 
 ERROR_CODES: Final[Mapping[ErrorCode, Code]] = MappingProxyType(
     {
-        ErrorCode.BAD_FRAME: Code("Not one well-formed JSON object.", "client", "Mend the client."),
-        ErrorCode.UNKNOWN_TYPE: Code("The hub knows no frame of this type.", "client", "Don't send it to this hub."),
-        ErrorCode.INVALID_FIELD: Code("A field is missing or unfit; the message names it.", "client", "Mend it."),
+        ErrorCode.BAD_FRAME: Code("Not one well-formed JSON object.", "client", "Fix the client."),
+        ErrorCode.UNKNOWN_TYPE: Code("The hub has no frame of this type.", "client", "Don't send it to this hub."),
+        ErrorCode.INVALID_FIELD: Code(
+            "A field is missing or invalid; the message names it.", "client", "Fix the field."
+        ),
         ErrorCode.INVALID_PLAN_ID: Code(
-            "Not a plan id: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ - are.", "client", "Ask for another plan."
+            "Not a plan id, which has 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -.", "client", "Fix the plan id."
         ),
-        ErrorCode.UNAUTHENTICATED: Code("A token must come first.", "client", "Send authenticate, then ask again."),
+        ErrorCode.UNAUTHENTICATED: Code(
+            "The client must authenticate first.", "client", "Send authenticate, then retry."
+        ),
         ErrorCode.INVALID_TOKEN: Code("The token was refused.", "person", "Sign in again for a new one."),
-        ErrorCode.TOKEN_EXPIRED: Code(
-            "The token's time is over.", "person", "Authenticate with a new one, then ask again."
-        ),
+        ErrorCode.TOKEN_EXPIRED: Code("The token expired.", "person", "Authenticate with a new one, then retry."),
         ErrorCode.FORBIDDEN: Code(
-            "The token gives no right to this, whether or not the plan exists.", "person", "Ask for the right."
+            "The token does not permit this, whether or not the plan exists.", "person", "Request access."
         ),
         ErrorCode.TOO_MANY_SUBSCRIPTIONS: Code(
-            "The connection, its principal or its address watches as many plans as it may; the message says which.",
+            "The connection, its principal or its address has reached its limit of plans; the message says which.",
             "client",
             "Unsubscribe from another plan first.",
         ),
         ErrorCode.TOO_MANY_REQUESTS: Code(
-            "More requests than this connection, its principal or its address may make; the message says which.",
+            "The connection, its principal or its address has made too many requests; the message says which.",
             "client",
-            "Wait for an answer, or for retry_after_ms if given, then ask again.",
+            "Wait for a response, or for retry_after_ms if given, then retry.",
         ),
         ErrorCode.UNAVAILABLE: Code(
-            "The log or the engine did not answer.", "hub", "Ask again, after retry_after_ms if given."
+            "The log or the engine did not answer.", "hub", "Retry, after retry_after_ms if given."
         ),
         ErrorCode.CONTINUITY_LOST: Code(
-            "The story could not be continued from there.", "hub", 'Subscribe with since "snapshot".'
+            "The events could not be continued from that position.", "hub", 'Subscribe with since "snapshot".'
         ),
-        ErrorCode.PLAN_DELETED: Code("The plan was deleted.", "nobody", "Forget it."),
+        ErrorCode.PLAN_DELETED: Code("The plan was deleted.", "nobody", "Drop it."),
         ErrorCode.ALREADY_ANSWERED: Code(
-            "Somebody answered first; by and at say who and when.", "nobody", "Show their answer."
+            "Someone else answered first; by and at say who and when.", "nobody", "Show their answer."
         ),
-        ErrorCode.NO_SUCH_REQUEST: Code("The plan asks no such question.", "client", "Look at the plan's snapshot."),
-        ErrorCode.REQUEST_EXPIRED: Code("The question's time is over.", "person", "Nothing; the plan went on."),
+        ErrorCode.NO_SUCH_REQUEST: Code("The plan has no such input request.", "client", "Check the plan's snapshot."),
+        ErrorCode.REQUEST_EXPIRED: Code("The input request expired.", "person", "Nothing; the plan continued."),
         ErrorCode.INVALID_ANSWER: Code(
-            "The answer fits neither the options nor the schema.", "person", "Answer as the question asks."
+            "The answer fits neither the options nor the schema.", "person", "Give an answer that fits."
         ),
-        ErrorCode.PLAN_ENDED: Code("The plan has ended; nothing waits.", "nobody", "Nothing; it is over."),
-        ErrorCode.NOT_SUPPORTED: Code("Nobody runs this plan who could obey.", "hub", "Don't offer it for this plan."),
-        ErrorCode.INTERNAL: Code("Something in the hub failed.", "hub", "Ask again, with backoff."),
+        ErrorCode.PLAN_ENDED: Code("The plan has ended and takes no answers.", "nobody", "Nothing."),
+        ErrorCode.NOT_SUPPORTED: Code(
+            "The engine does not run this plan, or there is none.", "hub", "Don't offer it for this plan."
+        ),
+        ErrorCode.INTERNAL: Code("Something in the hub failed.", "hub", "Retry, with backoff."),
     }
 )
 
 
 def reconnectable(code: int) -> bool:
-    """May a client come back after a close with this code? Numbers alone decide, codes of later versions too.
+    """Whether a client should reconnect after a close with this code, which may be one of a later version.
 
-    Anything but a final code is worth another try: a cut line (1006), a proxy's 1001, a crash's 1011.
+    It should unless the code is final: after a lost connection (1006), a proxy's 1001, a crash's 1011 it should.
     """
     return not (code in _FINAL or 4500 <= code <= 4599)
 

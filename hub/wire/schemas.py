@@ -1,9 +1,12 @@
-"""The JSON Schemas of all frames, made from the models. `python -m hub.wire.schemas` writes them into docs/."""
+"""Generates the documents of the protocol from the models: JSON Schemas of all frames, AsyncAPI 3, and the codes.
+
+`python -m hub.wire.schemas` writes them into docs/.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -24,16 +27,16 @@ from hub.wire.codes import (
     SubscriptionCode,
     reconnectable,
 )
-from hub.wire.server_frames import SERVER_FRAMES
+from hub.wire.server_frames import PROTOCOL, SERVER_FRAMES
 
-__all__ = ["SnapshotFrame", "documents", "event_frame", "frame_schemas", "write"]
+__all__ = ["SnapshotFrame", "asyncapi", "documents", "event_frame", "frame_schemas", "write"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _Offset = Annotated[int, Field(ge=0)]
 
 
 class SnapshotFrame(BaseModel):
-    """The folded plan up to a place. It replaces whatever the client had of that plan."""
+    """The folded plan up to a position. It replaces everything that the client had of that plan."""
 
     type: Literal["snapshot"]
     plan_id: PlanId
@@ -48,14 +51,19 @@ def event_frame(kind: str, cls: type[PlanEvent]) -> type[BaseModel]:
         "type": (Literal[kind], ...),
         "plan_id": (PlanId, ...),
         "epoch": (str, ...),
-        "offset": (Annotated[int, Field(ge=1, description="Its place: one more than that of the event before.")], ...),
+        "offset": (
+            Annotated[int, Field(ge=1, description="Its offset in the log: one more than that of the event before.")],
+            ...,
+        ),
         "first": (
-            Annotated[int | None, Field(ge=1, description="The frame stands for all events from here to offset.")],
+            Annotated[
+                int | None, Field(ge=1, description="The frame stands for all events from this offset to `offset`.")
+            ],
             None,
         ),
-        "id": (Annotated[str, Field(description="The same wherever and however often the event is seen.")], ...),
+        "id": (Annotated[str, Field(description="The id of the event, the same wherever it is received.")], ...),
         "trace": (
-            Annotated[str | None, Field(description="The trace it was said in: a W3C traceparent.")],
+            Annotated[str | None, Field(description="The trace it was published in: a W3C traceparent.")],
             None,
         ),
         "data": (cls, ...),
@@ -65,7 +73,7 @@ def event_frame(kind: str, cls: type[PlanEvent]) -> type[BaseModel]:
 
 
 def frame_schemas() -> Mapping[str, dict[str, Any]]:
-    """By name: `client.subscribe_plan`, `server.connected`, `event.plan_update` and so on."""
+    """The JSON Schemas of all frames by name: `client.subscribe_plan`, `server.connected`, `event.plan_update`, …"""
     schemas = {f"client.{name}": _schema(model, "validation") for name, model in CLIENT_FRAMES.items()}
     schemas |= {f"server.{name}": _schema(model, "serialization") for name, model in SERVER_FRAMES.items()}
     schemas["server.snapshot"] = _schema(SnapshotFrame, "serialization")
@@ -73,8 +81,8 @@ def frame_schemas() -> Mapping[str, dict[str, Any]]:
     return schemas
 
 
-class _AsSent(GenerateJsonSchema):
-    """What is None is left out of what the hub sends: such fields are optional there, and never null."""
+class _FrameSchema(GenerateJsonSchema):
+    """For frames that the hub sends: a field that can be None is left out then, so it is optional and never null."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         if self.mode == "validation":
@@ -86,30 +94,105 @@ class _AsSent(GenerateJsonSchema):
         return super().nullable_schema(schema) if self.mode == "validation" else self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
-        said = super().default_schema(schema)
-        if "default" in said and (said["default"] is None or "const" in said):
-            del said["default"]
-        return said
+        described = super().default_schema(schema)
+        if "default" in described and (described["default"] is None or "const" in described):
+            del described["default"]
+        return described
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # a title a field says nothing
+    def field_title_should_be_set(self, schema: Any) -> bool:  # a title for each field adds nothing
         del schema
         return False
 
 
 def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
-    return {"$schema": _DIALECT, **model.model_json_schema(mode=mode, schema_generator=_AsSent)}
+    return {"$schema": _DIALECT, **model.model_json_schema(mode=mode, schema_generator=_FrameSchema)}
+
+
+# -- AsyncAPI ----------------------------------------------------------------------------------------------------------
+
+_REPLIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "subscribe_plan": ("subscription_confirmed", "error"),
+    "unsubscribe_plan": ("unsubscription_confirmed", "error"),
+    "authenticate": ("authenticated", "error"),
+    "plan_input": ("input_accepted", "error"),
+    "plan_signal": ("signal_accepted", "error"),
+    "ping": ("pong",),
+}
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI document of /ws/streaming."""
+    names = [name.split(".", 1) for name in frame_schemas()]
+    requests = [name for side, name in names if side == "client"]
+    sent = [name for side, name in names if side != "client"]
+    replies = {reply for some in _REPLIES.values() for reply in some}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Plancast",
+            "version": str(PROTOCOL),
+            "description": "Many plans on one socket. The rules for both sides are in PROTOCOL.md.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {"streaming": _channel(requests + sent)},
+        "operations": {
+            **{name: _operation(name, _REPLIES[name]) for name in requests},
+            "tell": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/streaming"},
+                "messages": _references(name for name in sent if name not in replies),
+            },
+        },
+        "components": {"messages": dict(_messages())},
+    }
+
+
+def _channel(names: Iterable[str]) -> dict[str, Any]:
+    return {
+        "address": "/ws/streaming",
+        "description": "Text frames of JSON, one object a frame.",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "bindings": {"ws": {"method": "GET"}},
+    }
+
+
+def _operation(name: str, replies: Iterable[str]) -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/streaming"},
+        "messages": _references([name]),
+        "reply": {"channel": {"$ref": "#/channels/streaming"}, "messages": _references(replies)},
+    }
+
+
+def _references(names: Iterable[str]) -> list[dict[str, str]]:
+    return [{"$ref": f"#/channels/streaming/messages/{name}"} for name in names]
+
+
+def _messages() -> Iterable[tuple[str, dict[str, Any]]]:
+    for full_name, schema in frame_schemas().items():
+        name = full_name.split(".", 1)[1]
+        yield (
+            name,
+            {
+                "name": name,
+                "summary": schema.get("description", name).split("\n\n")[0].replace("\n", " "),
+                "payload": {"$ref": f"schemas/wire/{full_name}.json"},
+            },
+        )
+
+
+# -- all documents -----------------------------------------------------------------------------------------------------
 
 
 def documents() -> Mapping[str, str]:
-    """All generated documents: path below docs/ -> text."""
-    from hub.wire.asyncapi import asyncapi
-
+    """All generated documents by their path below docs/."""
     texts = {f"schemas/wire/{name}.json": _text(schema) for name, schema in frame_schemas().items()}
     return texts | {"asyncapi.json": _text(asyncapi()), "codes.json": _text(_codes())}
 
 
 def _codes() -> dict[str, list[dict[str, Any]]]:
-    """All codes, for clients in other languages."""
+    """All codes as data, for clients in other languages."""
     return {
         "close": [{**_code(c, about), "reconnect": reconnectable(c)} for c, about in CLOSE_CODES.items()],
         "subscription": [_code(c, about) for c, about in SUBSCRIPTION_CODES.items()],
@@ -126,7 +209,7 @@ def _text(document: object) -> str:
 
 
 def write(docs: Path) -> None:
-    """Write what is out of date, and remove schemas of frames that are no more."""
+    """Write all documents, and remove the schemas of frames that no longer exist."""
     texts = documents()
     for stale in set((docs / "schemas/wire").glob("*.json")) - {docs / path for path in texts}:
         stale.unlink()

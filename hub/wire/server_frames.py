@@ -1,6 +1,6 @@
-"""What the hub says to one client, but for events and snapshots (frames.py): one model a frame, encoded as it is sent.
+"""Frames that the hub sends to one client, except events and snapshots (frames.py): one model for each.
 
-The models are the truth that docs/asyncapi.json and docs/schemas/wire are generated from.
+docs/asyncapi.json and docs/schemas/wire are generated from these models.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ __all__ = [
 ]
 
 PROTOCOL: Final = 1
-"""The version of docs/PROTOCOL.md that is spoken. It changes only if a client must know."""
+"""The version of docs/PROTOCOL.md. It changes only if clients must know."""
 
 Reason = Annotated[str, WithJsonSchema({"type": "string", "enum": ["trimmed", "forked", "ahead", "epoch"]})]
-"""Why a story could not go on where the client was."""
+"""Why events could not continue from the client's position."""
 
 Offset = Annotated[int, Field(ge=0)]
 
 
 class ServerFrame(BaseModel):
-    """One thing the hub says."""
+    """A frame from the hub."""
 
     model_config = ConfigDict(frozen=True)
 
     def encode(self) -> bytes:
-        """The frame as it is sent; what is None is left out."""
+        """The frame as JSON, without the fields that are None."""
         return self.__pydantic_serializer__.to_json(self, exclude_none=True)
 
 
@@ -67,7 +67,7 @@ class Connected(ServerFrame):
 
 
 class Authenticated(ServerFrame):
-    """The token is good."""
+    """The token was accepted."""
 
     type: Literal["authenticated"] = "authenticated"
     expires_at: str | None = None
@@ -75,7 +75,7 @@ class Authenticated(ServerFrame):
 
 
 class SubscriptionConfirmed(ServerFrame):
-    """What follows of this plan starts after (epoch, offset)."""
+    """The subscription is confirmed: events that follow start after (epoch, offset)."""
 
     type: Literal["subscription_confirmed"] = "subscription_confirmed"
     plan_id: PlanId
@@ -88,7 +88,7 @@ class SubscriptionConfirmed(ServerFrame):
 
 
 class UnsubscriptionConfirmed(ServerFrame):
-    """No event of this plan follows."""
+    """The subscription is removed: no more events of this plan follow."""
 
     type: Literal["unsubscription_confirmed"] = "unsubscription_confirmed"
     plan_id: PlanId
@@ -96,7 +96,7 @@ class UnsubscriptionConfirmed(ServerFrame):
 
 
 class SubscriptionEnded(ServerFrame):
-    """The hub ends a subscription; the code says whether to ask again."""
+    """The hub ended a subscription; the code says whether to subscribe again."""
 
     type: Literal["subscription_ended"] = "subscription_ended"
     plan_id: PlanId
@@ -105,7 +105,7 @@ class SubscriptionEnded(ServerFrame):
 
 
 class InputAccepted(ServerFrame):
-    """The answer is in the plan's log, at this place."""
+    """The answer is in the plan's log, at this position."""
 
     type: Literal["input_accepted"] = "input_accepted"
     plan_id: PlanId
@@ -115,7 +115,7 @@ class InputAccepted(ServerFrame):
 
 
 class SignalAccepted(ServerFrame):
-    """The signal reached whoever runs the plan; the plan itself says when it obeyed."""
+    """The engine received the signal; the plan's events show when it took effect."""
 
     type: Literal["signal_accepted"] = "signal_accepted"
     plan_id: PlanId
@@ -124,28 +124,28 @@ class SignalAccepted(ServerFrame):
 
 
 class Pong(ServerFrame):
-    """Here I am."""
+    """The reply to a ping."""
 
     type: Literal["pong"] = "pong"
     nonce: str | int | None = None
 
 
 class GoingAway(ServerFrame):
-    """The hub leaves; come back after this time."""
+    """The hub shuts down; reconnect after this time."""
 
     type: Literal["going_away"] = "going_away"
     reconnect_after_ms: Annotated[int, Field(ge=0)]
 
 
 class ErrorData(ServerFrame):
-    """The message again: older front ends look for it here."""
+    """The message again, where older front ends look for it."""
 
     plan_id: str | None = None
     error: str
 
 
 class Error(ServerFrame):
-    """Something asked for can't be had; the connection stays open unless a close follows."""
+    """A request failed; the connection stays open unless a close follows."""
 
     type: Literal["error"] = "error"
     code: ErrorCode
@@ -154,7 +154,7 @@ class Error(ServerFrame):
     request_id: str | None = None
     retry_after_ms: int | None = None
     by: str | None = None
-    """Of `already_answered`: who was first, and when."""
+    """With `already_answered`: who answered first, and when."""
     at: str | None = None
     data: ErrorData
 
@@ -162,13 +162,13 @@ class Error(ServerFrame):
     def about(
         cls, code: ErrorCode, message: str, plan_id: str | None = None, request_id: str | None = None, **more: Any
     ) -> Error:
-        """The error, with the message where both newer and older clients look for it."""
+        """The error, with its message both where newer and where older clients look for it."""
         data = ErrorData(plan_id=plan_id, error=message)
         return cls(code=code, message=message, plan_id=plan_id, request_id=request_id, data=data, **more)
 
 
 def moment(unix: float | None) -> str | None:
-    """Unix seconds as frames carry them; the far future, which tokens may name, is as far as a date can go."""
+    """Unix time as an RFC 3339 timestamp. A later time than the year 9999, which a token may have, becomes the last one."""
     if unix is None:
         return None
     return timestamp(datetime.fromtimestamp(min(unix, 253_402_300_799), UTC))

@@ -20,13 +20,13 @@ export interface AgentMessageFrame {
   readonly type: "agent_message";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: AgentMessage;
 }
@@ -48,13 +48,13 @@ export interface ArtifactFrame {
   readonly type: "artifact";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: Artifact;
 }
@@ -82,14 +82,14 @@ export interface AttemptState {
   readonly duration_ms?: number;
 }
 
-/** Who is there: the first frame of a client that could send no header, and later a fresher token. */
+/** Send a token: as the first frame of a client that can't send a header, or later to replace the token. */
 export interface AuthenticateFrame {
   readonly type: "authenticate";
   readonly token: string;
   readonly request_id?: string;
 }
 
-/** The token is good. */
+/** The token was accepted. */
 export interface AuthenticatedFrame {
   readonly type: "authenticated";
   readonly expires_at?: string;
@@ -106,7 +106,7 @@ export interface ConnectedFrame {
   readonly expires_at?: string;
 }
 
-/** What an `error` frame is about. */
+/** Code of an `error` frame. */
 export type ErrorCode =
   | "bad_frame"
   | "unknown_type"
@@ -129,13 +129,13 @@ export type ErrorCode =
   | "not_supported"
   | "internal";
 
-/** The message again: older front ends look for it here. */
+/** The message again, where older front ends look for it. */
 export interface ErrorData {
   readonly plan_id?: string;
   readonly error: string;
 }
 
-/** Something asked for can't be had; the connection stays open unless a close follows. */
+/** A request failed; the connection stays open unless a close follows. */
 export interface ErrorFrame {
   readonly type: "error";
   readonly code: ErrorCode;
@@ -148,13 +148,13 @@ export interface ErrorFrame {
   readonly data: ErrorData;
 }
 
-/** The hub leaves; come back after this time. */
+/** The hub shuts down; reconnect after this time. */
 export interface GoingAwayFrame {
   readonly type: "going_away";
   readonly reconnect_after_ms: number;
 }
 
-/** The answer is in the plan's log, at this place. */
+/** The answer is in the plan's log, at this position. */
 export interface InputAcceptedFrame {
   readonly type: "input_accepted";
   readonly plan_id: string;
@@ -182,13 +182,13 @@ export interface InputRequestFrame {
   readonly type: "input_request";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: InputRequest;
 }
@@ -209,13 +209,13 @@ export interface InputResponseFrame {
   readonly type: "input_response";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: InputResponse;
 }
@@ -261,13 +261,13 @@ export interface Omitted {
   readonly attempts: number;
 }
 
-/** Is anybody there? For clients that can't see protocol pings. */
+/** Check the connection, for clients that can't see WebSocket pings. */
 export interface PingFrame {
   readonly type: "ping";
   readonly nonce?: string | number;
 }
 
-/** A place in a plan's log: everything up to `offset` has been seen. */
+/** A position in a plan's log: the client has everything up to `offset`. */
 export interface Place {
   readonly epoch: string;
   readonly offset: number;
@@ -282,7 +282,7 @@ export interface PlanInputFrame {
   readonly idempotency_key?: string;
 }
 
-/** Ask a plan to stop, to pause or to go on. */
+/** Cancel, pause or resume a plan. */
 export interface PlanSignalFrame {
   readonly type: "plan_signal";
   readonly plan_id: string;
@@ -311,24 +311,24 @@ export interface PlanUpdateFrame {
   readonly type: "plan_update";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: PlanUpdate;
 }
 
-/** Here I am. */
+/** The reply to a ping. */
 export interface PongFrame {
   readonly type: "pong";
   readonly nonce?: string | number;
 }
 
-/** The signal reached whoever runs the plan; the plan itself says when it obeyed. */
+/** The engine received the signal; the plan's events show when it took effect. */
 export interface SignalAcceptedFrame {
   readonly type: "signal_accepted";
   readonly plan_id: string;
@@ -361,7 +361,7 @@ export interface Snapshot {
   readonly weight: number;
 }
 
-/** The folded plan up to a place. It replaces whatever the client had of that plan. */
+/** The folded plan up to a position. It replaces everything that the client had of that plan. */
 export interface SnapshotFrame {
   readonly type: "snapshot";
   readonly plan_id: string;
@@ -412,18 +412,18 @@ export interface StepUpdateFrame {
   readonly type: "step_update";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: StepUpdate;
 }
 
-/** Watch a plan: from now on (no `since`), from its start, from its snapshot, or from a place. */
+/** Subscribe to a plan: from now on (without `since`), from its start, from its snapshot, or from a position. */
 export interface SubscribePlanFrame {
   readonly type: "subscribe_plan";
   readonly plan_id: string;
@@ -431,7 +431,7 @@ export interface SubscribePlanFrame {
   readonly request_id?: string;
 }
 
-/** What follows of this plan starts after (epoch, offset). */
+/** The subscription is confirmed: events that follow start after (epoch, offset). */
 export interface SubscriptionConfirmedFrame {
   readonly type: "subscription_confirmed";
   readonly plan_id: string;
@@ -443,7 +443,7 @@ export interface SubscriptionConfirmedFrame {
   readonly request_id?: string;
 }
 
-/** The hub ends a subscription; the code says whether to ask again. */
+/** The hub ended a subscription; the code says whether to subscribe again. */
 export interface SubscriptionEndedFrame {
   readonly type: "subscription_ended";
   readonly plan_id: string;
@@ -469,13 +469,13 @@ export interface ToolCallFrame {
   readonly type: "tool_call";
   readonly plan_id: string;
   readonly epoch: string;
-  /** Its place: one more than that of the event before. */
+  /** Its offset in the log: one more than that of the event before. */
   readonly offset: number;
-  /** The frame stands for all events from here to offset. */
+  /** The frame stands for all events from this offset to `offset`. */
   readonly first?: number;
-  /** The same wherever and however often the event is seen. */
+  /** The id of the event, the same wherever it is received. */
   readonly id: string;
-  /** The trace it was said in: a W3C traceparent. */
+  /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: ToolCall;
 }
@@ -494,14 +494,14 @@ export interface ToolCallState {
   readonly ended_at?: string;
 }
 
-/** Watch a plan no longer. */
+/** End the subscription to a plan. */
 export interface UnsubscribePlanFrame {
   readonly type: "unsubscribe_plan";
   readonly plan_id: string;
   readonly request_id?: string;
 }
 
-/** No event of this plan follows. */
+/** The subscription is removed: no more events of this plan follow. */
 export interface UnsubscriptionConfirmedFrame {
   readonly type: "unsubscription_confirmed";
   readonly plan_id: string;

@@ -214,7 +214,7 @@ SCHEMA = {"schema": {"type": "object", "required": ["approved"], "properties": {
         (CHOICE, "red", "blue", "'red', 2"),
         (CHOICE, 2, True, "answer: "),
         (CHOICE, None, 0, "answer: "),
-        (SCHEMA, {"approved": False}, {"approved": "no"}, "answer.approved: boolean"),
+        (SCHEMA, {"approved": False}, {"approved": "no"}, "answer.approved: must be of type boolean"),
         (SCHEMA, {"approved": True}, {}, "answer.approved: "),
         ({}, "x" * 1000, "x" * 262_144, "262,144"),
         ({}, {"a": [1, None, "ü"]}, 2**70, "64 bits"),

@@ -114,7 +114,7 @@ async def test_whoever_is_refused_is_counted_and_the_operator_learns_why(tmp_pat
         for code, times in {"unauthenticated": 1, "invalid_token": 1, "token_expired": 2, "origin": 1}.items():
             assert hub.metric("plancast_auth_failures_total", reason=code) == times
         assert [line["message"] for line in hub.logged("warning")] == [
-            "a client was refused: the token is meant for another audience",
+            "a client was refused: the token is for another audience",
             "a client was refused: a ticket was used twice",
         ]
 
