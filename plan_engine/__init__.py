@@ -1,4 +1,4 @@
-"""Plans that run, tell how it goes, wait for people, and survive crashes.
+"""Durable plans: they run, report what they do, wait for people, and survive crashes.
 
     from plan_engine import Engine, Plan, Step, template
 
@@ -14,7 +14,7 @@
         await engine.start("greeting", {"name": "Ada"}, "greeting-1")
         print(await engine.outcome("greeting-1"))
 
-Writing plans needs nothing more than agents do; running them needs `pip install 'plancast[engine]'`.
+Defining plans requires what agents require; running them requires `pip install 'plancast[engine]'`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
         UnfitInput,
         UnknownTemplate,
     )
+    from plan_engine.model.interaction import Answer
     from plan_engine.model.language_model import LanguageModel
     from plan_engine.model.plan import Plan, Step
     from plan_engine.model.template import Rate, Template, template, templates_in
     from plan_engine.run.blocking import BlockingContext
-    from plan_engine.run.context import Answer, Context, Stream, ToolUse
+    from plan_engine.run.context import Context, Stream, ToolUse
 
 __all__ = [
     "Answer",
@@ -66,26 +67,27 @@ __all__ = [
     "templates_in",
 ]
 
-_HOMES = {
+_MODULES = {
     "run.blocking": "BlockingContext",
-    "run.context": "Answer Context Stream ToolUse",
+    "run.context": "Context Stream ToolUse",
     "engine": "Engine",
     "errors": (
         "BadPlan Cancelled EngineMisconfigured EngineUnavailable Expired NotRunHere StepFailed UnfitInput "
         "UnknownTemplate"
     ),
+    "model.interaction": "Answer",
     "model.language_model": "LanguageModel",
     "model.plan": "Plan Step",
     "model.template": "Rate Template template templates_in",
 }
-_home_of = {name: home for home, names in _HOMES.items() for name in names.split()}
+_module_of = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: whoever only writes plans doesn't pay for running them."""
-    if name not in _home_of:
+    """Import a public name on first use, so that a program which only defines plans doesn't import what runs them."""
+    if name not in _module_of:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_home_of[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_module_of[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The engine: what starts plans, signals to them, and, unless told otherwise, works on them."""
+"""The engine: starts plans, sends them signals and, unless told otherwise, runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal, Self, TypeVar
 
-from dbos import DBOS, DBOSClient
+from dbos import DBOSClient
 from dbos import error as dbos_errors
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,7 +25,6 @@ from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.supervision import Part, Supervisor
 from plan_engine.errors import (
-    EngineMisconfigured,
     EngineUnavailable,
     NotRunHere,
     StepFailed,
@@ -34,52 +33,37 @@ from plan_engine.errors import (
 )
 from plan_engine.model.language_model import LanguageModel
 from plan_engine.model.template import Template, by_name, named
-from plan_engine.run.assignment import Assignment, opening
-from plan_engine.run.attempt import plain
-from plan_engine.run.reporter import Keyed, tell_all
+from plan_engine.run.reporter import send_all
+from plan_engine.run.run_events import KeyedEvent, opening
+from plan_engine.run.step_run import jsonable
+from plan_engine.worker.database import database_url, dbos_client, opened, prepare
 from plan_engine.worker.lease import Lease
-from plan_engine.worker.plan_end import tell_end
-from plan_engine.worker.store import SCHEMA, Store, default_url, opened
-from plan_engine.worker.takeover import Takeover
-from plan_engine.worker.tidying import ENDED, EVERY_S, FIRST_S, forget_ended, tidy_all
-from plan_engine.worker.worker import APPLICATION, QUEUE, WORKFLOW, JsonSerializer, Worker, queue_of
+from plan_engine.worker.store import AT_ONCE, ENDED, Store, delete_if_ended, delete_old_runs
+from plan_engine.worker.takeover import Takeover, end_plan
+from plan_engine.worker.worker import QUEUE, WORKFLOW, Worker, queue_of
 
-__all__ = ["Ended", "Engine"]
+__all__ = ["Engine", "PlanOutcome"]
 
 T = TypeVar("T")
 
 logger: Final = logging.getLogger(__name__)
 SignalName = Literal["cancel", "pause", "resume"]
 WEEK_S: Final = 7 * 86_400.0
-PATIENCE_S: Final = 3.0
-_ASKED: Final[Mapping[str, str]] = {
+REPORT_S: Final = 3.0
+"""How long starting, signalling and closing wait for the log."""
+TIDY_FIRST_S: Final = 60.0
+TIDY_EVERY_S: Final = 3600.0
+TIDY_PAUSE_S: Final = 1.0
+_REQUESTS: Final[Mapping[str, str]] = {
     "cancel": "Please stop this plan",
     "pause": "Please pause this plan",
-    "resume": "Please go on",
+    "resume": "Please resume this plan",
 }
 
 
-def _migrate(url: str) -> None:
-    """DBOS ignores that it can't create the database, as while the server starts, and then finds none: once more."""
-    try:
-        DBOS.migrate(url, schema=SCHEMA)
-    except OperationalError:
-        DBOS.migrate(url, schema=SCHEMA)
-
-
-def _unusable(error: SQLAlchemyError, *, server: bool) -> EngineUnavailable | EngineMisconfigured:
-    """What to raise when the database can't be opened. A server that is not reached, or that starts, may be there later;
-    what a server refuses (FATAL), a person has to change."""
-    why = str(getattr(error, "orig", None) or error).strip()
-    refused = "FATAL" in why and "the database system is" not in why
-    if server and isinstance(error, OperationalError) and not refused:
-        return EngineUnavailable(f"the engine's database can't be reached: {why}")
-    return EngineMisconfigured(f"the engine's database can't be used: {why}")
-
-
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """What a plan came to."""
+class PlanOutcome:
+    """How a plan ended: its `result` when it completed, else the reason as `message`."""
 
     status: Literal["completed", "error", "cancelled"]
     result: Any = None
@@ -87,18 +71,36 @@ class Ended:
 
 
 class Engine:
-    """`async with Engine(db, log, templates) as engine:`. It belongs to one event loop.
+    """Starts plans, sends them signals and, with `work=True`, runs them. It belongs to one event loop.
 
-    `db` names the engine's database (PLANCAST_ENGINE_DB, or a file of this user's), `log` where plans are told: a URL
-    (PLANCAST_LOG, or the embedded default), or a log that its owner opens and closes. Programs that share both share
-    the work: plans started in one are run by any that `work` and know the template. With `work=False` an engine only
-    starts plans, signals to them, and tells when their workers are gone. Of those that work there is one in a process.
+    Programs that share an engine's database and log share the work: a plan started in one is run by any that works and has
+    its template. With `work=False` an engine only starts plans, sends signals, and takes care of the plans of dead workers.
+    One process has at most one engine that works.
 
-    `lease`: after so many seconds without a sign of life a worker is taken for dead, and its plans go on elsewhere.
-    `poll`: how often, in seconds, queues and signals are looked at. `plans_at_once`: so many plans one worker works on,
-    those that only wait not counted; the last worker to begin says it for all. `keep`: for how long the database
-    remembers runs that have ended; a forgotten plan_id may be started anew. `model`: the language model that agents find
-    in their context (PLANCAST_MODEL and PLANCAST_PACE, or the offline one).
+    Args:
+        db: the engine's database, as a SQLAlchemy URL for SQLite or PostgreSQL. Default: `PLANCAST_ENGINE_DB`, or
+            `~/.plancast/engine.db`.
+        log: where plans are reported: a URL, or an open log, which the engine then doesn't close. Default: `PLANCAST_LOG`,
+            or the embedded log.
+        templates: the templates that plans can be started from.
+        work: whether to run plans.
+        lease: seconds without a sign of life after which a worker is taken for dead, and its plans for others to continue.
+        poll: how often, in seconds, queues and signals are looked at.
+        plans_at_once: how many plans one worker runs at once, not counting those that only wait. The worker that began last
+            decides for all.
+        keep: how long the database keeps runs that have ended. After that, their plan_id can be started again.
+        model: the language model that agents find in `ctx.model`. Default: `PLANCAST_MODEL` and `PLANCAST_PACE`, or the
+            offline model.
+
+    Raises:
+        ValueError: a number is out of range.
+        BadPlan: two templates have the same name.
+        EngineMisconfigured: the database can't be used, raised on entering; `EngineUnavailable` if it can't be reached.
+
+    Example:
+        async with Engine(templates=[greeting]) as engine:
+            await engine.start("greeting", {"name": "Ada"}, "greeting-1")
+            print(await engine.outcome("greeting-1"))
     """
 
     def __init__(
@@ -115,10 +117,12 @@ class Engine:
         model: LanguageModel | None = None,
     ) -> None:
         if not (lease > 0 and poll > 0 and plans_at_once > 0):
-            raise ValueError("lease and poll are seconds, and plans_at_once a number, all more than 0")
-        self._url = db or os.environ.get("PLANCAST_ENGINE_DB") or default_url()
+            raise ValueError(
+                f"lease, poll and plans_at_once must be more than 0; got {lease!r}, {poll!r} and {plans_at_once!r}"
+            )
+        self._url = db or database_url()
         self._log = log if isinstance(log, PlanLog) else log_of(log)
-        self._log_is_ours = not isinstance(log, PlanLog)
+        self._owns_log = not isinstance(log, PlanLog)
         self._templates = by_name(templates)
         self._work, self._lease_s, self._poll_s, self._plans_at_once = work, lease, poll, plans_at_once
         self._keep, self._model = keep, model or LanguageModel.of(os.environ)
@@ -127,12 +131,12 @@ class Engine:
         self._open = AsyncExitStack()
         self._worker: Worker | None = None
         self._signalled = asyncio.Event()
-        """Somebody in this very process has signalled: no need to wait until signals are looked for again."""
+        """Set by a signal sent in this process, so that it needn't wait for the next poll."""
         self._supervisor = Supervisor()
         self._store: Store
         self._client: DBOSClient
 
-    # ---- life
+    # ---- opening and closing
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -144,17 +148,17 @@ class Engine:
         await self.close()
 
     async def close(self) -> None:
-        """Stop. What this engine was working on is told to stand still, and is for others to take. Harmless twice."""
+        """Stop. The plans this engine was running are reported as stalled, and left to other workers. Idempotent."""
         await self._open.aclose()
 
     async def _enter(self, stack: AsyncExitStack) -> None:
-        if self._log_is_ours:
+        if self._owns_log:
             stack.push_async_callback(self._log.close)
             await self._log.open()
         stack.push_async_callback(self._close_broadcaster)
         self._store = Store(opened(self._url))
         stack.callback(self._store.close)
-        self._client = await self._store.call(self._make_ready)
+        self._client = await self._store.call(self._prepare_database)
         stack.callback(self._client.destroy)
         takeover = Takeover(self._store, self._client, self._log, self._broadcaster, self.name, self._lease_s)
         if self._work:
@@ -166,38 +170,33 @@ class Engine:
         lease = Lease(self._store, self.name, self._lease_s, partial(self._lost, takeover))
         await lease.open()
         stack.push_async_callback(lease.close)
-        stack.push_async_callback(partial(takeover.hand_over, self.name, tell=False))
-        told = self._log, self._broadcaster
-        self._worker = Worker(self._store, self._client, lease, *told, self._templates, self._model)
+        stack.push_async_callback(partial(takeover.hand_over, self.name, report=False))
+        outlets = self._log, self._broadcaster
+        self._worker = Worker(self._store, self._client, lease, *outlets, self._templates, self._model)
         self._worker.open(self._url)
         stack.push_async_callback(self._worker.close)
 
     def _supervise(self, takeover: Takeover) -> None:
         repeat = self._supervisor.repeat
-        tidy = partial(tidy_all, self._store, self._client, self._keep)
         repeat("engine: takeover", takeover.look, every=self._lease_s / 4, first=0.0, wake=takeover.wake)
-        repeat("engine: tidying", tidy, every=EVERY_S, first=FIRST_S)
+        repeat("engine: tidying", self._tidy, every=TIDY_EVERY_S, first=TIDY_FIRST_S)
         if self._worker is not None:
             repeat("engine: signals", self._worker.pass_on_signals, every=self._poll_s, wake=self._signalled)
 
-    def _make_ready(self) -> DBOSClient:
-        """Tables, queues, and a client of DBOS that needs no worker."""
-        quiet = logging.getLogger("dbos")
-        if not quiet.handlers:
-            quiet.addHandler(logging.NullHandler())  # else DBOS puts up one of its own, and writes to the console
-        quiet.setLevel(logging.ERROR)
+    async def _tidy(self) -> None:
+        """Delete the runs that ended longer than `keep` ago, in batches."""
         try:
-            _migrate(self._url)
-            self._store.create()
+            while True:
+                if await self._store.call(delete_old_runs, self._store, self._client, self._keep) < AT_ONCE:
+                    return
+                await asyncio.sleep(TIDY_PAUSE_S)
         except SQLAlchemyError as error:
-            raise _unusable(error, server=self._store.engine.dialect.name == "postgresql") from error
-        client = DBOSClient(
-            system_database_engine=self._store.engine,
-            dbos_system_schema=SCHEMA,
-            serializer=JsonSerializer(),
-            application_name=APPLICATION,
-            retry_connection_errors=False,
-        )
+            logger.warning("could not delete ended runs (%s); trying again later", error)
+
+    def _prepare_database(self) -> DBOSClient:
+        """Create tables and queues."""
+        prepare(self._url, self._store.engine)
+        client = dbos_client(self._store.engine)
         client.register_queue(
             QUEUE,
             polling_interval_sec=self._poll_s,
@@ -218,129 +217,164 @@ class Engine:
         return client
 
     async def _close_broadcaster(self) -> None:
-        """What is on its way is given a moment; a log that is away must not keep a worker from ending."""
+        """Wait a moment for the events under way, but not for a log that is unavailable."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(REPORT_S):
                 await self._broadcaster.close()
 
     def _lost(self, takeover: Takeover) -> None:
-        """This worker was taken for dead."""
+        """This engine's worker was taken for dead."""
         if self._worker is not None:
             self._worker.lost()
             takeover.disown()
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """The engine's long-lived work in this process, by name, and how it fares."""
+        """The engine's long-running tasks in this process by name, each with its failures."""
         return self._supervisor.parts
 
-    # ---- what can be asked of it
+    # ---- plans
 
     def templates(self) -> Sequence[Template]:
-        """What can be started."""
+        """The templates that plans can be started from."""
         return [*self._templates.values()]
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None = None) -> None:
-        """Start a plan. Starting the same plan_id again changes nothing, unless the plan has ended and was deleted since.
+        """Start a plan. On return it is durably queued and, if the log is available, reported as pending.
 
-        When this returns, the plan is queued for good, and told to be pending."""
+        Starting the same plan_id again has no effect, unless the plan has ended and its events were deleted since.
+
+        Args:
+            template: the template's name.
+            given: the input; checked against the template's input model.
+            plan_id: the new plan's id.
+            owner: the user the plan belongs to.
+
+        Raises:
+            UnknownTemplate: there is no such template.
+            UnfitInput: the template doesn't accept this input.
+            BadPlan: the template made a plan that can't be run.
+            InvalidEvent: the plan_id isn't valid, or the plan is too large to be reported.
+            EngineUnavailable: the engine's database can't be reached.
+        """
         check_plan_id(plan_id)
         chosen = named(self._templates, template)
         fit = _fit(chosen, given)
-        plan = chosen.plan(fit)
-        said = [*opening(Assignment(plan_id, template, fit, owner, plan))]  # what can't be told is not begun
+        events = [*opening(plan_id, template, owner, chosen.plan(fit))]  # a plan that can't be reported isn't queued
         options: Any = {"workflow_name": WORKFLOW, "queue_name": queue_of(chosen), "workflow_id": plan_id}
         enqueue = partial(self._client.enqueue, options, template, fit, owner)
-        await self._ask(enqueue)
+        await self._query(enqueue)
         known = await self._status(plan_id)
         if known is not None and known.status in ENDED and not (await self._log.head(plan_id)).offset:
-            await self._ask(partial(forget_ended, self._store, self._client, plan_id))
-            await self._ask(enqueue)
+            await self._query(partial(delete_if_ended, self._store, self._client, plan_id))
+            await self._query(enqueue)
             known = await self._status(plan_id)
         if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
-            with suppress(TimeoutError):  # the worker will tell it, too
-                async with asyncio.timeout(PATIENCE_S):
-                    await tell_all(self._broadcaster, said)
+            with suppress(TimeoutError):  # the worker sends these events, too
+                async with asyncio.timeout(REPORT_S):
+                    await send_all(self._broadcaster, events)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
-        """Ask a plan to stop, to pause or to go on. It is told at once that this was asked, and by the plan itself when
-        it obeyed. Raises `NotRunHere`."""
+        """Ask a plan to stop, pause or resume.
+
+        The request is reported at once, and acknowledged by the plan when it obeys.
+
+        Args:
+            plan_id: the plan.
+            signal: "cancel", "pause" or "resume".
+            by: the name of the person who asks, shown to people.
+
+        Raises:
+            NotRunHere: no engine on this database runs the plan, or it has ended.
+            ValueError: there is no such signal.
+            EngineUnavailable: the engine's database can't be reached.
+        """
         check_plan_id(plan_id)
-        if signal not in _ASKED:
-            raise ValueError(f"a signal is cancel, pause or resume, not {signal!r}")
+        if signal not in _REQUESTS:
+            raise ValueError(f"unknown signal {signal!r}; expected one of {', '.join(_REQUESTS)}")
         known = await self._status(plan_id)
         if known is None:
-            raise NotRunHere(f"no engine here runs a plan called {plan_id!r}")
+            raise NotRunHere(f"no engine on this database runs plan {plan_id!r}")
         if known.status not in ("ENQUEUED", "DELAYED", "PENDING"):
             raise NotRunHere(f"plan {plan_id!r} has ended")
-        await self._tell_asked(plan_id, signal, by)
-        await self._ask(partial(self._store.add_signal, plan_id, signal, by))
+        await self._report_request(plan_id, signal, by)
+        await self._query(partial(self._store.add_signal, plan_id, signal, by))
         self._signalled.set()
         if signal == "cancel" and known.status != "PENDING":
             await self._cancel_unclaimed(known, by)
 
-    async def outcome(self, plan_id: str) -> Ended:
-        """Wait until the plan has ended; what it came to."""
+    async def outcome(self, plan_id: str) -> PlanOutcome:
+        """Wait until a plan has ended.
+
+        Args:
+            plan_id: the plan.
+
+        Returns:
+            Its status, with its result or an error message.
+
+        Raises:
+            NotRunHere: no engine on this database runs the plan.
+        """
         retrieve: Any = self._client.retrieve_workflow_async
         try:
             handle = await retrieve(plan_id)
             record = await handle.get_result(polling_interval_sec=self._poll_s)
         except dbos_errors.DBOSAwaitedWorkflowCancelledError:
-            return Ended("cancelled")
+            return PlanOutcome("cancelled")
         except dbos_errors.DBOSNonExistentWorkflowError:
-            raise NotRunHere(f"no engine here runs a plan called {plan_id!r}") from None
-        return Ended(record["status"], record.get("result"), record.get("message"))
+            raise NotRunHere(f"no engine on this database runs plan {plan_id!r}") from None
+        return PlanOutcome(record["status"], record.get("result"), record.get("message"))
 
     async def _status(self, plan_id: str) -> Any:
-        found = await self._ask(partial(self._client.list_workflows, workflow_ids=[plan_id], load_output=False))
+        found = await self._query(partial(self._client.list_workflows, workflow_ids=[plan_id], load_output=False))
         return found[0] if found else None
 
-    async def _ask(self, question: Callable[[], T]) -> T:
+    async def _query(self, query: Callable[[], T]) -> T:
         try:
-            return await self._store.call(question)
+            return await self._store.call(query)
         except (OperationalError, PoolTimeout) as error:
             raise EngineUnavailable("the engine's database can't be reached; try again later") from error
 
-    async def _tell_asked(self, plan_id: str, signal: SignalName, by: str) -> None:
-        """As a line of the conversation, which leaves the plan's status to those who know it."""
+    async def _report_request(self, plan_id: str, signal: SignalName, by: str) -> None:
+        """As a message: the plan's status changes only when the plan obeys."""
         fields = {
             "plan_id": plan_id,
             "agent_name": by,
-            "content": _ASKED[signal],
+            "content": _REQUESTS[signal],
             "message_type": "action",
             "data": {"signal": signal, "state": "requested", "by": by},
         }
-        with suppress(TimeoutError):  # a plan can be stopped even while nothing can be told
-            async with asyncio.timeout(PATIENCE_S):
+        with suppress(TimeoutError):  # a plan can be stopped even while its log is unavailable
+            async with asyncio.timeout(REPORT_S):
                 await self._broadcaster.send(build(AgentMessage, fields))
 
     async def _cancel_unclaimed(self, known: Any, by: str) -> None:
-        """No worker has it at the moment, so none would stop it before its turn came."""
+        """Cancel a plan that no worker has begun, as none would stop it before its turn came."""
         plan_id: str = known.workflow_id
-        await self._ask(partial(self._client.cancel_workflow, plan_id))
+        await self._query(partial(self._client.cancel_workflow, plan_id))
         now = await self._status(plan_id)
-        if now.executor_id != known.executor_id:  # a worker was quicker: let one see the signal, and tell the end
-            await self._ask(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
+        if now.executor_id != known.executor_id:  # a worker has begun it meanwhile, and must obey the signal itself
+            await self._query(partial(self._client.resume_workflow, plan_id, queue_name=known.queue_name))
             return
         data = {"signal": "cancel", "state": "stopped", "by": by}
         end = {"status": "cancelled", "content": f"Stopped by {by}", "data": data}
-        await tell_end(plan_id, end, self._log, self._broadcaster, self._opening(known))
+        await end_plan(plan_id, end, self._log, self._broadcaster, self._opening(known))
 
-    def _opening(self, known: Any) -> list[Keyed]:
-        """Its first words, which may not have been told yet; none of a template that only others know."""
+    def _opening(self, known: Any) -> list[KeyedEvent]:
+        """The events that open the plan, which may not have been sent yet; none if only other engines have its template."""
         template, given, owner = _input_of(known)
         try:
             plan = named(self._templates, template).plan(given)
         except UnknownTemplate:
             return []
-        return [*opening(Assignment(known.workflow_id, template, given, owner, plan))]
+        return [*opening(known.workflow_id, template, owner, plan)]
 
 
 def _fit(template: Template, given: Mapping[str, Any]) -> Any:
     try:
-        return plain(template.fit(given))
+        return jsonable(template.fit(given))
     except StepFailed as error:
-        raise UnfitInput("the input holds something that JSON can't say") from error
+        raise UnfitInput("the input has values that cannot be converted to JSON") from error
 
 
 def _input_of(known: Any) -> list[Any]:

@@ -1,8 +1,8 @@
-"""What can go wrong around a plan that runs, and whose fault it was.
+"""The errors of an engine, by whose fault it was.
 
-The author's: `BadPlan`, found when the plan is made. The starter's: `UnknownTemplate`, `UnfitInput`. The signaller's:
-`NotRunHere`. The operator's: `EngineMisconfigured`. The weather's: `EngineUnavailable`. An agent says with `StepFailed`
-that it can't do its work, in words for people; `Cancelled` and `Expired` are what an agent may meet.
+The plan's author: `BadPlan`. The caller that starts a plan: `UnknownTemplate`, `UnfitInput`. The caller that sends a
+signal: `NotRunHere`. The operator: `EngineMisconfigured`. Network and servers: `EngineUnavailable`. An agent raises
+`StepFailed` when it can't do its work; `Cancelled` and `Expired` may be raised in an agent.
 """
 
 from __future__ import annotations
@@ -28,45 +28,53 @@ __all__ = [
 ]
 
 MAX_WORDS: Final = 4000
+"""Characters of an error's message that an event carries."""
 
 
 def encodable(text: str) -> str:
-    """The text as an event can carry it. Halves of surrogate pairs, as in names of files, become question marks."""
+    """The text with halves of surrogate pairs (as in some file names) replaced by question marks, as events require."""
     return text.encode("utf-8", "replace").decode()
 
 
 def in_words(error: BaseException) -> str:
-    """What an error says, or else its name."""
+    """An error's message, or its name if it has none."""
     return encodable(str(error))[:MAX_WORDS] or type(error).__name__
 
 
 class BadPlan(PlancastError, ValueError):
-    """This can't be run: the message names the step at fault, and what to change."""
+    """A plan or template that can't be run. The message names the step at fault, and what to change."""
 
 
 class UnknownTemplate(PlancastError):
-    """There is no template of this name; the message names those there are."""
+    """No template has this name. The message lists those there are."""
 
 
 class UnfitInput(PlancastError, ValueError):
-    """The template can't work with this input; the message says why."""
+    """The template doesn't accept this input. The message says why."""
 
 
 class NotRunHere(PlancastError):
-    """No engine runs this plan, or it has ended: there is nobody to obey."""
+    """No engine on this database runs this plan, or it has ended."""
 
 
 class EngineMisconfigured(PlancastError):
-    """The engine can't run like this until its operator changes something; the message says what."""
+    """The engine can't run until its operator changes something. The message says what."""
 
 
 class EngineUnavailable(PlancastError):
-    """The engine's database could not be reached. The same call may work later."""
+    """The engine's database could not be reached. The same call may succeed later."""
 
 
 class StepFailed(PlancastError):
-    """Raised by an agent: it couldn't do its work, and `message` tells people why. With `retry=False` trying again
-    would not help, and the step fails at once."""
+    """Raised by an agent that can't do its work.
+
+    Args:
+        message: the reason, shown to people.
+        retry: with False the step fails at once, even if it has retries left.
+
+    Example:
+        raise StepFailed("There are no orders for May", retry=False)
+    """
 
     def __init__(self, message: str, *, retry: bool = True) -> None:
         super().__init__(message)
@@ -74,14 +82,14 @@ class StepFailed(PlancastError):
 
 
 class Expired(StepFailed):
-    """Nobody answered in time. An agent that doesn't catch it fails, and trying again would not help."""
+    """A question got no answer in time. If the agent doesn't catch it, the step fails without a retry."""
 
     def __init__(self, prompt: str) -> None:
-        super().__init__(f"Nobody answered in time: {prompt}", retry=False)
+        super().__init__(f"No answer in time: {prompt}", retry=False)
 
 
 class Cancelled(asyncio.CancelledError):
-    """This attempt is over: cancelled, out of time, or taken over by another worker. Nothing it says is told any more.
+    """This attempt is over: cancelled, timed out, or taken over by another worker. It can report nothing more.
 
-    Let it pass. Like every cancellation it is no `Exception`, so that `except Exception` doesn't swallow it.
+    Agents should let it pass. As a cancellation it is no `Exception`, so `except Exception` doesn't catch it.
     """

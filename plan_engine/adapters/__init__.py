@@ -1,4 +1,4 @@
-"""Somebody's existing agent code, shown as a plan in one line. What each adapter tells is in docs/ADAPTERS.md.
+"""Existing agent code, shown as a plan in one line. docs/ADAPTERS.md lists the events that each adapter sends.
 
     from plan_engine.adapters.langgraph import run_langgraph              # pip install 'plancast[langgraph]'
     from plan_engine.adapters.pydantic_ai import run_pydantic_ai          # pip install 'plancast[pydantic-ai]'
@@ -6,6 +6,18 @@
     from plan_engine.adapters.agent_framework import run_agent, run_workflow  # 'plancast[agent-framework]'
     from plan_engine.adapters.progress import progress_callback           # needs nothing
 
-Each `run_…` takes first where it is told: a plan's id (a plan of its own, said through a broadcaster), or the context
-of an engine's step (then it is part of that step). This module itself imports none of them.
+The first argument of each `run_…` is where the run is reported: a plan's id (the run is a plan of its own, sent through a
+broadcaster), or the context of an engine's step (the run is part of that step). This module imports no framework.
 """
+
+from __future__ import annotations
+
+__all__ = ["missing"]
+
+
+def missing(error: ModuleNotFoundError, extra: str, *packages: str) -> ModuleNotFoundError:
+    """The error to raise for a framework that isn't installed: it says what to install. Errors about modules of other
+    packages are returned unchanged."""
+    if error.name is None or error.name.partition(".")[0] not in packages:
+        return error
+    return ModuleNotFoundError(f"this adapter requires {packages[0]}: pip install 'plancast[{extra}]'", name=error.name)

@@ -1,19 +1,336 @@
-"""Microsoft Agent Framework, shown as plans: an agent's words, tools and approvals; a workflow's executors as steps.
+"""Microsoft Agent Framework, shown as plans: an agent's messages, tools and approvals; a workflow's executors as steps.
 
     response = await run_agent("plan-1", agent, "How did we sell in May?")
     outputs = await run_workflow("plan-2", workflow, "How did we sell in May?")
 
-Neither is taken up after a crash: called again, it begins anew, in the same plan.
+Neither is resumed after a crash: called again, it starts over, in the same plan.
 """
 
 from __future__ import annotations
 
-from plan_engine.adapters.missing import missing
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from plan_engine.adapters import missing
 
 try:
-    from plan_engine.adapters.agent_framework_agent import run_agent
-    from plan_engine.adapters.agent_framework_workflow import run_workflow
+    from agent_framework import (
+        Agent,
+        AgentResponse,
+        AgentResponseUpdate,
+        AgentSession,
+        Content,
+        Message,
+        Workflow,
+        WorkflowEvent,
+    )
 except ModuleNotFoundError as error:
     raise missing(error, "agent-framework", "agent_framework") from None
 
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from broadcasters.broadcaster import Broadcaster
+from plan_engine.adapters.conversion import approval_of_tool, as_text, question_of, title_of
+from plan_engine.adapters.plan_sink import reporting
+from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
+from plan_engine.model.interaction import Answer, InputQuestion
+from plan_engine.run.context import Context
+
 __all__ = ["run_agent", "run_workflow"]
+
+
+async def run_agent(
+    plan: str | Context,
+    agent: Agent[Any],
+    messages: Any,
+    *,
+    session: AgentSession | None = None,
+    broadcaster: Broadcaster | None = None,
+    title: str | None = None,
+    **options: Any,
+) -> AgentResponse[Any]:
+    """Run an agent, and report the run. Tools with `approval_mode="always_require"` are put to a person.
+
+    Args:
+        plan: the id of the plan to report as, or the context of an engine's step.
+        agent: the agent.
+        messages: what `agent.run` takes.
+        session: the session to continue; by default a new one.
+        broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
+        title: the plan's title.
+        **options: passed to `agent.run`.
+
+    Returns:
+        The agent's last response.
+    """
+    async with reporting(plan, broadcaster, title=title) as sink:
+        session = session or agent.create_session()
+        while True:
+            updates = _AgentUpdates(sink, agent.name or "Agent")
+            stream = agent.run(messages, stream=True, session=session, **options)
+            async for update in stream:
+                await updates.report(update)
+            await updates.end()
+            response = await stream.get_final_response()
+            if not response.user_input_requests:
+                sink.result = response.text
+                return response
+            requests = response.user_input_requests
+            answers = await gather_or_cancel(_decide(sink, updates.agent, request) for request in requests)
+            messages = Message(role="user", contents=[*answers])
+
+
+async def _decide(sink: RunSink, agent: str, request: Content, step_id: str | None = None) -> Content:
+    """A person's answer to a tool that requires approval."""
+    call = request.function_call
+    if call is None:
+        raise ValueError(f"the agent requests a {request.type}; only tool approvals can be answered here")
+    question = approval_of_tool(str(call.name), call.parse_arguments())
+    answer = await sink.ask(str(request.id), question, agent=agent, step_id=step_id)
+    return request.to_function_approval_response(bool(answer))
+
+
+class _AgentUpdates:
+    """Reports an agent's updates. One message is open at a time; its id is the framework's, prefixed by the run's."""
+
+    def __init__(self, sink: RunSink, agent: str, step_id: str | None = None) -> None:
+        self._sink = sink
+        self.agent = agent
+        self._step_id = step_id
+        self._open: MessageHeader | None = None
+        self._call: tuple[str, Content] | None = None
+        """A call whose arguments are still being written, after the name of the agent that makes it."""
+
+    async def report(self, update: AgentResponseUpdate) -> None:
+        agent = update.author_name or self.agent
+        for content in update.contents:
+            match content.type:
+                case "text" | "text_reasoning" if content.text:
+                    await self._write(self._header(update, agent, thinking=content.type != "text"), content.text)
+                case "function_call":
+                    await self._called(content, agent)
+                case "function_result":
+                    await self.end()
+                    failed = content.exception is not None
+                    result = content.exception if failed else content.result
+                    await self._sink.tool_ended(str(content.call_id), result, failed=failed)
+                case _:
+                    pass
+
+    def _header(self, update: AgentResponseUpdate, agent: str, *, thinking: bool) -> MessageHeader:
+        message_id = f"{self._sink.run_id}.{update.message_id or 'message'}{'.thinking' if thinking else ''}"
+        return MessageHeader(message_id, agent, "thinking" if thinking else "result", self._step_id)
+
+    async def _called(self, part: Content, agent: str) -> None:
+        """Add to the call that is being written, or begin another one."""
+        if self._call and part.call_id in (self._call[1].call_id, "", None):
+            part = self._call[1] + part
+        else:
+            await self.end()
+        self._call = agent, part
+        if _is_whole(part.arguments):
+            await self._report_call()
+
+    async def _report_call(self) -> None:
+        if self._call:
+            (agent, call), self._call = self._call, None
+            arguments = call.parse_arguments()
+            await self._sink.tool_started(
+                ToolInvocation(str(call.call_id), str(call.name), agent, arguments, self._step_id)
+            )
+
+    async def _write(self, header: MessageHeader, text: str) -> None:
+        if self._call or (self._open and self._open != header):
+            await self.end()
+        self._open = header
+        await self._sink.write(header, text)
+
+    async def end(self) -> None:
+        if self._open:
+            await self._sink.end_message(self._open.message_id)
+            self._open = None
+        await self._report_call()
+
+
+def _is_whole(arguments: Any) -> bool:
+    """Models write arguments piece by piece, as JSON. The beginning of an object is not valid JSON."""
+    try:
+        return isinstance(json.loads(arguments) if isinstance(arguments, str) else arguments, Mapping)
+    except ValueError:
+        return False
+
+
+# ---- workflows
+
+
+async def run_workflow(
+    plan: str | Context,
+    workflow: Workflow,
+    message: Any,
+    *,
+    broadcaster: Broadcaster | None = None,
+    title: str | None = None,
+    **options: Any,
+) -> list[Any]:
+    """Run a workflow, and report the run. What executors request (`ctx.request_info`) is put to a person.
+
+    Args:
+        plan: the id of the plan to report as, or the context of an engine's step.
+        workflow: the workflow.
+        message: its input.
+        broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
+        title: the plan's title.
+        **options: passed to `workflow.run`.
+
+    Returns:
+        The workflow's outputs.
+
+    Raises:
+        ValidationError: a person's answer isn't of the type that the executor waits for.
+    """
+    async with reporting(plan, broadcaster, title=title) as sink:
+        events = _WorkflowEvents(sink)
+        given: dict[str, Any] = {"message": message}
+        while given:
+            async for event in workflow.run(**given, stream=True, **options):
+                await events.report(event)
+            await events.end()
+            given = {"responses": answers} if (answers := await events.answers()) else {}
+        sink.result = events.outputs[-1] if len(events.outputs) == 1 else events.outputs or None
+        return events.outputs
+
+
+class _WorkflowEvents:
+    """Reports a workflow's events. Each call of an executor is a step; one that waited for an answer continues its step."""
+
+    def __init__(self, sink: RunSink) -> None:
+        self.outputs: list[Any] = []
+        self._sink = sink
+        self._calls: Counter[str] = Counter()
+        self._message_count = 0
+        self._requests: dict[str, WorkflowEvent[Any]] = {}
+        self._waiting: set[str] = set()
+        self._agents: dict[str, _AgentUpdates] = {}
+        self._updates: dict[str, list[AgentResponseUpdate]] = {}
+
+    async def report(self, event: WorkflowEvent[Any]) -> None:
+        executor = event.executor_id or "workflow"
+        match event.type:
+            case "executor_invoked":
+                await self._invoked(executor)
+            case "executor_completed":
+                await self._completed(executor)
+            case "executor_failed":
+                why = event.details.message if event.details else None
+                await self._step(executor, "error", why)
+            case "request_info":
+                self._requests[event.request_id] = event
+                self._waiting.add(event.source_executor_id)
+            case "output" | "intermediate":
+                await self._output(executor, event.data, final=event.type == "output")
+            case "warning" | "error":
+                await self._message(executor, "thinking", event.data)
+            case _:
+                pass
+
+    # ---- executors
+
+    async def _invoked(self, executor: str) -> None:
+        if executor in self._waiting:
+            self._waiting.discard(executor)
+        else:
+            self._calls[executor] += 1
+        await self._step(executor, "in_progress")
+
+    async def _completed(self, executor: str) -> None:
+        await self._flush(executor)
+        if executor not in self._waiting:
+            await self._step(executor, "completed")
+
+    async def _step(self, executor: str, status: Any, content: str | None = None) -> None:
+        await self._sink.step(self._step_id(executor), status, title=title_of(executor), content=content)
+
+    def _step_id(self, executor: str) -> str:
+        return f"{self._sink.run_id}.{executor}.{self._calls[executor]}"
+
+    # ---- outputs
+
+    async def _output(self, executor: str, output: Any, *, final: bool) -> None:
+        if isinstance(output, AgentResponseUpdate):
+            await self._agent_updates(executor).report(output)
+            if final:
+                self._updates.setdefault(executor, []).append(output)
+            return
+        if final:
+            self.outputs.append(output)
+        if isinstance(output, AgentResponse):
+            output = output.text
+        await self._message(executor, "result" if final else "action", output)
+
+    def _agent_updates(self, executor: str) -> _AgentUpdates:
+        if executor not in self._agents:
+            self._agents[executor] = _AgentUpdates(self._sink, title_of(executor), self._step_id(executor))
+        return self._agents[executor]
+
+    async def _message(self, executor: str, kind: Any, value: Any) -> None:
+        self._message_count += 1
+        message_id = f"{self._sink.run_id}.said{self._message_count}"
+        header = MessageHeader(message_id, title_of(executor), kind, self._step_id(executor))
+        await self._sink.message(header, as_text(value))
+
+    async def _flush(self, executor: str) -> None:
+        if agent := self._agents.pop(executor, None):
+            await agent.end()
+        if updates := self._updates.pop(executor, None):
+            self.outputs.append(AgentResponse.from_updates(updates))
+
+    async def end(self) -> None:
+        for executor in {*self._agents, *self._updates}:
+            await self._flush(executor)
+
+    # ---- requests
+
+    async def answers(self) -> dict[str, Any]:
+        """People's answers to all open requests, by request id; empty when there are none."""
+        requests, self._requests = self._requests, {}
+
+        async def ask(request_id: str, event: WorkflowEvent[Any]) -> tuple[str, Any]:
+            executor = event.source_executor_id
+            agent, step_id = title_of(executor), self._step_id(executor)
+            request = event.data
+            if isinstance(request, Content) and request.type == "function_approval_request":
+                return request_id, await _decide(self._sink, agent, request, step_id)
+            question = _question(request, event.response_type)
+            answer = await self._sink.ask(request_id, question, agent=agent, step_id=step_id)
+            return request_id, _as_type(answer, event.response_type)
+
+        return dict(await gather_or_cancel(ask(*one) for one in requests.items()))
+
+
+def _question(request: Any, expected: type[Any]) -> InputQuestion:
+    question = question_of(request)
+    if expected is bool:
+        return InputQuestion("approval", question.prompt, ["yes", "no"])
+    schema = question.schema or (None if expected is str or question.options else _schema_of(expected))
+    return InputQuestion(question.kind, question.prompt, question.options, schema)
+
+
+def _schema_of(expected: type[Any]) -> dict[str, Any] | None:
+    try:
+        return TypeAdapter(expected).json_schema()
+    except PydanticUserError:
+        return None
+
+
+def _as_type(answer: Answer, expected: type[Any]) -> Any:
+    """The answer as the type that the executor waits for. Raises `ValidationError`."""
+    if expected is bool:
+        return bool(answer)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(expected)
+    except PydanticUserError:
+        return answer.value
+    return adapter.validate_python(answer.value)

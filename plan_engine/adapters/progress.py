@@ -1,9 +1,10 @@
-"""For plain synchronous code that reports through a callback: `progress_callback(stage, data)`.
+"""For synchronous code that reports through a callback: `progress_callback(stage, data)`.
 
     with progress_callback("plan-1", stages={"intent_parsed": "Understand the question"}) as report:
         report.result = agent.process_query(message, progress_callback=report)
 
-Each stage is a step of the plan. Call it from any thread; inside a running event loop it refuses, as it would block it.
+Each stage is a step of the plan. It may be called from any thread, but not inside a running event loop, which it would
+block.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from broadcasters.blocking import Broadcaster
 from broadcasters.errors import PlancastError
 from broadcasters.events import MessageType, StepStatus
-from plan_engine.adapters.plain import as_text, cut, fields_of, plain, plain_object, title_of
-from plan_engine.adapters.plan_outlet import named
-from plan_engine.adapters.questions import text_of
+from plan_engine.adapters.conversion import (
+    MAX_CONTENT,
+    MAX_TITLE,
+    as_text,
+    cut,
+    fields_of,
+    plain,
+    plain_object,
+    shortened,
+    text_of,
+    title_of,
+)
 
 __all__ = ["Report", "progress_callback"]
-
-MAX_CONTENT: Final = 8_000
 
 
 @contextmanager
@@ -34,35 +42,47 @@ def progress_callback(
     stages: Mapping[str, str] | None = None,
     broadcaster: Broadcaster | None = None,
 ) -> Generator[Report]:
-    """A callback that tells a plan, which ends as the block does: completed, or with the error that left it.
+    """A callback that reports a plan. The plan completes when the block is left, or ends with the error that leaves it.
 
-    `stages` names, in order, what is to come, in words for people: then the plan shows what is being worked on, too.
-    Without a broadcaster, one is opened for the block (PLANCAST_LOG says where)."""
+    Args:
+        plan_id: the plan's id.
+        title: the plan's title.
+        agent: the name of the agent that sends the messages.
+        stages: the titles of the stages to come, by stage and in order; with them, the plan also shows the current stage.
+        broadcaster: sends the events; by default one for PLANCAST_LOG, opened for the block.
+
+    Example:
+        with progress_callback("plan-1") as report:
+            report.result = process_query("sales in May", progress_callback=report)
+    """
     with ExitStack() as stack:
-        speaker = broadcaster or stack.enter_context(Broadcaster())
-        speaker.send_plan_update(plan_id, title=title and cut(title, 1000), message_type=None)
-        report = Report(speaker, plan_id, agent, stages or {})
+        sender = broadcaster or stack.enter_context(Broadcaster())
+        sender.send_plan_update(plan_id, title=title and cut(title, MAX_TITLE), message_type=None)
+        report = Report(sender, plan_id, agent, stages or {})
         try:
             yield report
         except BaseException as error:
             with suppress(PlancastError):
-                report.broke_off(error)
+                report.failed(error)
             raise
         report.completed()
 
 
 class Report:
-    """Say that a stage is done, and what came of it. A number as `data["progress"]` says how far it is instead.
+    """The callback. `report(stage, data)` completes a stage; with a number in `data["progress"]`, it reports its progress
+    instead.
 
-    `result`, if set, is told when the plan is completed."""
+    Attributes:
+        result: if set, reported when the plan is completed.
+    """
 
     def __init__(self, broadcaster: Broadcaster, plan_id: str, agent: str, stages: Mapping[str, str]) -> None:
         self.result: Any = None
-        self._say = broadcaster
+        self._broadcaster = broadcaster
         self._plan_id = plan_id
         self._agent = agent
         self._titles = dict(stages)
-        self._told: dict[str, StepStatus] = {}
+        self._reported: dict[str, StepStatus] = {}
         self._lock = Lock()  # two threads may report at once
         for stage in self._titles:
             self._step(stage, "pending")
@@ -83,34 +103,38 @@ class Report:
         """Called when the block is left."""
         self._close("skipped")
         result = None if self.result is None else {"result": plain(self.result)}
-        self._say.send_plan_update(self._plan_id, status="completed", message_type=None, data=result)
+        self._broadcaster.send_plan_update(self._plan_id, status="completed", message_type=None, data=result)
 
-    def broke_off(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """Called when an exception leaves the block."""
         status: Literal["error", "cancelled"] = "error" if isinstance(error, Exception) else "cancelled"
-        told = as_text(error) if status == "error" else "Cancelled."
+        content = as_text(error) if status == "error" else "Cancelled."
         self._close(status)
-        self._say.send_plan_update(self._plan_id, content=told, status=status, message_type=None)
+        self._broadcaster.send_plan_update(self._plan_id, content=content, status=status, message_type=None)
 
     def _begin_next(self) -> None:
-        """Stages come in their order: the first that wasn't reported is being worked on."""
-        if waiting := next((stage for stage, status in self._told.items() if status == "pending"), None):
+        """Begin the first stage that was not reported: stages are expected in order."""
+        if waiting := next((stage for stage, status in self._reported.items() if status == "pending"), None):
             self._step(waiting, "in_progress")
 
     def _close(self, status: StepStatus) -> None:
-        """What was under way has ended so; what never began was skipped."""
-        for stage, told in [*self._told.items()]:
-            if told == "in_progress":
+        """End the current stage with this status, and skip those that never began."""
+        for stage, reported in [*self._reported.items()]:
+            if reported == "in_progress":
                 self._step(stage, status)
-            elif told == "pending":
+            elif reported == "pending":
                 self._step(stage, "skipped")
 
     def _step(self, stage: str, status: StepStatus, content: str | None = None, **fields: Any) -> None:
         title = self._titles.get(stage) or title_of(stage)
         content = cut(content or "", MAX_CONTENT)
-        self._say.send_step_update(self._plan_id, named(stage), status, content, title=cut(title, 1000), **fields)
-        self._told[stage] = status
+        self._broadcaster.send_step_update(
+            self._plan_id, shortened(stage), status, content, title=cut(title, MAX_TITLE), **fields
+        )
+        self._reported[stage] = status
 
     def _message(self, stage: str, text: str, kind: MessageType) -> None:
-        with self._say.message(self._plan_id, named(self._agent), kind, step_id=named(stage)) as message:
+        with self._broadcaster.message(
+            self._plan_id, shortened(self._agent), kind, step_id=shortened(stage)
+        ) as message:
             message.write(text.encode("utf-8", "replace").decode())

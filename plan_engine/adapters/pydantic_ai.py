@@ -1,15 +1,15 @@
-"""A Pydantic AI agent, shown as a plan: what the model says and thinks, the tools it uses, approvals it needs.
+"""A Pydantic AI agent, shown as a plan: the model's messages and thoughts, tools, and approvals.
 
     result = await run_pydantic_ai("plan-1", agent, "How did we sell in May?")
 
-A tool with `requires_approval=True` is put to a person, if `DeferredToolRequests` is among the agent's output types.
+A tool with `requires_approval=True` is put to a person if `DeferredToolRequests` is one of the agent's output types.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from plan_engine.adapters.missing import missing
+from plan_engine.adapters import missing
 
 try:
     from pydantic_ai import Agent, AgentRunResult, AgentRunResultEvent, DeferredToolRequests, DeferredToolResults
@@ -32,10 +32,9 @@ except ModuleNotFoundError as error:
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType
-from plan_engine.adapters.outlet import Call, Line, Outlet
-from plan_engine.adapters.questions import approval_of_tool, reason_of
-from plan_engine.adapters.telling import telling
-from plan_engine.adapters.together import together
+from plan_engine.adapters.conversion import approval_of_tool, reason_of
+from plan_engine.adapters.plan_sink import reporting
+from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
 from plan_engine.run.context import Context
 
 __all__ = ["run_pydantic_ai"]
@@ -53,50 +52,65 @@ async def run_pydantic_ai(
     title: str | None = None,
     **options: Any,
 ) -> AgentRunResult[Output]:
-    """Run the agent, told as `plan`; its result. `options` go to `agent.run_stream_events` (deps, message_history …).
+    """Run an agent, and report the run. It has no checkpoints: called again after a crash, it starts over, in the same plan.
 
-    A run has no checkpoints: called again after a crash, it begins anew, in the same plan."""
-    async with telling(plan, broadcaster, title=title) as outlet:
-        events = _Events(outlet, agent.name or "Agent")
+    Args:
+        plan: the id of the plan to report as, or the context of an engine's step.
+        agent: the agent.
+        prompt: what `agent.run` takes.
+        broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
+        title: the plan's title.
+        **options: passed to `agent.run_stream_events` (deps, message_history …).
+
+    Returns:
+        The run's result.
+
+    Raises:
+        ValueError: the agent defers tool calls other than approvals.
+    """
+    async with reporting(plan, broadcaster, title=title) as sink:
+        events = _PydanticAIEvents(sink, agent.name or "Agent")
         result = await events.run(agent, prompt, options)
         while isinstance(result.output, DeferredToolRequests):
-            decided = await _decide(outlet, events.agent, result.output)
+            decided = await _decide(sink, events.agent, result.output)
             more = {**options, "message_history": result.all_messages(), "deferred_tool_results": decided}
             result = await events.run(agent, None, more)
-        outlet.result = result.output
+        sink.result = result.output
         return result
 
 
-async def _decide(outlet: Outlet, agent: str, requests: DeferredToolRequests) -> DeferredToolResults:
+async def _decide(sink: RunSink, agent: str, requests: DeferredToolRequests) -> DeferredToolResults:
     if requests.calls:
         names = ", ".join(call.tool_name for call in requests.calls)
-        raise ValueError(f"{names} is to be run elsewhere, and nobody here can; handle it in the agent (capabilities)")
+        raise ValueError(
+            f"the agent defers {names} to be run outside of it, which is not supported; run it in the agent (capabilities)"
+        )
 
     async def decide(call: ToolCallPart) -> tuple[str, ToolApproved | ToolDenied]:
-        answer = await outlet.ask(call.tool_call_id, approval_of_tool(call.tool_name, call.args_as_dict()), agent=agent)
+        answer = await sink.ask(call.tool_call_id, approval_of_tool(call.tool_name, call.args_as_dict()), agent=agent)
         return call.tool_call_id, ToolApproved() if answer else ToolDenied(reason_of(answer))
 
-    return DeferredToolResults(approvals=dict(await together(map(decide, requests.approvals))))
+    return DeferredToolResults(approvals=dict(await gather_or_cancel(map(decide, requests.approvals))))
 
 
-class _Events:
-    """Tells them. The parts of a response are counted; each of them is a message."""
+class _PydanticAIEvents:
+    """Reports the events of a run. Each part of a response is a message; they are numbered."""
 
-    def __init__(self, outlet: Outlet, agent: str) -> None:
-        self._outlet = outlet
+    def __init__(self, sink: RunSink, agent: str) -> None:
+        self._sink = sink
         self.agent = agent
-        self._said = 0
-        self._line: Line | None = None
+        self._message_count = 0
+        self._open: MessageHeader | None = None
 
     async def run(self, agent: Agent[Any, Output], prompt: Any, options: dict[str, Any]) -> AgentRunResult[Output]:
         async with agent.run_stream_events(prompt, **options) as events:
             async for event in events:
                 if isinstance(event, AgentRunResultEvent):
                     return event.result
-                await self._tell(event)
-        raise RuntimeError("the agent's run ended without a result; that is a fault of pydantic_ai, not of the agent")
+                await self._report(event)
+        raise RuntimeError("the agent's run ended without a result; this is a bug in pydantic_ai, not in the agent")
 
-    async def _tell(self, event: AgentStreamEvent) -> None:
+    async def _report(self, event: AgentStreamEvent) -> None:
         match event:
             case PartStartEvent(part=TextPart(content=text)):
                 await self._begin("result", text)
@@ -105,29 +119,29 @@ class _Events:
             case PartDeltaEvent(delta=TextPartDelta(content_delta=text) | ThinkingPartDelta(content_delta=text)) if (
                 text
             ):
-                await self._go_on(text)
+                await self._continue(text)
             case PartEndEvent():
                 await self._end()
             case ToolCallEvent(part=call):
-                told = Call(call.tool_call_id, call.tool_name, self.agent, call.args_as_dict())
-                await self._outlet.tool_started(told)
+                invocation = ToolInvocation(call.tool_call_id, call.tool_name, self.agent, call.args_as_dict())
+                await self._sink.tool_started(invocation)
             case ToolResultEvent(part=back):
                 failed = back.outcome != "success"
-                await self._outlet.tool_ended(back.tool_call_id, back.content, failed=failed)
+                await self._sink.tool_ended(back.tool_call_id, back.content, failed=failed)
             case _:
                 pass
 
     async def _begin(self, kind: MessageType, text: str) -> None:
         await self._end()
-        self._said += 1
-        self._line = Line(f"{self._outlet.run_id}.{self._said}", self.agent, kind)
-        await self._go_on(text)
+        self._message_count += 1
+        self._open = MessageHeader(f"{self._sink.run_id}.{self._message_count}", self.agent, kind)
+        await self._continue(text)
 
-    async def _go_on(self, text: str) -> None:
-        if self._line and text:
-            await self._outlet.write(self._line, text)
+    async def _continue(self, text: str) -> None:
+        if self._open and text:
+            await self._sink.write(self._open, text)
 
     async def _end(self) -> None:
-        if self._line:
-            await self._outlet.end_message(self._line.message_id)
-            self._line = None
+        if self._open:
+            await self._sink.end_message(self._open.message_id)
+            self._open = None

@@ -1,4 +1,4 @@
-"""What a plan is: steps that people understand, each done by an agent, some of them after others."""
+"""What a plan is: steps with titles for people, each done by an agent, and the order between them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LONGEST_BACKOFF: Final = 60.0
 _step_id = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 Agent = Callable[[Any], Any]
-"""`async def agent(ctx: Context)`, or `def agent(ctx: BlockingContext)`, which runs in a thread of its own. What it
-returns is the step's result, for the steps that need it and for people: anything that JSON can say."""
+"""`async def agent(ctx: Context)`, or `def agent(ctx: BlockingContext)`, which runs in a thread of its own. What it returns
+is the step's result, for people and for the steps that need it; it must be convertible to JSON."""
 
 OnFailure = Literal["fail", "skip"]
 
@@ -29,12 +29,25 @@ OnFailure = Literal["fail", "skip"]
 class Step:
     """One step of a plan.
 
-    `title` is for people. `needs` names the steps whose results the agent gets; it begins when all of them are done,
-    beside whatever else can begin. `retries`: so many more times it is tried, after `backoff` seconds, then twice as
-    many, and so on up to a minute. `timeout`: seconds that the agent may work in one attempt, not counting the time it
-    waits for a person or for the log, or is paused. `weight`: its share of the plan's progress. `on_failure`: "fail"
-    ends the plan, "skip" goes on without this step and without those that need it. `agent_name` is who people hear
-    speak; else the agent's own name.
+    Args:
+        id: 1 to 64 characters of A-Z a-z 0-9 . _ -
+        title: what people see.
+        agent: the function that does the work: `async def agent(ctx: Context)`, or `def agent(ctx: BlockingContext)`, which
+            runs in a thread.
+        needs: ids of the steps whose results the agent gets. The step begins when all of them are done; steps that don't
+            need each other run in parallel.
+        retries: how many more attempts it has after the first one failed.
+        backoff: seconds before the first retry; doubles with each further one, up to a minute.
+        timeout: seconds that one attempt may work, not counting the time it waits for people or the log, or is paused.
+        weight: its share of the plan's progress.
+        on_failure: "fail" ends the plan; "skip" continues without this step and those that need it.
+        agent_name: the agent's name for people. Default: made of the function's name.
+
+    Raises:
+        BadPlan: an argument is invalid; the message says which, and what to change.
+
+    Example:
+        Step("figures", "Collect the figures", collect, needs=["orders"], retries=2, timeout=60)
     """
 
     id: str
@@ -50,7 +63,7 @@ class Step:
 
     def __post_init__(self) -> None:
         if isinstance(self.needs, str):
-            raise BadPlan(f"step {self.id!r}: needs is a list of step ids, as in needs=[{self.needs!r}]")
+            raise BadPlan(f"step {self.id!r}: needs must be a list of step ids, as in needs=[{self.needs!r}]")
         object.__setattr__(self, "needs", tuple(dict.fromkeys(self.needs)))
         if not self.agent_name:
             object.__setattr__(self, "agent_name", _name_of(self.agent))
@@ -59,12 +72,12 @@ class Step:
 
     @property
     def synchronous(self) -> bool:
-        """Does its agent run in a thread?"""
+        """Whether its agent runs in a thread."""
         call = getattr(self.agent, "__call__", None)  # noqa: B004 - an object whose __call__ is async is async
         return not (inspect.iscoroutinefunction(self.agent) or inspect.iscoroutinefunction(call))
 
     def pause_after(self, failures: int) -> float:
-        """Seconds to wait before the next attempt, when so many have failed."""
+        """Seconds to wait before the next attempt, after this many failed ones."""
         return min(LONGEST_BACKOFF, self.backoff * 2.0 ** min(failures - 1, 30))
 
 
@@ -79,33 +92,45 @@ def _problems(step: Step) -> list[str]:
     problems: list[str] = []
     agent: object = step.agent
     if not _step_id.match(step.id):
-        problems.append("an id is 1 to 64 of A-Z a-z 0-9 . _ -")
+        problems.append("its id must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
     if not 1 <= len(step.title) <= 1024:
-        problems.append("people want a title, of at most 1,024 characters")
+        problems.append(f"its title must have 1 to 1,024 characters; it has {len(step.title):,}")
     if not callable(agent):
-        problems.append("its agent is a function of a context")
+        problems.append(f"its agent must be a function that takes a context; got {agent!r:.200}")
     if not 0 <= step.retries <= 100:
-        problems.append("retries are 0 to 100")
+        problems.append(f"retries must be 0 to 100; got {step.retries!r}")
     if not (math.isfinite(step.backoff) and step.backoff >= 0):
-        problems.append("backoff is a number of seconds")
+        problems.append(f"backoff must be a number of seconds; got {step.backoff!r}")
     if step.timeout is not None and not (math.isfinite(step.timeout) and step.timeout > 0):
-        problems.append("timeout is a number of seconds, or None")
+        problems.append(f"timeout must be more than 0 seconds, or None; got {step.timeout!r}")
     if not (math.isfinite(step.weight) and step.weight >= 0):
-        problems.append("weight is a number, 0 or more")
+        problems.append(f"weight must be 0 or more; got {step.weight!r}")
     if step.on_failure not in ("fail", "skip"):
-        problems.append('on_failure is "fail" or "skip"')
+        problems.append(f'on_failure must be "fail" or "skip"; got {step.on_failure!r}')
     if len(step.needs) > 256:
-        problems.append("it needs more than 256 steps")
+        problems.append(f"it may need at most 256 steps; it needs {len(step.needs)}")
     return problems
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Some steps, in the order people see them. Made anew for each run, and again by whoever takes a run over: the same
-    input must give the same steps.
+    """A plan: steps in the order people see them.
 
-    `result` makes the plan's result from the steps' results (those of skipped steps are missing). Without it: what the
-    steps returned that no other step needs; if that is one, as it is, otherwise by step id.
+    A template makes the plan for each run, and again when another worker takes a run over: the same input must give the same
+    steps.
+
+    Args:
+        title: what people see.
+        steps: 1 to 10,000 steps.
+        labels: up to 16 texts by which lists of plans can be filtered.
+        result: makes the plan's result from the steps' results by step id; skipped steps are missing. Default: the results
+            of the steps that no other step needs; the result itself if there is one such step, otherwise by step id.
+
+    Raises:
+        BadPlan: the steps can't be run; the message names the step at fault, and what to change.
+
+    Example:
+        Plan("Write a report", [Step("look", "Look it up", look), Step("write", "Write it", write, needs=["look"])])
     """
 
     title: str
@@ -113,22 +138,22 @@ class Plan:
     labels: Sequence[str] = ()
     result: Callable[[Mapping[str, Any]], Any] | None = None
     dependents: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
-    """By step id: the steps that need it."""
+    """The steps that need each step, by step id."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
         object.__setattr__(self, "labels", tuple(self.labels))
         if not 1 <= len(self.title) <= 1024:
-            raise BadPlan("a plan has a title for people, of at most 1,024 characters")
+            raise BadPlan(f"a plan's title must have 1 to 1,024 characters; it has {len(self.title):,}")
         if not 1 <= len(self.steps) <= MAX_STEPS:
-            raise BadPlan(f"a plan has 1 to {MAX_STEPS:,} steps, not {len(self.steps):,}")
+            raise BadPlan(f"a plan must have 1 to {MAX_STEPS:,} steps; it has {len(self.steps):,}")
         if len(self.labels) > 16 or not all(1 <= len(label) <= 256 for label in self.labels):
-            raise BadPlan(f"a plan has at most 16 labels of 1 to 256 characters, not {self.labels!r:.200}")
+            raise BadPlan(f"a plan may have at most 16 labels, each of 1 to 256 characters; got {self.labels!r:.200}")
         object.__setattr__(self, "dependents", _dependents(self.steps))
         _check_order(self.steps, self.dependents)
 
     def result_of(self, results: Mapping[str, Any]) -> Any:
-        """What the plan came to."""
+        """The plan's result, made from the results of its steps by step id."""
         if self.result is not None:
             return self.result(results)
         last = {step.id: results[step.id] for step in self.steps if step.id in results and not self.dependents[step.id]}
@@ -144,13 +169,13 @@ def _dependents(steps: Sequence[Step]) -> Mapping[str, Sequence[str]]:
     for step in steps:
         for need in step.needs:
             if need not in dependents:
-                raise BadPlan(f"step {step.id!r} needs {need!r}, and there is no such step")
+                raise BadPlan(f"step {step.id!r} needs {need!r}, but there is no such step")
             dependents[need].append(step.id)
     return dependents
 
 
 def _check_order(steps: Sequence[Step], dependents: Mapping[str, Sequence[str]]) -> None:
-    """Whatever can't be reached from the beginning waits for itself."""
+    """Raise `BadPlan` if steps need each other in a circle: those are never free to begin."""
     missing = {step.id: len(step.needs) for step in steps}
     free = [step_id for step_id, needs in missing.items() if not needs]
     for step_id in free:
@@ -160,11 +185,11 @@ def _check_order(steps: Sequence[Step], dependents: Mapping[str, Sequence[str]])
             if not missing[dependent]:
                 free.append(dependent)
     if missing:
-        raise BadPlan(f"these steps wait for each other in a circle: {_circle(steps, missing)}")
+        raise BadPlan(f"these steps need each other in a circle: {_circle(steps, missing)}")
 
 
 def _circle(steps: Sequence[Step], missing: Mapping[str, int]) -> str:
-    """Follow a need that is missing too until one comes up again."""
+    """Follow unmet needs until one repeats."""
     needs = {step.id: step.needs for step in steps}
     path = [next(iter(missing))]
     while (need := next(need for need in needs[path[-1]] if need in missing)) not in path:

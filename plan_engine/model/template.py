@@ -1,4 +1,4 @@
-"""A template: a plan that can be started by name."""
+"""Templates: plans that can be started by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ ANYTHING: Final[Mapping[str, Any]] = {"type": "object"}
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `plans` are begun in any `seconds`, over all workers."""
+    """A limit on how often plans begin, over all workers: at most `plans` in any `seconds`.
+
+    Example:
+        @template("report", title="Write a report", rate=Rate(plans=10, seconds=60))
+    """
 
     plans: int
     seconds: float
@@ -30,7 +34,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Made by `template`. `concurrency` and `rate` count over all workers that share the engine's database."""
+    """A plan that can be started by name. Made by the decorator `template`, which describes the attributes."""
 
     name: str
     title: str
@@ -42,19 +46,31 @@ class Template:
 
     def __post_init__(self) -> None:
         if not _name.match(self.name):
-            raise BadPlan(f"template {self.name!r}: a name is 1 to 64 of a-z 0-9 _ . -")
+            raise BadPlan(f"template {self.name!r}: a name must be 1 to 64 characters of a-z 0-9 _ . -")
         if self.concurrency is not None and self.concurrency < 1:
-            raise BadPlan(f"template {self.name!r}: concurrency is 1 or more, or None")
+            raise BadPlan(f"template {self.name!r}: concurrency must be 1 or more, or None; got {self.concurrency!r}")
         if self.rate is not None and not (self.rate.plans >= 1 and self.rate.seconds > 0):
-            raise BadPlan(f"template {self.name!r}: a rate is Rate(plans, seconds), both more than 0")
+            raise BadPlan(
+                f"template {self.name!r}: plans and seconds of its rate must be more than 0; got {self.rate!r}"
+            )
 
     @property
     def input_schema(self) -> Mapping[str, Any]:
-        """What it may be started with, as a JSON schema."""
+        """The JSON schema of its input."""
         return ANYTHING if self.input is None else self.input.model_json_schema()
 
     def fit(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The input as agents will see it, defaults filled in; `UnfitInput` when it won't do."""
+        """Validate an input.
+
+        Args:
+            given: the input as it was given.
+
+        Returns:
+            The input as agents will see it, with its defaults.
+
+        Raises:
+            UnfitInput: it doesn't match the input model.
+        """
         if self.input is None:
             return dict(given)
         try:
@@ -66,8 +82,15 @@ class Template:
             raise UnfitInput(f"{where}: {what}" if where else what) from None
 
     def plan(self, given: Mapping[str, Any]) -> Plan:
-        """The plan for this input, which `fit` has seen. `UnfitInput` when the template refuses it; `BadPlan` when it
-        trips over it, for an input that it can't take is its own to refuse."""
+        """Make the plan for an input.
+
+        Args:
+            given: an input that `fit` returned.
+
+        Raises:
+            UnfitInput: the template refuses the input (it raised `ValueError` or `KeyError`).
+            BadPlan: the template raised any other error, or made a plan that can't be run.
+        """
         try:
             plan: Any = self.make(given if self.input is None else self.input.model_validate(given, by_name=True))
         except BadPlan as error:
@@ -78,9 +101,9 @@ class Template:
             raise UnfitInput(str(error)) from error
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
-            raise BadPlan(f"template {self.name!r} is at fault: over this input it raised {what}") from error
+            raise BadPlan(f"template {self.name!r} failed on this input: {what}") from error
         if not isinstance(plan, Plan):
-            raise BadPlan(f"template {self.name!r} makes a Plan, not a {type(plan).__name__}")
+            raise BadPlan(f"template {self.name!r} must return a Plan; got a {type(plan).__name__}")
         return plan
 
 
@@ -89,14 +112,28 @@ def template(
     *,
     title: str,
     about: str = "",
-    input: type[BaseModel] | None = None,  # noqa: A002 - what it is called wherever a plan is started
+    input: type[BaseModel] | None = None,  # noqa: A002 - its name wherever a plan is started
     concurrency: int | None = None,
     rate: Rate | None = None,
 ) -> Callable[[Callable[[Any], Plan]], Template]:
-    """Make a function of the input that returns a `Plan` into a `Template` for an `Engine`.
+    """Make a function that returns a `Plan` into a `Template` for an `Engine`.
 
-    With `input`, a pydantic model, what is given is checked before anything starts, and the function gets the model.
-    Without it, the function gets the given dict. `about` is the function's docstring unless it is said here.
+    Args:
+        name: 1 to 64 characters of a-z 0-9 _ . -
+        title: what people see.
+        about: a description for people. Default: the function's docstring.
+        input: a pydantic model. The input is validated with it before a plan starts, and the function gets the model.
+            Without it, the function gets the input as a dict.
+        concurrency: how many of its plans may run at once, over all workers that share the engine's database.
+        rate: how often its plans may begin, over the same workers.
+
+    Raises:
+        BadPlan: an argument is invalid.
+
+    Example:
+        @template("greeting", title="Greet somebody")
+        def greeting(given):
+            return Plan("Greet somebody", [Step("look", "Look them up", look)])
     """
 
     def made(make: Callable[[Any], Plan]) -> Template:
@@ -106,22 +143,26 @@ def template(
 
 
 def templates_in(module: ModuleType) -> list[Template]:
-    """Every template that stands in a module, imported there or made there."""
+    """All templates among a module's attributes, whether made or imported there.
+
+    Args:
+        module: the module.
+    """
     return [value for value in vars(module).values() if isinstance(value, Template)]
 
 
 def by_name(templates: Iterable[Template]) -> Mapping[str, Template]:
-    """Templates by their names, which must differ."""
+    """Templates by name. Raises `BadPlan` if two have the same one."""
     found: dict[str, Template] = {}
     for one in templates:
         if found.setdefault(one.name, one) is not one:
-            raise BadPlan(f"two templates are called {one.name!r}; give one of them another name")
+            raise BadPlan(f"two templates have the name {one.name!r}; give one of them another name")
     return found
 
 
 def named(templates: Mapping[str, Template], name: str) -> Template:
-    """The template of that name, or an `UnknownTemplate` that says which there are."""
+    """The template of that name. Raises `UnknownTemplate`, which lists those there are."""
     if name in templates:
         return templates[name]
-    known = ", ".join(sorted(templates)) or "none at all"
-    raise UnknownTemplate(f"there is no template called {name!r}; there are: {known}")
+    known = ", ".join(sorted(templates)) or "none; this engine has no templates"
+    raise UnknownTemplate(f"unknown template {name!r}; expected one of: {known}")

@@ -1,8 +1,9 @@
-"""The offline model: a Pydantic AI model that answers from a script, word by word, without any network."""
+"""The offline model: a Pydantic AI model that answers from a script, word by word, without a network."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,41 +26,45 @@ from pydantic_ai.tools import ToolDefinition
 
 from plan_engine.model.language_model import OFFLINE
 
-__all__ = ["Asked", "Reply", "Script", "Use", "offline_model"]
+__all__ = ["Reply", "Script", "ScriptInput", "Use", "offline_model"]
 
 THINKING_S: Final = 0.8
 WORD_S: Final = 0.035
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the model was asked in this run of its agent, and what has come of it so far."""
+class ScriptInput:
+    """What a script answers: the prompt of this run of the agent, and what has happened in the run so far."""
 
     prompt: str
-    """What the agent was given to work on."""
     returned: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]])
-    """By the tool's name: what it returned, call after call."""
+    """What each tool returned, call by call, by the tool's name."""
     refused: int = 0
-    """So many of the answers before were sent back to be made again."""
+    """The number of earlier answers that were rejected."""
+
+    def part(self, name: str) -> Any:
+        """A part of a prompt made by `prompt_of`; None if there is none of that name."""
+        found = re.search(rf"^{name}: (.*)$", self.prompt, re.MULTILINE)
+        return json.loads(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Use this tool. It will have returned something when the script is asked again."""
+    """A tool to use. What it returned is in `ScriptInput.returned` when the script is called again."""
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 Reply: TypeAlias = str | BaseModel | Use
-"""Text, an output of the agent's output type, or the use of one of its tools."""
+"""Text, a value of the agent's output type, or the use of one of its tools."""
 
-Script: TypeAlias = Callable[[Asked], Reply]
-"""A pure function, so that the same question has the same answer in every attempt."""
+Script: TypeAlias = Callable[[ScriptInput], Reply]
+"""A pure function, so that every attempt gets the same answer."""
 
 
 def offline_model(script: Script, pace: float) -> Model:
-    """A model that speaks from this script, at this pace (`LanguageModel.pace`)."""
+    """A model that answers from this script, at this pace (`LanguageModel.pace`)."""
 
     async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         await asyncio.sleep(THINKING_S * pace)
@@ -79,7 +84,7 @@ def offline_model(script: Script, pace: float) -> Model:
 
 
 def _words(text: str) -> Iterator[str]:
-    """The text in the pieces in which it is said; something is said even if it is empty."""
+    """The text word by word; one empty word if it is empty."""
     yield from re.findall(r"\s*\S+|\s+$", text) or [""]
 
 
@@ -94,15 +99,15 @@ def _part(reply: Reply, info: AgentInfo) -> TextPart | ToolCallPart:
 
 
 def _output_tool(tools: Sequence[ToolDefinition], output: type[BaseModel]) -> str:
-    """An agent with one output type has one such tool; with several, each is named after its type."""
+    """The tool for an output type. An agent with one output type has one; with several, each is named after its type."""
     for tool in tools:
         if len(tools) == 1 or tool.name.endswith(f"_{output.__name__}"):
             return tool.name
-    raise TypeError(f"the script answers with a {output.__name__}, which is none of its agent's output types")
+    raise TypeError(f"the script returned a {output.__name__}; expected one of its agent's output types")
 
 
-def _asked(messages: Sequence[ModelMessage]) -> Asked:
-    """The first request has the prompt; each later one brings what tools returned, or says what was wrong."""
+def _asked(messages: Sequence[ModelMessage]) -> ScriptInput:
+    """The first request has the prompt; each later one has what tools returned, or why an answer was rejected."""
     prompt, returned, refused = "", dict[str, list[Any]](), 0
     for number, request in enumerate(message for message in messages if isinstance(message, ModelRequest)):
         refused += number > 0 and not any(_returned(part) for part in request.parts)
@@ -114,7 +119,7 @@ def _asked(messages: Sequence[ModelMessage]) -> Asked:
                     returned.setdefault(part.tool_name, []).append(part.content)
                 case _:
                     pass
-    return Asked(prompt, returned, refused)
+    return ScriptInput(prompt, returned, refused)
 
 
 def _returned(part: ModelRequestPart) -> bool:

@@ -1,7 +1,7 @@
-"""The same context for a plain synchronous agent, which runs in a thread of its own.
+"""The context of a synchronous agent, which runs in a thread of its own.
 
-A thread can't be stopped from outside. When its attempt is over, whatever it is waiting for in the context, and the
-next thing it asks of the context, raises `Cancelled`; until then it goes on unheard.
+A thread can't be stopped from outside. When its attempt is over, the context method it is waiting in, and every method it
+calls after that, raises `Cancelled`; until then the thread goes on, but reports nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from broadcasters.events import InputKind, MessageType
 from plan_engine.errors import Cancelled, StepFailed, in_words
+from plan_engine.model.interaction import NO_DEFAULT, Answer
 from plan_engine.model.plan import Agent, Step
-from plan_engine.run.context import NO_DEFAULT, Answer, Context, Stream, ToolUse
-from plan_engine.run.step_reporter import Voice
+from plan_engine.run.context import Context, Stream, ToolUse
+from plan_engine.run.step_reporter import StepReporter
 
 __all__ = ["BlockingContext", "BlockingStream", "in_thread"]
 
@@ -28,22 +29,44 @@ T = TypeVar("T")
 
 
 class BlockingStream:
-    """A message that is said in pieces."""
+    """A message sent piece by piece. Made by `BlockingContext.stream`."""
 
     def __init__(self, context: BlockingContext, stream: Stream) -> None:
         self._context, self._stream = context, stream
 
     def write(self, text: str) -> None:
-        """Add text. Pieces are rolled up into few events."""
+        """Add text. Returns before the text is durable; pieces are rolled up into few events.
+
+        Args:
+            text: the text to append to the message.
+
+        Raises:
+            InvalidEvent: `text` isn't a string that can be encoded.
+            Cancelled: this attempt is over.
+        """
         self._context.wait_for(self._stream.write(text))
 
 
 class BlockingContext:
-    """As `plan_engine.run.context.Context`, each method waiting. It may be used from several threads."""
+    """The counterpart of `Context` for synchronous agents: each method blocks. It may be used from several threads.
 
-    def __init__(self, context: Context, voice: Voice) -> None:
+    Attributes:
+        input: what the plan was started with.
+        results: the results of the steps that this one needs, by step id; a skipped step is missing.
+        owner: the owner of the plan, if it has one.
+        model: the language model to use.
+
+    Example:
+        def look_up(ctx: BlockingContext) -> dict[str, int]:
+            ctx.think("Which month do they mean?")
+            with ctx.tool("orders", month="May") as use:
+                use.result = count_orders("May")
+            return {"orders": use.result}
+    """
+
+    def __init__(self, context: Context, reporter: StepReporter) -> None:
         self._context = context
-        self._voice = voice
+        self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self.input = context.input
         self.results = context.results
@@ -52,7 +75,7 @@ class BlockingContext:
 
     @property
     def awaiting(self) -> Context:
-        """The same for coroutines, which `wait_for` runs: `ctx.wait_for(role.answer(ctx.awaiting, "…"))`."""
+        """The `Context`, for coroutines that `wait_for` runs: `ctx.wait_for(role.answer(ctx.awaiting, "…"))`."""
         return self._context
 
     @property
@@ -73,58 +96,86 @@ class BlockingContext:
 
     @property
     def cancelled(self) -> bool:
-        """Is this attempt over? For loops that tell nothing; everything else raises `Cancelled`."""
+        """Whether this attempt is over. For loops that call nothing here; every method raises `Cancelled`."""
         return self._context.cancelled
 
     @property
     def key(self) -> str:
-        """The same in every attempt of this step of this plan: an idempotency key for what it does to the world."""
+        """An idempotency key for this step's effects on other systems: the same in every attempt."""
         return self._context.key
 
     def think(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent is thinking about."""
+        """Report a thought, as a `thinking` message.
+
+        Args:
+            text: the message, for people.
+            agent: the agent's name; by default the step's `agent_name`.
+            data: anything for programs, as JSON.
+        """
         self.wait_for(self._context.think(text, agent=agent, data=data))
 
     def act(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent does now."""
+        """Report what the agent does now, as an `action` message. Arguments as for `think`."""
         self.wait_for(self._context.act(text, agent=agent, data=data))
 
     def say(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent found or made: a result, for people."""
+        """Report what the agent found or made, as a `result` message. Arguments as for `think`."""
         self.wait_for(self._context.say(text, agent=agent, data=data))
 
     def progress(self, percent: float, text: str | None = None, *, data: Mapping[str, Any] | None = None) -> None:
-        """How far this step is, 0 to 100, and what it is at, in words for people."""
+        """Report the step's progress.
+
+        Args:
+            percent: 0 to 100.
+            text: what is being done now, for people.
+            data: anything for programs, as JSON.
+        """
         self.wait_for(self._context.progress(percent, text, data=data))
 
     @contextmanager
     def stream(self, kind: MessageType = "result", *, agent: str | None = None) -> Generator[BlockingStream]:
-        """Say something in pieces: `with ctx.stream() as s: s.write("…")`."""
-        message_id = self.wait_for(self._voice.open_message(agent or self.step.agent_name, kind))
+        """Send one message piece by piece, as a model produces it. Arguments as for `Context.stream`.
+
+        Example:
+            with ctx.stream() as message:
+                message.write("Look")
+                message.write("ing…")
+        """
+        message_id = self.wait_for(self._reporter.open_message(agent or self.step.agent_name, kind))
         try:
-            yield BlockingStream(self, Stream(self._voice, message_id))
+            yield BlockingStream(self, Stream(self._reporter, message_id))
         except BaseException as error:
             with suppress(Cancelled):
-                self.wait_for(self._voice.close_message(message_id, error))
+                self.wait_for(self._reporter.close_message(message_id, error))
             raise
-        self.wait_for(self._voice.close_message(message_id))
+        self.wait_for(self._reporter.close_message(message_id))
 
     @contextmanager
     def tool(self, name: str, /, *, agent: str | None = None, **arguments: Any) -> Generator[ToolUse]:
-        """Tell that a tool is used: `with ctx.tool("sql", query=q) as use: use.result = run(q)`."""
-        call_id = self.wait_for(self._voice.open_tool(agent or self.step.agent_name, name, arguments or None))
+        """Report a tool call: started, and then completed, or failed if an exception leaves the block.
+
+        Args:
+            name: the tool's name.
+            agent: the agent's name; by default the step's `agent_name`.
+            **arguments: the call's arguments, as JSON.
+
+        Example:
+            with ctx.tool("sql", query=q) as use:
+                use.result = run(q)
+        """
+        call_id = self.wait_for(self._reporter.open_tool(agent or self.step.agent_name, name, arguments or None))
         use = ToolUse(call_id)
         try:
             yield use
         except Exception as error:
-            self.wait_for(self._voice.close_tool(call_id, "error", in_words(error)))
+            self.wait_for(self._reporter.close_tool(call_id, "error", in_words(error)))
             raise
-        self.wait_for(self._voice.close_tool(call_id, "completed", use.result))
+        self.wait_for(self._reporter.close_tool(call_id, "completed", use.result))
 
     def artifact(
         self, name: str, mime_type: str, *, url: str | None = None, data: Any = None, artifact_id: str | None = None
     ) -> None:
-        """Show something that was made: where it is, or, if it is small, the thing itself."""
+        """Show something the agent made. Arguments as for `Context.artifact`."""
         self.wait_for(self._context.artifact(name, mime_type, url=url, data=data, artifact_id=artifact_id))
 
     def ask(
@@ -135,7 +186,7 @@ class BlockingContext:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Any:
-        """Ask a person a question, and wait for the answer."""
+        """Ask a person an open question, and wait for the answer's value. Arguments and errors as for `Context.ask`."""
         return self.wait_for(self._context.ask(prompt, schema=schema, expires_in=expires_in, default=default))
 
     def choose(
@@ -146,7 +197,8 @@ class BlockingContext:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Any:
-        """Let a person choose one of the options; the value chosen."""
+        """Let a person choose one of several options; returns the value chosen. Arguments and errors as for
+        `Context.choose`."""
         return self.wait_for(self._context.choose(prompt, options, expires_in=expires_in, default=default))
 
     def approve(
@@ -157,7 +209,7 @@ class BlockingContext:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Answer:
-        """Ask a person to agree: `if ctx.approve("Send it?"):`."""
+        """Ask a person for approval: `if ctx.approve("Send it?"): …`. Arguments and errors as for `Context.approve`."""
         return self.wait_for(self._context.approve(prompt, options=options, expires_in=expires_in, default=default))
 
     def await_input(
@@ -170,7 +222,8 @@ class BlockingContext:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Answer:
-        """Ask a person, and wait: for days, and through restarts, if need be."""
+        """Ask a person, and wait for the first answer: for days, and across restarts, if need be. Arguments and errors as
+        for `Context.await_input`."""
         return self.wait_for(
             self._context.await_input(
                 kind, prompt, options=options, schema=schema, expires_in=expires_in, default=default
@@ -178,36 +231,43 @@ class BlockingContext:
         )
 
     def sleep(self, seconds: float) -> None:
-        """Do nothing for a while; unlike `time.sleep` it ends at once when the attempt is over."""
+        """Wait for `seconds`. Unlike `time.sleep`, it raises `Cancelled` as soon as the attempt is over."""
         self.wait_for(self._context.sleep(seconds))
 
     def checkpoint(self) -> None:
-        """Tell nothing, but wait while the plan is paused, and raise `Cancelled` once this attempt is over."""
+        """Report nothing, but wait while the plan is paused. Raises `Cancelled` once this attempt is over."""
         self.wait_for(self._context.checkpoint())
 
-    def wait_for(self, said: Coroutine[Any, Any, T]) -> T:
-        """Do this in the engine's event loop, and wait for it; `Cancelled` when the attempt ends meanwhile."""
-        over = Cancelled(f"this attempt of step {self.step.id!r} is over; nothing it says is told")
-        if self._voice.closed or self._loop.is_closed():
-            said.close()
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the engine's event loop, and wait for its result.
+
+        Args:
+            work: the coroutine, for instance a call of a method of `awaiting`.
+
+        Raises:
+            Cancelled: the attempt is over, or ended meanwhile.
+        """
+        over = Cancelled(f"this attempt of step {self.step.id!r} is over; it can report nothing more")
+        if self._reporter.closed or self._loop.is_closed():
+            work.close()
             raise over
-        future = asyncio.run_coroutine_threadsafe(said, self._loop)
-        let_go = self._voice.on_close(future.cancel)
-        if self.cancelled:  # since the last look; then nobody else would
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        forget = self._reporter.on_close(future.cancel)
+        if self.cancelled:  # closed since the check above, and before on_close
             future.cancel()
         try:
             return future.result()
         except (futures.CancelledError, asyncio.CancelledError):
             raise over from None
         finally:
-            let_go()
+            forget()
 
 
 async def in_thread(agent: Agent, context: BlockingContext, name: str) -> Any:
     """Run a synchronous agent in a thread of its own, and wait for what it returns.
 
-    Cancelled, it stops waiting; the thread goes on until it next uses its context. It is a daemon: a process that is to
-    end doesn't wait for it.
+    When this is cancelled, it stops waiting, and the thread goes on until it next uses its context. It is a daemon thread,
+    so that it doesn't keep its process from ending.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Any] = loop.create_future()
@@ -228,12 +288,15 @@ async def in_thread(agent: Agent, context: BlockingContext, name: str) -> Any:
             value = agent(context)
             if inspect.iscoroutine(value):
                 value.close()
-                raise StepFailed("The agent is a plain function, and what it returns is to be awaited", retry=False)
-        except (StopIteration, KeyboardInterrupt) as odd:  # no future takes the one, and no loop the other
+                raise StepFailed(
+                    "The agent is a plain function, but it returned a coroutine; define it with `async def`",
+                    retry=False,
+                )
+        except (StopIteration, KeyboardInterrupt) as odd:  # futures refuse the one, event loops stop at the other
             error = RuntimeError(f"the agent raised {odd!r}")
         except BaseException as raised:
             error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for the outcome
             loop.call_soon_threadsafe(settle, value, error)
 
     ambient = contextvars.copy_context()

@@ -1,7 +1,7 @@
-"""What an agent is given: what it works on, and how it speaks to people.
+"""What an agent is given: its input, and the ways to report to people and to ask them.
 
-Every method that tells something returns once that is durable in the plan's log. Every one of them waits while the plan
-is paused, and raises `Cancelled` once this attempt is over.
+Each method that reports something returns once that is durable in the plan's log. Every method waits while the plan is
+paused, and raises `Cancelled` once this attempt is over.
 """
 
 from __future__ import annotations
@@ -9,70 +9,47 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Protocol, cast
+from typing import Any
 
 from broadcasters.events import AgentMessage, InputKind, MessageType
 from plan_engine.errors import in_words
+from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
 from plan_engine.model.language_model import LanguageModel
 from plan_engine.model.plan import Step
-from plan_engine.run.step_reporter import Voice
+from plan_engine.run.questions import Questions
+from plan_engine.run.step_reporter import StepReporter
 
-__all__ = ["NO_DEFAULT", "Answer", "Asking", "Context", "Question", "Stream", "ToolUse"]
-
-NO_DEFAULT: Final[Any] = object()
-_YES: Final = frozenset({"yes", "y", "true", "approve", "approved", "accept", "accepted", "ok"})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person answered, who, and when. It is true when the answer means yes."""
-
-    value: Any
-    by: str | None = None
-    at: str | None = None
-
-    def __bool__(self) -> bool:
-        value = self.value
-        if isinstance(value, dict):
-            said = cast("dict[str, Any]", value)
-            value = said.get("approved", said.get("value"))
-        return value is True or (isinstance(value, str) and value.strip().lower() in _YES)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a person is asked."""
-
-    kind: InputKind
-    prompt: str
-    options: Sequence[Any] | None = None
-    schema: Mapping[str, Any] | None = None
-    expires_in: float | None = None
-    default: Any = NO_DEFAULT
-
-
-class Asking(Protocol):
-    """Whoever can put a question to a person and wait for the answer."""
-
-    async def ask(self, voice: Voice, question: Question) -> Answer: ...
+__all__ = ["Context", "Stream", "ToolUse"]
 
 
 class Stream:
-    """A message that is said in pieces."""
+    """A message sent piece by piece. Made by `Context.stream`."""
 
-    def __init__(self, voice: Voice, message_id: str) -> None:
-        self._voice = voice
+    def __init__(self, reporter: StepReporter, message_id: str) -> None:
+        self._reporter = reporter
         self.message_id = message_id
 
     async def write(self, text: str) -> None:
-        """Add text. Pieces are rolled up into few events."""
-        await self._voice.write(self.message_id, text)
+        """Add text. Returns before the text is durable; pieces are rolled up into few events.
+
+        Args:
+            text: the text to append to the message.
+
+        Raises:
+            InvalidEvent: `text` isn't a string that can be encoded.
+            Cancelled: this attempt is over.
+        """
+        await self._reporter.write(self.message_id, text)
 
 
 class ToolUse:
-    """A tool in use. `result` is told when the block is left."""
+    """A tool in use. Made by `Context.tool`.
+
+    Attributes:
+        call_id: the id of the call.
+        result: what the tool returned, set by the agent; reported when the block is left.
+    """
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
@@ -80,109 +57,158 @@ class ToolUse:
 
 
 class Context:
-    """Everything an agent knows and can do. One for each attempt of a step."""
+    """What an agent knows and can do. One for each attempt of a step.
+
+    Attributes:
+        input: what the plan was started with.
+        results: the results of the steps that this one needs, by step id; a skipped step is missing.
+        owner: the owner of the plan, if it has one.
+        model: the language model to use.
+
+    Example:
+        async def look_up(ctx: Context) -> dict[str, int]:
+            await ctx.think("Which month do they mean?")
+            async with ctx.tool("orders", month="May") as use:
+                use.result = await count_orders("May")
+            return {"orders": use.result}
+    """
 
     def __init__(
         self,
-        voice: Voice,
-        asking: Asking,
+        reporter: StepReporter,
+        questions: Questions,
         given: Mapping[str, Any],
         results: Mapping[str, Any],
         owner: str | None,
         model: LanguageModel,
     ) -> None:
-        self._voice = voice
-        self._asking = asking
+        self._reporter = reporter
+        self._questions = questions
         self.input = given
-        """What the plan was started with."""
         self.results = results
-        """What the steps that this one needs returned, by their ids; a skipped one is missing."""
         self.owner = owner
-        """Whose plan it is, if anybody's."""
         self.model = model
-        """The language model to speak through."""
 
     @property
     def plan_id(self) -> str:
-        return self._voice.plan_id
+        return self._reporter.plan_id
 
     @property
     def step(self) -> Step:
-        return self._voice.step
+        return self._reporter.step
 
     @property
     def attempt(self) -> int:
-        """1 the first time. A restart of the worker begins a new attempt, too, unless this one waited for a person."""
-        return self._voice.attempt
+        """The number of this attempt, from 1. A restart of the worker begins a new one, unless the step waited for a
+        person."""
+        return self._reporter.attempt
 
     @property
     def max_attempts(self) -> int:
-        return self._voice.max_attempts
+        return self._reporter.max_attempts
 
     @property
     def cancelled(self) -> bool:
-        """Is this attempt over? For loops that tell nothing; everything else raises `Cancelled`."""
-        return self._voice.closed
+        """Whether this attempt is over. For loops that call nothing here; every method raises `Cancelled`."""
+        return self._reporter.closed
 
     @property
     def key(self) -> str:
-        """The same in every attempt of this step of this plan: an idempotency key for what it does to the world."""
+        """An idempotency key for this step's effects on other systems: the same in every attempt."""
         return f"{self.plan_id}/{self.step.id}"
 
-    # ---- saying
+    # ---- reporting
 
     async def think(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent is thinking about."""
-        await self._say("thinking", text, agent, data)
+        """Report a thought, as a `thinking` message.
+
+        Args:
+            text: the message, for people.
+            agent: the agent's name; by default the step's `agent_name`.
+            data: anything for programs, as JSON.
+        """
+        await self._message("thinking", text, agent, data)
 
     async def act(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent does now."""
-        await self._say("action", text, agent, data)
+        """Report what the agent does now, as an `action` message. Arguments as for `think`."""
+        await self._message("action", text, agent, data)
 
     async def say(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """What the agent found or made: a result, for people."""
-        await self._say("result", text, agent, data)
+        """Report what the agent found or made, as a `result` message. Arguments as for `think`."""
+        await self._message("result", text, agent, data)
 
-    async def _say(self, kind: MessageType, text: str, agent: str | None, data: Mapping[str, Any] | None) -> None:
-        said = {"agent_name": agent or self.step.agent_name, "content": text, "message_type": kind, "data": data}
-        await self._voice.say(AgentMessage, **said)
+    async def _message(self, kind: MessageType, text: str, agent: str | None, data: Mapping[str, Any] | None) -> None:
+        fields = {"agent_name": agent or self.step.agent_name, "content": text, "message_type": kind, "data": data}
+        await self._reporter.report(AgentMessage, **fields)
 
     @asynccontextmanager
     async def stream(self, kind: MessageType = "result", *, agent: str | None = None) -> AsyncGenerator[Stream]:
-        """Say something in pieces, as a model produces it: `async with ctx.stream() as s: await s.write("…")`.
+        """Send one message piece by piece, as a model produces it.
 
-        When the block is left by an exception, people see that the message broke off."""
-        message_id = await self._voice.open_message(agent or self.step.agent_name, kind)
+        The message is closed when the block is left: with an error mark if an exception leaves it.
+
+        Args:
+            kind: "thinking", "action" or "result".
+            agent: the agent's name; by default the step's `agent_name`.
+
+        Example:
+            async with ctx.stream() as message:
+                async for token in tokens:
+                    await message.write(token)
+        """
+        message_id = await self._reporter.open_message(agent or self.step.agent_name, kind)
         try:
-            yield Stream(self._voice, message_id)
+            yield Stream(self._reporter, message_id)
         except BaseException as error:
-            await self._voice.close_message(message_id, error)
+            await self._reporter.close_message(message_id, error)
             raise
-        await self._voice.close_message(message_id)
+        await self._reporter.close_message(message_id)
 
     async def progress(self, percent: float, text: str | None = None, *, data: Mapping[str, Any] | None = None) -> None:
-        """How far this step is, 0 to 100, and what it is at, in words for people."""
-        await self._voice.progress(percent, text, data)
+        """Report the step's progress.
+
+        Args:
+            percent: 0 to 100.
+            text: what is being done now, for people.
+            data: anything for programs, as JSON.
+        """
+        await self._reporter.progress(percent, text, data)
 
     @asynccontextmanager
     async def tool(self, name: str, /, *, agent: str | None = None, **arguments: Any) -> AsyncGenerator[ToolUse]:
-        """Tell that a tool is used: `async with ctx.tool("sql", query=q) as use: use.result = run(q)`."""
-        use = ToolUse(await self._voice.open_tool(agent or self.step.agent_name, name, arguments or None))
+        """Report a tool call: started, and then completed, or failed if an exception leaves the block.
+
+        Args:
+            name: the tool's name.
+            agent: the agent's name; by default the step's `agent_name`.
+            **arguments: the call's arguments, as JSON.
+
+        Example:
+            async with ctx.tool("sql", query=q) as use:
+                use.result = await run(q)
+        """
+        use = ToolUse(await self._reporter.open_tool(agent or self.step.agent_name, name, arguments or None))
         try:
             yield use
         except Exception as error:
-            await self._voice.close_tool(use.call_id, "error", in_words(error))
+            await self._reporter.close_tool(use.call_id, "error", in_words(error))
             raise
-        await self._voice.close_tool(use.call_id, "completed", use.result)
+        await self._reporter.close_tool(use.call_id, "completed", use.result)
 
     async def artifact(
         self, name: str, mime_type: str, *, url: str | None = None, data: Any = None, artifact_id: str | None = None
     ) -> None:
-        """Show something that was made: where it is, or, if it is small, the thing itself. Said again under the same
-        id (without one: the step's and the name), it is the same thing in a newer version. Another attempt that makes
-        the very same thing doesn't show it again."""
-        made = {"artifact_id": artifact_id or f"{self.step.id}/{name}", "name": name, "mime_type": mime_type}
-        await self._voice.made({**made, "url": url, "data": data})
+        """Show something the agent made. A later attempt that makes the identical artifact doesn't show it again.
+
+        Args:
+            name: its name, as of a file.
+            mime_type: its media type.
+            url: where it can be fetched.
+            data: the artifact itself, if it is small.
+            artifact_id: a later artifact with the same id is a newer version of it; by default made of step and name.
+        """
+        ids = {"artifact_id": artifact_id or f"{self.step.id}/{name}", "name": name, "mime_type": mime_type}
+        await self._reporter.artifact({**ids, "url": url, "data": data})
 
     # ---- asking
 
@@ -194,7 +220,20 @@ class Context:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Any:
-        """Ask a person a question, and wait for the answer. See `await_input`."""
+        """Ask a person an open question.
+
+        Args:
+            prompt: the question.
+            schema: the JSON schema that an answer must match.
+            expires_in: how long to wait, counted from when it was first asked.
+            default: the answer when that time is over.
+
+        Returns:
+            The answer's value. See `await_input` for the rest.
+
+        Raises:
+            Expired: no answer in time, and no default.
+        """
         answer = await self.await_input("clarification", prompt, schema=schema, expires_in=expires_in, default=default)
         return answer.value
 
@@ -206,7 +245,20 @@ class Context:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Any:
-        """Let a person choose one of the options (values, or objects with `value` and `label`); the value chosen."""
+        """Let a person choose one of several options.
+
+        Args:
+            prompt: the question.
+            options: values, or objects with `value` and `label`.
+            expires_in: how long to wait, counted from when it was first asked.
+            default: the answer when that time is over.
+
+        Returns:
+            The value chosen.
+
+        Raises:
+            Expired: no answer in time, and no default.
+        """
         answer = await self.await_input("choice", prompt, options=options, expires_in=expires_in, default=default)
         return answer.value
 
@@ -218,7 +270,20 @@ class Context:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Answer:
-        """Ask a person to agree: `if await ctx.approve("Send it?"):`. The answer knows who gave it, and when."""
+        """Ask a person for approval: `if await ctx.approve("Send it?"): …`.
+
+        Args:
+            prompt: the question.
+            options: what can be answered.
+            expires_in: how long to wait, counted from when it was first asked.
+            default: the answer when that time is over.
+
+        Returns:
+            The answer, truthy if it means yes; it has also who answered, and when.
+
+        Raises:
+            Expired: no answer in time, and no default.
+        """
         return await self.await_input("approval", prompt, options=options, expires_in=expires_in, default=default)
 
     async def await_input(
@@ -231,21 +296,36 @@ class Context:
         expires_in: float | timedelta | None = None,
         default: Any = NO_DEFAULT,
     ) -> Answer:
-        """Ask a person, and wait: for days, and through restarts, if need be. The first answer is the answer.
+        """Ask a person, and wait for the first answer: for days, and across restarts, if need be.
 
-        When nobody answers within `expires_in` seconds (counted from when it was first asked), `default` is the answer,
-        or, without one, `Expired` is raised. The same question asked again in a later attempt of this step keeps the
-        answer it had; asked again in the same attempt, it is a new question."""
+        A question that an earlier attempt of this step asked keeps its answer. The same question asked twice in one attempt
+        is two questions.
+
+        Args:
+            kind: "clarification", "choice" or "approval".
+            prompt: the question.
+            options: the possible answers.
+            schema: the JSON schema that an answer must match.
+            expires_in: how long to wait, in seconds or as a timedelta, counted from when it was first asked.
+            default: the answer when that time is over.
+
+        Returns:
+            The answer: its value, who gave it, and when.
+
+        Raises:
+            Expired: no answer in time, and no default.
+            Cancelled: this attempt is over.
+        """
         seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
-        return await self._asking.ask(self._voice, Question(kind, prompt, options, schema, seconds, default))
+        return await self._questions.ask(self._reporter, InputQuestion(kind, prompt, options, schema, seconds, default))
 
     # ---- waiting
 
     async def sleep(self, seconds: float) -> None:
-        """Do nothing for a while, and then for as long as the plan is paused."""
+        """Wait for `seconds`, and then while the plan is paused. Raises `Cancelled` once this attempt is over."""
         await asyncio.sleep(seconds)
-        await self._voice.gate()
+        await self._reporter.gate()
 
     async def checkpoint(self) -> None:
-        """Tell nothing, but wait while the plan is paused, and raise `Cancelled` once this attempt is over."""
-        await self._voice.gate()
+        """Report nothing, but wait while the plan is paused. Raises `Cancelled` once this attempt is over."""
+        await self._reporter.gate()

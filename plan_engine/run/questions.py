@@ -1,8 +1,8 @@
 """Questions to people, and their answers.
 
-A question is told once, whichever attempt asks it, and its answer is looked for in the plan's log, from the question
-on: so it doesn't matter whether it comes while the agent waits, while no worker runs, or from which hub. The first
-answer in the log is the answer. It is then recorded in the engine's database, and had from there after a restart.
+A question is sent once, whichever attempt asks it, and its answer is looked for in the plan's log from the question on. So
+the answer may arrive while the agent waits or while no worker runs, and through any hub. The first answer in the log counts;
+it is then recorded in the engine's database, and read from there after a restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Protocol
@@ -26,51 +25,52 @@ from broadcasters.position import Position
 from broadcasters.snapshot import decode
 from broadcasters.snapshot_model import InputState
 from plan_engine.errors import Expired
-from plan_engine.run.context import NO_DEFAULT, Answer, Question
-from plan_engine.run.step_reporter import Voice
+from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
+from plan_engine.run.run_history import RecordedQuestion
+from plan_engine.run.step_reporter import StepReporter
 
-__all__ = ["CLOCK", "AnswerBook", "Asked", "Questions"]
+__all__ = ["CLOCK", "AnswerStore", "Questions"]
 
 CLOCK: Final = "the clock"
-"""Who answers a question that nobody answered in time."""
+"""Who answers a question that expired."""
 AGAIN_S: Final = 0.5
 
 
-class AnswerBook(Protocol):
-    """Where answers are kept for good."""
+class AnswerStore(Protocol):
+    """Stores answers for good."""
 
     async def keep_answer(self, plan_id: str, request_id: str, answer: Answer) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that was told before this worker took the plan over."""
-
-    expires_at: str | None = None
-
-
 class Questions:
-    """The questions of one step in one run. `answers` are those known already, `asked` what was told already."""
+    """The questions of one step in one run.
+
+    `answers` are the answers in the store, `recorded` the questions in the log, both by request id."""
 
     def __init__(
-        self, log: PlanLog, book: AnswerBook, answers: Mapping[str, Answer], asked: Mapping[str, Asked] | None = None
+        self,
+        log: PlanLog,
+        store: AnswerStore,
+        answers: Mapping[str, Answer],
+        recorded: Mapping[str, RecordedQuestion] | None = None,
     ) -> None:
         self._log = log
-        self._book = book
+        self._store = store
         self._answers = dict(answers)
-        self._asked = asked or {}
+        self._recorded = recorded or {}
         self._times: Counter[str] = Counter()
-        self._awaited = 0
+        self._waits = 0
 
     def begin_attempt(self) -> None:
-        """The same question counts as the same again, and keeps its answer."""
+        """From here on, a question asked before is that question again, and keeps its answer."""
         self._times.clear()
 
-    async def ask(self, voice: Voice, question: Question) -> Answer:
-        request_id = self._name(voice, question)
+    async def ask(self, reporter: StepReporter, question: InputQuestion) -> Answer:
+        """Ask it, if it has no answer yet, and wait. Raises `Expired` if it expires and has no default."""
+        request_id = self._request_id(reporter, question)
         if (known := self._answers.get(request_id)) is None:
-            with voice.resting():
-                known = await self._put(voice, request_id, question)
+            with reporter.resting():
+                known = await self._put(reporter, request_id, question)
             self._answers[request_id] = known
         if known.by != CLOCK:
             return known
@@ -78,87 +78,90 @@ class Questions:
             raise Expired(question.prompt)
         return Answer(question.default, CLOCK, known.at)
 
-    def _name(self, voice: Voice, question: Question) -> str:
-        """The n-th time this very question is asked in an attempt: the same in every attempt."""
-        told = json.dumps([question.kind, question.prompt, question.options, question.schema], default=str)
-        digest = sha256(told.encode(errors="replace")).hexdigest()[:8]
+    def _request_id(self, reporter: StepReporter, question: InputQuestion) -> str:
+        """The same in every attempt for the n-th time that this question is asked in one."""
+        content = json.dumps([question.kind, question.prompt, question.options, question.schema], default=str)
+        digest = sha256(content.encode(errors="replace")).hexdigest()[:8]
         self._times[digest] += 1
-        return f"{voice.step.id}.{digest}.{self._times[digest]}"
+        return f"{reporter.step.id}.{digest}.{self._times[digest]}"
 
-    async def _put(self, voice: Voice, request_id: str, question: Question) -> Answer:
-        request = self._request(voice, request_id, question)
-        place = await voice.tell_asked(request, f"ask:{request_id}")
-        voice.retells = voice.retells and request_id in self._asked
+    async def _put(self, reporter: StepReporter, request_id: str, question: InputQuestion) -> Answer:
+        request = self._request(reporter, request_id, question)
+        position = await reporter.send_keyed(request, f"ask:{request_id}")
+        reporter.replaying = reporter.replaying and request_id in self._recorded
         try:
-            await self._wait(voice, +1, question.prompt)
-            voice.retells = False
-            answer = await self._answer(voice, request, place)
+            await self._wait(reporter, +1, question.prompt)
+            reporter.replaying = False
+            answer = await self._answer(reporter, request, position)
         finally:
-            await self._wait(voice, -1)
-        if not voice.closed:  # a step that was told to wait has an answer to wait for
-            await self._book.keep_answer(voice.plan_id, request_id, answer)
+            await self._wait(reporter, -1)
+        if not reporter.closed:  # a step whose last status is waiting must find no answer in the store
+            await self._store.keep_answer(reporter.plan_id, request_id, answer)
         return answer
 
-    async def _wait(self, voice: Voice, more: int, content: str = "") -> None:
-        """Several may be asked at once: the step waits for as long as one of them does."""
-        before, self._awaited = self._awaited, self._awaited + more
-        said = [*(voice.course.awaits_person() if more > 0 else voice.course.got_person())]
-        if not voice.closed and not (before and self._awaited):
-            await voice.status("waiting" if more > 0 else "in_progress", content, *said)
+    async def _wait(self, reporter: StepReporter, more: int, content: str = "") -> None:
+        """The step waits while at least one of its questions is open."""
+        before, self._waits = self._waits, self._waits + more
+        state = reporter.run_state
+        of_the_plan = [*(state.wait_begins() if more > 0 else state.wait_ends())]
+        if not reporter.closed and not (before and self._waits):
+            await reporter.status("waiting" if more > 0 else "in_progress", content, *of_the_plan)
 
-    def _request(self, voice: Voice, request_id: str, question: Question) -> InputRequest:
+    def _request(self, reporter: StepReporter, request_id: str, question: InputQuestion) -> InputRequest:
         expires_at: str | None = None
-        if request_id in self._asked:
-            expires_at = self._asked[request_id].expires_at
+        if request_id in self._recorded:
+            expires_at = self._recorded[request_id].expires_at
         elif question.expires_in is not None:
             expires_at = timestamp(datetime.now(UTC) + timedelta(seconds=question.expires_in))
         fields = {
-            "plan_id": voice.plan_id,
+            "plan_id": reporter.plan_id,
             "request_id": request_id,
             "kind": question.kind,
             "prompt": question.prompt,
             "options": None if question.options is None else list(question.options),
             "schema": question.schema,
-            "step_id": voice.step.id,
-            "agent_name": voice.step.agent_name,
+            "step_id": reporter.step.id,
+            "agent_name": reporter.step.agent_name,
             "expires_at": expires_at,
         }
         return build(InputRequest, fields)
 
-    async def _answer(self, voice: Voice, request: InputRequest, place: Position) -> Answer:
-        """The first answer in the log. When time is over, the clock answers too; whoever was first, counts."""
+    async def _answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
+        """The first answer in the log. On expiry the clock answers too; whichever answer is first, counts."""
         key = f"answer:{request.request_id}"
-        listening = asyncio.ensure_future(self._listen(voice, request, place))
+        answered = asyncio.ensure_future(self._wait_for_answer(reporter, request, position))
         try:
             if request.expires_at is not None:
                 left = (datetime.fromisoformat(request.expires_at) - datetime.now(UTC)).total_seconds()
-                await asyncio.wait({listening}, timeout=max(0.0, left))
-                if not listening.done():
+                await asyncio.wait({answered}, timeout=max(0.0, left))
+                if not answered.done():
                     fields = {"plan_id": request.plan_id, "request_id": request.request_id, "by": CLOCK}
-                    await voice.tell_asked(build(InputResponse, fields), key)
-            return await listening
+                    await reporter.send_keyed(build(InputResponse, fields), key)
+            return await answered
         finally:
-            listening.cancel()
+            answered.cancel()
 
-    async def _listen(self, voice: Voice, request: InputRequest, place: Position) -> Answer:
+    async def _wait_for_answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
         while True:
             try:
-                async with aclosing(self._answers_after(voice, request, place)) as answers:
+                async with aclosing(self._answers_after(reporter, request, position)) as answers:
                     return await anext(answers)
             except LogUnavailable:
                 await asyncio.sleep(AGAIN_S)
 
-    async def _answers_after(self, voice: Voice, request: InputRequest, place: Position) -> AsyncGenerator[Answer]:
-        async with aclosing(follow(self._log, request.plan_id, place)) as story:
-            async for item in story:
+    async def _answers_after(
+        self, reporter: StepReporter, request: InputRequest, position: Position
+    ) -> AsyncGenerator[Answer]:
+        async with aclosing(follow(self._log, request.plan_id, position)) as events:
+            async for item in events:
                 if isinstance(item, Received) and is_type(item.payload, InputResponse.type):
-                    said = json.loads(item.payload)["data"]
-                    if said["request_id"] == request.request_id:
-                        yield Answer(said.get("answer"), said.get("by"), said.get("at"))
+                    data = json.loads(item.payload)["data"]
+                    if data["request_id"] == request.request_id:
+                        yield Answer(data.get("answer"), data.get("by"), data.get("at"))
                 elif isinstance(item, Broken):
                     state = _found(item, request.request_id)
                     if state is None:  # the log was lost, and the question with it
-                        await voice.tell_asked(request, f"ask:{request.request_id}")
+                        await reporter.send_keyed(request, f"ask:{request.request_id}")
                     elif state.answered_at is not None:
                         yield Answer(state.answer, state.by, state.answered_at)
 

@@ -1,4 +1,4 @@
-"""Brings what a run says to the plan's log: in order, each thing once, and only while the run is this worker's."""
+"""Sends a run's events to the plan's log: in order, each once, and only while this worker owns the run."""
 
 from __future__ import annotations
 
@@ -13,94 +13,103 @@ from broadcasters.events import PlanEvent
 from broadcasters.position import Position
 from broadcasters.supervision import pauses
 from plan_engine.errors import Cancelled
+from plan_engine.run.run_events import KeyedEvent
 
-__all__ = ["Grip", "Keyed", "Teller", "tell_all"]
+__all__ = ["Ownership", "Reporter", "retry_on", "send_all"]
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LONGEST_PAUSE_S: Final = 2.0
 
-Keyed = tuple[PlanEvent, str]
-"""An event, and the key under which it is told at most once."""
 
-
-class Grip(Protocol):
-    """A worker's hold on the runs it works on."""
+class Ownership(Protocol):
+    """A worker's claim on one run, backed by its lease."""
 
     @property
-    def firm(self) -> bool:
-        """Is it certain at this moment that nobody else has taken them over?"""
+    def held(self) -> bool:
+        """Whether it is certain at this moment that no other worker has taken the run over."""
         ...
 
     async def regained(self) -> bool:
-        """Wait until that is certain again; False when somebody has."""
+        """Wait until `held` is true again; False when another worker has taken the run over."""
         ...
 
 
-async def tell_all(broadcaster: Broadcaster, said: Iterable[Keyed]) -> None:
-    """Tell several things, in this order, in as few appends as possible; for as long as it takes."""
-    told = list(said)
-    await _insist(lambda: _tell_all(broadcaster, told))
+async def send_all(broadcaster: Broadcaster, events: Iterable[KeyedEvent]) -> None:
+    """Append these events in order, in as few appends as possible; retries until the log accepts them."""
+    batch = list(events)
+    await _retry_append(lambda: _send_batch(broadcaster, batch))
 
 
-async def _tell_all(broadcaster: Broadcaster, told: Sequence[Keyed]) -> None:
-    await asyncio.gather(*(broadcaster.send(event, key=key) for event, key in told))
+async def _send_batch(broadcaster: Broadcaster, batch: Sequence[KeyedEvent]) -> None:
+    await asyncio.gather(*(broadcaster.send(event, key=key) for event, key in batch))
 
 
-async def _insist(tell: Callable[[], Awaitable[T]]) -> T:
-    """While the log is away, the broadcaster tries again by itself; when it has no room, that is for a person to mend."""
-    complained = False
+async def retry_on(errors: tuple[type[Exception], ...], call: Callable[[], Awaitable[T]], warning: str) -> T:
+    """Call until it raises none of `errors`, with growing pauses. The first error is logged with this warning."""
+    warned = False
     for pause in pauses(LONGEST_PAUSE_S):
         try:
-            return await tell()
-        except (LogFull, LogUnavailable) as error:
-            if not complained:
-                logger.warning("a plan stands still: %s", error)
-            complained = True
+            return await call()
+        except errors as error:
+            if not warned:
+                logger.warning("%s: %s", warning, error)
+            warned = True
         await asyncio.sleep(pause)
-    raise AssertionError("pauses have no end")
+    raise AssertionError("pauses() is infinite")
 
 
-class Teller:
-    """Tells of one plan, for as long as it takes: a plan stands still while its log is away, or has no room."""
+async def _retry_append(append: Callable[[], Awaitable[T]]) -> T:
+    """Retry while the log is full, or stays unavailable beyond the broadcaster's own deadline."""
+    return await retry_on((LogFull, LogUnavailable), append, "a plan waits until its log accepts events again")
 
-    def __init__(self, broadcaster: Broadcaster, grip: Grip, plan_id: str) -> None:
+
+class Reporter:
+    """Sends the events of one run. Waits for as long as the log is unavailable or full; the run stands still meanwhile."""
+
+    def __init__(self, broadcaster: Broadcaster, ownership: Ownership, plan_id: str) -> None:
         self.plan_id = plan_id
         self._broadcaster = broadcaster
-        self._grip = grip
+        self._ownership = ownership
         self.silenced = False
-        """Set for ever once the run is another worker's, or given up."""
+        """Set for good once another worker owns the run, or this one has given it up."""
 
-    async def tell(self, event: PlanEvent, key: str) -> Position:
-        """Tell it, unless its key was told before; where it stands. `Cancelled` when the run isn't ours any more, or this
-        worker has stopped."""
+    async def send(self, event: PlanEvent, key: str) -> Position:
+        """Append an event unless its key was appended before.
+
+        Returns:
+            The event's position.
+
+        Raises:
+            Cancelled: this worker doesn't own the run any more, or has stopped.
+        """
 
         async def once() -> Position:
-            await self._allowed()
+            await self._check_ownership()
             return await self._broadcaster.send(event, key=key)
 
-        return await self._while_ours(once)
+        return await self._while_open(once)
 
-    async def tell_all(self, said: Iterable[Keyed]) -> None:
-        """Tell several things, in this order."""
-        told = list(said)
+    async def send_all(self, events: Iterable[KeyedEvent]) -> None:
+        """Append several events in this order. Raises as `send`."""
+        batch = list(events)
 
         async def once() -> None:
-            await self._allowed()
-            await _tell_all(self._broadcaster, told)
+            await self._check_ownership()
+            await _send_batch(self._broadcaster, batch)
 
-        await self._while_ours(once)
+        await self._while_open(once)
 
-    async def _while_ours(self, tell: Callable[[], Awaitable[T]]) -> T:
+    async def _while_open(self, send: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await _insist(tell)
-        except BroadcasterClosed:  # no failure of the step, which goes on elsewhere
-            raise Cancelled(f"this worker has stopped; plan {self.plan_id} is for another one") from None
+            return await _retry_append(send)
+        except BroadcasterClosed:  # not a failure of the step: another worker continues it
+            raise Cancelled(f"this worker has stopped; another one will continue plan {self.plan_id}") from None
 
-    async def _allowed(self) -> None:
-        if not self._grip.firm and not self.silenced and not await self._grip.regained():
+    async def _check_ownership(self) -> None:
+        if not self._ownership.held and not self.silenced and not await self._ownership.regained():
             self.silenced = True
         if self.silenced:
             raise Cancelled(f"another worker has taken over plan {self.plan_id}")

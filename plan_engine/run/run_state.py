@@ -1,4 +1,4 @@
-"""How a run goes as a whole: on, paused or stopping; waiting for people or not; how far. And the telling of it."""
+"""The state of a run as a whole (running, paused, waiting, stopping; how far), and the plan updates that report it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any, Final, Literal, Protocol
 
 from broadcasters.events import PlanStatus, PlanUpdate, build
 from plan_engine.model.plan import Step
-from plan_engine.run.reporter import Keyed, Teller
+from plan_engine.run.reporter import Reporter
+from plan_engine.run.run_events import KeyedEvent
 
-__all__ = ["Course", "Place", "Stop"]
+__all__ = ["RunState", "StopReason", "WorkerSlot"]
 
-PATIENCE: Final = 0.3
-"""Seconds that stopping waits for its acknowledgement to be told."""
+ACKNOWLEDGE_S: Final = 0.3
+"""How long a cancelled run waits for its acknowledgement to be appended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run stops before its end. `lost`: another worker has it; `handed_over`: another one may take it."""
+class StopReason:
+    """Why a run stops early. `lost`: another worker owns it; `handed_over`: another one may take it."""
 
     why: Literal["cancelled", "failed", "lost", "handed_over"]
     text: str = ""
@@ -28,54 +29,57 @@ class Stop:
     data: Mapping[str, Any] | None = None
 
 
-class Place(Protocol):
-    """A run's place among those that are worked on at once."""
+class WorkerSlot(Protocol):
+    """A run's slot among those its worker runs at once."""
 
     def free(self) -> None: ...
 
     def take(self) -> None: ...
 
 
-class Course:
-    """One for each run. `again`: how much had been told when this worker took the plan over; 0 when it began it."""
+class RunState:
+    """One for each run.
+
+    `offset` is the plan's offset when this worker took the run over, 0 when it began it; it keeps the keys of this worker's
+    updates apart from those of the earlier ones."""
 
     def __init__(
-        self, teller: Teller, steps: Sequence[Step], slot: Place, again: int = 0, percent: float = 0.0
+        self, reporter: Reporter, steps: Sequence[Step], slot: WorkerSlot, offset: int = 0, percent: float = 0.0
     ) -> None:
-        self._teller = teller
+        self._reporter = reporter
         self._slot = slot
-        self._again = again
-        self._said = 0
-        self._told: PlanStatus = "in_progress"
+        self._offset = offset
+        self._updates = 0
+        self._reported: PlanStatus = "in_progress"
         self._percent = percent
-        self._whole = sum(step.weight for step in steps) or 1.0
+        self._total_weight = sum(step.weight for step in steps) or 1.0
         self._weights = {step.id: step.weight for step in steps}
-        self._done = dict.fromkeys(self._weights, 0.0)
-        self._sum = 0.0
-        self._awaited = 0
+        self._percents = dict.fromkeys(self._weights, 0.0)
+        self._weighted_sum = 0.0
+        self._waits = 0
         self._paused = False
         self._stops = False
-        """It will stop; nobody can change that any more."""
+        """It will stop; later signals have no effect."""
         self._busy = 0
         self._resting: dict[str, int] = {}
         self.going = asyncio.Event()
-        """Set unless the run is paused. A run that stops goes, too: to its end."""
+        """Set unless the run is paused. Also set when the run stops, so that its steps can end."""
         self.going.set()
-        self.stopping: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        """Done, with the reason, when the run is to stop."""
+        self.stopping: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
+        """Resolved with the reason when the run must stop."""
 
     @property
-    def stop(self) -> Stop | None:
+    def stop(self) -> StopReason | None:
         return self.stopping.result() if self.stopping.done() else None
 
-    def end(self, stop: Stop) -> None:
-        """Make the run stop; the first reason counts."""
+    def end(self, reason: StopReason) -> None:
+        """Stop the run. The first reason given counts."""
         self._stops = True
         if not self.stopping.done():
-            self.stopping.set_result(stop)
+            self.stopping.set_result(reason)
             self.going.set()
 
-    # ---- pausing
+    # ---- signals
 
     async def pause(self, by: str, key: str) -> None:
         if not self._paused and not self._stops:
@@ -87,101 +91,100 @@ class Course:
         if self._paused and not self._stops:
             self._paused = False
             self.going.set()
-            await self._acknowledge("resume", by, f"{by} let it go on", key)
+            await self._acknowledge("resume", by, f"Resumed by {by}", key)
 
     async def cancel(self, by: str, key: str) -> None:
-        """Acknowledged first, where the log is quick, and stopped even where it isn't."""
+        """Acknowledge, then stop. A slow log delays the stop by `ACKNOWLEDGE_S` at most."""
         if self._stops:
             return
         self._stops = True
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._acknowledge("cancel", by, f"Stopping, as {by} asked", key)
+                async with asyncio.timeout(ACKNOWLEDGE_S):
+                    await self._acknowledge("cancel", by, f"Stopping, as {by} requested", key)
         finally:
-            self.end(Stop("cancelled", f"Stopped by {by}", by, {"signal": "cancel", "state": "stopped", "by": by}))
+            data = {"signal": "cancel", "state": "stopped", "by": by}
+            self.end(StopReason("cancelled", f"Stopped by {by}", by, data))
 
     async def _acknowledge(self, signal: str, by: str, content: str, key: str) -> None:
-        self._told = self.status
+        self._reported = self.status
         data = {"signal": signal, "state": "acknowledged", "by": by}
-        fields = {"plan_id": self._teller.plan_id, "status": self._told, "content": content, "data": data}
-        await self._teller.tell(build(PlanUpdate, fields), key)
+        fields = {"plan_id": self._reporter.plan_id, "status": self._reported, "content": content, "data": data}
+        await self._reporter.send(build(PlanUpdate, fields), key)
 
-    # ---- at work
+    # ---- the worker's slot
 
     @property
     def idle(self) -> bool:
-        """Are there steps under way, and all of them waiting: for people, for another try, for the plan to go on?"""
+        """Whether every step under way is waiting: for a person, for its next attempt, or for the plan to be resumed."""
         return len(self._resting) >= self._busy > 0
 
     @contextmanager
     def busy(self) -> Generator[None]:
-        """A step is under way."""
+        """Count a step as under way."""
         self._busy += 1
-        self._slot_changed()
+        self._update_slot()
         try:
             yield
         finally:
             self._busy -= 1
-            self._slot_changed()
+            self._update_slot()
 
     @contextmanager
     def resting(self, step_id: str) -> Generator[None]:
-        """A step that is under way waits, perhaps for several things at once."""
+        """Count a step that is under way as waiting. It may wait for several things at once."""
         self._resting[step_id] = self._resting.get(step_id, 0) + 1
-        self._slot_changed()
+        self._update_slot()
         try:
             yield
         finally:
             self._resting[step_id] -= 1
             if not self._resting[step_id]:
                 del self._resting[step_id]
-            self._slot_changed()
+            self._update_slot()
 
-    def _slot_changed(self) -> None:
+    def _update_slot(self) -> None:
         if self.idle:
             self._slot.free()
         else:
             self._slot.take()
 
-    # ---- waiting for people
+    # ---- status and progress. Each method returns the plan update to send, if there is one
 
     @property
     def status(self) -> PlanStatus:
-        return "waiting" if self._paused or self._awaited else "in_progress"
+        return "waiting" if self._paused or self._waits else "in_progress"
 
-    def awaits_person(self) -> Iterable[Keyed]:
-        """A step waits for a person: what is to be told of the plan."""
-        self._awaited += 1
+    def wait_begins(self) -> Iterable[KeyedEvent]:
+        """A step begins to wait for a person."""
+        self._waits += 1
         return self._status_changed()
 
-    def got_person(self) -> Iterable[Keyed]:
-        """A step waits no longer."""
-        self._awaited -= 1
+    def wait_ends(self) -> Iterable[KeyedEvent]:
+        """A step stops waiting for a person."""
+        self._waits -= 1
         return self._status_changed()
 
-    def took_over(self, told: PlanStatus) -> Iterable[Keyed]:
-        """The plan was told to be in this status before it was taken over."""
-        self._told = told
+    def taken_over(self, reported: PlanStatus) -> Iterable[KeyedEvent]:
+        """This worker has taken the run over; its last reported status was `reported`."""
+        self._reported = reported
         return self._status_changed()
 
-    def _status_changed(self) -> Iterable[Keyed]:
-        if self._told != self.status and not self.stop:
-            self._told = self.status
-            yield self._update(status=self._told)
+    def _status_changed(self) -> Iterable[KeyedEvent]:
+        if self._reported != self.status and not self.stop:
+            self._reported = self.status
+            yield self._update(status=self._reported)
 
-    # ---- progress
-
-    def progress(self, step_id: str, percent: float) -> Iterable[Keyed]:
-        """A step is so far: what is to be told of the plan, in whole percents, and never backwards."""
-        self._sum += self._weights[step_id] * (percent - self._done[step_id])
-        self._done[step_id] = percent
-        whole = float(int(self._sum / self._whole + 1e-9))
+    def progress(self, step_id: str, percent: float) -> Iterable[KeyedEvent]:
+        """A step has got this far. The plan's progress is reported in whole percents and never decreases."""
+        self._weighted_sum += self._weights[step_id] * (percent - self._percents[step_id])
+        self._percents[step_id] = percent
+        whole = float(int(self._weighted_sum / self._total_weight + 1e-9))
         if whole > self._percent and whole < 100 and not self.stop:
             self._percent = whole
             yield self._update(status=self.status, progress=whole)
 
-    def _update(self, **fields: Any) -> Keyed:
-        key = f"~plan:{self._again}:{self._said}"
-        self._said += 1
-        return build(PlanUpdate, {"plan_id": self._teller.plan_id, **fields}), key
+    def _update(self, **fields: Any) -> KeyedEvent:
+        key = f"~plan:{self._offset}:{self._updates}"
+        self._updates += 1
+        return build(PlanUpdate, {"plan_id": self._reporter.plan_id, **fields}), key

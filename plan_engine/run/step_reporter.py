@@ -1,13 +1,13 @@
-"""What one attempt of a step says. Once the attempt is over its voice is closed, and nothing more is told by it."""
+"""Reports what one attempt of a step does. Closed when the attempt is over: the agent then reports nothing more."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from broadcasters.events import (
     AgentMessage,
@@ -24,126 +24,175 @@ from broadcasters.position import Position
 from broadcasters.streamed_message import RollUp
 from plan_engine.errors import Cancelled
 from plan_engine.model.plan import Step
-from plan_engine.run.reporter import Keyed, Teller
-from plan_engine.run.run_state import Course
-from plan_engine.run.stopwatch import Stopwatch
+from plan_engine.run.reporter import Reporter
+from plan_engine.run.run_events import BROKEN_OFF, KeyedEvent, tool_end
+from plan_engine.run.run_state import RunState
 
-__all__ = ["BROKEN_OFF", "Voice"]
-
-BROKEN_OFF: Final = "broken off"
-"""What is told of a tool that nobody waits for any more."""
+__all__ = ["StepReporter", "Stopwatch"]
 
 
-class Voice:
-    """Every word gets a key of step, attempt and a number in the attempt, so that no word of it is told twice.
+class Stopwatch:
+    """The working time of an attempt: without the time it waits for people or for the log, or is paused.
 
-    With `goes_on_after`, so many events had been told when another worker left the attempt waiting for a person. Its
-    agent begins anew, and `retells` what it said already, which isn't told again, until it is back at a question."""
+    `over` is resolved when `seconds` of work have passed since `start`; without seconds, never. The owner must close it."""
+
+    def __init__(self, seconds: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._remaining = seconds
+        self._since = 0.0
+        self._stops = 1
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to count. Must be called once."""
+        self._release()
+
+    @contextmanager
+    def stopped(self) -> Generator[None]:
+        """Don't count inside the block. Blocks may overlap."""
+        self._stops += 1
+        self._halt()
+        try:
+            yield
+        finally:
+            self._release()
+
+    def close(self) -> None:
+        self._stops += 1
+        self._halt()
+
+    def _release(self) -> None:
+        self._stops -= 1
+        if not self._stops and self._remaining is not None and not self.over.done():
+            self._since = self._loop.time()
+            self._timer = self._loop.call_later(max(0.0, self._remaining), self._expire)
+
+    def _halt(self) -> None:
+        if self._timer is not None and self._remaining is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._remaining -= self._loop.time() - self._since
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._remaining = 0.0
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+class StepReporter:
+    """Each event gets a key made of step, attempt and a number in the attempt, so that a retry appends nothing twice.
+
+    `resumes_after` is set when another worker left this attempt waiting for a person: the plan's offset at that point. The
+    agent then runs again from its beginning, and the reporter is `replaying`: what was reported before isn't sent again
+    until the agent is back at its question."""
 
     def __init__(
         self,
-        teller: Teller,
-        course: Course,
+        reporter: Reporter,
+        run_state: RunState,
         step: Step,
         *,
         attempt: int,
         max_attempts: int,
         restarts: int = 0,
-        watch: Stopwatch | None = None,
-        goes_on_after: int = 0,
+        stopwatch: Stopwatch | None = None,
+        resumes_after: int = 0,
     ) -> None:
         self.step = step
         self.attempt = attempt
         self.max_attempts = max_attempts
-        self.course = course
-        self.watch = watch or Stopwatch(None)
+        self.run_state = run_state
+        self.stopwatch = stopwatch or Stopwatch(None)
         self.closed = False
-        self.retells = goes_on_after > 0
-        self.told: StepStatus = "waiting" if goes_on_after else "pending"
-        """How the step was last told to go."""
-        self._name = f"{step.id}:{attempt}" + (f"+{goes_on_after}" if goes_on_after else "")
-        self._teller = teller
+        self.replaying = resumes_after > 0
+        self.reported: StepStatus = "waiting" if resumes_after else "pending"
+        """The step's latest reported status."""
+        self._key_prefix = f"{step.id}:{attempt}" + (f"+{resumes_after}" if resumes_after else "")
+        self._reporter = reporter
         self._restarts = restarts
-        self._said = 0
+        self._count = 0
         self._messages: dict[str, RollUp] = {}
-        self._made: Counter[str] = Counter()
+        self._artifacts: Counter[str] = Counter()
         self._tools: dict[str, dict[str, Any]] = {}
         self._on_close: set[Callable[[], object]] = set()
 
     @property
     def plan_id(self) -> str:
-        return self._teller.plan_id
+        return self._reporter.plan_id
 
     def next_id(self, kind: str) -> str:
-        """A name for something this attempt does: a message, a tool call."""
-        self._said += 1
-        return f"{self._name}:{kind}{self._said}"
+        """An id for a message or tool call of this attempt."""
+        self._count += 1
+        return f"{self._key_prefix}:{kind}{self._count}"
 
-    # ---- the gate that every word passes
+    # ---- before each event
 
     async def gate(self) -> None:
-        """Wait while the plan is paused; `Cancelled` once the attempt is over."""
-        if not self.course.going.is_set() and not self.closed:
+        """Wait while the plan is paused. Raises `Cancelled` once the attempt is over."""
+        if not self.run_state.going.is_set() and not self.closed:
             with self.resting():
-                await self.course.going.wait()
+                await self.run_state.going.wait()
         if self.closed:
-            raise Cancelled(f"this attempt of step {self.step.id!r} is over; nothing it says is told")
+            raise Cancelled(f"this attempt of step {self.step.id!r} is over; it can report nothing more")
 
     @contextmanager
     def resting(self) -> Generator[None]:
-        """Inside, the agent waits: its time doesn't count, and others may be worked on."""
-        with self.watch.stopped(), self.course.resting(self.step.id):
+        """The agent waits inside the block: its time isn't counted, and the worker may run other plans."""
+        with self.stopwatch.stopped(), self.run_state.resting(self.step.id):
             yield
 
     def on_close(self, call: Callable[[], object]) -> Callable[[], None]:
-        """Call it when the voice is closed, unless what is returned here is called before."""
+        """Call `call` when the reporter is closed. Returns a function that takes this back."""
         self._on_close.add(call)
         return lambda: self._on_close.discard(call)
 
-    # ---- words
+    # ---- events
 
-    async def say(self, cls: type[PlanEvent], **fields: Any) -> None:
-        """Say something of the plan, as of this step."""
+    async def report(self, cls: type[PlanEvent], **fields: Any) -> None:
+        """Send an event of this class about this step."""
         await self.gate()
         event = build(cls, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
-        with self.watch.stopped():
-            await self._tell(event, self._key())
+        with self.stopwatch.stopped():
+            await self._send(event, self._key())
 
-    async def _tell(self, event: PlanEvent, key: str) -> None:
-        if not self.retells:
-            await self._teller.tell(event, key)
+    async def _send(self, event: PlanEvent, key: str) -> None:
+        if not self.replaying:
+            await self._reporter.send(event, key)
 
-    async def tell_asked(self, event: PlanEvent, key: str) -> Position:
-        """Say something that is the same in every attempt, under a key of its own."""
+    async def send_keyed(self, event: PlanEvent, key: str) -> Position:
+        """Send an event that is the same in every attempt, under a key of its own."""
         await self.gate()
-        with self.watch.stopped():
-            return await self._teller.tell(event, key)
+        with self.stopwatch.stopped():
+            return await self._reporter.send(event, key)
 
     async def begin(self) -> None:
-        """Say that this attempt begins."""
+        """Report that this attempt begins."""
         await self.gate()
-        if not self.retells:
-            await self._teller.tell_all([self.update("in_progress", key=f"{self.step.id}:{self.attempt}:begin")])
+        if not self.replaying:
+            await self._reporter.send_all([self.update("in_progress", key=f"{self.step.id}:{self.attempt}:begin")])
 
     async def retrying(self, content: str, data: Mapping[str, Any] | None = None) -> None:
-        """Say why there is this attempt, after another one."""
+        """Report why this attempt follows another one."""
         await self.gate()
-        said = self.update("retrying", content, data=data, key=f"{self.step.id}:{self.attempt}:retrying")
-        await self._teller.tell_all([said])
+        event = self.update("retrying", content, data=data, key=f"{self.step.id}:{self.attempt}:retrying")
+        await self._reporter.send_all([event])
 
-    async def status(self, status: StepStatus, content: str | None = None, *more: Keyed) -> None:
-        """Say how the step goes, and with it, in the same append, what else there is to say."""
+    async def status(self, status: StepStatus, content: str | None = None, *more: KeyedEvent) -> None:
+        """Report the step's status and, in the same append, `more`."""
         await self.gate()
-        said = [] if self.retells else [self.update(status, content)]
-        await self._teller.tell_all([*said, *more])
+        own = [] if self.replaying else [self.update(status, content)]
+        await self._reporter.send_all([*own, *more])
 
     async def progress(self, percent: float, text: str | None, data: Mapping[str, Any] | None) -> None:
         await self.gate()
-        said = self.update("in_progress", text, progress=percent, data=data)
-        of_the_plan = [*self.course.progress(self.step.id, percent)]
-        if not self.retells:
-            with self.watch.stopped():
-                await self._teller.tell_all([said, *of_the_plan])
+        own = self.update("in_progress", text, progress=percent, data=data)
+        of_the_plan = [*self.run_state.progress(self.step.id, percent)]
+        if not self.replaying:
+            with self.stopwatch.stopped():
+                await self._reporter.send_all([own, *of_the_plan])
 
     def update(
         self,
@@ -153,25 +202,21 @@ class Voice:
         key: str | None = None,
         data: Mapping[str, Any] | None = None,
         **fields: Any,
-    ) -> Keyed:
-        """How the step goes, to be told."""
-        if not self.retells:
-            self.told = status
+    ) -> KeyedEvent:
+        """A step update with this attempt's numbers, to be sent by the caller."""
+        if not self.replaying:
+            self.reported = status
         if self._restarts:
             data = {**(data or {}), "restarts": self._restarts}
         known = {"plan_id": self.plan_id, "step_id": self.step.id, "status": status, "content": content, "data": data}
         attempt = {"attempt": self.attempt, "max_attempts": self.max_attempts}
         return build(StepUpdate, {**known, **attempt, **fields}), key or self._key()
 
-    async def tell(self, said: Iterable[Keyed]) -> None:
-        """Tell it even though the voice may be closed: the last words on a step are not the agent's."""
-        await self._teller.tell_all(said)
-
     def _key(self) -> str:
-        self._said += 1
-        return f"{self._name}:{self._said}"
+        self._count += 1
+        return f"{self._key_prefix}:{self._count}"
 
-    # ---- messages in pieces
+    # ---- streamed messages
 
     async def open_message(self, agent_name: str, kind: MessageType) -> str:
         await self.gate()
@@ -183,84 +228,80 @@ class Voice:
             "step_id": self.step.id,
             "message_id": message_id,
         }
-        self._messages[message_id] = RollUp(fields, self._tell_part)
+        self._messages[message_id] = RollUp(fields, self._send_part)
         return message_id
 
     async def write(self, message_id: str, text: str) -> None:
         await self.gate()
-        with self.watch.stopped():
+        with self.stopwatch.stopped():
             await self._messages[message_id].write(text)
 
     async def close_message(self, message_id: str, error: BaseException | None = None) -> None:
-        """Close it, with a mark when it broke off. (When the voice was closed first, it is closed already.)"""
+        """Close it, with an error mark when it broke off. Does nothing if `close` has closed it already."""
         if message := self._messages.pop(message_id, None):
-            with self.watch.stopped():
+            with self.stopwatch.stopped():
                 await self._end_message(message, error)
 
-    async def _tell_part(self, part: AgentMessage) -> None:
-        await self._tell(part, self._key())
+    async def _send_part(self, part: AgentMessage) -> None:
+        await self._send(part, self._key())
 
     async def _end_message(self, message: RollUp, error: BaseException | None) -> None:
-        """Sends what is left of the message, and its end. A failed part matters less than an error given here."""
+        """Send the rest of the message, and its end. A part that failed matters less than `error`."""
         await message.stop()
         if error is None:
             message.raise_failure()
         for part in message.rest(error):
-            await self._tell_part(part)
+            await self._send_part(part)
 
-    # ---- things made
+    # ---- artifacts
 
-    async def made(self, fields: Mapping[str, Any]) -> Position:
-        """Show it, unless an earlier attempt did: the n-th time the very same thing is made has the same key in all."""
+    async def artifact(self, fields: Mapping[str, Any]) -> Position:
+        """Send an artifact unless an earlier attempt did: the n-th identical one has the same key in every attempt."""
         artifact = build(Artifact, {"plan_id": self.plan_id, "step_id": self.step.id, **fields})
-        shown = artifact.model_dump_json(exclude={"timestamp"})
-        digest = sha256(shown.encode()).hexdigest()[:16]
-        self._made[digest] += 1
-        return await self.tell_asked(artifact, f"{self.step.id}:made:{digest}:{self._made[digest]}")
+        content = artifact.model_dump_json(exclude={"timestamp"})
+        digest = sha256(content.encode()).hexdigest()[:16]
+        self._artifacts[digest] += 1
+        return await self.send_keyed(artifact, f"{self.step.id}:made:{digest}:{self._artifacts[digest]}")
 
     # ---- tools
 
     async def open_tool(self, agent_name: str, tool_name: str, arguments: Any) -> str:
         await self.gate()
         call_id = self.next_id("tool")
-        call = {"call_id": call_id, "agent_name": agent_name, "tool_name": tool_name}
-        known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}
-        started = build(ToolCall, {**known, "phase": "started", "arguments": arguments})
-        if not self.retells:
-            self._tools[call_id] = call  # before it is told: whoever is cancelled meanwhile must know of it
-        with self.watch.stopped():
-            await self._tell(started, self._key())
+        ids = {"plan_id": self.plan_id, "step_id": self.step.id, "call_id": call_id}
+        call = {**ids, "agent_name": agent_name, "tool_name": tool_name}
+        started = build(ToolCall, {**call, "phase": "started", "arguments": arguments})
+        if not self.replaying:
+            self._tools[call_id] = call  # before it is sent, so that it is closed if the attempt is cancelled meanwhile
+        with self.stopwatch.stopped():
+            await self._send(started, self._key())
         return call_id
 
     async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:
-        """Say how it went. (When the voice was closed first, that was said already.)"""
+        """Report a tool's result. Does nothing if `close` has ended the call already."""
         await self.gate()
         if call := self._tools.get(call_id):
-            with self.watch.stopped():
-                await self._teller.tell_all([self._tool_ended(call, phase, result)])
+            with self.stopwatch.stopped():
+                await self._reporter.send_all([tool_end(call, phase, result)])
             self._tools.pop(call_id, None)
-
-    def _tool_ended(self, call: Mapping[str, Any], phase: ToolPhase, result: Any) -> Keyed:
-        known = {"plan_id": self.plan_id, "step_id": self.step.id, **call}
-        return build(ToolCall, {**known, "phase": phase, "result": result}), f"{call['call_id']}:end"
 
     # ---- the end
 
     def shut(self) -> None:
-        """Nothing the agent says from here on is told."""
+        """Accept no more events from the agent."""
         self.closed = True
         for call in [*self._on_close]:
             call()
         self._on_close.clear()
 
     async def close(self, why: BaseException | None = None) -> None:
-        """Shut it, and tell that messages and tools which were left open have broken off. Harmless twice."""
+        """Shut, and report that the messages and tool calls still open have broken off. Idempotent."""
         self.shut()
         tools, self._tools = self._tools, {}
         messages, self._messages = self._messages, {}
-        if self._teller.silenced:
+        if self._reporter.silenced:
             return
-        broken = why or asyncio.CancelledError()
-        await asyncio.gather(*(self._end_message(message, broken) for message in messages.values()))
+        error = why or asyncio.CancelledError()
+        await asyncio.gather(*(self._end_message(message, error) for message in messages.values()))
         if tools:
-            await self._teller.tell_all(self._tool_ended(call, "error", BROKEN_OFF) for call in tools.values())
+            await self._reporter.send_all(tool_end(call, "error", BROKEN_OFF) for call in tools.values())

@@ -1,139 +1,53 @@
-"""The engine's database: where DBOS keeps runs and the outcomes of their steps, and we what it has no place for:
-people's signals and answers, and which workers are alive.
-
-SQLite for the programs of one machine, PostgreSQL for many machines.
-"""
+"""Reads and writes our tables in the engine's database: people's signals and answers, and the workers. Deletes old runs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
+from dbos import DBOSClient
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.event import listen
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from plan_engine.errors import EngineMisconfigured
-from plan_engine.run.assignment import Signal
-from plan_engine.run.context import Answer
+from plan_engine.model.interaction import Answer, Signal
+from plan_engine.run.reporter import retry_on
+from plan_engine.worker.database import Tables
 
-__all__ = ["SCHEMA", "Store", "default_url", "opened"]
+__all__ = ["AT_ONCE", "ENDED", "Store", "delete_if_ended", "delete_old_runs"]
 
 T = TypeVar("T")
 
-logger: Final = logging.getLogger(__name__)
-SCHEMA: Final = "plancast"
-"""In PostgreSQL everything of ours, and of DBOS for us, is in this schema."""
-PATIENCE_MS: Final = 30_000
-AGAIN_S: Final = 0.5
 LATE: Final = 64
-"""A signal with a lower number may become visible after a higher one; never so many lower."""
-
-
-def default_url() -> str:
-    """The file that all programs of this user share when nothing is configured."""
-    return f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"
-
-
-def opened(url: str) -> sa.Engine:
-    """A pool of connections to the database that `url` names."""
-    try:
-        name = sa.make_url(url)
-    except SQLAlchemyError:
-        raise EngineMisconfigured("the engine's database is sqlite:///… or postgresql://…") from None
-    if name.get_backend_name() == "postgresql":
-        return sa.create_engine(name.set(drivername="postgresql+psycopg"), pool_size=20, pool_pre_ping=True)
-    if name.get_backend_name() != "sqlite" or name.database in (None, "", ":memory:"):
-        raise EngineMisconfigured(f"the engine's database is sqlite:///… or postgresql://…, not {name!r}")
-    Path(str(name.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = sa.create_engine(name, pool_size=20)
-    listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """As DBOS would (a transaction that writes says so first); and readers don't wait for the writer."""
-    connection.isolation_level = "IMMEDIATE"
-    for pragma in (f"busy_timeout={PATIENCE_MS}", "foreign_keys=ON", "journal_mode=WAL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _tables(schema: str | None) -> tuple[sa.MetaData, sa.Table, sa.Table, sa.Table]:
-    metadata = sa.MetaData(schema=schema)
-    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    signals = sa.Table(
-        "plancast_signals",
-        metadata,
-        sa.Column("number", number, primary_key=True, autoincrement=True),
-        sa.Column("plan_id", sa.Text, nullable=False, index=True),
-        sa.Column("signal", sa.Text, nullable=False),
-        sa.Column("by", sa.Text, nullable=False),
-        sa.Column("at_ms", sa.BigInteger, nullable=False),
-        sqlite_autoincrement=True,
-    )
-    answers = sa.Table(
-        "plancast_answers",
-        metadata,
-        sa.Column("plan_id", sa.Text, primary_key=True),
-        sa.Column("request_id", sa.Text, primary_key=True),
-        sa.Column("answer", sa.Text, nullable=False),
-        sa.Column("by", sa.Text),
-        sa.Column("at", sa.Text),
-    )
-    workers = sa.Table(
-        "plancast_workers",
-        metadata,
-        sa.Column("worker_id", sa.Text, primary_key=True),
-        sa.Column("place", sa.Text, nullable=False),
-        sa.Column("process", sa.Text, nullable=False),
-        sa.Column("expires_ms", sa.BigInteger, nullable=False),
-        sa.Column("claimed_by", sa.Text),
-    )
-    return metadata, signals, answers, workers
+"""A signal may become visible after one with a higher number; their numbers differ by less than this."""
 
 
 class Store:
-    """Synchronous inside, in a few threads of its own. Close it when done."""
+    """The tables of one database. Synchronous calls run in a few threads of its own. The owner must close it."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
-        self._metadata, self._signals, self._answers, self._workers = _tables(None if self._sqlite else SCHEMA)
+        tables = Tables(sqlite=self._sqlite)
+        self._signals, self._answers, self._workers = tables.signals, tables.answers, tables.workers
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="plancast-store")
 
     async def call(self, work: Callable[..., T], *args: Any) -> T:
-        """Do something synchronous with the database."""
+        """Run a synchronous function that uses the database in one of the store's threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.engine.dispose()
 
-    def create(self) -> None:
-        """Make our tables where they are missing. DBOS's, and in PostgreSQL the schema, must be there already."""
-        for tries in range(5):
-            try:
-                with self.engine.begin() as db:
-                    for table in self._metadata.sorted_tables:
-                        db.execute(sa.schema.CreateTable(table, if_not_exists=True))
-                        for index in table.indexes:
-                            db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-                return
-            except SQLAlchemyError:  # two that begin at once may trip over each other
-                if tries == 4:
-                    raise
-                time.sleep(0.1 * (tries + 1))
-
     def now_ms(self, db: sa.Connection) -> int:
-        """By the clock that all who share this database share."""
+        """The time by the clock that all programs using this database share."""
         if self._sqlite:
             return time.time_ns() // 1_000_000
         return int(db.execute(sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")).scalar_one())
@@ -146,14 +60,14 @@ class Store:
             db.execute(self._signals.insert().values(values))
 
     async def signals(self, plan_id: str) -> Sequence[Signal]:
-        """All signals to a plan, in their order."""
+        """All signals to a plan, in order."""
         table = self._signals
         query = sa.select(table.c.number, table.c.signal, table.c.by).where(table.c.plan_id == plan_id)
         rows = await self._rows(query.order_by(table.c.number))
         return [Signal(number, signal, by) for number, signal, by in rows]
 
     async def signals_since(self, number: int) -> Sequence[tuple[str, Signal]]:
-        """Signals to any plan after this one, and some before it that may have been invisible until now."""
+        """Signals to any plan after this one, and some before it that may not have been visible yet."""
         table = self._signals
         query = sa.select(table.c.plan_id, table.c.number, table.c.signal, table.c.by)
         rows = await self._rows(query.where(table.c.number > number - LATE).order_by(table.c.number))
@@ -162,7 +76,7 @@ class Store:
     # ---- answers
 
     async def keep_answer(self, plan_id: str, request_id: str, answer: Answer) -> None:
-        """Keep it for good. The first one kept stays, also when two workers keep one at the same moment."""
+        """Store an answer. The first one stays, even when two workers store one at the same moment."""
         insert = sqlite.insert if self._sqlite else postgresql.insert
         values = {
             "plan_id": plan_id,
@@ -179,7 +93,7 @@ class Store:
         await self._patiently(work)
 
     async def answers(self, plan_id: str) -> Mapping[str, Answer]:
-        """The answers kept of a plan, by request."""
+        """The stored answers of a plan, by request id."""
         table = self._answers
         query = sa.select(table.c.request_id, table.c.answer, table.c.by, table.c.at)
         rows = await self._rows(query.where(table.c.plan_id == plan_id))
@@ -193,24 +107,20 @@ class Store:
         return await self._patiently(work)
 
     async def _patiently(self, work: Callable[[], T]) -> T:
-        """A run stands still while its database is away."""
-        while True:
-            try:
-                return await self.call(work)
-            except (OperationalError, PoolTimeout) as error:
-                logger.warning("the engine's database could not be reached (%s); trying again", error)
-                await asyncio.sleep(AGAIN_S)
+        """Retry while the database is unavailable; the run stands still meanwhile."""
+        errors = (OperationalError, PoolTimeout)
+        return await retry_on(errors, lambda: self.call(work), "the engine's database can't be reached; retrying")
 
-    def forget(self, plan_ids: Sequence[str]) -> None:
-        """All signals and answers to these plans."""
+    def delete_inputs(self, plan_ids: Sequence[str]) -> None:
+        """Delete all signals and answers of these plans."""
         with self.engine.begin() as db:
             for table in (self._signals, self._answers):
                 db.execute(table.delete().where(table.c.plan_id.in_(plan_ids)))
 
-    # ---- workers; called in a worker's own thread
+    # ---- workers; called in the lease's thread
 
     def sign_on(self, worker_id: str, place: str, process: str, lease_s: float) -> None:
-        """A worker is here. (Again, when it was taken for dead.)"""
+        """Add a worker; again after it was taken for dead."""
         with self.engine.begin() as db:
             db.execute(self._workers.delete().where(self._workers.c.worker_id == worker_id))
             expires_ms = self.now_ms(db) + int(lease_s * 1000)
@@ -218,7 +128,7 @@ class Store:
             db.execute(self._workers.insert().values(values))
 
     def renew(self, worker_id: str, lease_s: float) -> bool:
-        """A worker is still here. False when it was taken for dead meanwhile."""
+        """Extend a worker's lease. False when it was taken for dead meanwhile."""
         table = self._workers
         with self.engine.begin() as db:
             mine = (table.c.worker_id == worker_id) & table.c.claimed_by.is_(None)
@@ -229,15 +139,15 @@ class Store:
         with self.engine.begin() as db:
             db.execute(self._workers.delete().where(self._workers.c.worker_id == worker_id))
 
-    def claim_dead(self, by: str, lease_s: float, gone: Callable[[str, str], bool]) -> Sequence[str]:
-        """Workers that are dead, and that nobody but the caller looks after for the length of a lease.
+    def claim_dead(self, by: str, lease_s: float, ended: Callable[[str, str], bool]) -> Sequence[str]:
+        """Claim the dead workers that no other engine has claimed. A claim holds for the length of a lease.
 
-        `gone(place, process)` may know of a death before its lease has run out."""
+        `ended(place, process)` may find a worker dead before its lease has run out."""
         table, claimed = self._workers, list[str]()
         with self.engine.begin() as db:
             now = self.now_ms(db)
             for row in db.execute(sa.select(table).where(table.c.worker_id != by)).fetchall():
-                early = row.claimed_by is None and gone(row.place, row.process)
+                early = row.claimed_by is None and ended(row.place, row.process)
                 if row.expires_ms >= now and not early:
                     continue
                 as_seen = (table.c.worker_id == row.worker_id) & (table.c.expires_ms == row.expires_ms)
@@ -245,3 +155,33 @@ class Store:
                 if db.execute(table.update().where(as_seen).values(values)).rowcount == 1:
                     claimed.append(row.worker_id)
         return claimed
+
+
+# ---- ended runs
+
+ENDED: Final = ["SUCCESS", "ERROR", "CANCELLED"]
+AT_ONCE: Final = 200
+"""Runs deleted in one transaction, so that other programs don't wait long for the database."""
+
+
+def delete_old_runs(store: Store, client: DBOSClient, keep: timedelta) -> int:
+    """Delete up to `AT_ONCE` runs that ended longer than `keep` ago; returns how many. Their events stay in the log."""
+    before = (datetime.now(UTC) - keep).isoformat()
+    ended = client.list_workflows(
+        status=ENDED, completed_before=before, limit=AT_ONCE, load_input=False, load_output=False
+    )
+    plan_ids = [run.workflow_id for run in ended]
+    _delete_runs(store, client, plan_ids)
+    return len(plan_ids)
+
+
+def delete_if_ended(store: Store, client: DBOSClient, plan_id: str) -> None:
+    """Delete this run, if it has ended."""
+    ended = client.list_workflows(workflow_ids=[plan_id], status=ENDED, load_input=False, load_output=False)
+    _delete_runs(store, client, [run.workflow_id for run in ended])
+
+
+def _delete_runs(store: Store, client: DBOSClient, plan_ids: list[str]) -> None:
+    if plan_ids:
+        store.delete_inputs(plan_ids)
+        client.delete_workflows(plan_ids)

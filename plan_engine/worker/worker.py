@@ -1,18 +1,24 @@
-"""The part of an engine that works: DBOS finds it runs to do, and keeps what they come to.
+"""The part of an engine that runs plans: DBOS finds it runs to do, and records their outcomes.
 
-DBOS is one for a process, and so is a worker; the tests open and close one after the other.
+DBOS allows one instance per process, so there is one worker per process. (Tests open and close them one after the other.)
+
+How many plans a worker runs at once doesn't include those that only wait. DBOS counts a run from its beginning to its end,
+and a plan may wait for a person for days; enough of them would keep a worker from all other work. So a run that only waits
+is taken out of DBOS's count. DBOS has no public interface for that: `DbosSlots` uses two private methods, and the engine
+requires one exact version of DBOS.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NoReturn, cast
+from importlib.metadata import version
+from operator import attrgetter
+from typing import Any, Final, NoReturn
 
 import dbos
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -24,50 +30,85 @@ from broadcasters.supervision import Supervisor
 from plan_engine.errors import EngineMisconfigured, in_words
 from plan_engine.model.language_model import LanguageModel
 from plan_engine.model.template import Template, named
-from plan_engine.run.assignment import Assignment, Tools
-from plan_engine.run.plan_run import Durably, GivenUp, Run
-from plan_engine.worker.lease import Hold, Lease
-from plan_engine.worker.plan_end import tell_end
-from plan_engine.worker.slots import Slots
-from plan_engine.worker.store import SCHEMA, Store
+from plan_engine.run.plan_run import Assignment, DurableStep, GivenUp, PlanRun, RunResources
+from plan_engine.run.reporter import retry_on
+from plan_engine.worker.database import APPLICATION, SCHEMA, JsonSerializer
+from plan_engine.worker.lease import Lease, LeaseTerm
+from plan_engine.worker.store import Store
+from plan_engine.worker.takeover import end_plan
 
-__all__ = ["APPLICATION", "QUEUE", "VERSION", "WORKFLOW", "JsonSerializer", "Worker", "queue_of"]
+__all__ = [
+    "DBOS_VERSION",
+    "PRIVATE",
+    "QUEUE",
+    "VERSION",
+    "WORKFLOW",
+    "DbosSlot",
+    "DbosSlots",
+    "Worker",
+    "queue_of",
+]
 
 logger: Final = logging.getLogger(__name__)
-APPLICATION: Final = "plancast"
 VERSION: Final = "1"
-"""Rises when newer code could not go on with older code's runs."""
+"""Must be raised when newer code can't continue the runs of older code."""
 WORKFLOW: Final = "plancast.plan"
 QUEUE: Final = "plancast"
-PATIENCE_S: Final = 5.0
+DBOS_VERSION: Final = "3.4.0"
+"""The version pinned in `pyproject.toml`."""
+PRIVATE: Final = ("_active_workflows_set.add", "_active_workflows_set._remove")
+"""The private attributes of DBOS that are used."""
+CLOSE_S: Final = 5.0
 PASS_ON_S: Final = 1.0
-AGAIN_S: Final = 0.5
 
 
 def queue_of(template: Template) -> str:
-    """One queue for all, so that looking at it costs little; and one for each template that has limits."""
+    """The queue of a template's runs: its own if it has limits, otherwise the common one, so that polling costs little."""
     limited = template.concurrency is not None or template.rate is not None
     return f"{QUEUE}.{template.name}" if limited else QUEUE
 
 
-class JsonSerializer(dbos.Serializer):
-    """What the database holds is JSON, for everyone to read, and for no one to run."""
+class DbosSlots:
+    """The runs that DBOS counts in this process. Raises `EngineMisconfigured` if this version of DBOS lacks `PRIVATE`."""
 
-    def serialize(self, data: Any) -> str:
-        return json.dumps(data, default=lambda odd: {"$error": f"{type(odd).__name__}: {odd}"})
+    def __init__(self, instance: DBOS) -> None:
+        for name in PRIVATE:
+            try:
+                attrgetter(name)(instance)
+            except AttributeError:
+                installed = f"the installed DBOS, version {version('dbos')}, has no {name}, which this engine uses"
+                raise EngineMisconfigured(f"{installed}: pip install 'dbos=={DBOS_VERSION}'") from None
+        self._counted: Any = attrgetter("_active_workflows_set")(instance)
 
-    def deserialize(self, serialized_data: str) -> Any:
-        data: Any = json.loads(serialized_data)
-        if isinstance(data, dict) and "$error" in data:
-            return RuntimeError(cast("dict[str, Any]", data)["$error"])
-        return cast("Any", data)
+    def slot(self, plan_id: str, queue: str) -> DbosSlot:
+        """The slot of a run that DBOS has begun from this queue."""
+        return DbosSlot(self._counted, plan_id, queue)
 
-    def name(self) -> str:
-        return "plancast_json"
+
+class DbosSlot:
+    """One run's slot. `free` and `take` are idempotent. It must be taken when the run ends: DBOS then frees it."""
+
+    def __init__(self, counted: Any, plan_id: str, queue: str) -> None:
+        self._counted, self._plan_id, self._bucket = counted, plan_id, (queue, None)
+        self._freed = False
+
+    def free(self) -> None:
+        if self._freed:
+            return
+        try:
+            self._counted._remove(self._plan_id, self._bucket)
+        except (KeyError, ValueError):  # not counted in this queue: it was resumed from another one
+            return
+        self._freed = True
+
+    def take(self) -> None:
+        if self._freed:
+            self._counted.add(self._plan_id, *self._bucket)
+            self._freed = False
 
 
 class Worker:
-    """Takes runs from the queues of its templates. Opened and closed in the event loop it works in."""
+    """Runs the plans in its templates' queues. Must be opened and closed in the event loop it works in."""
 
     def __init__(
         self,
@@ -81,18 +122,18 @@ class Worker:
     ) -> None:
         self._store, self._client, self._lease, self._log, self._broadcaster = store, client, lease, log, broadcaster
         self._templates, self._model = templates, model
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, PlanRun] = {}
         self._open = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._slots: Slots
+        self._slots: DbosSlots
         self._obeying = Supervisor()
         self._last_signal, self._seen = 0, set[int]()
 
-    # ---- life
+    # ---- opening and closing
 
     def open(self, url: str) -> None:
-        """Begin to work. The database must have been made ready."""
+        """Start to run plans. The database's tables and queues must exist."""
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_url": url,
@@ -108,9 +149,9 @@ class Worker:
         }
         instance = DBOS(config=config)
         if DBOS.executor_id != self._lease.worker_id:
-            raise EngineMisconfigured("DBOS is at work in this process already; let `plancast worker` run the plans")
+            raise EngineMisconfigured("DBOS is in use in this process already; run the plans with `plancast worker`")
         try:
-            self._slots = Slots(instance)
+            self._slots = DbosSlots(instance)
             DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._workflow())
             DBOS.listen_queues([*{QUEUE, *(queue_of(template) for template in self._templates.values())}])
             DBOS.launch()
@@ -126,27 +167,27 @@ class Worker:
         return plan
 
     async def close(self) -> None:
-        """Stop working on everything, telling that another worker may go on; what was begun stays queued as begun."""
+        """Stop, and report that other workers may continue. What was begun stays recorded as begun."""
         self._open = False
         for run in self._runs.values():
             run.give_up(lost=False)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), PATIENCE_S)
+            await asyncio.wait_for(self._idle.wait(), CLOSE_S)
         await self._obeying.close()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1) as thread:  # DBOS waits for threads of its own, which may wait for this loop
             await loop.run_in_executor(thread, DBOS.destroy)
-        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))  # DBOS had put its own there
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))  # DBOS had replaced it by its own
 
     def lost(self) -> None:
-        """All runs are another worker's now."""
+        """Give up all runs: other workers own them."""
         for run in self._runs.values():
             run.give_up(lost=True)
 
     # ---- runs
 
     async def pass_on_signals(self) -> None:
-        """To the plans that are run here. (A run that begins looks for earlier ones itself.)"""
+        """Pass new signals to the plans run here. (A run reads the signals from before its beginning itself.)"""
         if not self._runs:
             return
         found = await self._store.signals_since(self._last_signal)
@@ -166,18 +207,19 @@ class Worker:
             plan = named(self._templates, template).plan(given)
         except Exception as error:
             logger.exception("plan %s could not be made", plan_id)
-            return await self._tell_failed(plan_id, "This plan could not be made", error)
+            return await self._end_in_error(plan_id, "This plan could not be made", error)
         slot = self._slots.slot(plan_id, queue_of(self._templates[template]))
-        tools = Tools(self._log, self._broadcaster, Hold(self._lease), self._store, slot, self._model)
+        ownership = LeaseTerm(self._lease)
+        resources = RunResources(self._log, self._broadcaster, ownership, self._store, slot, self._model)
         self._idle.clear()
-        run = self._runs[plan_id] = Run(Assignment(plan_id, template, given, owner, plan), tools)
+        run = self._runs[plan_id] = PlanRun(Assignment(plan_id, template, given, owner, plan), resources)
         try:
-            return await run.go(_durably([step.id for step in plan.steps]))
+            return await run.go(_durable_step([step.id for step in plan.steps]))
         except GivenUp:
-            raise asyncio.CancelledError(f"plan {plan_id} goes on elsewhere") from None
+            raise asyncio.CancelledError(f"plan {plan_id} continues in another worker") from None
         except Exception as error:
             logger.exception("plan %s could not be run", plan_id)
-            return await self._tell_failed(plan_id, "The engine could not run this plan", error)
+            return await self._end_in_error(plan_id, "The engine could not run this plan", error)
         finally:
             slot.take()
             if self._runs.get(plan_id) is run:
@@ -186,34 +228,31 @@ class Worker:
                 self._idle.set()
 
     async def _pass_on(self, plan_id: str, template: str) -> NoReturn:
-        """Newer workers may know it."""
-        logger.warning("plan %s is left to other workers: this one has no template called %s", plan_id, template)
+        """Leave it to other workers: newer ones may have the template."""
+        logger.warning("plan %s is left to other workers: this one has no template %r", plan_id, template)
         await asyncio.sleep(PASS_ON_S)
         await self._store.call(partial(self._client.resume_workflow, plan_id, queue_name=QUEUE))
         raise asyncio.CancelledError(f"plan {plan_id} is left to other workers")
 
-    async def _tell_failed(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
+    async def _end_in_error(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
         detail = {"error": {"type": type(error).__name__, "message": in_words(error)}}
         end = {"status": "error", "content": text, "data": detail}
-        while True:
-            try:
-                await tell_end(plan_id, end, self._log, self._broadcaster)
-                return {"status": "error", "message": text}
-            except LogUnavailable:
-                await asyncio.sleep(AGAIN_S)
+        report = partial(end_plan, plan_id, end, self._log, self._broadcaster)
+        await retry_on((LogUnavailable,), report, f"the end of plan {plan_id} can't be reported yet")
+        return {"status": "error", "message": text}
 
 
-def _durably(step_ids: list[str]) -> Durably:
-    """DBOS knows a step by its number. Side by side, steps begin in any order, so the numbers are drawn beforehand."""
-    drawn = {step_id: DBOS.reserve_step() for step_id in step_ids}
+def _durable_step(step_ids: list[str]) -> DurableStep:
+    """DBOS identifies a step by its number. Parallel steps begin in any order, so the numbers are reserved beforehand."""
+    reserved = {step_id: DBOS.reserve_step() for step_id in step_ids}
 
-    async def durably(step_id: str, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    async def run(step_id: str, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         async def step() -> dict[str, Any]:
             return await work()
 
         try:
-            return await drawn[step_id].run_async({"name": f"step {step_id}"}, step)
+            return await reserved[step_id].run_async({"name": f"step {step_id}"}, step)
         except (dbos.error.DBOSWorkflowConflictIDError, dbos.error.DBOSWorkflowCancelledError):
             raise GivenUp from None
 
-    return durably
+    return run

@@ -17,7 +17,7 @@ import pytest
 
 from broadcasters import Broadcaster
 from broadcasters.snapshot import Snapshot
-from tests.plan_engine.adapters.watching import Person, steps_of, words_of
+from tests.plan_engine.adapters.person import Person, steps_of, words_of
 from tests.servers.process import eventually, free_port
 
 ROOT = Path(__file__).parents[2]

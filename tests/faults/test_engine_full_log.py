@@ -11,22 +11,22 @@ import pytest
 from broadcasters.errors import LogFull, LogUnavailable
 from plan_engine import Context, Plan, Step, template
 from tests.broadcasters.weather import WeatherLog, until
-from tests.plan_engine.house import House, statuses
+from tests.plan_engine.harness import EngineHarness, statuses
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    async with House(tmp_path) as house:
-        yield house
+async def harness(tmp_path: Path) -> AsyncGenerator[EngineHarness]:
+    async with EngineHarness(tmp_path) as harness:
+        yield harness
 
 
 @pytest.mark.parametrize("doubtful", [False, True])
 async def test_a_plan_stands_still_while_its_log_is_full(
-    house: House, caplog: pytest.LogCaptureFixture, doubtful: bool
+    harness: EngineHarness, caplog: pytest.LogCaptureFixture, doubtful: bool
 ) -> None:
-    house.log = log = WeatherLog(house.log)
+    harness.log = log = WeatherLog(harness.log)
 
     async def speak(ctx: Context) -> str:
         await ctx.say("before")
@@ -39,15 +39,15 @@ async def test_a_plan_stands_still_while_its_log_is_full(
     def talk(_: object) -> Plan:
         return Plan("Talk", [Step("a", "A", speak)])
 
-    async with house.engine(talk) as engine:
+    async with harness.engine(talk) as engine:
         await engine.start("talk", {}, "p")
         await until(lambda: log.error and log.calls)
         log.error = LogFull("no room")
         log.calls.clear()
         await until(lambda: len(log.calls) > 2)
         log.error = None
-        await house.end(engine, "p")
-    story = await house.story("p")
+        await harness.outcome(engine, "p")
+    story = await harness.events("p")
     assert [event.data["content"] for event in story if event.type == "agent_message"] == ["before", "after"]
     assert statuses(story, "a")[-1] == "completed"
     assert story[-1].data["status"] == "completed"
@@ -56,8 +56,8 @@ async def test_a_plan_stands_still_while_its_log_is_full(
     assert "no room" in warnings[0]
 
 
-async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(house: House) -> None:
-    house.log = log = WeatherLog(house.log)
+async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(harness: EngineHarness) -> None:
+    harness.log = log = WeatherLog(harness.log)
 
     async def speak(ctx: Context) -> None:
         await ctx.say("at last")
@@ -66,9 +66,9 @@ async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(house: Hou
     def talk(_: object) -> Plan:
         return Plan("Talk", [Step("a", "A", speak)])
 
-    async with house.engine(talk) as engine:
+    async with harness.engine(talk) as engine:
         log.error = LogFull("no room")
         await engine.start("talk", {}, "p")
         log.error = None
-        await house.end(engine, "p")
-    assert (await house.story("p"))[-1].data["status"] == "completed"
+        await harness.outcome(engine, "p")
+    assert (await harness.events("p"))[-1].data["status"] == "completed"

@@ -1,4 +1,4 @@
-"""A house for each test, with its databases ready; and no DBOS left behind by any."""
+"""A harness for each test, with its databases ready; and no DBOS left behind by any."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.plan_engine.house import House
+from tests.plan_engine.harness import EngineHarness
 
 
 @pytest.fixture(scope="session")
-def model_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the databases of all houses are made once."""
-    directory = tmp_path_factory.mktemp("model-house")
+    directory = tmp_path_factory.mktemp("model-harness")
 
     async def build() -> None:
-        async with House(directory) as house, house.engine(work=False):
+        async with EngineHarness(directory) as harness, harness.engine(work=False):
             pass
 
     asyncio.run(build())
@@ -26,7 +26,7 @@ def model_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, model_house: Path) -> AsyncGenerator[House]:
-    shutil.copy(model_house / "engine.db", tmp_path)
-    async with House(tmp_path) as house:
-        yield house
+async def harness(tmp_path: Path, prepared_database: Path) -> AsyncGenerator[EngineHarness]:
+    shutil.copy(prepared_database / "engine.db", tmp_path)
+    async with EngineHarness(tmp_path) as harness:
+        yield harness

@@ -15,8 +15,8 @@ ROOT: Final = Path(__file__).parents[2]
 DOCUMENT: Final = (ROOT / "docs/ENGINE.md").read_text()
 PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 PRINTED: Final = [
-    "Ended(status='completed', result='greeted', message=None)\n",
-    "Ended(status='completed', result=12, message=None)\n",
+    "PlanOutcome(status='completed', result='greeted', message=None)\n",
+    "PlanOutcome(status='completed', result=12, message=None)\n",
     "not sent\n",
 ]
 

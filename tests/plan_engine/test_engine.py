@@ -26,9 +26,9 @@ from plan_engine import (
     StepFailed,
     template,
 )
-from plan_engine.engine import Ended, Engine
-from plan_engine.worker.tidying import tidy
-from tests.plan_engine.house import House, statuses
+from plan_engine.engine import Engine, PlanOutcome
+from plan_engine.worker.store import delete_old_runs
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.servers.postgres import PostgresServer
 
 
@@ -45,17 +45,17 @@ def only(agent: Any, **options: Any) -> Any:
     return one
 
 
-async def run(house: House, agent: Any, **options: Any) -> tuple[Ended, list[Any]]:
-    async with house.engine(only(agent, **options)) as engine:
+async def run(harness: EngineHarness, agent: Any, **options: Any) -> tuple[PlanOutcome, list[Any]]:
+    async with harness.engine(only(agent, **options)) as engine:
         await engine.start("only", {}, "p")
-        ended = await house.end(engine, "p")
-    return ended, await house.story("p")
+        ended = await harness.outcome(engine, "p")
+    return ended, await harness.events("p")
 
 
 # ---- going well
 
 
-async def test_a_plan_runs_side_by_side_and_in_order(house: House) -> None:
+async def test_a_plan_runs_side_by_side_and_in_order(harness: EngineHarness) -> None:
     meeting = asyncio.Barrier(2)
 
     async def gather(ctx: Context) -> dict[str, int]:
@@ -83,12 +83,12 @@ async def test_a_plan_runs_side_by_side_and_in_order(house: House) -> None:
         ]
         return Plan("A shop", steps, labels=["shop"])
 
-    async with house.engine(shop) as engine:
+    async with harness.engine(shop) as engine:
         await engine.start("shop", {"orders": 21}, "shop-1", owner="maria")
-        assert await house.end(engine, "shop-1") == Ended("completed", {"sum": 84})
-    events = await house.story("shop-1")
+        assert await harness.outcome(engine, "shop-1") == PlanOutcome("completed", {"sum": 84})
+    events = await harness.events("shop-1")
     assert statuses(events, "left") == ["pending", "in_progress", "in_progress", "completed"]
-    snapshot = await house.snapshot("shop-1")
+    snapshot = await harness.snapshot("shop-1")
     assert (snapshot.status, snapshot.progress, snapshot.result) == ("completed", 100.0, {"sum": 84})
     assert (snapshot.title, snapshot.owner, snapshot.labels) == ("A shop", "maria", ("shop",))
     assert [(m.agent_name, m.content) for m in snapshot.messages] == [
@@ -98,7 +98,7 @@ async def test_a_plan_runs_side_by_side_and_in_order(house: House) -> None:
     assert [step.data for step in snapshot.steps] == [{"orders": 21}, {"result": 42}, {"result": 42}, {"sum": 84}]
 
 
-async def test_everything_an_agent_can_say_is_told_of_its_step(house: House) -> None:
+async def test_everything_an_agent_can_say_is_told_of_its_step(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> str:
         await ctx.think("Hm")
         await ctx.act("Counting", data={"n": 1})
@@ -111,7 +111,7 @@ async def test_everything_an_agent_can_say_is_told_of_its_step(house: House) -> 
         await ctx.artifact("list.json", "application/json", data=[1, 2, 3])
         return f"{ctx.plan_id} {ctx.step.id} {ctx.attempt}/{ctx.max_attempts} {ctx.key} {ctx.owner} {ctx.cancelled}"
 
-    ended, events = await run(house, agent)
+    ended, events = await run(harness, agent)
     assert ended.result == "p a 1/1 p/a None False"
     messages = [e.data for e in events if e.type == "agent_message"]
     assert [(said["agent_name"], said["content"], said["message_type"]) for said in messages] == [
@@ -130,7 +130,7 @@ async def test_everything_an_agent_can_say_is_told_of_its_step(house: House) -> 
     assert {e.data.get("step_id") for e in events} == {None, "a"}
 
 
-async def test_a_synchronous_agent_says_the_same_from_a_thread(house: House) -> None:
+async def test_a_synchronous_agent_says_the_same_from_a_thread(harness: EngineHarness) -> None:
     where: list[threading.Thread] = []
 
     def agent(ctx: BlockingContext) -> str:
@@ -150,10 +150,10 @@ async def test_a_synchronous_agent_says_the_same_from_a_thread(house: House) -> 
         ctx.checkpoint()
         return f"{ctx.plan_id} {ctx.step.id} {ctx.attempt}/{ctx.max_attempts} {ctx.key} {ctx.input} {ctx.results}"
 
-    ended, events = await run(house, agent)
+    ended, events = await run(harness, agent)
     assert ended.result == "p a 1/1 p/a {} {}"
     assert where[0] is not threading.main_thread()
-    snapshot = await house.snapshot("p")
+    snapshot = await harness.snapshot("p")
     assert [m.content for m in snapshot.messages] == ["Hm", "Counting", "one two"]
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "completed", "started", "error"]
 
@@ -163,15 +163,15 @@ class Model(BaseModel):
     tags: list[str] = Field(default_factory=list)
 
 
-async def test_a_model_is_told_and_recorded_as_plain_data(house: House) -> None:
+async def test_a_model_is_told_and_recorded_as_plain_data(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Model:
         return Model(name="Ada", tags=["x"])
 
-    ended, _ = await run(house, agent)
+    ended, _ = await run(harness, agent)
     assert ended.result == {"name": "Ada", "tags": ["x"]}
 
 
-async def test_a_result_too_large_to_be_told_reaches_the_next_step_all_the_same(house: House) -> None:
+async def test_a_result_too_large_to_be_told_reaches_the_next_step_all_the_same(harness: EngineHarness) -> None:
     async def large(ctx: Context) -> str:
         return "x" * 400_000
 
@@ -182,23 +182,23 @@ async def test_a_result_too_large_to_be_told_reaches_the_next_step_all_the_same(
     def plan(_: Any) -> Plan:
         return Plan("Large", [Step("large", "L", large), Step("measure", "M", measure, ["large"])])
 
-    async with house.engine(plan) as engine:
+    async with harness.engine(plan) as engine:
         await engine.start("large", {}, "p")
-        assert (await house.end(engine, "p")).result == 400_000
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == 400_000
+    await harness.events("p")
 
 
 # ---- failing
 
 
-async def test_attempts_are_visible_and_the_last_one_counts(house: House) -> None:
+async def test_attempts_are_visible_and_the_last_one_counts(harness: EngineHarness) -> None:
     async def flaky(ctx: Context) -> int:
         await ctx.think(f"Try {ctx.attempt}")
         if ctx.attempt < 3:
             raise ConnectionError("connection refused by 10.0.0.7")
         return ctx.attempt
 
-    ended, events = await run(house, flaky, retries=2, backoff=0.01)
+    ended, events = await run(harness, flaky, retries=2, backoff=0.01)
     assert ended.result == 3
     tries = [
         (e.data["status"], e.data.get("attempt"), e.data.get("max_attempts")) for e in events if e.type == "step_update"
@@ -218,7 +218,7 @@ async def test_attempts_are_visible_and_the_last_one_counts(house: House) -> Non
     assert retrying.data["data"]["pause"] == 0.01
 
 
-async def test_a_failing_step_fails_the_plan_in_words_for_people(house: House) -> None:
+async def test_a_failing_step_fails_the_plan_in_words_for_people(harness: EngineHarness) -> None:
     async def shop(ctx: Context) -> None:
         raise StepFailed("The shop's books are closed on Sundays")
 
@@ -234,20 +234,20 @@ async def test_a_failing_step_fails_the_plan_in_words_for_people(house: House) -
         ]
         return Plan("Sunday", steps)
 
-    async with house.engine(plan) as engine:
+    async with harness.engine(plan) as engine:
         await engine.start("sunday", {}, "p")
-        ended = await house.end(engine, "p")
-    assert ended == Ended("error", message="“Read the books” failed: The shop's books are closed on Sundays")
-    events = await house.story("p")
+        ended = await harness.outcome(engine, "p")
+    assert ended == PlanOutcome("error", message="“Read the books” failed: The shop's books are closed on Sundays")
+    events = await harness.events("p")
     assert [statuses(events, step)[-1] for step in ("books", "beside", "after")] == ["error", "cancelled", "skipped"]
-    snapshot = await house.snapshot("p")
+    snapshot = await harness.snapshot("p")
     assert (snapshot.status, snapshot.content) == ("error", ended.message)
     assert snapshot.result is not None
     assert snapshot.result["step_id"] == "books"
     assert "StepFailed" in snapshot.result["error"]["traceback"]
 
 
-async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(house: House) -> None:
+async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(harness: EngineHarness) -> None:
     async def broken(ctx: Context) -> None:
         raise RuntimeError("secret detail")
 
@@ -264,10 +264,10 @@ async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(house: House
         ]
         return Plan("Skip", steps)
 
-    async with house.engine(plan) as engine:
+    async with harness.engine(plan) as engine:
         await engine.start("skip", {}, "p")
-        assert await house.end(engine, "p") == Ended("completed", {})
-    events = await house.story("p")
+        assert await harness.outcome(engine, "p") == PlanOutcome("completed", {})
+    events = await harness.events("p")
     assert [statuses(events, s)[-1] for s in ("broken", "needs", "deeper", "fine")] == [*["skipped"] * 3, "completed"]
     told = [e.data.get("content") or "" for e in events]
     assert "Something went wrong" in told
@@ -275,7 +275,7 @@ async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(house: House
     assert not any("secret" in text for text in told)
 
 
-async def test_an_attempt_that_takes_too_long_is_ended(house: House) -> None:
+async def test_an_attempt_that_takes_too_long_is_ended(harness: EngineHarness) -> None:
     cancelled: list[bool] = []
 
     async def slow(ctx: Context) -> None:
@@ -284,12 +284,12 @@ async def test_an_attempt_that_takes_too_long_is_ended(house: House) -> None:
         finally:
             cancelled.append(True)
 
-    ended, _ = await run(house, slow, timeout=0.05)
+    ended, _ = await run(harness, slow, timeout=0.05)
     assert ended.message == "“Do a” failed: It took longer than 0.05 s"
     assert cancelled == [True]
 
 
-async def test_a_thread_that_takes_too_long_is_not_heard_any_more(house: House) -> None:
+async def test_a_thread_that_takes_too_long_is_not_heard_any_more(harness: EngineHarness) -> None:
     release, done = threading.Event(), threading.Event()
     outcome: list[BaseException] = []
 
@@ -303,20 +303,20 @@ async def test_a_thread_that_takes_too_long_is_not_heard_any_more(house: House) 
         finally:
             done.set()
 
-    ended, events = await run(house, slow, timeout=0.05)
+    ended, events = await run(harness, slow, timeout=0.05)
     assert ended.status == "error"
     release.set()
     assert await asyncio.to_thread(done.wait, 30)
     assert type(outcome[0]).__name__ == "Cancelled"
-    assert len(await house.story("p")) == len(events)
+    assert len(await harness.events("p")) == len(events)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2, 3, None}, {"f": nothing}])
-async def test_a_result_that_json_cannot_say_is_the_agents_fault(house: House, value: Any) -> None:
+async def test_a_result_that_json_cannot_say_is_the_agents_fault(harness: EngineHarness, value: Any) -> None:
     async def odd(ctx: Context) -> Any:
         return value
 
-    ended, _ = await run(house, odd, retries=3)
+    ended, _ = await run(harness, odd, retries=3)
     if value == {1, 2, 3, None}:
         assert ended.status == "completed", "a set is a list"
     else:
@@ -336,14 +336,14 @@ def interrupts(_: Any) -> None:
 
 
 @pytest.mark.parametrize("agent", [ends_itself, ends_itself_at_once, interrupts])
-async def test_an_agent_that_would_end_the_process_fails_alone(house: House, agent: Any) -> None:
-    ended, events = await run(house, agent, retries=1, backoff=0.01)
+async def test_an_agent_that_would_end_the_process_fails_alone(harness: EngineHarness, agent: Any) -> None:
+    ended, events = await run(harness, agent, retries=1, backoff=0.01)
     assert ended.status == "error"
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "error"]
 
 
-async def test_a_plain_function_that_returns_a_coroutine_is_told_so(house: House) -> None:
-    ended, _ = await run(house, lambda ctx: nothing(ctx))
+async def test_a_plain_function_that_returns_a_coroutine_is_told_so(harness: EngineHarness) -> None:
+    ended, _ = await run(harness, lambda ctx: nothing(ctx))
     assert "what it returns is to be awaited" in (ended.message or "")
 
 
@@ -353,115 +353,117 @@ class Mute(Exception):
 
 
 @pytest.mark.parametrize("error", [StepFailed("caf\udce9"), FileNotFoundError("caf\udce9"), Mute()])
-async def test_a_failure_with_no_words_that_can_be_told_is_one_like_others(house: House, error: Exception) -> None:
+async def test_a_failure_with_no_words_that_can_be_told_is_one_like_others(
+    harness: EngineHarness, error: Exception
+) -> None:
     async def agent(ctx: Context) -> str:
         if ctx.attempt == 1:
             raise error
         return "done"
 
-    ended, _ = await run(house, agent, retries=1, backoff=0.01)
+    ended, _ = await run(harness, agent, retries=1, backoff=0.01)
     assert ended.result == "done"
 
 
 @pytest.mark.parametrize("result", [object(), "x" * 400_000])
-async def test_a_tool_whose_result_cannot_be_told_is_not_left_open(house: House, result: Any) -> None:
+async def test_a_tool_whose_result_cannot_be_told_is_not_left_open(harness: EngineHarness, result: Any) -> None:
     async def agent(ctx: Context) -> None:
         async with ctx.tool("sql") as use:
             use.result = result
 
-    _, events = await run(house, agent)
+    _, events = await run(harness, agent)
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
 
 
-async def test_a_tool_that_fails_in_odd_words_fails_with_its_own_error(house: House) -> None:
+async def test_a_tool_that_fails_in_odd_words_fails_with_its_own_error(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         async with ctx.tool("open"):
             raise FileNotFoundError("caf\udce9")
 
-    _, events = await run(house, agent)
+    _, events = await run(harness, agent)
     assert [e.data.get("result") for e in events if e.type == "tool_call"] == [None, "caf?"]
     assert events[-1].data["data"]["error"]["type"] == "FileNotFoundError"
 
 
-async def test_a_plans_result_that_cannot_be_made_is_told(house: House) -> None:
+async def test_a_plans_result_that_cannot_be_made_is_told(harness: EngineHarness) -> None:
     @template("odd", title="Odd")
     def plan(_: Any) -> Plan:
         return Plan("Odd", [Step("a", "A", nothing)], result=lambda results: results["b"])
 
-    async with house.engine(plan) as engine:
+    async with harness.engine(plan) as engine:
         await engine.start("odd", {}, "p")
-        assert (await house.end(engine, "p")).status == "error"
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).status == "error"
+    await harness.events("p")
 
 
-async def test_what_an_agent_left_open_is_closed_when_it_fails(house: House) -> None:
+async def test_what_an_agent_left_open_is_closed_when_it_fails(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         async with ctx.stream() as message:
             await message.write("half a sen")
-            await ctx._voice.open_tool("Agent", "forgotten", None)
+            await ctx._reporter.open_tool("Agent", "forgotten", None)
             raise RuntimeError
 
-    _, events = await run(house, agent)
+    _, events = await run(harness, agent)
     final = next(e for e in events if e.data.get("final"))
     assert final.data["error"] == "the agent failed: RuntimeError"
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
 
 
-async def test_a_thing_made_is_shown_once_and_its_versions_in_order(house: House) -> None:
+async def test_a_thing_made_is_shown_once_and_its_versions_in_order(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         for version in ("a", "b", "a"):
             await ctx.artifact("thing", "text/plain", data=version)
         if ctx.attempt == 1:
             raise StepFailed("Once more")
 
-    _, events = await run(house, agent, retries=1, backoff=0)
+    _, events = await run(harness, agent, retries=1, backoff=0)
     assert [e.data["data"] for e in events if e.type == "artifact"] == ["a", "b", "a"]
 
 
 # ---- starting
 
 
-async def test_starting_twice_changes_nothing(house: House) -> None:
+async def test_starting_twice_changes_nothing(harness: EngineHarness) -> None:
     runs: list[str] = []
 
     async def agent(ctx: Context) -> str:
         runs.append(ctx.input["name"])
         return str(ctx.input["name"])
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await asyncio.gather(*(engine.start("only", {"name": "Ada"}, "p") for _ in range(3)))
-        assert (await house.end(engine, "p")).result == "Ada"
+        assert (await harness.outcome(engine, "p")).result == "Ada"
         await engine.start("only", {"name": "Bob"}, "p")
-        assert (await house.end(engine, "p")).result == "Ada"
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == "Ada"
+    await harness.events("p")
     assert runs == ["Ada"]
 
 
-async def test_a_step_may_be_called_what_the_engine_calls_its_own(house: House) -> None:
+async def test_a_step_may_be_called_what_the_engine_calls_its_own(harness: EngineHarness) -> None:
     @template("namesakes", title="Namesakes")
     def namesakes(_: Any) -> Plan:
         return Plan("Namesakes", [Step("plan", "Plan", nothing), Step("signal", "Signal", nothing, ["plan"])])
 
-    async with house.engine(namesakes) as engine:
+    async with harness.engine(namesakes) as engine:
         await engine.start("namesakes", {}, "p")
-        assert (await house.end(engine, "p")).status == "completed"
-    assert (await house.snapshot("p")).status == "completed"
+        assert (await harness.outcome(engine, "p")).status == "completed"
+    assert (await harness.snapshot("p")).status == "completed"
 
 
-async def test_the_id_of_a_deleted_plan_is_free_again(house: House) -> None:
+async def test_the_id_of_a_deleted_plan_is_free_again(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> str:
         return str(ctx.input["name"])
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {"name": "Ada"}, "p")
-        assert (await house.end(engine, "p")).result == "Ada"
-        await house.log.delete("p")
+        assert (await harness.outcome(engine, "p")).result == "Ada"
+        await harness.log.delete("p")
         await engine.start("only", {"name": "Bob"}, "p")
-        assert (await house.end(engine, "p")).result == "Bob"
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == "Bob"
+    await harness.events("p")
 
 
-async def test_a_template_runs_no_more_at_once_than_it_may(house: House) -> None:
+async def test_a_template_runs_no_more_at_once_than_it_may(harness: EngineHarness) -> None:
     at_once: list[int] = [0]
     most: list[int] = [0]
 
@@ -475,62 +477,62 @@ async def test_a_template_runs_no_more_at_once_than_it_may(house: House) -> None
     def few(_: Any) -> Plan:
         return Plan("Few", [Step("a", "A", agent)])
 
-    async with house.engine(few) as engine:
+    async with harness.engine(few) as engine:
         await asyncio.gather(*(engine.start("few", {}, f"p{n}") for n in range(6)))
-        await asyncio.gather(*(house.end(engine, f"p{n}") for n in range(6)))
+        await asyncio.gather(*(harness.outcome(engine, f"p{n}") for n in range(6)))
     assert most[0] <= 2
 
 
-async def test_a_plan_of_an_unknown_template_is_left_to_others(house: House) -> None:
-    async with house.engine(only(nothing), work=False) as engine:
+async def test_a_plan_of_an_unknown_template_is_left_to_others(harness: EngineHarness) -> None:
+    async with harness.engine(only(nothing), work=False) as engine:
         await engine.start("only", {}, "p")
 
     @template("other", title="Other")
     def other(_: Any) -> Plan:
         return Plan("Other", [Step("a", "A", nothing)])
 
-    async with house.engine(other) as engine:
+    async with harness.engine(other) as engine:
         await engine.start("other", {}, "q")
-        assert (await house.end(engine, "q")).status == "completed"
-    assert (await house.snapshot("p")).status == "pending"
-    async with house.engine(only(nothing)) as engine:
-        assert (await house.end(engine, "p")).status == "completed"
-    await house.story("p")
+        assert (await harness.outcome(engine, "q")).status == "completed"
+    assert (await harness.snapshot("p")).status == "pending"
+    async with harness.engine(only(nothing)) as engine:
+        assert (await harness.outcome(engine, "p")).status == "completed"
+    await harness.events("p")
 
 
 # ---- the engine itself
 
 
-async def test_a_step_that_is_done_no_longer_says_what_it_was_at(house: House) -> None:
+async def test_a_step_that_is_done_no_longer_says_what_it_was_at(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         await ctx.progress(80, "Fetching Data... (retry 2)")
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        await house.end(engine, "p")
-    [step] = (await house.snapshot("p")).steps
+        await harness.outcome(engine, "p")
+    [step] = (await harness.snapshot("p")).steps
     assert (step.status, step.content) == ("completed", "")
 
 
-async def test_a_pause_between_attempts_outlives_a_restart(house: House) -> None:
+async def test_a_pause_between_attempts_outlives_a_restart(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         if ctx.attempt == 1:
             raise StepFailed("The atlas is closed")
         return [ctx.attempt, ctx.max_attempts]
 
     agents = only(agent, retries=1, backoff=3)
-    async with house.engine(agents) as engine:
+    async with harness.engine(agents) as engine:
         await engine.start("only", {}, "p")
-        await house.until_step("p", "a", "retrying")
-    async with house.engine(agents) as engine:
-        assert (await house.end(engine, "p")).result == [2, 2]
-    events = await house.story("p")
+        await harness.until_step("p", "a", "retrying")
+    async with harness.engine(agents) as engine:
+        assert (await harness.outcome(engine, "p")).result == [2, 2]
+    events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
     paused, begun = [datetime.fromisoformat(e.data["timestamp"]) for e in events if e.data.get("attempt") == 2][:2]
     assert begun - paused > timedelta(seconds=2.9)
 
 
-async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(house: House) -> None:
+async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(harness: EngineHarness) -> None:
     @template("only", title="As it is now")
     def changed(_: Any) -> Plan:
         raise TypeError("changed")
@@ -538,67 +540,69 @@ async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(house: House
     async def asks(ctx: Context) -> None:
         await ctx.ask("Who?")
 
-    async with house.engine(only(asks)) as before:
+    async with harness.engine(only(asks)) as before:
         await before.start("only", {}, "p")
-        await house.until_asked("p")
-    async with house.engine(changed) as after:
-        assert await house.end(after, "p") == Ended("error", message="This plan could not be made")
-    assert statuses(await house.story("p"), "a")[-1] == "cancelled"
+        await harness.until_asked("p")
+    async with harness.engine(changed) as after:
+        assert await harness.outcome(after, "p") == PlanOutcome("error", message="This plan could not be made")
+    assert statuses(await harness.events("p"), "a")[-1] == "cancelled"
 
 
-async def test_runs_that_ended_long_ago_are_forgotten(house: House) -> None:
+async def test_runs_that_ended_long_ago_are_forgotten(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Who?") if ctx.plan_id != "quick" else None
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "quick")
         await engine.start("only", {}, "answered")
         await engine.start("only", {}, "under-way")
-        await house.answer("answered", await house.until_asked("answered"), "Ada")
-        await house.until_asked("under-way")
-        await house.end(engine, "quick")
-        await house.end(engine, "answered")
-        assert tidy(engine._store, engine._client, timedelta(days=1)) == 0
-        assert tidy(engine._store, engine._client, timedelta(days=-1)) == 2
+        await harness.answer("answered", await harness.until_asked("answered"), "Ada")
+        await harness.until_asked("under-way")
+        await harness.outcome(engine, "quick")
+        await harness.outcome(engine, "answered")
+        assert delete_old_runs(engine._store, engine._client, timedelta(days=1)) == 0
+        assert delete_old_runs(engine._store, engine._client, timedelta(days=-1)) == 2
         assert await engine._store.answers("answered") == {}
         with pytest.raises(NotRunHere):
             await engine.outcome("quick")
         await engine.signal("under-way", "cancel", "maria")
-        assert (await house.end(engine, "under-way")).status == "cancelled"
+        assert (await harness.outcome(engine, "under-way")).status == "cancelled"
 
 
-async def test_there_is_one_that_works_in_a_process(house: House, tmp_path: Path) -> None:
-    async with house.engine(only(nothing)) as engine:
+async def test_there_is_one_that_works_in_a_process(harness: EngineHarness, tmp_path: Path) -> None:
+    async with harness.engine(only(nothing)) as engine:
         with pytest.raises(EngineMisconfigured, match="DBOS"):
-            async with house.engine(only(nothing)):
+            async with harness.engine(only(nothing)):
                 pass
-        async with house.engine(only(nothing), work=False) as other:
+        async with harness.engine(only(nothing), work=False) as other:
             await other.start("only", {}, "p")
-            assert (await house.end(other, "p")).status == "completed"
+            assert (await harness.outcome(other, "p")).status == "completed"
         await engine.close()
         await engine.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "nonsense", "redis://localhost"])
-async def test_a_database_it_cannot_use_is_named(house: House, url: str) -> None:
+async def test_a_database_it_cannot_use_is_named(harness: EngineHarness, url: str) -> None:
     with pytest.raises(EngineMisconfigured, match=r"sqlite:///.*postgresql://"):
-        async with Engine(url, house.log, []):
+        async with Engine(url, harness.log, []):
             pass
 
 
-async def test_a_directory_that_is_made_for_its_database_is_for_its_owner_only(house: House, tmp_path: Path) -> None:
-    async with Engine(f"sqlite:///{tmp_path / '.plancast' / 'engine.db'}", house.log, [], work=False):
+async def test_a_directory_that_is_made_for_its_database_is_for_its_owner_only(
+    harness: EngineHarness, tmp_path: Path
+) -> None:
+    async with Engine(f"sqlite:///{tmp_path / '.plancast' / 'engine.db'}", harness.log, [], work=False):
         assert stat.S_IMODE((tmp_path / ".plancast").stat().st_mode) == 0o700
 
 
-async def test_a_database_that_is_away_may_be_there_later(house: House) -> None:
+async def test_a_database_that_is_away_may_be_there_later(harness: EngineHarness) -> None:
     with pytest.raises(EngineUnavailable, match="port 1"):
-        async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", house.log, []):
+        async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", harness.log, []):
             pass
 
 
 async def test_a_server_that_starts_while_dbos_looks_for_the_database(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DBOS meets it twice, and ignores that the first time it was not there: then the database was not created."""
     real = psycopg.connect
@@ -609,19 +613,19 @@ async def test_a_server_that_starts_while_dbos_looks_for_the_database(
 
     with PostgresServer() as server:
         monkeypatch.setattr(psycopg, "connect", connect)
-        async with Engine(server.url, house.log, [], work=False) as engine:
+        async with Engine(server.url, harness.log, [], work=False) as engine:
             assert engine.templates() == []
 
 
-async def test_a_database_that_refuses_is_a_misconfiguration(house: House) -> None:
+async def test_a_database_that_refuses_is_a_misconfiguration(harness: EngineHarness) -> None:
     with PostgresServer() as server:
         stranger = server.url.replace("plancast@", "stranger@")
         with pytest.raises(EngineMisconfigured, match="stranger"):
-            async with Engine(stranger, house.log, []):
+            async with Engine(stranger, harness.log, []):
                 pass
 
 
-async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(house: House) -> None:
+async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(harness: EngineHarness) -> None:
     at_once, most = [0], [0]
 
     async def asks(ctx: Context) -> Any:
@@ -641,21 +645,21 @@ async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(hou
     def working(_: Any) -> Plan:
         return Plan("Works", [Step("a", "A", works)])
 
-    async with house.engine(asking, working, plans_at_once=2) as engine:
+    async with harness.engine(asking, working, plans_at_once=2) as engine:
         waiting = [f"asks-{n}" for n in range(5)]
         await asyncio.gather(*(engine.start("asks", {}, plan_id) for plan_id in waiting))
-        requests = [await house.until_asked(plan_id) for plan_id in waiting]
+        requests = [await harness.until_asked(plan_id) for plan_id in waiting]
         await asyncio.gather(*(engine.start("works", {}, f"works-{n}") for n in range(5)))
-        await asyncio.gather(*(house.end(engine, f"works-{n}") for n in range(5)))
+        await asyncio.gather(*(harness.outcome(engine, f"works-{n}") for n in range(5)))
         assert most[0] <= 2
         for plan_id, request_id in zip(waiting, requests, strict=True):
-            await house.answer(plan_id, request_id, "Ada")
-        await asyncio.gather(*(house.end(engine, plan_id) for plan_id in waiting))
+            await harness.answer(plan_id, request_id, "Ada")
+        await asyncio.gather(*(harness.outcome(engine, plan_id) for plan_id in waiting))
     for plan_id in waiting:
-        await house.story(plan_id)
+        await harness.events(plan_id)
 
 
-async def test_a_step_that_asks_two_things_at_once_waits_once(house: House) -> None:
+async def test_a_step_that_asks_two_things_at_once_waits_once(harness: EngineHarness) -> None:
     """Another step works meanwhile, so the plan doesn't only wait, and no other takes its place."""
     begun = asyncio.Event()
 
@@ -670,13 +674,13 @@ async def test_a_step_that_asks_two_things_at_once_waits_once(house: House) -> N
     def both(_: Any) -> Plan:
         return Plan("Both", [Step("asks", "Asks", asks), Step("works", "Works", works)])
 
-    async with house.engine(both, only(nothing), plans_at_once=1) as engine:
+    async with harness.engine(both, only(nothing), plans_at_once=1) as engine:
         await engine.start("both", {}, "both")
         await begun.wait()
-        await house.until_step("both", "asks", "waiting")
+        await harness.until_step("both", "asks", "waiting")
         await engine.start("only", {}, "p")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await engine.outcome("p")
         await engine.signal("both", "cancel", "maria")
-        assert (await house.end(engine, "p")).status == "completed"
+        assert (await harness.outcome(engine, "p")).status == "completed"

@@ -16,7 +16,7 @@ from hub.cli import main
 from hub.commands.embedded import Embedded
 from hub.engine_port import BrokenTemplate, EnginePort, InputRejected, PlanNotRunning, TemplateInfo, TemplateNotFound
 from plan_engine import Plan, Step, template
-from tests.plan_engine.house import House, statuses
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.plans import quick, shop
 
 
@@ -28,8 +28,8 @@ def clumsy(given: dict[str, Any]) -> Plan:
 WORKER = [str(Path(sys.executable).with_name("plancast")), "worker", "--templates", "tests.plan_engine.plans"]
 
 
-async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House) -> None:
-    async with house.engine(quick, clumsy, work=False) as engine:
+async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(harness: EngineHarness) -> None:
+    async with harness.engine(quick, clumsy, work=False) as engine:
         port: EnginePort = Embedded(engine)
         assert port.templates() == [
             TemplateInfo("quick", "Two quick steps", "", {"type": "object"}),
@@ -44,23 +44,23 @@ async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(house: House
         with pytest.raises(PlanNotRunning):
             await port.signal("p", "cancel", "maria")
         await port.start("quick", {}, "p", "maria")
-        assert (await house.snapshot("p")).owner == "maria"
+        assert (await harness.snapshot("p")).owner == "maria"
         await port.signal("p", "cancel", "maria")
-        assert (await house.snapshot("p")).status == "cancelled"
-    await house.story("p")
+        assert (await harness.snapshot("p")).status == "cancelled"
+    await harness.events("p")
 
 
 @pytest.mark.faults
-async def test_a_worker_says_what_it_is_and_stops_when_told(house: House) -> None:
-    words = [*WORKER, "--log", house.log_url, "--engine-db", house.db]
+async def test_a_worker_says_what_it_is_and_stops_when_told(harness: EngineHarness) -> None:
+    words = [*WORKER, "--log", harness.log_url, "--engine-db", harness.db]
     worker = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
         assert worker.stdout is not None
         assert (await worker.stdout.readline()).startswith(b"Plancast worker ")
         assert await worker.stdout.readline() == b"templates: shop, quick\n"
-        async with house.engine(shop, work=False) as office:
-            await office.start("shop", {"effects": str(house.directory / "effects.db")}, "p")
-            await house.until_step("p", "approval", "waiting")
+        async with harness.engine(shop, work=False) as office:
+            await office.start("shop", {"effects": str(harness.directory / "effects.db")}, "p")
+            await harness.until_step("p", "approval", "waiting")
         worker.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             assert b"goes on elsewhere" in await worker.stdout.read()
@@ -68,7 +68,7 @@ async def test_a_worker_says_what_it_is_and_stops_when_told(house: House) -> Non
     finally:
         with suppress(ProcessLookupError):
             worker.kill()
-    events = await house.story_so_far("p")
+    events = await harness.events_so_far("p")
     assert statuses(events, "approval") == ["pending", "in_progress", "waiting"]
 
 
@@ -76,7 +76,7 @@ async def test_a_worker_says_what_it_is_and_stops_when_told(house: House) -> Non
     ("words", "says"),
     [
         (["--templates", "no.such.module"], "module no"),
-        (["--templates", "tests.plan_engine.story"], "tests.plan_engine.story"),
+        (["--templates", "tests.plan_engine.event_rules"], "tests.plan_engine.event_rules"),
         (["--templates", "tests.plan_engine.plans", "--engine-db", "mysql://x/y"], "sqlite:///… or postgresql://…"),
         (["--templates", "tests.plan_engine.plans", "--log", "ftp://x"], "'ftp'"),
     ],

@@ -11,63 +11,65 @@ from contextlib import closing
 import pytest
 
 from plan_engine import Engine
-from plan_engine.engine import Ended
-from tests.plan_engine.house import House, statuses
-from tests.plan_engine.nursery import Nursery
+from plan_engine.engine import PlanOutcome
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.plans import SHOP_STEPS, effects, shop
+from tests.plan_engine.worker_processes import WorkerProcesses
 
 LEASE_S = 2.0
 
 
 @pytest.fixture
-def nursery(house: House) -> Iterator[Nursery]:
-    words = ["--log", house.log_url, "--engine-db", house.db, "--templates", "tests.plan_engine.plans"]
-    log = house.directory / "workers.log"
-    with log.open("ab") as errors, Nursery([*words, "--lease", str(LEASE_S)], errors) as nursery:
-        yield nursery
+def workers(harness: EngineHarness) -> Iterator[WorkerProcesses]:
+    words = ["--log", harness.log_url, "--engine-db", harness.db, "--templates", "tests.plan_engine.plans"]
+    log = harness.directory / "workers.log"
+    with log.open("ab") as errors, WorkerProcesses([*words, "--lease", str(LEASE_S)], errors) as workers:
+        yield workers
 
 
 @pytest.fixture
-async def office(house: House) -> AsyncGenerator[Engine]:
+async def office(harness: EngineHarness) -> AsyncGenerator[Engine]:
     """Where plans are started; it does no work."""
-    async with house.engine(shop, work=False, lease=LEASE_S) as office:
+    async with harness.engine(shop, work=False, lease=LEASE_S) as office:
         yield office
 
 
-async def _run(house: House, office: Engine, plan_id: str, patience: float) -> Ended:
+async def _run(harness: EngineHarness, office: Engine, plan_id: str, patience: float) -> PlanOutcome:
     """Start a plan, and answer it after a while, whether a worker runs at that moment or not."""
-    await office.start("shop", {"effects": str(house.directory / "effects.db")}, plan_id)
-    request_id = await house.until_asked(plan_id)
+    await office.start("shop", {"effects": str(harness.directory / "effects.db")}, plan_id)
+    request_id = await harness.until_asked(plan_id)
     await asyncio.sleep(patience)
-    await house.answer(plan_id, request_id, "yes")
+    await harness.answer(plan_id, request_id, "yes")
     return await office.outcome(plan_id)
 
 
-async def _kill_again_and_again(house: House, office: Engine, nursery: Nursery, kills: int, seed: int) -> int:
+async def _kill_again_and_again(
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses, kills: int, seed: int
+) -> int:
     """Plans run one after another while their worker is killed `kills` times; how many attempts that has ended."""
     dice = random.Random(seed)
     plan_ids: list[str] = []
-    worker = nursery.bear()
+    worker = workers.start()
     while kills > 0:
         plan_id = f"shop-{len(plan_ids)}"
         plan_ids.append(plan_id)
-        running = asyncio.create_task(_run(house, office, plan_id, dice.uniform(0, 0.3)))
-        await house.until(plan_id, lambda event: event.type == "step_update")
+        running = asyncio.create_task(_run(harness, office, plan_id, dice.uniform(0, 0.3)))
+        await harness.until(plan_id, lambda event: event.type == "step_update")
         for _ in range(dice.choice((1, 1, 2))):
             if running.done() or kills == 0:
                 break
             await asyncio.sleep(dice.uniform(0, 1.0))  # the moment is the dice's, not a condition to wait for
-            nursery.kill(worker)
-            worker = nursery.bear()
+            workers.kill(worker)
+            worker = workers.start()
             kills -= 1
         async with asyncio.timeout(60):
-            assert await running == Ended("completed", {"approved_by": "maria"})
-    return sum([await _check(house, plan_id) for plan_id in plan_ids])
+            assert await running == PlanOutcome("completed", {"approved_by": "maria"})
+    return sum([await _check(harness, plan_id) for plan_id in plan_ids])
 
 
-async def _check(house: House, plan_id: str) -> int:
-    events = await house.story(plan_id)
-    done = effects(house.directory / "effects.db")
+async def _check(harness: EngineHarness, plan_id: str) -> int:
+    events = await harness.events(plan_id)
+    done = effects(harness.directory / "effects.db")
     for step_id in SHOP_STEPS:
         assert statuses(events, step_id)[-1] == "completed"
         assert done[f"{plan_id}/{step_id}"][1] >= 1
@@ -77,62 +79,64 @@ async def _check(house: House, plan_id: str) -> int:
 
 
 @pytest.mark.faults
-async def test_runs_survive_their_worker(house: House, office: Engine, nursery: Nursery) -> None:
-    await _kill_again_and_again(house, office, nursery, kills=6, seed=1)  # in so few, none may meet a step at work
+async def test_runs_survive_their_worker(harness: EngineHarness, office: Engine, workers: WorkerProcesses) -> None:
+    await _kill_again_and_again(harness, office, workers, kills=6, seed=1)  # in so few, none may meet a step at work
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_runs_survive_their_worker_fifty_times(house: House, office: Engine, nursery: Nursery) -> None:
+async def test_runs_survive_their_worker_fifty_times(
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
+) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    met = await _kill_again_and_again(house, office, nursery, kills=50, seed=seed)
+    met = await _kill_again_and_again(harness, office, workers, kills=50, seed=seed)
     assert met >= 5  # the others met nobody at work: a worker that was being born, or a plan that waited
 
 
 @pytest.mark.faults
 async def test_while_no_worker_is_there_the_plan_is_shown_to_stand_still(
-    house: House, office: Engine, nursery: Nursery
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
 ) -> None:
-    worker = nursery.bear()
-    running = asyncio.create_task(_run(house, office, "p", 0.0))
-    await house.until_step("p", "figures", "in_progress")
-    nursery.kill(worker)
-    stalled = await house.until_step("p", "figures", "stalled")
+    worker = workers.start()
+    running = asyncio.create_task(_run(harness, office, "p", 0.0))
+    await harness.until_step("p", "figures", "in_progress")
+    workers.kill(worker)
+    stalled = await harness.until_step("p", "figures", "stalled")
     assert stalled.data["content"] == "The worker at this step is gone; another one will go on"
-    nursery.bear()
+    workers.start()
     async with asyncio.timeout(60):
         assert (await running).status == "completed"
-    await _check(house, "p")
+    await _check(harness, "p")
 
 
-async def _freeze(house: House, nursery: Nursery, worker: int) -> None:
+async def _freeze(harness: EngineHarness, workers: WorkerProcesses, worker: int) -> None:
     """At a moment at which it holds no lock on a file: nobody could write to that one any more."""
     async with asyncio.timeout(30):
         while True:
-            nursery.pause(worker)
+            workers.pause(worker)
             try:
                 for name in ("plans.db", "engine.db"):
-                    with closing(sqlite3.connect(house.directory / name, timeout=0.2)) as db:
+                    with closing(sqlite3.connect(harness.directory / name, timeout=0.2)) as db:
                         db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError:
-                nursery.resume(worker)
+                workers.resume(worker)
                 await asyncio.sleep(0)
 
 
 @pytest.mark.slow
 async def test_a_worker_that_was_only_frozen_does_not_speak_out_of_turn(
-    house: House, office: Engine, nursery: Nursery
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
 ) -> None:
-    frozen = nursery.bear()
-    running = asyncio.create_task(_run(house, office, "p", 0.0))
-    await house.until_step("p", "figures", "in_progress")
-    await _freeze(house, nursery, frozen)
-    await house.until_step("p", "figures", "stalled")
-    nursery.bear()
-    await house.until_step("p", "figures", "retrying")
-    nursery.resume(frozen)
+    frozen = workers.start()
+    running = asyncio.create_task(_run(harness, office, "p", 0.0))
+    await harness.until_step("p", "figures", "in_progress")
+    await _freeze(harness, workers, frozen)
+    await harness.until_step("p", "figures", "stalled")
+    workers.start()
+    await harness.until_step("p", "figures", "retrying")
+    workers.resume(frozen)
     async with asyncio.timeout(60):
         assert (await running).status == "completed"
-    assert await _check(house, "p") >= 1
+    assert await _check(harness, "p") >= 1

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from plan_engine import Engine
-from tests.plan_engine.house import House, statuses
-from tests.plan_engine.nursery import Nursery
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.plans import quick, shop, who_works
+from tests.plan_engine.worker_processes import WorkerProcesses
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import RedisServer
 
@@ -31,64 +31,70 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, postgres: PostgresServer, redis: RedisServer) -> AsyncGenerator[House]:
+async def harness(tmp_path: Path, postgres: PostgresServer, redis: RedisServer) -> AsyncGenerator[EngineHarness]:
     redis.call("FLUSHALL")
-    async with House(tmp_path, db=f"{postgres.url}_{tmp_path.name[-30:]}", log=redis.url) as house:
-        yield house
+    async with EngineHarness(tmp_path, db=f"{postgres.url}_{tmp_path.name[-30:]}", log=redis.url) as harness:
+        yield harness
 
 
 @pytest.fixture
-def nursery(house: House) -> Iterator[Nursery]:
-    words = ["--log", house.log_url, "--engine-db", house.db, "--templates", "tests.plan_engine.plans"]
-    log = house.directory / "workers.log"
+def workers(harness: EngineHarness) -> Iterator[WorkerProcesses]:
+    words = ["--log", harness.log_url, "--engine-db", harness.db, "--templates", "tests.plan_engine.plans"]
+    log = harness.directory / "workers.log"
     with (
         log.open("ab") as errors,
-        Nursery([*words, "--lease", str(LEASE_S), "--plans-at-once", "10"], errors) as nursery,
+        WorkerProcesses([*words, "--lease", str(LEASE_S), "--plans-at-once", "10"], errors) as workers,
     ):
-        yield nursery
+        yield workers
 
 
 @pytest.fixture
-async def office(house: House) -> AsyncGenerator[Engine]:
-    async with house.engine(quick, shop, work=False, lease=LEASE_S) as office:
+async def office(harness: EngineHarness) -> AsyncGenerator[Engine]:
+    async with harness.engine(quick, shop, work=False, lease=LEASE_S) as office:
         yield office
 
 
-async def _all_complete(house: House, office: Engine, nursery: Nursery, plans: int) -> None:
-    workers = {nursery.bear(), nursery.bear()}
-    path = house.directory / "effects.db"
+async def _all_complete(harness: EngineHarness, office: Engine, workers: WorkerProcesses, plans: int) -> None:
+    pids = {workers.start(), workers.start()}
+    path = harness.directory / "effects.db"
     plan_ids = [f"quick-{n}" for n in range(plans)]
-    given = {"effects": str(path), "hands": len(workers)}
+    given = {"effects": str(path), "hands": len(pids)}
     await asyncio.gather(*(office.start("quick", given, plan_id) for plan_id in plan_ids))
     async with asyncio.timeout(100):
         ended = await asyncio.gather(*(office.outcome(plan_id) for plan_id in plan_ids))
     assert {end.status for end in ended} == {"completed"}
     for plan_id in plan_ids:
-        await house.story(plan_id)
-    assert who_works(path) == {str(worker) for worker in workers}
+        await harness.events(plan_id)
+    assert who_works(path) == {str(pid) for pid in pids}
 
 
 @pytest.mark.faults
-async def test_two_workers_share_what_is_started_at_once(house: House, office: Engine, nursery: Nursery) -> None:
-    await _all_complete(house, office, nursery, 30)
+async def test_two_workers_share_what_is_started_at_once(
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
+) -> None:
+    await _all_complete(harness, office, workers, 30)
 
 
 @pytest.mark.slow
-async def test_two_workers_share_two_hundred_plans(house: House, office: Engine, nursery: Nursery) -> None:
-    await _all_complete(house, office, nursery, 200)
+async def test_two_workers_share_two_hundred_plans(
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
+) -> None:
+    await _all_complete(harness, office, workers, 200)
 
 
 @pytest.mark.slow
-async def test_another_worker_takes_over_from_one_that_died(house: House, office: Engine, nursery: Nursery) -> None:
-    first = nursery.bear()
-    await office.start("shop", {"effects": str(house.directory / "effects.db")}, "p")
-    request_id = await house.until_asked("p")
-    await house.until_step("p", "approval", "waiting")
-    nursery.bear()
-    nursery.kill(first)
-    await house.answer("p", request_id, "yes")
+async def test_another_worker_takes_over_from_one_that_died(
+    harness: EngineHarness, office: Engine, workers: WorkerProcesses
+) -> None:
+    first = workers.start()
+    await office.start("shop", {"effects": str(harness.directory / "effects.db")}, "p")
+    request_id = await harness.until_asked("p")
+    await harness.until_step("p", "approval", "waiting")
+    workers.start()
+    workers.kill(first)
+    await harness.answer("p", request_id, "yes")
     async with asyncio.timeout(60):
         assert (await office.outcome("p")).result == {"approved_by": "maria"}
-    events = await house.story("p")
+    events = await harness.events("p")
     assert statuses(events, "approval") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
     assert statuses(events, "figures").count("completed") == 1

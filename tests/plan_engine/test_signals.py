@@ -12,10 +12,10 @@ import pytest
 
 from broadcasters.errors import LogFull
 from plan_engine import BlockingContext, Context, NotRunHere, Plan, Step, template
-from plan_engine.engine import Ended
-from plan_engine.run.run_state import Course
-from tests.plan_engine.house import House, statuses
-from tests.plan_engine.story import Event
+from plan_engine.engine import PlanOutcome
+from plan_engine.run.run_state import RunState
+from tests.plan_engine.event_rules import Event
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.test_engine import nothing, only
 
 CANCEL_S = 1.0
@@ -99,21 +99,25 @@ def told_retrying(event: Event) -> bool:
         (computes_in_a_thread, told_here),
     ],
 )
-async def test_a_plan_is_stopped_wherever_it_waits(house: House, agent: Any, ready: Callable[[Event], bool]) -> None:
-    async with house.engine(only(agent, retries=1, backoff=600)) as engine:
+async def test_a_plan_is_stopped_wherever_it_waits(
+    harness: EngineHarness, agent: Any, ready: Callable[[Event], bool]
+) -> None:
+    async with harness.engine(only(agent, retries=1, backoff=600)) as engine:
         await engine.start("only", {}, "p")
-        await house.until("p", ready)
+        await harness.until("p", ready)
         await engine.signal("p", "cancel", "maria")
         async with asyncio.timeout(CANCEL_S + PATIENCE_S):
-            assert await engine.outcome("p") == Ended("cancelled", message="Stopped by maria")
-    events = await house.story("p")
+            assert await engine.outcome("p") == PlanOutcome("cancelled", message="Stopped by maria")
+    events = await harness.events("p")
     states = [e.data["data"]["state"] for e in events if "state" in (e.data.get("data") or {})]
     assert states == ["requested", "acknowledged", "stopped"]
     assert statuses(events, "a")[-1] == "cancelled"
     assert not any(e.data.get("content") == "late words" for e in events)
 
 
-async def test_signals_are_obeyed_although_reading_them_failed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signals_are_obeyed_although_reading_them_failed(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Signals went deaf: one exception ended the task that reads them."""
     failed = asyncio.Event()
 
@@ -121,91 +125,91 @@ async def test_signals_are_obeyed_although_reading_them_failed(house: House, mon
         failed.set()
         raise ValueError("not a number")
 
-    async with house.engine(only(sleeps)) as engine:
+    async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
+        await harness.until_content("p", "here")
         with monkeypatch.context() as broken:
             broken.setattr(engine._store, "signals_since", fails)
             async with asyncio.timeout(PATIENCE_S):
                 await failed.wait()
         await engine.signal("p", "cancel", "maria")
-        assert (await house.end(engine, "p")).status == "cancelled"
+        assert (await harness.outcome(engine, "p")).status == "cancelled"
 
 
 async def test_a_plan_is_stopped_although_that_can_not_be_acknowledged(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(*_: Any) -> None:
         raise LogFull("the disk is full")
 
-    async with house.engine(only(sleeps)) as engine:
+    async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
-        monkeypatch.setattr(Course, "_acknowledge", fails)
+        await harness.until_content("p", "here")
+        monkeypatch.setattr(RunState, "_acknowledge", fails)
         await engine.signal("p", "cancel", "maria")
-        assert (await house.end(engine, "p")).status == "cancelled"
+        assert (await harness.outcome(engine, "p")).status == "cancelled"
 
 
-async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(house: House) -> None:
+async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(harness: EngineHarness) -> None:
     release = asyncio.Event()
 
     async def agent(ctx: Context) -> None:
         ctx.input = {"release": release}
         await will_not_end(ctx)
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
+        await harness.until_content("p", "here")
         await engine.signal("p", "cancel", "maria")
-        assert (await house.end(engine, "p")).status == "cancelled"
+        assert (await harness.outcome(engine, "p")).status == "cancelled"
         release.set()
-    events = await house.story("p")
+    events = await harness.events("p")
     assert not any(e.data.get("content") == "late words" for e in events)
 
 
-async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(house: House) -> None:
+async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(harness: EngineHarness) -> None:
     @template("one", title="One at a time", concurrency=1)
     def one(_: Any) -> Plan:
         return Plan("One", [Step("a", "A", sleeps), Step("b", "B", nothing, ["a"])])
 
-    async with house.engine(one) as engine:
+    async with harness.engine(one) as engine:
         await engine.start("one", {}, "first")
-        await house.until_said("first", "here")
+        await harness.until_content("first", "here")
         await engine.start("one", {}, "second")
         await engine.signal("second", "cancel", "maria")
-        assert (await house.end(engine, "second")).status == "cancelled"
-        assert (await house.snapshot("first")).status == "in_progress"
+        assert (await harness.outcome(engine, "second")).status == "cancelled"
+        assert (await harness.snapshot("first")).status == "in_progress"
         await engine.signal("first", "cancel", "maria")
-        assert (await house.end(engine, "first")).status == "cancelled"
-    events = await house.story("second")
+        assert (await harness.outcome(engine, "first")).status == "cancelled"
+    events = await harness.events("second")
     assert [statuses(events, step) for step in "ab"] == [["pending", "cancelled"]] * 2
-    assert (await house.snapshot("second")).content == "Stopped by maria"
-    await house.story("first")
+    assert (await harness.snapshot("second")).content == "Stopped by maria"
+    await harness.events("first")
 
 
-async def test_a_plan_that_nobody_here_can_run_can_be_stopped(house: House) -> None:
+async def test_a_plan_that_nobody_here_can_run_can_be_stopped(harness: EngineHarness) -> None:
     """As when its template was taken out of what is served."""
-    async with house.engine(only(sleeps), work=False) as before:
+    async with harness.engine(only(sleeps), work=False) as before:
         await before.start("only", {}, "p")
-    async with house.engine(work=False) as after:
+    async with harness.engine(work=False) as after:
         await after.signal("p", "cancel", "maria")
-    assert statuses(await house.story("p"), "a") == ["pending", "cancelled"]
+    assert statuses(await harness.events("p"), "a") == ["pending", "cancelled"]
 
 
-async def test_a_signal_from_another_process_gets_there_also_while_no_worker_runs(house: House) -> None:
-    async with house.engine(only(sleeps)) as engine:
+async def test_a_signal_from_another_process_gets_there_also_while_no_worker_runs(harness: EngineHarness) -> None:
+    async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
-    async with house.engine(only(sleeps), work=False) as elsewhere:
+        await harness.until_content("p", "here")
+    async with harness.engine(only(sleeps), work=False) as elsewhere:
         await elsewhere.signal("p", "cancel", "maria")
-    async with house.engine(only(sleeps)) as engine:
-        assert (await house.end(engine, "p")).status == "cancelled"
-    events = await house.story("p")
+    async with harness.engine(only(sleeps)) as engine:
+        assert (await harness.outcome(engine, "p")).status == "cancelled"
+    events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "stalled", "cancelled"]
     assert any(e.data.get("content") == "Its worker is stopping; another one will go on" for e in events)
 
 
-async def test_a_paused_plan_says_nothing_until_it_goes_on(house: House) -> None:
+async def test_a_paused_plan_says_nothing_until_it_goes_on(harness: EngineHarness) -> None:
     going = asyncio.Event()
     said: list[int] = []
 
@@ -221,66 +225,66 @@ async def test_a_paused_plan_says_nothing_until_it_goes_on(house: House) -> None
     def count(_: Any) -> Plan:
         return Plan("Count", [Step("a", "A", counts, timeout=30), Step("b", "B", nothing, ["a"])])
 
-    async with house.engine(count) as engine:
+    async with harness.engine(count) as engine:
         await engine.start("count", {}, "p")
-        await house.until_said("p", "number 0")
+        await harness.until_content("p", "number 0")
         await engine.signal("p", "pause", "maria")
-        await house.until_said("p", "Paused by maria")
+        await harness.until_content("p", "Paused by maria")
         await engine.signal("p", "pause", "otto")
         going.set()
-        await house.until_said("p", "Please pause this plan")
+        await harness.until_content("p", "Please pause this plan")
         assert said == [0]
         await engine.signal("p", "resume", "otto")
-        assert (await house.end(engine, "p")).status == "completed"
-    events = await house.story("p")
+        assert (await harness.outcome(engine, "p")).status == "completed"
+    events = await harness.events("p")
     told = [e.data.get("content") for e in events]
     assert told.index("number 1") > told.index("otto let it go on") > told.index("Paused by maria")
-    assert (await house.snapshot("p")).content == ""
+    assert (await harness.snapshot("p")).content == ""
     assert [e.data["status"] for e in events if e.type == "plan_update" and e.data.get("content")] == [
         "waiting",
         "in_progress",
     ]
 
 
-async def test_a_pause_holds_steps_back_and_outlives_a_restart(house: House) -> None:
+async def test_a_pause_holds_steps_back_and_outlives_a_restart(harness: EngineHarness) -> None:
     @template("two", title="Two")
     def two(_: Any) -> Plan:
         return Plan("Two", [Step("a", "A", asks), Step("b", "B", nothing, ["a"])])
 
-    async with house.engine(two) as engine:
+    async with harness.engine(two) as engine:
         await engine.start("two", {}, "p")
-        request_id = await house.until_asked("p")
+        request_id = await harness.until_asked("p")
         await engine.signal("p", "pause", "maria")
-        await house.until_said("p", "Paused by maria")
-    await house.answer("p", request_id, "Ada")
-    async with house.engine(two) as engine:
-        assert (await house.snapshot("p")).status == "waiting"
+        await harness.until_content("p", "Paused by maria")
+    await harness.answer("p", request_id, "Ada")
+    async with harness.engine(two) as engine:
+        assert (await harness.snapshot("p")).status == "waiting"
         await engine.signal("p", "resume", "maria")
-        assert (await house.end(engine, "p")).status == "completed"
-    events = await house.story("p")
+        assert (await harness.outcome(engine, "p")).status == "completed"
+    events = await harness.events("p")
     assert sum(e.data.get("content") == "Paused by maria" for e in events) == 1
 
 
-async def test_a_paused_plan_can_be_stopped(house: House) -> None:
-    async with house.engine(only(sleeps)) as engine:
+async def test_a_paused_plan_can_be_stopped(harness: EngineHarness) -> None:
+    async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
+        await harness.until_content("p", "here")
         await engine.signal("p", "pause", "maria")
-        await house.until_said("p", "Paused by maria")
+        await harness.until_content("p", "Paused by maria")
         await engine.signal("p", "cancel", "otto")
-        assert await house.end(engine, "p") == Ended("cancelled", message="Stopped by otto")
-    await house.story("p")
+        assert await harness.outcome(engine, "p") == PlanOutcome("cancelled", message="Stopped by otto")
+    await harness.events("p")
 
 
-async def test_there_is_nobody_to_obey_when_no_plan_runs(house: House) -> None:
-    async with house.engine(only(nothing)) as engine:
+async def test_there_is_nobody_to_obey_when_no_plan_runs(harness: EngineHarness) -> None:
+    async with harness.engine(only(nothing)) as engine:
         with pytest.raises(NotRunHere, match="'p'"):
             await engine.signal("p", "cancel", "maria")
         await engine.start("only", {}, "p")
-        await house.end(engine, "p")
+        await harness.outcome(engine, "p")
         with pytest.raises(NotRunHere, match="has ended"):
             await engine.signal("p", "cancel", "maria")
         with pytest.raises(ValueError, match="signal"):
             await engine.signal("p", "explode", "maria")  # type: ignore[arg-type]
     assert threading.active_count() < 100
-    await house.story("p")
+    await harness.events("p")

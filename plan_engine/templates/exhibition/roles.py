@@ -1,25 +1,82 @@
-"""Who makes an exhibition, what each of them makes, and what they say when offline."""
+"""The collection an exhibition is made from, and the roles that make one, with their offline scripts."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from typing import Annotated, Any, Final
 from zlib import crc32
 
 from pydantic import BaseModel, Field
 
-from plan_engine.models import Asked, Role
-from plan_engine.templates.exhibition.collection import Maker, holdings_of, makers
-from plan_engine.templates.prompts import part_of
+from plan_engine.models import Role, ScriptInput
 
-__all__ = ["Artist", "Artists", "Pick", "Selection", "Theme", "art_historian", "curator", "registrar"]
+__all__ = [
+    "Artist",
+    "Artists",
+    "CollectionArtist",
+    "CollectionWork",
+    "ExhibitionTheme",
+    "Pick",
+    "Selection",
+    "art_historian",
+    "collection_artists",
+    "curator",
+    "registrar",
+    "works_by",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionArtist:
+    """An artist in the collection, with the themes of the works there."""
+
+    name: str
+    years: str
+    movement: str
+    themes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionWork:
+    """A work in the collection."""
+
+    title: str
+    artist: str
+    year: str
+    iiif_manifest: str
+
+
+def collection_artists() -> Sequence[CollectionArtist]:
+    """All artists in the collection."""
+    return [CollectionArtist(**artist) for artist in _collection()["artists"]]
+
+
+def works_by(artists: Collection[str]) -> Sequence[CollectionWork]:
+    """The collection's works by these artists."""
+    collection = _collection()
+    address: str = collection["manifest"]
+    return [
+        CollectionWork(work["title"], work["artist"], work["year"], address.format(work=work["work"]))
+        for work in collection["works"]
+        if work["artist"] in artists
+    ]
+
+
+def _collection() -> Mapping[str, Any]:
+    text = files("plan_engine.templates").joinpath("data/collection.json").read_text(encoding="utf-8")
+    found: Mapping[str, Any] = json.loads(text)
+    return found
+
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class Theme(BaseModel):
-    """A theme, ready to be shown."""
+class ExhibitionTheme(BaseModel):
+    """A refined theme."""
 
     exhibition_title: str
     subtitle: str
@@ -36,13 +93,13 @@ class Artist(BaseModel):
 
 
 class Artists(BaseModel):
-    """The artists that fit best, the best first."""
+    """The artists that fit best, best first."""
 
     artists: list[Artist]
 
 
 class Pick(BaseModel):
-    """A work, by its title as the collection gives it, and how well it fits the theme."""
+    """A work by its title in the collection, how well it fits the theme, and why."""
 
     title: str
     score: Score
@@ -50,12 +107,12 @@ class Pick(BaseModel):
 
 
 class Selection(BaseModel):
-    """The works to be shown, the most fitting first."""
+    """The works to show, best first."""
 
     picks: list[Pick]
 
 
-# ---- what they say offline
+# ---- their offline scripts
 
 _TITLES: Final = (
     ("{} Unchained", "Looking again at what we thought we knew"),
@@ -71,11 +128,11 @@ def _subject(theme: str) -> str:
     return (words[:1].upper() + words[1:]).rstrip(".!?")[:120] or "Looking"
 
 
-def _refines(asked: Asked) -> Theme:
-    subject = _subject(part_of(asked.prompt, "Theme"))
+def _refine(asked: ScriptInput) -> ExhibitionTheme:
+    subject = _subject(asked.part("Theme"))
     title, subtitle = _TITLES[crc32(subject.lower().encode()) % len(_TITLES)]
     movements = ", ".join(dict.fromkeys(maker.movement for maker, _ in _ranked(subject)[:4]))
-    return Theme(
+    return ExhibitionTheme(
         exhibition_title=title.format(subject),
         subtitle=subtitle,
         curatorial_statement=(
@@ -89,19 +146,21 @@ def _refines(asked: Asked) -> Theme:
     )
 
 
-def _ranked(theme: str) -> list[tuple[Maker, int]]:
-    """All artists, those with most of the theme's words first; the rest in an order that varies with the theme."""
+def _ranked(theme: str) -> list[tuple[CollectionArtist, int]]:
+    """All artists with the number of the theme's words they match, most first; ties are ordered differently by theme."""
     words = theme.lower()
 
-    def place(found: tuple[Maker, int]) -> tuple[int, int]:
+    def place(found: tuple[CollectionArtist, int]) -> tuple[int, int]:
         return -found[1], crc32(f"{words}/{found[0].name}".encode())
 
-    hits = [(maker, sum(one in words for one in (*maker.themes, maker.movement.lower()))) for maker in makers()]
+    hits = [
+        (maker, sum(one in words for one in (*maker.themes, maker.movement.lower()))) for maker in collection_artists()
+    ]
     return sorted(hits, key=place)
 
 
-def _discovers(asked: Asked) -> Artists:
-    theme = part_of(asked.prompt, "Theme")
+def _discover(asked: ScriptInput) -> Artists:
+    theme = asked.part("Theme")
     chosen = _ranked(theme)[:5]
     return Artists(
         artists=[
@@ -115,15 +174,15 @@ def _discovers(asked: Asked) -> Artists:
     )
 
 
-def _why(maker: Maker, hits: int, theme: str) -> str:
+def _why(maker: CollectionArtist, hits: int, theme: str) -> str:
     if hits:
         return f"{maker.movement}, {maker.years}: came back to this again and again; the collection's works show how."
     return f"{maker.movement}, {maker.years}: never painted “{_subject(theme)}” by name, and is the better foil for it."
 
 
-def _selects(asked: Asked) -> Selection:
-    names: Sequence[str] = part_of(asked.prompt, "Artists")
-    works = sorted(holdings_of(names), key=lambda work: names.index(work.artist))
+def _select(asked: ScriptInput) -> Selection:
+    names: Sequence[str] = asked.part("Artists")
+    works = sorted(works_by(names), key=lambda work: names.index(work.artist))
     return Selection(
         picks=[
             Pick(
@@ -136,31 +195,31 @@ def _selects(asked: Asked) -> Selection:
     )
 
 
-# ---- who they are
+# ---- the roles
 
 
 def _role(name: str, instructions: str, output: type[Any], script: Any) -> Role[Any]:
     return Role(name, instructions, output=output, script=script)
 
 
-curator: Final[Role[Theme]] = _role(
+curator: Final[Role[ExhibitionTheme]] = _role(
     "Curator",
     "You are the curator of an art museum. Refine the theme into an exhibition: a title, a subtitle, a curatorial "
     "statement for visitors, and a scholarly rationale for colleagues. Plain, vivid English.",
-    Theme,
-    _refines,
+    ExhibitionTheme,
+    _refine,
 )
 art_historian: Final[Role[Artists]] = _role(
     "Art Historian",
     "You choose about five artists for an exhibition, from those the collection has, and score each from 0 to 1 with one "
     "sentence of reasoning. Use their names exactly as given.",
     Artists,
-    _discovers,
+    _discover,
 )
 registrar: Final[Role[Selection]] = _role(
     "Registrar",
     "You choose up to eight works for an exhibition, from those the collection has, and score each from 0 to 1 with one "
     "sentence of reasoning. Use their titles exactly as given.",
     Selection,
-    _selects,
+    _select,
 )

@@ -1,4 +1,4 @@
-"""Insight chat: synchronous code in a thread, which reports through a progress callback. Each report is shown at once."""
+"""Template `insight_chat`: synchronous code in a thread, which reports through a progress callback."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plan_engine.model.plan import Plan, Step
 from plan_engine.model.template import template
-from plan_engine.models import Asked, Reply, Role, introduce
+from plan_engine.models import Reply, Role, ScriptInput, introduce
 from plan_engine.run.blocking import BlockingContext
-from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
-from plan_engine.templates.insight_chat.climate import CLIMATE, MONTHS, SEASONS
+from plan_engine.templates.insight_chat.agent import CLIMATE, MONTHS, SEASONS, ClimateIntent, InsightAgent
 
-__all__ = ["ChatRequest", "answer", "insight_chat", "understood"]
+__all__ = ["ChatRequest", "answer", "insight_chat", "parse_intent"]
 
 REPORT_S: Final = 0.6
-_HOW_FAR: Final = {"intent_parsed": 30.0, "generating_insight": 50.0, "insight_generated": 80.0, "data_summary": 95.0}
+_PERCENT: Final = {"intent_parsed": 30.0, "generating_insight": 50.0, "insight_generated": 80.0, "data_summary": 95.0}
 
 
 class ChatRequest(BaseModel):
@@ -36,39 +35,39 @@ class ChatRequest(BaseModel):
     input=ChatRequest,
 )
 def insight_chat(given: ChatRequest) -> Plan:
-    """One step: somebody else's synchronous agent at work."""
+    """One step, which runs an existing synchronous agent."""
     words = given.message.strip() or "A question"
     title = words if len(words) <= 80 else f"{words[:79]}…"
     return Plan(title, [Step("insight", "Find the answer", answer, agent_name="Insight Agent")], ["insight"])
 
 
 def answer(ctx: BlockingContext) -> dict[str, Any]:
-    """Runs in a thread of its own, and so does the callback."""
+    """The agent of the step. It runs in a thread of its own, and so does the callback."""
     ctx.wait_for(introduce(ctx.awaiting))
 
-    def progress_callback(kind: str, what: dict[str, Any]) -> None:
-        ctx.say(what["text"], data={"type": kind, "payload": what})
-        ctx.progress(_HOW_FAR.get(kind, 0.0), what["text"])
+    def progress_callback(kind: str, data: dict[str, Any]) -> None:
+        ctx.say(data["text"], data={"type": kind, "payload": data})
+        ctx.progress(_PERCENT.get(kind, 0.0), data["text"])
         ctx.sleep(REPORT_S * ctx.model.pace)
 
     agent = InsightAgent(lambda message: ctx.wait_for(parser.answer(ctx.awaiting, message)))
     return agent.process_query(ctx.input["message"], progress_callback)
 
 
-# -- who understands questions
+# ---- the role that parses questions
 
 
-def understood(message: str) -> Intent:
-    """What the offline model makes of a question."""
+def parse_intent(message: str) -> ClimateIntent:
+    """The offline model's parse of a question."""
     text = message.lower()
     cities = sorted((city for city in CLIMATE if city.lower() in text), key=lambda city: text.index(city.lower()))
     months = [*_months(text)]
     wet = re.search(r"\b(?:rain|rainy|wet|wettest|dry|driest|umbrella)", text) is not None
     warm = re.search(r"\b(?:warm|warmest|hot|hottest|cold|coldest|cool|temperature|weather|degrees|climate)", text)
     if not cities and not wet and warm is None:
-        return Intent(intent_type="UNKNOWN")
+        return ClimateIntent(intent_type="UNKNOWN")
     kind = "PARTICULAR" if cities else "GENERAL"
-    return Intent(intent_type=kind, cities=cities, months=months, measure="rain" if wet else "temperature")
+    return ClimateIntent(intent_type=kind, cities=cities, months=months, measure="rain" if wet else "temperature")
 
 
 def _months(text: str) -> Iterator[str]:
@@ -80,14 +79,14 @@ def _months(text: str) -> Iterator[str]:
     yield from (MONTHS[at] for at in sorted(named))
 
 
-def _script(asked: Asked) -> Reply:
-    return understood(asked.prompt)
+def _script(asked: ScriptInput) -> Reply:
+    return parse_intent(asked.prompt)
 
 
 parser: Final = Role(
     "Intent Parser",
     f"You find out what a question about the climate is about. The cities are {', '.join(CLIMATE)}; the months have their "
     "English names. PARTICULAR names cities, GENERAL compares all of them, anything else is UNKNOWN.",
-    output=Intent,
+    output=ClimateIntent,
     script=_script,
 )

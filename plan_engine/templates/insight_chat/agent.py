@@ -1,26 +1,84 @@
-"""A plain, synchronous agent, as there are many: it knows no plan and no event loop, it calls back when it knows something.
+"""A plain synchronous agent: it knows nothing of plans or event loops, and reports through a callback.
 
-InsightAgent(ask).process_query("How warm is Lisbon in May?", progress_callback=print)
+InsightAgent(parse).process_query("How warm is Lisbon in May?", progress_callback=print)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import BaseModel
 
-from plan_engine.templates.insight_chat.climate import CLIMATE, MEASURES, MONTHS
+__all__ = [
+    "CLIMATE",
+    "MEASURES",
+    "MONTHS",
+    "SEASONS",
+    "ClimateIntent",
+    "InsightAgent",
+    "IntentParser",
+    "ProgressCallback",
+]
 
-__all__ = ["Ask", "InsightAgent", "Intent", "ProgressCallback"]
+MONTHS: Final = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+SEASONS: Final[Mapping[str, tuple[int, int, int]]] = {
+    "winter": (11, 0, 1),
+    "spring": (2, 3, 4),
+    "summer": (5, 6, 7),
+    "autumn": (8, 9, 10),
+    "fall": (8, 9, 10),
+}
+MEASURES: Final[Mapping[str, str]] = {"temperature": "°C", "rain": "days of rain"}
+CLIMATE: Final[Mapping[str, Mapping[str, Sequence[float]]]] = {
+    "Lisbon": {
+        "temperature": (11.6, 12.7, 14.9, 15.9, 18.0, 21.2, 23.1, 23.5, 22.1, 18.8, 15.0, 12.4),
+        "rain": (10, 9, 8, 9, 6, 2, 1, 1, 4, 8, 10, 10),
+    },
+    "Rome": {
+        "temperature": (7.5, 8.2, 10.9, 13.8, 18.3, 22.3, 25.2, 25.4, 21.4, 16.9, 12.0, 8.4),
+        "rain": (7, 7, 7, 8, 5, 3, 2, 3, 6, 8, 10, 8),
+    },
+    "Paris": {
+        "temperature": (5.4, 6.0, 9.2, 12.2, 15.6, 18.8, 20.9, 20.8, 17.2, 13.2, 8.7, 5.9),
+        "rain": (10, 9, 9, 8, 9, 8, 7, 8, 7, 9, 10, 11),
+    },
+    "Tokyo": {
+        "temperature": (5.4, 6.1, 9.4, 14.3, 18.8, 21.9, 25.7, 26.9, 23.3, 18.0, 12.5, 7.7),
+        "rain": (5, 6, 10, 10, 11, 13, 11, 9, 12, 11, 8, 5),
+    },
+    "Helsinki": {
+        "temperature": (-3.1, -3.8, -0.7, 4.4, 10.4, 14.9, 18.1, 16.9, 12.3, 6.6, 2.4, -0.7),
+        "rain": (9, 8, 7, 7, 7, 9, 8, 10, 9, 11, 12, 12),
+    },
+    "Cairo": {
+        "temperature": (14.1, 15.3, 18.1, 22.0, 25.6, 27.9, 28.9, 28.8, 27.1, 24.3, 19.3, 15.4),
+        "rain": (3, 3, 2, 1, 1, 0, 0, 0, 0, 1, 1, 3),
+    },
+}
+"""Twelve monthly values by city and measure: means of many years, rounded."""
+
 
 ProgressCallback = Callable[[str, dict[str, Any]], None]
-"""Told what has happened (`intent_parsed` …), and what came of it."""
+"""Called with what happened (`intent_parsed` …) and its data."""
 
 
-class Intent(BaseModel):
-    """What a question is about. GENERAL: all cities are compared; UNKNOWN: it is about something else."""
+class ClimateIntent(BaseModel):
+    """What a question is about. GENERAL: compares all cities; UNKNOWN: is about something else."""
 
     intent_type: Literal["PARTICULAR", "GENERAL", "UNKNOWN"]
     cities: list[str] = []
@@ -28,25 +86,25 @@ class Intent(BaseModel):
     measure: Literal["temperature", "rain"] = "temperature"
 
 
-class Ask(Protocol):
-    """Whoever understands questions: a language model, say."""
+class IntentParser(Protocol):
+    """Parses a question, for instance with a language model."""
 
-    def __call__(self, message: str) -> Intent: ...
+    def __call__(self, message: str) -> ClimateIntent: ...
 
 
 class InsightAgent:
-    """Parses the intent of a question, then gets the insight out of the data."""
+    """Parses the intent of a question, then computes the answer from the data."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, parse: IntentParser) -> None:
+        self._parse = parse
 
     def process_query(self, message: str, progress_callback: ProgressCallback | None = None) -> dict[str, Any]:
-        """The answer. Meanwhile the callback hears of each part of it, in this thread."""
-        report = progress_callback or _to_nobody
-        intent = self._ask(message)
+        """Answer a question. The callback is called with each part of the answer, in this thread."""
+        report = progress_callback or _ignore
+        intent = self._parse(message)
         report("intent_parsed", {"text": f"Intent: {_in_words(intent)}", **intent.model_dump()})
         if intent.intent_type == "UNKNOWN":
-            insight = f"I know how warm and how wet it is in {', '.join(CLIMATE)}. Ask me about one of them."
+            insight = f"I know how warm and how wet it is in {', '.join(CLIMATE)}. IntentParser me about one of them."
             report("insight_generated", {"text": insight})
             return {"intent_result": intent.model_dump(), "insight_result": {"text": insight}, "summary": {}}
         report("generating_insight", {"text": "Generating insight…"})
@@ -58,14 +116,13 @@ class InsightAgent:
         return {"intent_result": intent.model_dump(), "insight_result": {"text": insight}, "summary": summary}
 
 
-def _to_nobody(kind: str, what: dict[str, Any]) -> None:
-    """Without a callback, nobody hears of progress."""
-    del kind, what
+def _ignore(kind: str, data: dict[str, Any]) -> None:
+    del kind, data
 
 
-def _in_words(intent: Intent) -> str:
+def _in_words(intent: ClimateIntent) -> str:
     if intent.intent_type == "UNKNOWN":
-        return "nothing that the data knows of"
+        return "not about the climate"
     where = " and ".join(intent.cities) or "all cities"
     return f"{intent.measure} in {where}, {_when(intent.months)}"
 
@@ -74,7 +131,7 @@ def _when(months: Sequence[str]) -> str:
     return "over the year" if len(months) in (0, 12) else " to ".join(dict.fromkeys((months[0], months[-1])))
 
 
-def _rows(intent: Intent) -> list[dict[str, Any]]:
+def _rows(intent: ClimateIntent) -> list[dict[str, Any]]:
     months = [MONTHS.index(month) for month in intent.months] or [*range(12)]
     return [
         {"city": city, "value": round(mean(CLIMATE[city][intent.measure][month] for month in months), 1)}
@@ -82,7 +139,7 @@ def _rows(intent: Intent) -> list[dict[str, Any]]:
     ]
 
 
-def _insight(intent: Intent, rows: Sequence[dict[str, Any]]) -> str:
+def _insight(intent: ClimateIntent, rows: Sequence[dict[str, Any]]) -> str:
     unit, when = MEASURES[intent.measure], _when(intent.months)
     if len(rows) == 1:
         per = " a month" if intent.measure == "rain" else " on average"
@@ -96,7 +153,7 @@ def _value(row: dict[str, Any]) -> float:
     return float(row["value"])
 
 
-def _summary(intent: Intent, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _summary(intent: ClimateIntent, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     months = len(intent.months) or 12
     text = f"{len(rows)} {'city' if len(rows) == 1 else 'cities'}, {months} {'month' if months == 1 else 'months'} of data."
     return {"text": text, "cities": len(rows), "months": months, "unit": MEASURES[intent.measure]}

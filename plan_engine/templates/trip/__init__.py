@@ -1,20 +1,190 @@
-"""A trip by chat: what the traveller says changes places, requirements and a plan by days.
+"""Template `trip`: planning a trip by chat. Each message changes places, requirements and a plan by days.
 
-What there is comes with the message and goes back changed, or unchanged when nothing was wanted. Offline it is all done by
-plain rules and a small gazetteer; a real model understands more, and finds places in the same gazetteer.
+The state of the trip comes with the message, and is returned changed, or unchanged if the message had no wish. Offline,
+plain rules and a small gazetteer do it; a real model understands more, and finds places in the same gazetteer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
+from pydantic import BaseModel
+from pydantic_ai import RunContext
+
+from plan_engine.errors import StepFailed
 from plan_engine.model.plan import Plan, Step
 from plan_engine.model.template import template
-from plan_engine.templates.trip.steps import listen, plan_days, scout, settle
-from plan_engine.templates.trip.wishes import TripRequest
+from plan_engine.models import Reply, Role, ScriptInput, Use, introduce
+from plan_engine.run.context import Context
+from plan_engine.templates.trip.gazetteer import Poi, find, gazetteer
+from plan_engine.templates.trip.itinerary import TripOptions, lay_out, problems_with
+from plan_engine.templates.trip.wishes import (
+    TripIntent,
+    TripIntents,
+    TripRequest,
+    avoided,
+    changed_pois,
+    changed_requirements,
+    days_of,
+    parse_wishes,
+    searches,
+)
 
-__all__ = ["TripRequest", "trip"]
+__all__ = ["MAX_ATTEMPTS", "TripRequest", "trip"]
+
+MAX_ATTEMPTS: Final = 2
+LOOK_S: Final = 0.35
+ALL: Final = 1000
+STATE: Final = "\nThe state of the trip, as JSON: "
+
+
+def _prompt(text: str, **state: Any) -> str:
+    return f"{text}{STATE}{json.dumps(state, ensure_ascii=False)}"
+
+
+def _state_in(prompt: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(prompt.rpartition(STATE)[2]))
+
+
+class Finds(BaseModel):
+    """The ids of the places that the scout proposes."""
+
+    ids: list[str]
+
+
+# ---- the concierge
+
+
+def _concierge_script(asked: ScriptInput) -> Reply:
+    state = _state_in(asked.prompt)
+    return parse_wishes(state["message"], state)
+
+
+concierge: Final = Role(
+    "Concierge",
+    "You find out what a traveller wants. List every wish as an intent: a `poi` to add, remove or replace (`old -> new`), "
+    "a `requirement` such as `3 days` or `no museums`, and last a `plan` to create or update. If there is no wish in it, "
+    "the only intent is `other`, and its action `none`.",
+    output=TripIntents,
+    script=_concierge_script,
+)
+
+
+async def listen(ctx: Context) -> list[dict[str, Any]]:
+    """The traveller's wishes."""
+    await introduce(ctx)
+    await ctx.think(f"What do they want? {ctx.input['message'][:400]}")
+    said = await concierge.answer(ctx, _prompt("The traveller says something.", **ctx.input))
+    wishes = [intent.model_dump() for intent in said.intents]
+    await ctx.say(_in_words(said.intents), data={"intents": wishes})
+    return wishes
+
+
+def _in_words(intents: Sequence[TripIntent]) -> str:
+    wanted = [f"{one.action} {one.intent}: {one.value}" for one in intents if one.actionable]
+    return "; ".join(wanted) or "Nothing to do; everything stays as it is"
+
+
+# ---- the scout
+
+
+async def find_places(run: RunContext[Context], query: str, most: int, avoid: list[str]) -> list[dict[str, Any]]:
+    """Find places: a city, a kind of place in a city, or a place by its name. Each is reported as it is found."""
+    ctx = run.deps
+    async with ctx.tool("find_places", query=query, most=most, avoid=avoid) as use:
+        found = find(query, most, avoid)
+        for poi in found:
+            await ctx.model.pause(LOOK_S)
+            where = f"{poi['name']}, {poi['city']}"
+            await ctx.say(f"{where}: {poi['description']}", agent="Scout", data={"poi": poi})
+        use.result = [poi["name"] for poi in found]
+    return found
+
+
+def _scout_script(asked: ScriptInput) -> Reply:
+    state = _state_in(asked.prompt)
+    done = asked.returned.get("find_places", ())
+    if len(done) < len(state["searches"]):
+        return Use(
+            "find_places", {"query": state["searches"][len(done)], "most": state["most"], "avoid": state["avoid"]}
+        )
+    return Finds(ids=[poi["id"] for found in done for poi in found])
+
+
+scouts: Final = Role(
+    "Scout",
+    "You find places for a traveller. Use find_places once for each of the searches, then name the ids of all it found.",
+    output=Finds,
+    tools=[find_places],
+    script=_scout_script,
+)
+
+
+async def scout(ctx: Context) -> list[Poi]:
+    """The places to see."""
+    intents = _wishes(ctx.results["intents"])
+    before: list[Poi] = ctx.input["pois"]
+    queries = searches(intents)
+    chosen: set[str] = set()
+    if queries:
+        requirements = changed_requirements(ctx.input["requirements"], intents)
+        most = max(2, -(-4 * (days_of(requirements) or 2) // len(queries)))
+        state = {"searches": queries, "most": min(most, 8), "avoid": avoided(requirements)}
+        chosen = {*(await scouts.answer(ctx, _prompt("Find places for these searches.", **state))).ids}
+    found = {query: [poi for poi in find(query, ALL) if poi["id"] in chosen] for query in queries}
+    for query in (query for query, pois in found.items() if not pois):
+        await ctx.say(f"I don't know {query}. The cities I know are {', '.join(gazetteer())}.", agent="Scout")
+    return changed_pois(before, intents, found)
+
+
+# ---- requirements
+
+
+async def settle(ctx: Context) -> list[dict[str, Any]]:
+    """The requirements."""
+    return changed_requirements(ctx.input["requirements"], _wishes(ctx.results["intents"]))
+
+
+# ---- the planner
+
+
+def _planner_script(asked: ScriptInput) -> Reply:
+    state = _state_in(asked.prompt)
+    return lay_out(state["pois"], state["days"])
+
+
+planner: Final = Role(
+    "Planner",
+    "You lay out a traveller's days: two options, each with every place once, in as many days as are given, from 09:30 on, "
+    "and no day longer than to 23:00. Call the places by their names as they are given.",
+    output=TripOptions,
+    script=_planner_script,
+)
+
+
+async def plan_days(ctx: Context) -> list[dict[str, Any]]:
+    """The options, once they have no problems. The step fails after MAX_ATTEMPTS."""
+    pois: list[Poi] = ctx.results["pois"]
+    if not pois or not any(intent.actionable for intent in _wishes(ctx.results["intents"])):
+        before: list[dict[str, Any]] = ctx.input["plan"]
+        return before
+    requirements = ctx.results["requirements"]
+    state: dict[str, Any] = {"pois": pois, "requirements": requirements, "days": days_of(requirements), "wrong": []}
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        await ctx.progress(20 * attempt, f"Laying out the days (attempt {attempt} of {MAX_ATTEMPTS})")
+        said = await planner.answer(ctx, _prompt("Lay out the days.", **state))
+        state["wrong"] = [*problems_with(said.options, pois, state["days"])]
+        if not state["wrong"]:
+            await ctx.say("; or: ".join(f"{one.title}, {len(one.days)} days" for one in said.options))
+            return [option.model_dump() for option in said.options]
+        await ctx.think(f"That doesn't work: {state['wrong'][0]}.", data={"faults": state["wrong"][:8]})
+    raise StepFailed(f"No plan that works after {MAX_ATTEMPTS} attempts: {state['wrong'][0]}", retry=False)
+
+
+def _wishes(said: Sequence[Mapping[str, Any]]) -> list[TripIntent]:
+    return [TripIntent.model_validate(one) for one in said]
 
 
 @template(
@@ -24,9 +194,9 @@ __all__ = ["TripRequest", "trip"]
     input=TripRequest,
 )
 def trip(given: TripRequest) -> Plan:
-    """Four steps, one after the other; what each came to is what the chat shows."""
+    """Four steps, one after the other; the chat shows the result of each."""
     steps = [
-        Step("intents", "Understand what is wanted", listen, agent_name="Concierge"),
+        Step("intents", "Understand what you want", listen, agent_name="Concierge"),
         Step("pois", "Find places", scout, ["intents"], weight=3, agent_name="Scout"),
         Step(
             "requirements", "Keep in mind what matters", settle, ["intents", "pois"], weight=0.5, agent_name="Concierge"
@@ -41,9 +211,9 @@ def trip(given: TripRequest) -> Plan:
         ),
     ]
     words = given.message.strip() or "A trip"
-    return Plan(words if len(words) <= 80 else f"{words[:79]}…", steps, ["trip"], _state)
+    return Plan(words if len(words) <= 80 else f"{words[:79]}…", steps, ["trip"], _new_state)
 
 
-def _state(results: Mapping[str, Any]) -> dict[str, Any]:
-    """How things stand now, by the names that a request has for them."""
+def _new_state(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The new state of the trip, under the names that a request uses."""
     return {"plan" if step_id == "itinerary" else step_id: result for step_id, result in results.items()}

@@ -1,4 +1,4 @@
-"""A small gazetteer: a few cities, and what is worth seeing in them."""
+"""A small gazetteer: a few cities, and the places worth seeing in them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from plan_engine.templates.trip.wishes import Poi
+__all__ = [
+    "CATEGORIES",
+    "Poi",
+    "cities_in",
+    "find",
+    "gazetteer",
+    "is_of",
+    "kinds_in",
+    "mentions",
+    "plain",
+    "same_place",
+]
 
-__all__ = ["CATEGORIES", "cities_in", "find", "gazetteer", "is_of", "kinds_in", "mentions", "plain", "same_place"]
+Poi = dict[str, Any]
+"""A point of interest: `name` and whatever else is known. Places that travellers bring themselves are kept unchanged."""
 
 CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = {
     "museum": ("museum", "museums", "art", "gallery", "galleries"),
@@ -25,15 +37,15 @@ CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = {
     "castle": ("castle", "castles"),
     "church": ("church", "churches", "cathedral", "cathedrals"),
 }
-"""How people name a kind of place."""
+"""The words for each kind of place."""
 _KIN: Final[Mapping[str, frozenset[str]]] = {"temple": frozenset({"temple", "shrine"})}
 
 
 @cache
 def gazetteer() -> Mapping[str, Sequence[Poi]]:
-    """By city: its places, the best known first."""
-    said: dict[str, list[list[Any]]] = json.loads((Path(__file__).parent / "places.json").read_text("utf-8"))
-    return {city: [_poi(city, *fields) for fields in places] for city, places in said.items()}
+    """The places by city, best known first."""
+    cities: dict[str, list[list[Any]]] = json.loads((Path(__file__).parent / "places.json").read_text("utf-8"))
+    return {city: [_poi(city, *fields) for fields in places] for city, places in cities.items()}
 
 
 def _poi(city: str, name_id: str, name: str, category: str, about: str, lat: float, lon: float, minutes: int) -> Poi:
@@ -43,30 +55,30 @@ def _poi(city: str, name_id: str, name: str, category: str, about: str, lat: flo
 
 
 def plain(text: str) -> str:
-    """For comparing: lower case, no accents, no punctuation, one space between words."""
+    """The text normalized for comparison: lower case, no accents, no punctuation, one space between words."""
     letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join(re.findall(r"[a-z0-9]+", letters.lower()))
 
 
 def mentions(text: str, name: str) -> bool:
-    """Is the name in the text, as whole words?"""
+    """Whether the text has the name as whole words."""
     wanted = plain(name)
     return bool(wanted) and f" {wanted} " in f" {plain(text)} "
 
 
 def same_place(poi: Mapping[str, Any], name: str) -> bool:
-    """Is this place meant by that name?"""
+    """Whether this is the place of that name or id."""
     return plain(name) in (plain(str(poi.get("name", ""))), plain(str(poi.get("id", ""))))
 
 
 def cities_in(text: str) -> list[str]:
-    """The cities we know that are named, in the order in which they are."""
+    """The cities of the gazetteer that a text mentions, in its order."""
     found = [city for city in gazetteer() if mentions(text, city)]
     return sorted(found, key=lambda city: plain(text).index(plain(city)))
 
 
 def find(query: str, most: int, avoid: Collection[str] = ()) -> list[Poi]:
-    """Places for "Kyoto", "gardens in Rome", "Fushimi Inari": at most so many, none of a kind to avoid."""
+    """Places for "Kyoto", "gardens in Rome", "Fushimi Inari": at most `most`, none of a kind in `avoid`."""
     named = [poi for poi in _everywhere() if mentions(query, str(poi["name"]))]
     if named:
         return named[:most]
@@ -81,18 +93,18 @@ def _everywhere() -> Iterator[Poi]:
 
 
 def kinds_in(text: str) -> list[str]:
-    """The kinds of places that are named."""
+    """The kinds of places that a text mentions."""
     words = set(plain(text).split())
     return [kind for kind, names in CATEGORIES.items() if words & set(names)]
 
 
 def is_of(poi: Poi, kinds: Collection[str]) -> bool:
-    """Is the place of one of these kinds?"""
+    """Whether the place is of one of these kinds."""
     return any(poi.get("category") in _KIN.get(kind, {kind}) for kind in kinds)
 
 
 def _mixed(found: Sequence[Poi], most: int) -> list[Poi]:
-    """The best known, but no kind a third time while there are others."""
+    """The best known ones, with at most two of a kind while there are others."""
     chosen: list[Poi] = []
     for poi in found:
         if sum(other["category"] == poi["category"] for other in chosen) < 2:

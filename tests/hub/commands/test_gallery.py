@@ -13,7 +13,7 @@ import pytest
 
 from hub.cli import main
 from plan_engine.templates import exhibition
-from tests.plan_engine.house import House
+from tests.plan_engine.harness import EngineHarness
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,8 +44,8 @@ def worker(*words: str) -> Generator[None]:
 
 
 async def test_agents_speak_through_the_model_of_the_flag(tmp_path: Path) -> None:
-    async with House(tmp_path) as house, house.engine(exhibition, work=False) as engine:
-        with worker("--model", "test", "--pace", "0", "--log", house.log_url, "--engine-db", house.db):
+    async with EngineHarness(tmp_path) as harness, harness.engine(exhibition, work=False) as engine:
+        with worker("--model", "test", "--pace", "0", "--log", harness.log_url, "--engine-db", harness.db):
             await engine.start("exhibition", {"theme": "Water"}, "p")
-            said = await house.until("p", lambda event: event.type == "agent_message")
+            said = await harness.until("p", lambda event: event.type == "agent_message")
     assert said.data["data"] == {"model": "test"}

@@ -17,7 +17,7 @@ import pytest
 
 from hub.cli import main
 from tests.hub.tokens import SECRET, token
-from tests.plan_engine.house import House, statuses
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.plans import who_works
 from tests.servers import RedisServer
 from tests.servers.hub import HubServer
@@ -28,13 +28,13 @@ PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    async with House(tmp_path) as house:
-        yield house
+async def harness(tmp_path: Path) -> AsyncGenerator[EngineHarness]:
+    async with EngineHarness(tmp_path) as harness:
+        yield harness
 
 
-def hub_of(house: House, **settings: Any) -> HubServer:
-    return HubServer(house.log_url, **{"engine_db": house.db, "lease": 2, "drain_seconds": 0, **settings})
+def hub_of(harness: EngineHarness, **settings: Any) -> HubServer:
+    return HubServer(harness.log_url, **{"engine_db": harness.db, "lease": 2, "drain_seconds": 0, **settings})
 
 
 async def ask(hub: HubServer, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -43,68 +43,68 @@ async def ask(hub: HubServer, method: str, path: str, body: Any = None, **header
 
 
 async def start(
-    hub: HubServer, house: House, template: str, plan_id: str, *, hands: int = 1, **headers: str
+    hub: HubServer, harness: EngineHarness, template: str, plan_id: str, *, hands: int = 1, **headers: str
 ) -> httpx.Response:
-    given = {"effects": str(house.directory / "effects.db"), "hands": hands}
+    given = {"effects": str(harness.directory / "effects.db"), "hands": hands}
     body = {"template": template, "input": given, "plan_id": plan_id}
     return await ask(hub, "POST", "/api/plans", body, **headers)
 
 
-async def ended(house: House, plan_id: str) -> str:
-    event = await house.until(
+async def ended(harness: EngineHarness, plan_id: str) -> str:
+    event = await harness.until(
         plan_id,
         lambda e: e.type == "plan_update" and e.data["status"] in ("completed", "error", "cancelled"),
     )
     return str(event.data["status"])
 
 
-async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(house: House) -> None:
-    async with hub_of(house, templates=PLANS, engine="auto") as hub:
+async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(harness: EngineHarness) -> None:
+    async with hub_of(harness, templates=PLANS, engine="auto") as hub:
         assert "engine: works here, on sqlite:///" in hub.output
         assert "templates: shop, quick\n" in hub.output
         names = [template["name"] for template in (await ask(hub, "GET", "/api/templates")).json()]
         assert names == ["shop", "quick"]
-        unknown = await start(hub, house, "slow", "p")
+        unknown = await start(hub, harness, "slow", "p")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_template")
-        assert (await start(hub, house, "shop", "p")).status_code == 202
-        request_id = await house.until_asked("p")
+        assert (await start(hub, harness, "shop", "p")).status_code == 202
+        request_id = await harness.until_asked("p")
         hub.kill()
         await asyncio.to_thread(hub.start)
         given = await ask(hub, "POST", f"/api/plans/p/inputs/{request_id}", {"answer": "yes"})
         assert given.status_code == 200
-        assert await ended(house, "p") == "completed"
-        assert (await start(hub, house, "shop", "q")).status_code == 202
-        await house.until_step("q", "approval", "waiting")
+        assert await ended(harness, "p") == "completed"
+        assert (await start(hub, harness, "shop", "q")).status_code == 202
+        await harness.until_step("q", "approval", "waiting")
         hub.signal(15)
         hub.wait()
         assert hub.logged("error") == []
-    assert statuses(await house.story("p"), "figures").count("completed") == 1
-    assert statuses(await house.story_so_far("q"), "approval") == ["pending", "in_progress", "waiting"]
+    assert statuses(await harness.events("p"), "figures").count("completed") == 1
+    assert statuses(await harness.events_so_far("q"), "approval") == ["pending", "in_progress", "waiting"]
 
 
-async def test_with_remote_the_hub_starts_and_signals_and_workers_work(house: House) -> None:
-    async with hub_of(house, templates=PLANS, engine="remote") as hub:
+async def test_with_remote_the_hub_starts_and_signals_and_workers_work(harness: EngineHarness) -> None:
+    async with hub_of(harness, templates=PLANS, engine="remote") as hub:
         assert "engine: works in `plancast worker` processes" in hub.output
-        assert (await start(hub, house, "quick", "unclaimed")).status_code == 202
+        assert (await start(hub, harness, "quick", "unclaimed")).status_code == 202
         assert (await ask(hub, "POST", "/api/plans/unclaimed/signals", {"signal": "cancel"})).status_code == 202
-        assert await ended(house, "unclaimed") == "cancelled"
-        assert (await start(hub, house, "quick", "p")).status_code == 202
-        assert (await start(hub, house, "shop", "q")).status_code == 202
-        with worker(house) as pid:
-            assert await ended(house, "p") == "completed"
-            assert who_works(house.directory / "effects.db") == {str(pid)}
-            await house.until_asked("q")
+        assert await ended(harness, "unclaimed") == "cancelled"
+        assert (await start(hub, harness, "quick", "p")).status_code == 202
+        assert (await start(hub, harness, "shop", "q")).status_code == 202
+        with worker(harness) as pid:
+            assert await ended(harness, "p") == "completed"
+            assert who_works(harness.directory / "effects.db") == {str(pid)}
+            await harness.until_asked("q")
             assert (await ask(hub, "POST", "/api/plans/q/signals", {"signal": "cancel"})).status_code == 202
-            assert await ended(house, "q") == "cancelled"
+            assert await ended(harness, "q") == "cancelled"
         over = await ask(hub, "POST", "/api/plans/q/signals", {"signal": "pause"})
         assert (over.status_code, over.json()["detail"]) == (409, "plan 'q' has ended")
     for plan_id in ("unclaimed", "p", "q"):
-        await house.story(plan_id)
+        await harness.events(plan_id)
 
 
 @contextmanager
-def worker(house: House) -> Iterator[int]:
-    words = ["worker", "--templates", PLANS, "--log", house.log_url, "--engine-db", house.db, "--lease", "2"]
+def worker(harness: EngineHarness) -> Iterator[int]:
+    words = ["worker", "--templates", PLANS, "--log", harness.log_url, "--engine-db", harness.db, "--lease", "2"]
     process = subprocess.Popen([sys.executable, "-m", "hub", *words], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         yield process.pid
@@ -114,33 +114,33 @@ def worker(house: House) -> Iterator[int]:
 
 
 @pytest.mark.slow
-async def test_each_process_of_an_embedded_hub_works_on_plans(house: House) -> None:
+async def test_each_process_of_an_embedded_hub_works_on_plans(harness: EngineHarness) -> None:
     plan_ids = [f"quick-{n}" for n in range(30)]
-    async with hub_of(house, templates=PLANS, engine="embedded", workers=2, plans_at_once=5) as hub:
+    async with hub_of(harness, templates=PLANS, engine="embedded", workers=2, plans_at_once=5) as hub:
         for plan_id in plan_ids:
-            assert (await start(hub, house, "quick", plan_id, hands=2)).status_code == 202
-        assert {await ended(house, plan_id) for plan_id in plan_ids} == {"completed"}
-        assert who_works(house.directory / "effects.db") == {str(pid) for pid in hub.workers}
+            assert (await start(hub, harness, "quick", plan_id, hands=2)).status_code == 202
+        assert {await ended(harness, plan_id) for plan_id in plan_ids} == {"completed"}
+        assert who_works(harness.directory / "effects.db") == {str(pid) for pid in hub.workers}
     for plan_id in plan_ids:
-        await house.story(plan_id)
+        await harness.events(plan_id)
 
 
-async def test_where_people_are_asked_who_they_are_templates_are_on_when_asked_for(house: House) -> None:
+async def test_where_people_are_asked_who_they_are_templates_are_on_when_asked_for(harness: EngineHarness) -> None:
     may = {"sub": "ada", "exp": time.time() + 600, "plans": {"ada-*": ["start", "read", "signal"]}}
     authorization = f"Bearer {token(may)}"
-    async with hub_of(house, engine="auto", auth_secret=SECRET) as hub:
+    async with hub_of(harness, engine="auto", auth_secret=SECRET) as hub:
         assert "engine: none, this hub shows plans and starts none\n" in hub.output
         assert (await ask(hub, "GET", "/api/templates", Authorization=authorization)).json() == []
-        refused = await start(hub, house, "quick", "ada-1", Authorization=authorization)
+        refused = await start(hub, harness, "quick", "ada-1", Authorization=authorization)
         assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
         assert "--templates" in refused.json()["detail"]
-    async with hub_of(house, engine="auto", auth_secret=SECRET, templates=PLANS) as hub:
-        assert (await start(hub, house, "quick", "ada-1")).status_code == 401
-        assert (await start(hub, house, "quick", "otto-1", Authorization=authorization)).status_code == 403
-        assert (await start(hub, house, "quick", "ada-1", Authorization=authorization)).status_code == 202
-        assert await ended(house, "ada-1") == "completed"
-    assert (await house.snapshot("ada-1")).owner == "ada"
-    await house.story("ada-1")
+    async with hub_of(harness, engine="auto", auth_secret=SECRET, templates=PLANS) as hub:
+        assert (await start(hub, harness, "quick", "ada-1")).status_code == 401
+        assert (await start(hub, harness, "quick", "otto-1", Authorization=authorization)).status_code == 403
+        assert (await start(hub, harness, "quick", "ada-1", Authorization=authorization)).status_code == 202
+        assert await ended(harness, "ada-1") == "completed"
+    assert (await harness.snapshot("ada-1")).owner == "ada"
+    await harness.events("ada-1")
 
 
 @pytest.fixture
@@ -153,10 +153,12 @@ def without_dbos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "missing"))
 
 
-async def test_without_the_extra_a_hub_serves_and_says_what_to_install(house: House, without_dbos: None) -> None:
-    async with hub_of(house, engine="auto") as hub:
+async def test_without_the_extra_a_hub_serves_and_says_what_to_install(
+    harness: EngineHarness, without_dbos: None
+) -> None:
+    async with hub_of(harness, engine="auto") as hub:
         assert "engine: none" in hub.output
-        refused = await start(hub, house, "quick", "p")
+        refused = await start(hub, harness, "quick", "p")
         assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
         assert "pip install 'plancast[engine]'" in refused.json()["detail"]
 
@@ -165,7 +167,7 @@ async def test_without_the_extra_a_hub_serves_and_says_what_to_install(house: Ho
     ("words", "says"),
     [
         (["--templates", "no.such.module"], "module no"),
-        (["--templates", "tests.plan_engine.story"], "tests.plan_engine.story"),
+        (["--templates", "tests.plan_engine.event_rules"], "tests.plan_engine.event_rules"),
         (["--templates", "no such"], "--templates: 'no such'"),
         (["--engine", "perhaps"], "--engine: "),
     ],
@@ -213,8 +215,10 @@ def test_an_extra_that_is_missing_is_named_when_an_engine_was_asked_for(
         ({"engine": "embedded", "engine_db": "sqlite:////proc/engine.db"}, "engine"),
     ],
 )
-def test_what_cannot_be_opened_is_said_in_one_sentence(settings: dict[str, Any], says: str, house: House) -> None:
-    hub = HubServer(**{"log": house.log_url, **settings})
+def test_what_cannot_be_opened_is_said_in_one_sentence(
+    settings: dict[str, Any], says: str, harness: EngineHarness
+) -> None:
+    hub = HubServer(**{"log": harness.log_url, **settings})
     try:
         assert hub.start(wait=False).wait() == 1
         last = hub.output.splitlines()[-1]
@@ -237,9 +241,9 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(settings: dict[str, Any],
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_else(
-    settings: dict[str, Any], says: str, workers: int, house: House
+    settings: dict[str, Any], says: str, workers: int, harness: EngineHarness
 ) -> None:
-    hub = HubServer(**{"log": house.log_url, "workers": workers, **settings})
+    hub = HubServer(**{"log": harness.log_url, "workers": workers, **settings})
     try:
         assert hub.start(wait=False).wait(20) == 1
         assert hub.output.startswith("plancast: ")
@@ -249,9 +253,9 @@ def test_what_cannot_be_used_is_said_before_anything_else(
         hub.close()
 
 
-def test_a_port_that_is_taken_is_named(house: House) -> None:
+def test_a_port_that_is_taken_is_named(harness: EngineHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        hub = HubServer(house.log_url)
+        hub = HubServer(harness.log_url)
         hub.port = taken.getsockname()[1]
         try:
             assert hub.start(wait=False).wait(20) == 1

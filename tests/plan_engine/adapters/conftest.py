@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broadcasters import Broadcaster
-from tests.plan_engine.adapters.watching import Person
+from tests.plan_engine.adapters.person import Person
 from tests.servers.process import RedisServer
 
 

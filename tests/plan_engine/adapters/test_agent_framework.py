@@ -27,7 +27,7 @@ from agent_framework import (
 
 from broadcasters import Broadcaster
 from plan_engine.adapters.agent_framework import run_agent, run_workflow
-from tests.plan_engine.adapters.watching import Person, steps_of, words_of
+from tests.plan_engine.adapters.person import Person, steps_of, words_of
 
 LOOKS = [
     [Content.from_text_reasoning(text="Sales, then.")],

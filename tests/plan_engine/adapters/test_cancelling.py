@@ -25,7 +25,7 @@ from plan_engine.adapters.langgraph import run_langgraph
 from plan_engine.adapters.openai_agents import run_openai_agent
 from plan_engine.adapters.pydantic_ai import run_pydantic_ai
 from tests.plan_engine.adapters.graphs import Shop, chain
-from tests.plan_engine.adapters.watching import Person
+from tests.plan_engine.adapters.person import Person
 
 Run = Callable[[str, Broadcaster], Coroutine[Any, Any, Any]]
 

@@ -26,7 +26,7 @@ class Frames:
         self._socket = socket
         self._skipped: list[dict[str, Any]] = []
 
-    async def told(self, kind: str, **expected: Any) -> dict[str, Any]:
+    async def events_of(self, kind: str, **expected: Any) -> dict[str, Any]:
         """The first frame of this type with these fields in its data that was not given out yet."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
@@ -45,18 +45,18 @@ async def test_an_interrupt_answered_on_the_hubs_socket_resumes_the_graph(
     async with HubServer(log) as hub, Broadcaster(log) as broadcaster, connect(hub.ws) as socket:
         frames = Frames(socket)
         await socket.send(json.dumps({"type": "subscribe_plan", "plan_id": "shop-7", "since": "start"}))
-        await frames.told("subscription_confirmed")
+        await frames.events_of("subscription_confirmed")
         graph = shop(InMemorySaver())
         running = asyncio.create_task(run_langgraph("shop-7", graph, {}, broadcaster=broadcaster))
-        asked = await frames.told("input_request")
+        asked = await frames.events_of("input_request")
         assert asked["data"]["prompt"] == "Send the offer?"
-        await frames.told("plan_update", status="waiting")
+        await frames.events_of("plan_update", status="waiting")
 
         answer = {"type": "plan_input", "plan_id": "shop-7", "request_id": asked["data"]["request_id"]}
         await socket.send(json.dumps({**answer, "answer": "perhaps"}))
-        assert (await frames.told("error"))["code"] == "invalid_answer"
+        assert (await frames.events_of("error"))["code"] == "invalid_answer"
         await socket.send(json.dumps({**answer, "answer": "yes"}))
-        await frames.told("input_accepted")
-        ended = await frames.told("plan_update", status="completed")
+        await frames.events_of("input_accepted")
+        ended = await frames.events_of("plan_update", status="completed")
         assert ended["data"]["data"] == {"result": {"notes": ["sent: yes"]}}
         assert (await running)["notes"] == ["sent: yes"]

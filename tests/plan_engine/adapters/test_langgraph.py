@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from broadcasters import Broadcaster
 from plan_engine.adapters.langgraph import run_langgraph
 from tests.plan_engine.adapters.graphs import Shop, chain, orders, shop
-from tests.plan_engine.adapters.watching import Person, step_called, steps_of, words_of
+from tests.plan_engine.adapters.person import Person, step_called, steps_of, words_of
 from tests.servers.process import RedisServer
 
 

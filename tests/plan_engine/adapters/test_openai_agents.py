@@ -11,7 +11,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 
 from broadcasters import Broadcaster
 from plan_engine.adapters.openai_agents import run_openai_agent
-from tests.plan_engine.adapters.watching import Person, words_of
+from tests.plan_engine.adapters.person import Person, words_of
 
 SILENT = RunConfig(tracing_disabled=True)
 USES_TOOL = [assistant_message("Let me look."), function_call("orders", {"month": "May"}, call_id="call-1")]

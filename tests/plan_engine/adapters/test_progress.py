@@ -13,7 +13,7 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.log import log_of
 from broadcasters.snapshot import Snapshot
 from plan_engine.adapters.progress import progress_callback
-from tests.plan_engine.adapters.watching import steps_of, words_of
+from tests.plan_engine.adapters.person import steps_of, words_of
 
 STAGES = {"intent_parsed": "Understand the question", "insight_generated": "Find the insight"}
 

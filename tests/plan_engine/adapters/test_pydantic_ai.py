@@ -15,7 +15,7 @@ from pydantic_ai.models.test import TestModel
 
 from broadcasters import Broadcaster
 from plan_engine.adapters.pydantic_ai import run_pydantic_ai
-from tests.plan_engine.adapters.watching import Person, words_of
+from tests.plan_engine.adapters.person import Person, words_of
 
 
 async def analyst(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from plan_engine import BlockingContext, Context, EngineMisconfigured, LanguageModel
 from plan_engine.engine import Engine
-from tests.plan_engine.house import House
+from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import only
 
 
@@ -30,7 +30,7 @@ async def test_a_pause_is_the_offline_models_and_at_its_pace() -> None:
     await LanguageModel("openai:gpt-5").pause(3600)
 
 
-async def test_agents_find_the_model_in_their_context(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_agents_find_the_model_in_their_context(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANCAST_MODEL", "of the environment")
 
     async def one(ctx: Context) -> str:
@@ -39,9 +39,9 @@ async def test_agents_find_the_model_in_their_context(house: House, monkeypatch:
     def another(ctx: BlockingContext) -> str:
         return ctx.model.name
 
-    async with house.engine(only(one)) as engine:
+    async with harness.engine(only(one)) as engine:
         await engine.start("only", {}, "p")
-        assert (await house.end(engine, "p")).result == "of the environment"
-    async with house.engine(only(another), model=LanguageModel("of the program")) as engine:
+        assert (await harness.outcome(engine, "p")).result == "of the environment"
+    async with harness.engine(only(another), model=LanguageModel("of the program")) as engine:
         await engine.start("only", {}, "q")
-        assert (await house.end(engine, "q")).result == "of the program"
+        assert (await harness.outcome(engine, "q")).result == "of the program"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from broadcasters.errors import InvalidPlanId
 from plan_engine import BadPlan, Context, NotRunHere, Plan, Step, UnfitInput, UnknownTemplate, template
-from tests.plan_engine.house import House
+from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import nothing
 
 
@@ -17,7 +17,7 @@ async def gives_back(ctx: Context) -> Any:
     return dict(ctx.input)
 
 
-async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
+async def test_a_plan_that_cannot_be_started_is_refused(harness: EngineHarness) -> None:
     class Given(BaseModel):
         theme: str = Field(min_length=3)
         size: int = 5
@@ -33,7 +33,7 @@ async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
             raise ValueError("n is at most 3")
         return Plan("P", [Step("a", "A", nothing)])
 
-    async with house.engine(typed, picky) as engine:
+    async with harness.engine(typed, picky) as engine:
         with pytest.raises(UnknownTemplate, match="picky, typed"):
             await engine.start("other", {}, "p")
         with pytest.raises(UnfitInput, match=r"^theme: "):
@@ -52,23 +52,23 @@ async def test_a_plan_that_cannot_be_started_is_refused(house: House) -> None:
         assert infos["typed"].about == "About it."
         assert infos["typed"].input_schema["properties"]["size"]["default"] == 5
         assert infos["picky"].input_schema == {"type": "object"}
-    assert (await house.log.head("p")).offset == 0
+    assert (await harness.log.head("p")).offset == 0
 
 
-async def test_a_template_that_trips_over_its_input_is_named(house: House) -> None:
+async def test_a_template_that_trips_over_its_input_is_named(harness: EngineHarness) -> None:
     @template("clumsy", title="Clumsy")
     def clumsy(given: Any) -> Plan:
         return Plan("P", [Step("a", "A", nothing)] * given["n"])
 
-    async with house.engine(clumsy) as engine:
+    async with harness.engine(clumsy) as engine:
         with pytest.raises(BadPlan, match=r"'clumsy'.*TypeError"):
             await engine.start("clumsy", {"n": "three"}, "p")
         with pytest.raises(BadPlan, match=r"'clumsy'.*10,000"):
             await engine.start("clumsy", {"n": 0}, "p")
-    assert (await house.log.head("p")).offset == 0
+    assert (await harness.log.head("p")).offset == 0
 
 
-async def test_an_input_may_have_other_names_outside(house: House) -> None:
+async def test_an_input_may_have_other_names_outside(harness: EngineHarness) -> None:
     class Given(BaseModel):
         user_id: str = Field(alias="userId")
 
@@ -76,14 +76,14 @@ async def test_an_input_may_have_other_names_outside(house: House) -> None:
     def typed(given: Given) -> Plan:
         return Plan(f"For {given.user_id}", [Step("a", "A", gives_back)])
 
-    async with house.engine(typed) as engine:
+    async with harness.engine(typed) as engine:
         await engine.start("typed", {"userId": "ada"}, "p")
-        assert (await house.end(engine, "p")).result == {"user_id": "ada"}
+        assert (await harness.outcome(engine, "p")).result == {"user_id": "ada"}
         with pytest.raises(UnfitInput, match=r"^userId: "):
             await engine.start("typed", {}, "q")
 
 
-async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
+async def test_defaults_are_filled_in_for_the_agents(harness: EngineHarness) -> None:
     class Given(BaseModel):
         size: int = 5
 
@@ -91,7 +91,7 @@ async def test_defaults_are_filled_in_for_the_agents(house: House) -> None:
     def typed(given: Given) -> Plan:
         return Plan(f"Size {given.size}", [Step("a", "A", gives_back)])
 
-    async with house.engine(typed) as engine:
+    async with harness.engine(typed) as engine:
         await engine.start("typed", {}, "p")
-        assert (await house.end(engine, "p")).result == {"size": 5}
-    assert (await house.snapshot("p")).title == "Size 5"
+        assert (await harness.outcome(engine, "p")).result == {"size": 5}
+    assert (await harness.snapshot("p")).title == "Size 5"

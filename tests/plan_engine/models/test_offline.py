@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry
 from pydantic_ai.models import Model
 
-from plan_engine.models import Asked, Reply, Script, Use, offline_model
+from plan_engine.models import Reply, Script, ScriptInput, Use, offline_model
 
 
 class Weather(BaseModel):
@@ -48,7 +48,7 @@ async def test_one_of_several_output_types() -> None:
 
 
 async def test_a_tool_is_used_and_what_it_returned_is_known() -> None:
-    def script(asked: Asked) -> Reply:
+    def script(asked: ScriptInput) -> Reply:
         return f"{asked.returned['degrees'][0]} °C" if asked.returned else Use("degrees", {"place": asked.prompt})
 
     agent = Agent(at_once(script))

@@ -9,7 +9,7 @@ from pydantic_ai import RunContext
 
 from plan_engine import Context, LanguageModel, Plan, Step, Template
 from plan_engine.models import Role, Use, introduce
-from tests.plan_engine.house import House
+from tests.plan_engine.harness import EngineHarness
 
 AT_ONCE = LanguageModel(pace=0)
 
@@ -18,34 +18,36 @@ def _one_step(agent: Callable[[Context], Awaitable[Any]]) -> Template:
     return Template("one", "One step", "", lambda _: Plan("One step", [Step("a", "A", agent)]))
 
 
-async def _ran(house: House, agent: Callable[[Context], Awaitable[Any]], model: LanguageModel = AT_ONCE) -> Any:
-    async with house.engine(_one_step(agent), model=model) as engine:
+async def _ran(
+    harness: EngineHarness, agent: Callable[[Context], Awaitable[Any]], model: LanguageModel = AT_ONCE
+) -> Any:
+    async with harness.engine(_one_step(agent), model=model) as engine:
         await engine.start("one", {}, "p")
-        return await house.end(engine, "p")
+        return await harness.outcome(engine, "p")
 
 
-async def test_it_says_first_that_it_is_offline(house: House) -> None:
-    await _ran(house, introduce)
-    said = [event.data for event in await house.story("p") if event.type == "agent_message"]
+async def test_it_says_first_that_it_is_offline(harness: EngineHarness) -> None:
+    await _ran(harness, introduce)
+    said = [event.data for event in await harness.events("p") if event.type == "agent_message"]
     assert "offline model" in said[0]["content"]
     assert said[0]["data"] == {"model": "offline"}
 
 
-async def test_what_it_speaks_is_told_and_returned(house: House) -> None:
+async def test_what_it_speaks_is_told_and_returned(harness: EngineHarness) -> None:
     poet = Role("Poet", "You rhyme.", output=str, script=lambda asked: f"{asked.prompt}, and dine.")
 
     async def agent(ctx: Context) -> str:
         return await poet.speak(ctx, "Wine is fine", "thinking")
 
-    assert (await _ran(house, agent)).result == "Wine is fine, and dine."
-    said = [event.data for event in await house.story("p") if event.type == "agent_message"]
+    assert (await _ran(harness, agent)).result == "Wine is fine, and dine."
+    said = [event.data for event in await harness.events("p") if event.type == "agent_message"]
     assert "".join(one["content"] for one in said) == "Wine is fine, and dine."
     assert {one["agent_name"] for one in said} == {"Poet"}
     assert {one["message_type"] for one in said} == {"thinking"}
     assert said[-1]["final"] is True
 
 
-async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(house: House) -> None:
+async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(harness: EngineHarness) -> None:
     async def lookup(run: RunContext[Context]) -> str:
         async with run.deps.tool("lookup"):
             raise ConnectionError("away")
@@ -55,26 +57,26 @@ async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(house: Ho
     async def agent(ctx: Context) -> str:
         return await clerk.speak(ctx, "?")
 
-    assert (await _ran(house, agent)).message == "“A” failed: Something it needs could not be reached"
-    events = await house.story("p")
+    assert (await _ran(harness, agent)).message == "“A” failed: Something it needs could not be reached"
+    events = await harness.events("p")
     assert [event.type for event in events if event.type in ("agent_message", "tool_call")] == [
         "tool_call",
         "tool_call",
     ]
 
 
-async def test_a_model_that_cannot_be_used_fails_the_step_in_words_for_people(house: House) -> None:
+async def test_a_model_that_cannot_be_used_fails_the_step_in_words_for_people(harness: EngineHarness) -> None:
     poet = Role("Poet", "You rhyme.", output=str, script=lambda _: "never said")
 
     async def agent(ctx: Context) -> str:
         return await poet.answer(ctx, "?")
 
-    outcome = await _ran(house, agent, LanguageModel("nonsense"))
+    outcome = await _ran(harness, agent, LanguageModel("nonsense"))
     assert outcome.status == "error"
     assert "'nonsense'" in str(outcome.message)
 
 
-async def test_a_model_that_goes_round_in_circles_is_stopped(house: House) -> None:
+async def test_a_model_that_goes_round_in_circles_is_stopped(harness: EngineHarness) -> None:
     async def look() -> str:
         return "nothing"
 
@@ -83,4 +85,4 @@ async def test_a_model_that_goes_round_in_circles_is_stopped(house: House) -> No
     async def agent(ctx: Context) -> str:
         return await lost.answer(ctx, "?")
 
-    assert (await _ran(house, agent)).message == "“A” failed: The model's answer was of no use"
+    assert (await _ran(harness, agent)).message == "“A” failed: The model's answer was of no use"

@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 from hub.core.connection import RequestRefused
 from plan_engine import BlockingContext, Context, Expired, StepFailed
-from plan_engine.engine import Ended
-from plan_engine.run.context import Answer
+from plan_engine.engine import PlanOutcome
+from plan_engine.model.interaction import Answer
 from plan_engine.run.questions import CLOCK
-from tests.plan_engine.house import DEADLINE_S, House, statuses
-from tests.plan_engine.story import told
+from tests.plan_engine.event_rules import events_of
+from tests.plan_engine.harness import DEADLINE_S, EngineHarness, statuses
 from tests.plan_engine.test_engine import only
 
 
@@ -39,18 +39,18 @@ def test_an_answer_is_true_when_it_means_yes(value: Any, means_yes: bool) -> Non
     assert bool(Answer(value)) is means_yes
 
 
-async def test_an_approval_waits_for_a_person_and_is_told(house: House) -> None:
+async def test_an_approval_waits_for_a_person_and_is_told(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         approval = await ctx.approve("Send it?")
         return [bool(approval), approval.by, approval.at is not None]
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        request_id = await house.until_asked("p")
-        await house.until("p", lambda event: event.type == "plan_update" and event.data["status"] == "waiting")
-        await house.answer("p", request_id, "yes", by="maria")
-        assert (await house.end(engine, "p")).result == [True, "maria", True]
-    events = await house.story("p")
+        request_id = await harness.until_asked("p")
+        await harness.until("p", lambda event: event.type == "plan_update" and event.data["status"] == "waiting")
+        await harness.answer("p", request_id, "yes", by="maria")
+        assert (await harness.outcome(engine, "p")).result == [True, "maria", True]
+    events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
     plan = [e.data["status"] for e in events if e.type == "plan_update"]
     assert plan == ["pending", "in_progress", "waiting", "in_progress", "completed"]
@@ -58,56 +58,56 @@ async def test_an_approval_waits_for_a_person_and_is_told(house: House) -> None:
     assert (asked.data["kind"], asked.data["options"], asked.data["step_id"]) == ("approval", ["yes", "no"], "a")
 
 
-async def test_questions_and_choices_from_a_thread(house: House) -> None:
+async def test_questions_and_choices_from_a_thread(harness: EngineHarness) -> None:
     def agent(ctx: BlockingContext) -> Any:
         name = ctx.ask("Who?", schema={"type": "string"})
         colour = ctx.choose("Which?", [{"value": "r", "label": "Red"}, "green"])
         return [name, colour, bool(ctx.approve("Sure?")), ctx.await_input("clarification", "And?").value]
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
         for prompt, answer in (("Who?", "Ada"), ("Which?", "r"), ("Sure?", "no"), ("And?", None)):
-            asked = await house.until("p", lambda event, prompt=prompt: event.data.get("prompt") == prompt)  # type: ignore[misc]
-            await house.answer("p", asked.data["request_id"], answer)
-        assert (await house.end(engine, "p")).result == ["Ada", "r", False, None]
-    await house.story("p")
+            asked = await harness.until("p", lambda event, prompt=prompt: event.data.get("prompt") == prompt)  # type: ignore[misc]
+            await harness.answer("p", asked.data["request_id"], answer)
+        assert (await harness.outcome(engine, "p")).result == ["Ada", "r", False, None]
+    await harness.events("p")
 
 
-async def test_the_first_answer_is_the_answer(house: House) -> None:
+async def test_the_first_answer_is_the_answer(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Which city?")
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        request_id = await house.until_asked("p")
-        given = [house.answer("p", request_id, city, by=city) for city in ("Rome", "Oslo", "Bern")]
+        request_id = await harness.until_asked("p")
+        given = [harness.answer("p", request_id, city, by=city) for city in ("Rome", "Oslo", "Bern")]
         outcomes = await asyncio.gather(*given, return_exceptions=True)
         refused = [outcome for outcome in outcomes if isinstance(outcome, RequestRefused)]
-        ended = await house.end(engine, "p")
+        ended = await harness.outcome(engine, "p")
     assert len(refused) == 2
     assert ended.result in ("Rome", "Oslo", "Bern")
     assert all(ended.result in str(refusal) for refusal in refused)
-    await house.story("p")
+    await harness.events("p")
 
 
-async def test_an_answer_given_while_no_worker_ran_is_found(house: House) -> None:
+async def test_an_answer_given_while_no_worker_ran_is_found(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         await ctx.think(f"Attempt {ctx.attempt}")
         return [await ctx.ask("Which city?"), ctx.attempt]
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        request_id = await house.until_asked("p")
-        await house.until_step("p", "a", "waiting")
-    await house.answer("p", request_id, "Rome")
-    async with house.engine(only(agent)) as engine:
-        assert (await house.end(engine, "p")).result == ["Rome", 1]
-    events = await house.story("p")
+        request_id = await harness.until_asked("p")
+        await harness.until_step("p", "a", "waiting")
+    await harness.answer("p", request_id, "Rome")
+    async with harness.engine(only(agent)) as engine:
+        assert (await harness.outcome(engine, "p")).result == ["Rome", 1]
+    events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
     assert sum(e.type == "input_request" for e in events) == 1
 
 
-async def test_who_only_waited_comes_back_to_the_question_without_a_word(house: House) -> None:
+async def test_who_only_waited_comes_back_to_the_question_without_a_word(harness: EngineHarness) -> None:
     at_the_question = asyncio.Event()
 
     async def agent(ctx: Context) -> Any:
@@ -122,20 +122,20 @@ async def test_who_only_waited_comes_back_to_the_question_without_a_word(house: 
         await ctx.say(f"{city} it is")
         return [city, ctx.attempt, ctx.max_attempts]
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        request_id = await house.until_asked("p")
-        await house.until_step("p", "a", "waiting")
-    before = await house.story_so_far("p")
+        request_id = await harness.until_asked("p")
+        await harness.until_step("p", "a", "waiting")
+    before = await harness.events_so_far("p")
     for _ in range(2):
         at_the_question.clear()
-        async with house.engine(only(agent)):
+        async with harness.engine(only(agent)):
             await asyncio.wait_for(at_the_question.wait(), DEADLINE_S)
-    assert await house.story_so_far("p") == before
-    await house.answer("p", request_id, "Rome")
-    async with house.engine(only(agent)) as engine:
-        assert (await house.end(engine, "p")).result == ["Rome", 1, 1]
-    events = await house.story("p")
+    assert await harness.events_so_far("p") == before
+    await harness.answer("p", request_id, "Rome")
+    async with harness.engine(only(agent)) as engine:
+        assert (await harness.outcome(engine, "p")).result == ["Rome", 1, 1]
+    events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "in_progress", "waiting", "in_progress", "completed"]
     [asks, answered] = [e.data["content"] for e in events if e.type == "step_update" and "content" in e.data][1:3]
     assert (asks, answered) == ("Which city?", "")
@@ -145,7 +145,7 @@ async def test_who_only_waited_comes_back_to_the_question_without_a_word(house: 
     ]
 
 
-async def test_who_comes_back_with_another_question_is_heard(house: House) -> None:
+async def test_who_comes_back_with_another_question_is_heard(harness: EngineHarness) -> None:
     questions = iter(["Which city?", "Which country?"])
 
     async def agent(ctx: Context) -> Any:
@@ -154,18 +154,21 @@ async def test_who_comes_back_with_another_question_is_heard(house: House) -> No
             use.result = where
         return where
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_step("p", "a", "waiting")
-    async with house.engine(only(agent)) as engine:
+        await harness.until_step("p", "a", "waiting")
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        asked = await house.until("p", lambda event: event.data.get("prompt") == "Which country?")
-        await house.answer("p", asked.data["request_id"], "Italy")
-        assert (await house.end(engine, "p")).result == "Italy"
-    assert [e.data["phase"] for e in await told(house.log, "p") if e.type == "tool_call"] == ["started", "completed"]
+        asked = await harness.until("p", lambda event: event.data.get("prompt") == "Which country?")
+        await harness.answer("p", asked.data["request_id"], "Italy")
+        assert (await harness.outcome(engine, "p")).result == "Italy"
+    assert [e.data["phase"] for e in await events_of(harness.log, "p") if e.type == "tool_call"] == [
+        "started",
+        "completed",
+    ]
 
 
-async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(house: House) -> None:
+async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         city = await ctx.ask("Which city?")
         if ctx.attempt == 1:
@@ -175,18 +178,18 @@ async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(house: 
             await ctx.sleep(600)
         return [city, ctx.attempt]
 
-    async with house.engine(only(agent, retries=1, backoff=0)) as engine:
+    async with harness.engine(only(agent, retries=1, backoff=0)) as engine:
         await engine.start("only", {}, "p")
-        await house.answer("p", await house.until_asked("p"), "Rome")
-        await house.until_said("p", "Holding on")
-    await house.story_so_far("p")
-    async with house.engine(only(agent, retries=1, backoff=0)) as engine:
-        assert (await house.end(engine, "p")).result == ["Rome", 3]
-    events = await house.story("p")
+        await harness.answer("p", await harness.until_asked("p"), "Rome")
+        await harness.until_content("p", "Holding on")
+    await harness.events_so_far("p")
+    async with harness.engine(only(agent, retries=1, backoff=0)) as engine:
+        assert (await harness.outcome(engine, "p")).result == ["Rome", 3]
+    events = await harness.events("p")
     assert sum(e.type == "input_request" for e in events) == 1
 
 
-async def test_the_answers_are_kept_when_the_log_is_lost(house: House) -> None:
+async def test_the_answers_are_kept_when_the_log_is_lost(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         city = await ctx.ask("Which city?")
         if not ctx.input["go"].exists():
@@ -194,44 +197,44 @@ async def test_the_answers_are_kept_when_the_log_is_lost(house: House) -> None:
             await ctx.sleep(600)
         return city
 
-    flag = house.directory / "go"
+    flag = harness.directory / "go"
 
     async def with_flag(ctx: Context) -> Any:
         ctx.input = {"go": flag}
         return await agent(ctx)
 
-    async with house.engine(only(with_flag)) as engine:
+    async with harness.engine(only(with_flag)) as engine:
         await engine.start("only", {}, "p")
-        await house.answer("p", await house.until_asked("p"), "Rome")
-        await house.until_said("p", "Holding on")
+        await harness.answer("p", await harness.until_asked("p"), "Rome")
+        await harness.until_content("p", "Holding on")
     flag.touch()
-    await house.log.delete("p")
-    async with house.engine(only(with_flag)) as engine:
-        assert (await house.end(engine, "p")).result == "Rome"
-    events = await house.story("p")
+    await harness.log.delete("p")
+    async with harness.engine(only(with_flag)) as engine:
+        assert (await harness.outcome(engine, "p")).result == "Rome"
+    events = await harness.events("p")
     assert sum(e.type == "input_request" for e in events) == 0, "it was answered; nobody needs to be asked again"
 
 
-async def test_the_same_question_again_in_one_attempt_is_a_new_one(house: House) -> None:
+async def test_the_same_question_again_in_one_attempt_is_a_new_one(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         cities = []
         while "Rome" not in cities:
             cities.append(await ctx.ask("Which city?"))
         return cities
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        first = await house.until_asked("p")
-        await house.answer("p", first, "Atlantis")
-        second = await house.until(
+        first = await harness.until_asked("p")
+        await harness.answer("p", first, "Atlantis")
+        second = await harness.until(
             "p", lambda event: event.type == "input_request" and event.data["request_id"] != first
         )
-        await house.answer("p", second.data["request_id"], "Rome")
-        assert (await house.end(engine, "p")).result == ["Atlantis", "Rome"]
-    await house.story("p")
+        await harness.answer("p", second.data["request_id"], "Rome")
+        assert (await harness.outcome(engine, "p")).result == ["Atlantis", "Rome"]
+    await harness.events("p")
 
 
-async def test_a_step_that_asks_two_things_at_once_waits_until_both_are_answered(house: House) -> None:
+async def test_a_step_that_asks_two_things_at_once_waits_until_both_are_answered(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         async def ask(question: str) -> Any:
             answer = await ctx.ask(question)
@@ -240,19 +243,19 @@ async def test_a_step_that_asks_two_things_at_once_waits_until_both_are_answered
 
         return await asyncio.gather(ask("Who?"), ask("When?"))
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_step("p", "a", "waiting")
-        asked = {state.prompt: state.request_id for state in (await house.snapshot("p")).inputs}
-        await house.answer("p", asked["Who?"], "Ada")
-        await house.until_said("p", "Heard Ada")
-        assert [step.status for step in (await house.snapshot("p")).steps] == ["waiting"]
-        await house.answer("p", asked["When?"], "Monday")
-        assert (await house.end(engine, "p")).result == ["Ada", "Monday"]
-    assert statuses(await house.story("p"), "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
+        await harness.until_step("p", "a", "waiting")
+        asked = {state.prompt: state.request_id for state in (await harness.snapshot("p")).inputs}
+        await harness.answer("p", asked["Who?"], "Ada")
+        await harness.until_content("p", "Heard Ada")
+        assert [step.status for step in (await harness.snapshot("p")).steps] == ["waiting"]
+        await harness.answer("p", asked["When?"], "Monday")
+        assert (await harness.outcome(engine, "p")).result == ["Ada", "Monday"]
+    assert statuses(await harness.events("p"), "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
 
 
-async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(house: House) -> None:
+async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(harness: EngineHarness) -> None:
     refused: list[str] = []
 
     def away(*said: Any) -> None:
@@ -263,42 +266,42 @@ async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(house:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Who?")
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         listen(engine._store.engine, "before_cursor_execute", away)
         await engine.start("only", {}, "p")
-        await house.answer("p", await house.until_asked("p"), "Ada")
-        assert (await house.end(engine, "p")).result == "Ada"
+        await harness.answer("p", await harness.until_asked("p"), "Ada")
+        assert (await harness.outcome(engine, "p")).result == "Ada"
     assert len(refused) == 2
-    await house.story("p")
+    await harness.events("p")
 
 
-async def test_when_nobody_answers_in_time_the_clock_does(house: House) -> None:
+async def test_when_nobody_answers_in_time_the_clock_does(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         choice = await ctx.choose("Red or green?", ["red", "green"], expires_in=0.05, default="green")
         with pytest.raises(Expired):
             await ctx.ask("Who?", expires_in=0.05)
         return choice
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        assert (await house.end(engine, "p")).result == "green"
-    events = await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == "green"
+    events = await harness.events("p")
     assert [e.data["by"] for e in events if e.type == "input_response"] == [CLOCK, CLOCK]
     assert all("expires_at" in e.data for e in events if e.type == "input_request")
 
 
-async def test_a_question_that_expired_fails_the_step_at_once(house: House) -> None:
+async def test_a_question_that_expired_fails_the_step_at_once(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Who?", expires_in=0.05)
 
-    async with house.engine(only(agent, retries=5)) as engine:
+    async with harness.engine(only(agent, retries=5)) as engine:
         await engine.start("only", {}, "p")
-        ended = await house.end(engine, "p")
-    assert ended == Ended("error", message="“Do a” failed: Nobody answered in time: Who?")
-    await house.story("p")
+        ended = await harness.outcome(engine, "p")
+    assert ended == PlanOutcome("error", message="“Do a” failed: Nobody answered in time: Who?")
+    await harness.events("p")
 
 
-async def test_an_agent_may_stop_waiting_by_itself(house: House) -> None:
+async def test_an_agent_may_stop_waiting_by_itself(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> str:
         try:
             async with asyncio.timeout(0.05):
@@ -307,8 +310,8 @@ async def test_an_agent_may_stop_waiting_by_itself(house: House) -> None:
             return "enough"
         return "never"
 
-    async with house.engine(only(agent)) as engine:
+    async with harness.engine(only(agent)) as engine:
         await engine.start("only", {}, "p")
-        assert (await house.end(engine, "p")).result == "enough"
-    events = await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == "enough"
+    events = await harness.events("p")
     assert [e.data["status"] for e in events if e.type == "plan_update"][-2:] == ["in_progress", "completed"]

@@ -9,13 +9,13 @@ import pytest
 from broadcasters import Broadcaster
 from broadcasters.events import PlanUpdate, build
 from plan_engine.errors import Cancelled
-from plan_engine.run.reporter import Teller
+from plan_engine.run.reporter import Reporter
 
 
-class Firm:
-    """A worker's hold that nobody contests."""
+class Held:
+    """The ownership of a worker whose lease never ends."""
 
-    firm = True
+    held = True
 
     async def regained(self) -> bool:
         return True
@@ -24,11 +24,11 @@ class Firm:
 async def test_who_speaks_when_the_worker_has_stopped_is_cancelled_and_has_not_failed(tmp_path: Path) -> None:
     said = build(PlanUpdate, {"plan_id": "p", "content": "Going on"})
     async with Broadcaster(f"sqlite:///{tmp_path / 'plans.db'}") as broadcaster:
-        teller = Teller(broadcaster, Firm(), "p")
-        place = await teller.tell(said, "one")
-        assert await teller.tell(said, "one") == place
+        reporter = Reporter(broadcaster, Held(), "p")
+        place = await reporter.send(said, "one")
+        assert await reporter.send(said, "one") == place
     for _ in range(2):
         with pytest.raises(Cancelled):
-            await teller.tell(said, "two")
+            await reporter.send(said, "two")
     with pytest.raises(Cancelled):
-        await teller.tell_all([(said, "two"), (said, "three")])
+        await reporter.send_all([(said, "two"), (said, "three")])

@@ -7,7 +7,7 @@ from typing import Any
 
 from broadcasters.events import PlanUpdate
 from broadcasters.position import Position
-from plan_engine.run.run_state import Course
+from plan_engine.run.run_state import RunState
 
 
 class Nowhere:
@@ -33,24 +33,24 @@ class Nowhere:
 
 async def test_a_plan_that_is_to_stop_obeys_nobody_else() -> None:
     nowhere: Any = Nowhere()
-    course = Course(nowhere, [], nowhere)
-    obey = (course.pause, course.cancel, course.resume, course.cancel, course.pause)
+    state = RunState(nowhere, [], nowhere)
+    obey = (state.pause, state.cancel, state.resume, state.cancel, state.pause)
     await asyncio.gather(*(signal("maria", f"~signal:{number}") for number, signal in enumerate(obey)))
     assert nowhere.acknowledged == ["pause", "cancel"]
-    assert course.stop is not None
-    assert course.stop.why == "cancelled"
-    assert course.going.is_set()
+    assert state.stop is not None
+    assert state.stop.why == "cancelled"
+    assert state.going.is_set()
 
 
 async def test_only_a_plan_whose_steps_all_wait_leaves_its_place_to_another() -> None:
     nowhere: Any = Nowhere()
-    course = Course(nowhere, [], nowhere)
-    with course.busy():
-        with course.resting("asks"), course.resting("asks"):  # two things at once
+    state = RunState(nowhere, [], nowhere)
+    with state.busy():
+        with state.resting("asks"), state.resting("asks"):  # two things at once
             assert not nowhere.taken
-            with course.busy():  # another step begins
+            with state.busy():  # another step begins
                 assert nowhere.taken
-                with course.resting("pauses"):
+                with state.resting("pauses"):
                     assert not nowhere.taken
                 assert nowhere.taken
             assert not nowhere.taken

@@ -10,8 +10,8 @@ import pytest
 
 from broadcasters.log.contract import Appended, Entry, Facts, PlanLog
 from plan_engine import BlockingContext, Context, StepFailed
-from plan_engine.engine import Ended
-from tests.plan_engine.house import House, statuses
+from plan_engine.engine import PlanOutcome
+from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.test_engine import only, run
 
 TIMEOUT_S = 10.0
@@ -99,41 +99,43 @@ def says_a_word_in_a_thread(ctx: BlockingContext) -> str:
     ],
 )
 async def test_time_in_which_the_log_is_away_is_not_working_time(
-    house: House, monkeypatch: pytest.MonkeyPatch, agent: Any, mark: bytes
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch, agent: Any, mark: bytes
 ) -> None:
-    away = Away(house.log, mark, monkeypatch)
-    ended, _ = await run(house, agent, timeout=TIMEOUT_S)
-    assert ended == Ended("completed", "done")
+    away = Away(harness.log, mark, monkeypatch)
+    ended, _ = await run(harness, agent, timeout=TIMEOUT_S)
+    assert ended == PlanOutcome("completed", "done")
     assert away.times == 1
 
 
-async def test_nor_is_it_before_another_attempt(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nor_is_it_before_another_attempt(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_the_second_try(ctx: Context) -> str:
         if ctx.attempt == 1:
             raise StepFailed("Not yet")
         return await works(ctx)
 
-    away = Away(house.log, b'"status":"in_progress","attempt":2', monkeypatch)
-    ended, events = await run(house, at_the_second_try, timeout=TIMEOUT_S, retries=1, backoff=0)
-    assert ended == Ended("completed", "done")
+    away = Away(harness.log, b'"status":"in_progress","attempt":2', monkeypatch)
+    ended, events = await run(harness, at_the_second_try, timeout=TIMEOUT_S, retries=1, backoff=0)
+    assert ended == PlanOutcome("completed", "done")
     assert away.times == 1
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "completed"]
 
 
-async def test_waiting_for_a_person_is_not_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_for_a_person_is_not_working_time(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def agent(ctx: Context) -> Any:
         return [await ctx.ask("Who?"), await works(ctx)]
 
-    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+    async with harness.engine(only(agent, timeout=TIMEOUT_S)) as engine:
         await engine.start("only", {}, "p")
-        request_id = await house.until_asked("p")
+        request_id = await harness.until_asked("p")
         await put_clock_forward(monkeypatch)
-        await house.answer("p", request_id, "Ada")
-        assert (await house.end(engine, "p")).result == ["Ada", "done"]
-    await house.story("p")
+        await harness.answer("p", request_id, "Ada")
+        assert (await harness.outcome(engine, "p")).result == ["Ada", "done"]
+    await harness.events("p")
 
 
-async def test_a_pause_is_not_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pause_is_not_working_time(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     paused, waits = asyncio.Event(), asyncio.Event()
 
     async def agent(ctx: Context) -> str:
@@ -143,27 +145,29 @@ async def test_a_pause_is_not_working_time(house: House, monkeypatch: pytest.Mon
         await ctx.checkpoint()
         return await works(ctx)
 
-    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+    async with harness.engine(only(agent, timeout=TIMEOUT_S)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
+        await harness.until_content("p", "here")
         await engine.signal("p", "pause", "maria")
-        await house.until("p", lambda event: event.type == "plan_update" and event.data["status"] == "waiting")
+        await harness.until("p", lambda event: event.type == "plan_update" and event.data["status"] == "waiting")
         paused.set()
         await waits.wait()
         await put_clock_forward(monkeypatch)
         await engine.signal("p", "resume", "maria")
-        assert (await house.end(engine, "p")).result == "done"
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).result == "done"
+    await harness.events("p")
 
 
-async def test_time_before_and_after_a_wait_is_working_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_time_before_and_after_a_wait_is_working_time(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def agent(ctx: Context) -> None:
         await ctx.say("here")
         await asyncio.sleep(600)
 
-    async with house.engine(only(agent, timeout=TIMEOUT_S)) as engine:
+    async with harness.engine(only(agent, timeout=TIMEOUT_S)) as engine:
         await engine.start("only", {}, "p")
-        await house.until_said("p", "here")
+        await harness.until_content("p", "here")
         await put_clock_forward(monkeypatch)
-        assert (await house.end(engine, "p")).status == "error"
-    await house.story("p")
+        assert (await harness.outcome(engine, "p")).status == "error"
+    await harness.events("p")

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from plan_engine.templates.insight_chat import insight_chat, understood
-from plan_engine.templates.insight_chat.agent import InsightAgent, Intent
-from plan_engine.templates.insight_chat.climate import CLIMATE, MEASURES, MONTHS
-from tests.plan_engine.house import House
+from plan_engine.templates.insight_chat import insight_chat, parse_intent
+from plan_engine.templates.insight_chat.agent import CLIMATE, MEASURES, MONTHS, ClimateIntent, InsightAgent
+from tests.plan_engine.harness import EngineHarness
 
 KINDS = ["intent_parsed", "generating_insight", "insight_generated", "data_summary"]
 
@@ -29,7 +28,7 @@ KINDS = ["intent_parsed", "generating_insight", "insight_generated", "data_summa
     ],
 )
 def test_questions_are_understood(message: str, intent: dict[str, Any]) -> None:
-    assert understood(message).model_dump(exclude_defaults=True) == intent
+    assert parse_intent(message).model_dump(exclude_defaults=True) == intent
 
 
 @pytest.mark.parametrize(
@@ -42,14 +41,14 @@ def test_questions_are_understood(message: str, intent: dict[str, Any]) -> None:
 )
 def test_the_insight_is_in_the_data(message: str, insight: str) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
-    result = InsightAgent(understood).process_query(message, lambda kind, what: told.append((kind, what)))
+    result = InsightAgent(parse_intent).process_query(message, lambda kind, what: told.append((kind, what)))
     assert [kind for kind, _ in told] == KINDS
     assert result["insight_result"] == {"text": insight}
     assert told[2][1]["text"] == insight
 
 
 def test_it_works_without_a_callback() -> None:
-    result = InsightAgent(lambda _: Intent(intent_type="UNKNOWN")).process_query("?")
+    result = InsightAgent(lambda _: ClimateIntent(intent_type="UNKNOWN")).process_query("?")
     assert result["insight_result"]["text"].startswith("I know how warm and how wet it is in Lisbon")
 
 
@@ -65,7 +64,9 @@ def test_a_plan_is_called_after_its_question(message: str, title: str) -> None:
     assert insight_chat.plan({"message": message}).title == title
 
 
-async def test_synchronous_code_reports_from_its_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_synchronous_code_reports_from_its_thread(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[threading.Thread] = []
     process_query = InsightAgent.process_query
 
@@ -77,13 +78,13 @@ async def test_synchronous_code_reports_from_its_thread(house: House, monkeypatc
         return process_query(self, message, heard)
 
     monkeypatch.setattr(InsightAgent, "process_query", watched)
-    async with house.engine(insight_chat) as engine:
+    async with harness.engine(insight_chat) as engine:
         await engine.start("insight_chat", {"message": "How warm is Lisbon in May?"}, "p")
-        done = await house.end(engine, "p")
+        done = await harness.outcome(engine, "p")
     assert (done.status, done.result["intent_result"]["cities"]) == ("completed", ["Lisbon"])
     assert len(threads) == len(KINDS)
     assert threading.main_thread() not in threads
-    story = await house.story("p")
+    story = await harness.events("p")
     shown = [event.data["data"]["type"] for event in story if "payload" in (event.data.get("data") or {})]
     assert shown == KINDS
     assert [event.data["progress"] for event in story if event.type == "step_update" and "progress" in event.data] == [

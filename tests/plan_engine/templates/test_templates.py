@@ -12,10 +12,10 @@ import pytest
 import plan_engine.templates
 from plan_engine import UnfitInput, templates_in
 from plan_engine.templates import business_operations, data_query, exhibition
-from plan_engine.templates.data_query.steps import MAX_QUERIES
+from plan_engine.templates.data_query import MAX_QUERIES
 from plan_engine.templates.exhibition import STAGES
-from tests.plan_engine.house import House, statuses
-from tests.plan_engine.story import Event
+from tests.plan_engine.event_rules import Event
+from tests.plan_engine.harness import EngineHarness, statuses
 
 
 def test_there_are_five() -> None:
@@ -67,13 +67,13 @@ def _introduced(events: list[Event]) -> bool:
     return bool(first.data["data"] == {"model": "offline"})
 
 
-async def test_business_operations_tries_again_asks_and_acts(house: House) -> None:
-    async with house.engine(business_operations) as engine:
+async def test_business_operations_tries_again_asks_and_acts(harness: EngineHarness) -> None:
+    async with harness.engine(business_operations) as engine:
         for plan_id, answer in (("agreed", "yes"), ("declined", "no")):
             await engine.start("business_operations", {"request": "Sales by region are uneven"}, plan_id)
-            await house.answer(plan_id, await house.until_asked(plan_id), answer)
-        agreed, declined = await house.end(engine, "agreed"), await house.end(engine, "declined")
-    events = await house.story("agreed")
+            await harness.answer(plan_id, await harness.until_asked(plan_id), answer)
+        agreed, declined = await harness.outcome(engine, "agreed"), await harness.outcome(engine, "declined")
+    events = await harness.events("agreed")
     assert _introduced(events)
     assert statuses(events, "figures").count("retrying") == 1
     assert "North" in _said(events, agent_name="Data Analyst", message_type="result")[0]
@@ -84,15 +84,15 @@ async def test_business_operations_tries_again_asks_and_acts(house: House) -> No
     assert agreed.result["by"] == "maria"
     assert agreed.result["proposal"].startswith("# Proposal: Sales by region are uneven")
     assert declined.result["approved"] is False
-    assert any("stays a draft" in text for text in _said(await house.story("declined")))
+    assert any("stays a draft" in text for text in _said(await harness.events("declined")))
 
 
-async def test_an_exhibition_is_planned_in_three_stages(house: House) -> None:
-    async with house.engine(exhibition) as engine:
+async def test_an_exhibition_is_planned_in_three_stages(harness: EngineHarness) -> None:
+    async with harness.engine(exhibition) as engine:
         for plan_id, theme in (("dreams", "Surrealism and dreams"), ("water", "Water and light")):
             await engine.start("exhibition", {"theme": theme}, plan_id)
-        dreams, water = await house.end(engine, "dreams"), await house.end(engine, "water")
-    events = await house.story("dreams")
+        dreams, water = await harness.outcome(engine, "dreams"), await harness.outcome(engine, "water")
+    events = await harness.events("dreams")
     assert _introduced(events)
     ends = dict(_completed(events))
     assert [*ends] == [*STAGES]
@@ -119,13 +119,13 @@ SQL_WRONG_TWICE = "orders by region"
 
 
 @pytest.mark.parametrize(("query", "retries"), [(SQL_RIGHT_AT_ONCE, 0), (SQL_WRONG_ONCE, 1), (SQL_WRONG_TWICE, 2)])
-async def test_a_question_is_answered_from_the_database(query: str, retries: int, house: House) -> None:
-    async with house.engine(data_query) as engine:
+async def test_a_question_is_answered_from_the_database(query: str, retries: int, harness: EngineHarness) -> None:
+    async with harness.engine(data_query) as engine:
         await engine.start("data_query", {"query": query, "user_id": "ada", "conversation_id": "c"}, "p")
-        outcome = await house.end(engine, "p")
+        outcome = await harness.outcome(engine, "p")
     assert outcome.status == "completed"
     assert outcome.result["retries"]["sql"] == retries < MAX_QUERIES
-    events = await house.story("p")
+    events = await harness.events("p")
     assert _introduced(events)
     assert events[0].data["labels"] == ["data_query:user:ada", "data_query:conversation:ada/c"]
     checked = [e.data["result"] for e in events if e.data.get("tool_name") == "check_sql" and "result" in e.data]
@@ -148,37 +148,37 @@ def test_what_only_a_front_end_says_is_offered_to_nobody() -> None:
         data_query.fit({"query": "Sales by month?", "asking": "a" * 65})
 
 
-async def test_an_answer_without_figures_is_sent_back(house: House) -> None:
-    async with house.engine(data_query) as engine:
+async def test_an_answer_without_figures_is_sent_back(harness: EngineHarness) -> None:
+    async with harness.engine(data_query) as engine:
         await engine.start("data_query", {"query": "Which city buys the least?"}, "p")
-        outcome = await house.end(engine, "p")
+        outcome = await harness.outcome(engine, "p")
     assert outcome.result["retries"]["interpretation"] == 1
-    first, second = _said(await house.story("p"), agent_name="Data Analyst", message_type="result")
+    first, second = _said(await harness.events("p"), agent_name="Data Analyst", message_type="result")
     assert "Edinburgh" not in first
     assert "Edinburgh" in second
 
 
-async def test_a_vague_question_is_asked_back_where_that_is_possible(house: House) -> None:
-    async with house.engine(data_query) as engine:
+async def test_a_vague_question_is_asked_back_where_that_is_possible(harness: EngineHarness) -> None:
+    async with harness.engine(data_query) as engine:
         await engine.start("data_query", {"query": "help"}, "asked")
-        await house.answer("asked", await house.until_asked("asked"), "sales by region")
+        await harness.answer("asked", await harness.until_asked("asked"), "sales by region")
         await engine.start("data_query", {"query": "help", "may_ask": False}, "unasked")
-        asked, unasked = await house.end(engine, "asked"), await house.end(engine, "unasked")
+        asked, unasked = await harness.outcome(engine, "asked"), await harness.outcome(engine, "unasked")
     assert "North" in asked.result["response"]
     assert "I can answer questions about the shop" in unasked.result["response"]
-    assert not [event for event in await house.story("unasked") if event.type == "input_request"]
+    assert not [event for event in await harness.events("unasked") if event.type == "input_request"]
 
 
-async def test_another_model_takes_the_same_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_model_takes_the_same_parts(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pydantic AI's own test model: it uses every tool with any arguments, and makes outputs of the right types."""
     monkeypatch.setenv("PLANCAST_MODEL", "test")
-    async with house.engine(business_operations, exhibition) as engine:
+    async with harness.engine(business_operations, exhibition) as engine:
         await engine.start("business_operations", {"request": "Sales by region are uneven"}, "p")
-        await house.answer("p", await house.until_asked("p"), "yes")
-        worked = await house.end(engine, "p")
+        await harness.answer("p", await harness.until_asked("p"), "yes")
+        worked = await harness.outcome(engine, "p")
         await engine.start("exhibition", {"theme": "Water"}, "q")
-        invented = await house.end(engine, "q")
-    events = await house.story("p")
+        invented = await harness.outcome(engine, "q")
+    events = await harness.events("p")
     assert worked.status == "completed"
     assert next(event for event in events if event.type == "agent_message").data["data"] == {"model": "test"}
     assert "retrying" not in statuses(events, "figures")

@@ -8,23 +8,28 @@ from typing import Any
 import pytest
 
 from plan_engine.templates.trip import TripRequest, trip
-from plan_engine.templates.trip.changing import changed_pois, changed_requirements, searches
-from plan_engine.templates.trip.days import faults, laid_out
 from plan_engine.templates.trip.gazetteer import cities_in, find, gazetteer
-from plan_engine.templates.trip.listening import days_in, heard
-from plan_engine.templates.trip.wishes import Intent
-from tests.plan_engine.house import House
+from plan_engine.templates.trip.itinerary import lay_out, problems_with
+from plan_engine.templates.trip.wishes import (
+    TripIntent,
+    changed_pois,
+    changed_requirements,
+    days_in,
+    parse_wishes,
+    searches,
+)
+from tests.plan_engine.harness import EngineHarness
 
 EMPTY: dict[str, list[dict[str, Any]]] = {"pois": [], "requirements": [], "plan": []}
 ROME = {**EMPTY, "pois": list(gazetteer()["Rome"][:4]), "plan": [{"title": "Before"}]}
 
 
 def wishes(message: str, state: dict[str, list[dict[str, Any]]] = EMPTY) -> list[tuple[str, str, str]]:
-    return [(one.intent, one.action, one.value) for one in heard(message, state).intents]
+    return [(one.intent, one.action, one.value) for one in parse_wishes(message, state).intents]
 
 
-def intent(kind: Any, action: Any, value: str) -> Intent:
-    return Intent(intent=kind, action=action, value=value)
+def intent(kind: Any, action: Any, value: str) -> TripIntent:
+    return TripIntent(intent=kind, action=action, value=value)
 
 
 def names(pois: Any) -> list[str]:
@@ -94,7 +99,7 @@ def test_wishes_are_heard_as_things_stand(message: str, first: tuple[str, str, s
 def test_no_message_takes_long_to_hear(message: str) -> None:
     """Whoever may start a trip must not stop the process that plans it, and everybody else's hub with it."""
     before = time.process_time()
-    heard(message, ROME)
+    parse_wishes(message, ROME)
     assert time.process_time() - before < 0.5
 
 
@@ -149,8 +154,8 @@ def test_a_trip_has_one_length() -> None:
 
 def test_days_are_laid_out_so_that_they_will_do() -> None:
     pois = [*gazetteer()["Tokyo"][:6], *gazetteer()["Kyoto"][:6]]
-    options = laid_out(pois, 3).options
-    assert [*faults(options, pois, 3)] == []
+    options = lay_out(pois, 3).options
+    assert [*problems_with(options, pois, 3)] == []
     for option in options:
         assert [len(day.stops) for day in option.days] == [4, 4, 4]
         assert sorted(stop.name for day in option.days for stop in day.stops) == sorted(names(pois))
@@ -158,16 +163,16 @@ def test_days_are_laid_out_so_that_they_will_do() -> None:
 
 def test_what_will_not_do_is_said() -> None:
     pois = gazetteer()["Paris"]
-    [first, *_] = faults(laid_out(pois, 1).options, pois, 1)
+    [first, *_] = problems_with(lay_out(pois, 1).options, pois, 1)
     assert first == "“One thing after the other”: day 1 would take 20 hours; more days, or fewer places, would fit"
-    one_day = laid_out(pois[:3], 1).options
-    assert next(iter(faults(one_day, pois[:4], 1))).endswith("leaves out notre dame")
-    assert next(iter(faults(one_day, pois[:3], 2))).endswith("has 1 days, not 2")
-    assert [*faults([], pois, 1)] == ["there is no option in it"]
+    one_day = lay_out(pois[:3], 1).options
+    assert next(iter(problems_with(one_day, pois[:4], 1))).endswith("leaves out notre dame")
+    assert next(iter(problems_with(one_day, pois[:3], 2))).endswith("has 1 days, not 2")
+    assert [*problems_with([], pois, 1)] == ["there is no option in it"]
 
 
 def test_there_may_be_more_days_than_places() -> None:
-    [option, _] = laid_out(gazetteer()["Rome"][:1], 3).options
+    [option, _] = lay_out(gazetteer()["Rome"][:1], 3).options
     assert [day.title for day in option.days] == ["Rome", "A free day", "A free day"]
 
 
@@ -183,35 +188,37 @@ def test_its_input_is_checked() -> None:
     assert trip.plan(TripRequest(message="x" * 200).model_dump()).title == f"{'x' * 79}…"
 
 
-async def test_a_trip_is_planned(house: House) -> None:
-    async with house.engine(trip) as engine:
+async def test_a_trip_is_planned(harness: EngineHarness) -> None:
+    async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "plan a 2 day trip to Barcelona"}, "p")
-        done = await house.end(engine, "p")
+        done = await harness.outcome(engine, "p")
     assert done.status == "completed"
     assert set(done.result) == {"intents", "pois", "requirements", "plan"}
-    story = await house.story("p")
+    story = await harness.events("p")
     shown = [event.data["data"]["poi"] for event in story if "poi" in (event.data.get("data") or {})]
     assert shown == done.result["pois"]
     assert [event.data["phase"] for event in story if event.type == "tool_call"] == ["started", "completed"]
-    snapshot = await house.snapshot("p")
+    snapshot = await harness.snapshot("p")
     assert (snapshot.status, snapshot.progress) == ("completed", 100)
     assert [step.status for step in snapshot.steps] == ["completed"] * 4
 
 
-async def test_what_nobody_knows_changes_nothing(house: House) -> None:
-    async with house.engine(trip) as engine:
+async def test_what_nobody_knows_changes_nothing(harness: EngineHarness) -> None:
+    async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "a trip to Atlantis", "plan": [{"kept": True}]}, "p")
-        done = await house.end(engine, "p")
+        done = await harness.outcome(engine, "p")
     assert (done.result["pois"], done.result["plan"]) == ([], [{"kept": True}])
-    assert any("I know no such place: Atlantis" in message.content for message in (await house.snapshot("p")).messages)
+    assert any(
+        "I know no such place: Atlantis" in message.content for message in (await harness.snapshot("p")).messages
+    )
 
 
-async def test_a_plan_that_will_not_do_is_tried_twice(house: House) -> None:
+async def test_a_plan_that_will_not_do_is_tried_twice(harness: EngineHarness) -> None:
     pois = [{"name": f"Place {number}"} for number in range(20)]
-    async with house.engine(trip) as engine:
+    async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "plan it in 1 day", "pois": pois}, "p")
-        done = await house.end(engine, "p")
+        done = await harness.outcome(engine, "p")
     assert done.status == "error"
     assert "No plan that will do after 2 attempts" in str(done.message)
-    said = [message.content for message in (await house.snapshot("p")).messages]
+    said = [message.content for message in (await harness.snapshot("p")).messages]
     assert sum(text.startswith("That won't do: ") for text in said) == 2

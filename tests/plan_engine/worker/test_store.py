@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy.event import listen
 
-from plan_engine.run.context import Answer
-from plan_engine.worker.store import Store, opened
-from tests.plan_engine.house import House
+from plan_engine.model.interaction import Answer
+from plan_engine.worker.database import opened
+from plan_engine.worker.store import Store
+from tests.plan_engine.harness import EngineHarness
 from tests.servers.postgres import PostgresServer
 
 
@@ -23,10 +24,10 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerat
     """Two workers' views of one database."""
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer()) if request.param == "postgresql" else None
-        async with House(tmp_path, db=server.url if server else None) as house:
-            async with house.engine(work=False):
+        async with EngineHarness(tmp_path, db=server.url if server else None) as harness:
+            async with harness.engine(work=False):
                 pass
-            both = Store(opened(house.db)), Store(opened(house.db))
+            both = Store(opened(harness.db)), Store(opened(harness.db))
             for store in both:
                 stack.callback(store.close)
             yield both

@@ -1,0 +1,109 @@
+"""Everything a test of the engine stands in: a log, an engine's database, and people who answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from broadcasters.broadcaster import Broadcaster
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
+from broadcasters.log.follow import Received, follow
+from broadcasters.snapshot import Snapshot
+from hub.answers.acceptance import Answers
+from hub.core.effects import Answer
+from plan_engine import Engine, Template
+from tests.plan_engine.event_rules import Event, events_of, violations
+
+__all__ = ["DEADLINE_S", "EngineHarness", "statuses"]
+
+DEADLINE_S = 40.0
+
+
+class EngineHarness:
+    """`async with harness:` opens its log. Engines are opened in it one after the other; others may work on the same."""
+
+    def __init__(self, directory: Path, *, db: str | None = None, log: str | None = None) -> None:
+        self.directory = directory
+        self.db = db or f"sqlite:///{directory / 'engine.db'}"
+        self.log_url = log or f"sqlite:///{directory / 'plans.db'}"
+        self.log: PlanLog = log_of(self.log_url)
+        self._broadcaster = Broadcaster(log=self.log)
+
+    async def __aenter__(self) -> EngineHarness:
+        await self.log.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._broadcaster.close()
+        await self.log.close()
+
+    @asynccontextmanager
+    async def engine(self, *templates: Template, **options: Any) -> AsyncGenerator[Engine]:
+        options = {"poll": 0.05, "lease": 2.0} | options
+        async with Engine(self.db, self.log, templates, **options) as engine:
+            yield engine
+
+    # ---- what was told
+
+    async def events(self, plan_id: str) -> list[Event]:
+        """Everything told of a plan that has ended; it must be a sound story."""
+        events = await events_of(self.log, plan_id)
+        found = violations(events)
+        assert found == [], "\n".join([*found, *map(str, events)])
+        return events
+
+    async def events_so_far(self, plan_id: str) -> list[Event]:
+        """Everything told of a plan that has not ended; so far it must be sound."""
+        events = await events_of(self.log, plan_id)
+        found = violations(events, ended=False)
+        assert found == [], "\n".join([*found, *map(str, events)])
+        return events
+
+    async def snapshot(self, plan_id: str) -> Snapshot:
+        return (await snapshot_of(self.log, plan_id))[0]
+
+    async def until(self, plan_id: str, true: Callable[[Event], bool]) -> Event:
+        """Wait until something is told of the plan for which this is true."""
+        async with asyncio.timeout(DEADLINE_S), aclosing(follow(self.log, plan_id, "start")) as story:
+            async for item in story:
+                if isinstance(item, Received):
+                    event = Event.of(item.position.offset, item.payload)
+                    if true(event):
+                        return event
+        raise AssertionError("a story has no end")
+
+    async def until_content(self, plan_id: str, content: str) -> Event:
+        return await self.until(plan_id, lambda event: event.data.get("content") == content)
+
+    async def until_step(self, plan_id: str, step_id: str, status: str) -> Event:
+        return await self.until(
+            plan_id,
+            lambda event: (
+                event.type == "step_update" and event.data["step_id"] == step_id and event.data["status"] == status
+            ),
+        )
+
+    async def until_asked(self, plan_id: str) -> str:
+        """Wait for a question; its request_id."""
+        event = await self.until(plan_id, lambda event: event.type == "input_request")
+        return str(event.data["request_id"])
+
+    # ---- people
+
+    async def answer(self, plan_id: str, request_id: str, answer: Any, by: str = "maria") -> None:
+        """As a hub takes an answer."""
+        await Answers(self.log, self._broadcaster).give(Answer(plan_id, request_id, answer, None, by))
+
+    async def outcome(self, engine: Engine, plan_id: str) -> Any:
+        async with asyncio.timeout(DEADLINE_S):
+            return await engine.outcome(plan_id)
+
+
+def statuses(events: Sequence[Event], step_id: str) -> list[str]:
+    """What was told of a step, in order."""
+    return [e.data["status"] for e in events if e.type == "step_update" and e.data["step_id"] == step_id]

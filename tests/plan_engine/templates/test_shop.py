@@ -1,0 +1,182 @@
+"""The sample shop: a real database that can only be read, and the questions it can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from plan_engine.errors import StepFailed
+from plan_engine.templates.shop_analyst import (
+    BY,
+    MEASURES,
+    ShopQuestion,
+    parse_question,
+    sql_for,
+    summarize,
+    wrong_sql_for,
+)
+from plan_engine.templates.shop_database import MAX_ROWS, MAX_SQL, QueryRefused, explain, query, sql_problem
+
+
+def test_the_shop_is_the_same_for_everybody() -> None:
+    assert query("SELECT COUNT(*) AS n FROM orders").rows == [[3212]]
+    assert query("SELECT MIN(ordered_on), MAX(ordered_on) FROM orders").rows == [["2025-01-01", "2026-10-31"]]
+    regions = query("SELECT region, COUNT(*) FROM customers GROUP BY region").rows
+    assert regions == [["East", 43], ["North", 76], ["South", 75], ["West", 46]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM orders",
+        "INSERT INTO products VALUES (99, 'x', 'y', 1)",
+        "DROP TABLE orders",
+        "ATTACH 'elsewhere.db' AS elsewhere",
+        "PRAGMA writable_schema = 1",
+        "SELECT * FROM sqlite_master",
+        "SELECT load_extension('evil')",
+        "SELECT 1; DELETE FROM orders",
+        "VACUUM INTO 'copy.db'",
+        "SELECT zeroblob(1000000000)",
+        "CREATE TEMP TABLE x (y)",
+        "SELECT COUNT(*) FROM sqlite_master",
+        "SELECT printf('%.*c', 1000000000, 'x')",
+        "SELECT fts3_tokenizer('simple')",
+        f"SELECT {', '.join(['hex(zeroblob(8000))'] * 100)} FROM orders",
+    ],
+)
+def test_nothing_but_reading_the_shop_is_possible(sql: str) -> None:
+    with pytest.raises(QueryRefused):
+        query(sql)
+    assert query("SELECT COUNT(*) FROM orders").rows == [[3212]]
+
+
+def test_rows_of_what_a_with_names_can_be_counted() -> None:
+    assert query("WITH found AS (SELECT city FROM customers GROUP BY city) SELECT COUNT(*) FROM found").rows == [[9]]
+
+
+def test_a_query_that_takes_too_long_is_stopped() -> None:
+    with pytest.raises(QueryRefused, match=r"0\.05 s"):
+        query("SELECT COUNT(*) FROM order_items a, order_items b, order_items c", seconds=0.05)
+
+
+def test_rows_are_bounded_and_it_is_said_when_there_are_more() -> None:
+    found = query("SELECT * FROM orders")
+    assert len(found.rows) == MAX_ROWS
+    assert found.more
+    assert not query("SELECT * FROM products").more
+
+
+def test_explaining_runs_nothing_and_finds_what_is_wrong() -> None:
+    explain("SELECT COUNT(*) FROM order_items a, order_items b, order_items c, order_items d")
+    with pytest.raises(QueryRefused, match="total"):
+        explain("SELECT total FROM orders")
+
+
+async def test_many_who_need_the_shop_first_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = await asyncio.gather(*(asyncio.to_thread(query, "SELECT COUNT(*) FROM orders") for _ in range(8)))
+    assert [table.rows for table in found] == [[[3212]]] * 8
+    [shop] = (tmp_path / ".plancast").iterdir()
+    assert shop.suffix == ".db"
+
+
+def test_a_place_where_no_shop_can_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".plancast").write_text("a file where a directory should be")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(StepFailed, match=r"\.plancast"):
+        query("SELECT 1")
+
+
+# ---- SQL that is fit to be run
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "select count(*) from Orders",
+        "WITH big AS (SELECT * FROM orders) SELECT COUNT(*) FROM big",
+        "SELECT name FROM customers UNION SELECT name FROM products",
+        "SELECT * FROM main.orders -- all of them",
+    ],
+)
+def test_sql_that_only_reads_is_fit(sql: str) -> None:
+    assert sql_problem(sql) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("", "0 statements"),
+        ("SELECT 1; SELECT 2", "2 statements"),
+        ("DELETE FROM orders", "DELETE"),
+        ("PRAGMA user_version", "PRAGMA"),
+        ("ATTACH 'x' AS y", "SELECT"),
+        ("WITH x AS (DELETE FROM orders RETURNING *) SELECT * FROM x", "syntax error"),
+        ("SELECT * FROM sqlite_master", "sqlite_master"),
+        ("SELECT * FROM (SELECT * FROM payments)", "payments"),
+        ("SELECT * FROM json_each('[1]')", "table"),
+        ("SELECT total FROM orders", "total"),
+        ("SELECT date_trunc('month', ordered_on) FROM orders", "date_trunc"),
+        ("SELECT 'abc", "SQL"),
+        ("SELECT (", "SQL"),
+        ("(" * 1500 + "SELECT 1", "nested"),
+        (f"SELECT '{'x' * MAX_SQL}'", "4,000"),
+    ],
+)
+def test_what_is_wrong_with_sql_is_said(sql: str, problem: str) -> None:
+    assert problem in str(sql_problem(sql))
+
+
+# ---- questions, as the offline model understands them
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("Show me sales by month", ShopQuestion("sales", "month")),
+        ("Who are our best customers?", ShopQuestion("sales", "customer", limit=5)),
+        ("top 3 products by revenue in 2025", ShopQuestion("sales", "product", "2025", limit=3)),
+        ("Which ten products sell worst?", ShopQuestion("sales", "product", limit=5, lowest=True)),
+        ("How many orders did we have in August?", ShopQuestion("orders", period="2026-08")),
+        ("How many orders in November?", ShopQuestion("orders", period="2025-11")),
+        ("how many customers do we have", ShopQuestion("customers")),
+        ("how many customers in each region?", ShopQuestion("customers", "region")),
+        ("Which city buys the least?", ShopQuestion("sales", "city", limit=5, lowest=True)),
+        ("average order value by category", ShopQuestion("average order", "category")),
+        ("cancelled orders per month in 2026", ShopQuestion("cancellations", "month", "2026")),
+        ("What was returned most, by category?", ShopQuestion("returns", "category", limit=5)),
+        ("May I see last month's sales?", ShopQuestion("sales", period="2026-10")),
+        ("sales last year", ShopQuestion("sales", period="2025")),
+        ("Show me my top 5 Instagram posts by engagement", None),
+        ("help", None),
+        ("What?", None),
+    ],
+)
+def test_what_a_question_asks_for(question: str, wanted: ShopQuestion | None) -> None:
+    assert parse_question(question) == wanted
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("by", [None, *BY])
+def test_everything_that_can_be_asked_can_be_found(measure: str, by: str | None) -> None:
+    for period in (None, "2026", "2025-12"):
+        wanted = ShopQuestion(measure, by, period)
+        sql = sql_for(wanted)
+        assert sql_problem(sql) is None
+        found = query(sql)
+        assert found.rows
+        assert found.rows[0][-1]
+        assert summarize("a question", found.columns, found.rows)
+
+
+def test_what_is_written_in_haste_does_not_pass_the_check() -> None:
+    for how in (0, 1):
+        assert sql_problem(wrong_sql_for(ShopQuestion("sales", "month"), how)) is not None
+
+
+def test_no_rows_are_retold_as_such() -> None:
+    assert "hold nothing" in summarize("orders in 2019", ["orders"], [[None]])
