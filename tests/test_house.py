@@ -64,6 +64,8 @@ def test_an_import_in_the_wrong_direction_would_be_found(tmp_path: Path) -> None
     wrong = {
         "broadcasters/log/wrong.py": "import broadcasters.broadcaster\nimport plan_engine",
         "plan_engine/model/wrong.py": "import plan_engine.engine\nimport hub.cli",
+        "plan_engine/run/wrong.py": "import plan_engine.run.plan_run",
+        "plan_engine/worker/wrong.py": "import plan_engine.worker.worker",
         "hub/wire/wrong.py": "import hub.core\nimport plan_engine",
     }
     right = {"hub/commands/right.py": "import plan_engine"}
@@ -129,7 +131,7 @@ KEPT = {
     "hub/core/history.py: ChannelReader.start": "its callback refuses the subscriber it worked for",
     "hub/core/tail.py: ChannelTail._spawn": "its callback ends the channel it worked for",
     "hub/transports/sse.py: Stream._settle": "raises in the stream it worked for",
-    "plan_engine/run/plan_run.py: Run._start": "raises in the run, which waits for all its steps",
+    "plan_engine/run/plan_run.py: PlanRun._start": "raises in the run, which waits for all its steps",
 }
 """Tasks whose failure reaches somebody in another way. None outlives what it was begun for."""
 

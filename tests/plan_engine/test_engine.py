@@ -320,7 +320,7 @@ async def test_a_result_that_json_cannot_say_is_the_agents_fault(harness: Engine
     if value == {1, 2, 3, None}:
         assert ended.status == "completed", "a set is a list"
     else:
-        assert "JSON can't say" in (ended.message or "")
+        assert "cannot be converted to JSON" in (ended.message or "")
 
 
 def ends_itself(_: Any) -> None:
@@ -344,7 +344,7 @@ async def test_an_agent_that_would_end_the_process_fails_alone(harness: EngineHa
 
 async def test_a_plain_function_that_returns_a_coroutine_is_told_so(harness: EngineHarness) -> None:
     ended, _ = await run(harness, lambda ctx: nothing(ctx))
-    assert "what it returns is to be awaited" in (ended.message or "")
+    assert "it returned a coroutine" in (ended.message or "")
 
 
 class Mute(Exception):

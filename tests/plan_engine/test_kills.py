@@ -75,7 +75,7 @@ async def _check(harness: EngineHarness, plan_id: str) -> int:
         assert done[f"{plan_id}/{step_id}"][1] >= 1
     assert sum(e.type == "input_request" for e in events) == 1
     assert sum(e.type == "artifact" for e in events) == 1
-    return sum(e.data.get("content") == "Going on after a restart" for e in events)
+    return sum(e.data.get("content") == "Continuing after a restart" for e in events)
 
 
 @pytest.mark.faults
@@ -103,7 +103,7 @@ async def test_while_no_worker_is_there_the_plan_is_shown_to_stand_still(
     await harness.until_step("p", "figures", "in_progress")
     workers.kill(worker)
     stalled = await harness.until_step("p", "figures", "stalled")
-    assert stalled.data["content"] == "The worker at this step is gone; another one will go on"
+    assert stalled.data["content"] == "The worker running this step is gone; another one will continue it"
     workers.start()
     async with asyncio.timeout(60):
         assert (await running).status == "completed"

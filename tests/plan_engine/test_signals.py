@@ -206,7 +206,7 @@ async def test_a_signal_from_another_process_gets_there_also_while_no_worker_run
         assert (await harness.outcome(engine, "p")).status == "cancelled"
     events = await harness.events("p")
     assert statuses(events, "a") == ["pending", "in_progress", "stalled", "cancelled"]
-    assert any(e.data.get("content") == "Its worker is stopping; another one will go on" for e in events)
+    assert any(e.data.get("content") == "Its worker is stopping; another one will continue it" for e in events)
 
 
 async def test_a_paused_plan_says_nothing_until_it_goes_on(harness: EngineHarness) -> None:
@@ -238,7 +238,7 @@ async def test_a_paused_plan_says_nothing_until_it_goes_on(harness: EngineHarnes
         assert (await harness.outcome(engine, "p")).status == "completed"
     events = await harness.events("p")
     told = [e.data.get("content") for e in events]
-    assert told.index("number 1") > told.index("otto let it go on") > told.index("Paused by maria")
+    assert told.index("number 1") > told.index("Resumed by otto") > told.index("Paused by maria")
     assert (await harness.snapshot("p")).content == ""
     assert [e.data["status"] for e in events if e.type == "plan_update" and e.data.get("content")] == [
         "waiting",

@@ -297,7 +297,7 @@ async def test_a_question_that_expired_fails_the_step_at_once(harness: EngineHar
     async with harness.engine(only(agent, retries=5)) as engine:
         await engine.start("only", {}, "p")
         ended = await harness.outcome(engine, "p")
-    assert ended == PlanOutcome("error", message="“Do a” failed: Nobody answered in time: Who?")
+    assert ended == PlanOutcome("error", message="“Do a” failed: No answer in time: Who?")
     await harness.events("p")
 
 

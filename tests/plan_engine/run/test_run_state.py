@@ -19,7 +19,7 @@ class Nowhere:
         self.acknowledged: list[str] = []
         self.taken = True
 
-    async def tell(self, event: PlanUpdate, _: str) -> Position:
+    async def send(self, event: PlanUpdate, _: str) -> Position:
         await asyncio.sleep(0)
         self.acknowledged.append((event.data or {})["signal"])
         return Position("e", 1)

@@ -90,7 +90,7 @@ def test_a_place_where_no_shop_can_be_made_is_named(tmp_path: Path, monkeypatch:
         query("SELECT 1")
 
 
-# ---- SQL that is fit to be run
+# ---- valid SQL
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_what_is_written_in_haste_does_not_pass_the_check() -> None:
 
 
 def test_no_rows_are_retold_as_such() -> None:
-    assert "hold nothing" in summarize("orders in 2019", ["orders"], [[None]])
+    assert "no orders" in summarize("orders in 2019", ["orders"], [[None]])
