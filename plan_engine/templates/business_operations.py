@@ -21,7 +21,7 @@ from plan_engine.run.context import Context
 from plan_engine.templates.shop_analyst import BY, MEASURES, ShopQuestion, parse_question, sql_for, summarize
 from plan_engine.templates.shop_database import query
 
-__all__ = ["Request", "business_operations"]
+__all__ = ["Request", "best_customers", "business_operations", "shop_figures"]
 
 
 async def shop_figures(run: RunContext[Context], measure: str, by: str, period: str = "") -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _period(text: str) -> str | None:
 # ---- their offline scripts
 
 
-def focus_of(request: str) -> ShopQuestion:
+def _focus_of(request: str) -> ShopQuestion:
     """What the request is about, by its keywords."""
     found = parse_question(request)
     if found is None or found.by in (None, "customer"):
@@ -73,7 +73,7 @@ def focus_of(request: str) -> ShopQuestion:
 
 def _analyze(asked: ScriptInput) -> Reply:
     request: str = asked.part("Request")
-    focus = focus_of(request)
+    focus = _focus_of(request)
     if not (found := asked.returned.get("shop_figures")):
         return Use("shop_figures", {"measure": focus.measure, "by": focus.by, "period": focus.period or ""})
     return summarize(request, found[0]["columns"], found[0]["rows"])
@@ -137,7 +137,7 @@ class Request(BaseModel):
 
 async def _brief(ctx: Context) -> dict[str, Any]:
     await introduce(ctx)
-    focus = focus_of(ctx.input["request"])
+    focus = _focus_of(ctx.input["request"])
     await ctx.model.pause(0.8)
     await ctx.think(f"This is about {focus.measure} by {focus.by}. I'll get the figures.")
     await ctx.think("And I'll look at the customers meanwhile.", agent=advisor.name)

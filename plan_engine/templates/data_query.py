@@ -23,7 +23,7 @@ from plan_engine.run.context import Context
 from plan_engine.templates.shop_analyst import parse_question, sql_for, summarize, wrong_sql_for
 from plan_engine.templates.shop_database import TABLES, QueryRefused, QueryResult, query, sql_problem
 
-__all__ = ["MAX_QUERIES", "DataQuestion", "data_query"]
+__all__ = ["MAX_QUERIES", "DataQuestion", "DataTask", "Verdict", "WrittenQuery", "data_query"]
 
 _SCHEMA: Final = "; ".join(f"{table}({', '.join(columns)})" for table, columns in TABLES.items())
 _SHOP: Final = (

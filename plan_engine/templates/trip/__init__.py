@@ -32,7 +32,7 @@ from plan_engine.templates.trip.wishes import (
     searches,
 )
 
-__all__ = ["MAX_ATTEMPTS", "TripRequest", "trip"]
+__all__ = ["MAX_ATTEMPTS", "FoundPlaces", "TripRequest", "find_places", "trip"]
 
 MAX_ATTEMPTS: Final = 2
 LOOK_S: Final = 0.35
@@ -48,7 +48,7 @@ def _state_in(prompt: str) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(prompt.rpartition(STATE)[2]))
 
 
-class Finds(BaseModel):
+class FoundPlaces(BaseModel):
     """The ids of the places that the scout proposes."""
 
     ids: list[str]
@@ -72,7 +72,7 @@ concierge: Final = Role(
 )
 
 
-async def listen(ctx: Context) -> list[dict[str, Any]]:
+async def _listen(ctx: Context) -> list[dict[str, Any]]:
     """The traveller's wishes."""
     await introduce(ctx)
     await ctx.think(f"What do they want? {ctx.input['message'][:400]}")
@@ -110,19 +110,19 @@ def _scout_script(asked: ScriptInput) -> Reply:
         return Use(
             "find_places", {"query": state["searches"][len(done)], "most": state["most"], "avoid": state["avoid"]}
         )
-    return Finds(ids=[poi["id"] for found in done for poi in found])
+    return FoundPlaces(ids=[poi["id"] for found in done for poi in found])
 
 
 scouts: Final = Role(
     "Scout",
     "You find places for a traveller. Use find_places once for each of the searches, then name the ids of all it found.",
-    output=Finds,
+    output=FoundPlaces,
     tools=[find_places],
     script=_scout_script,
 )
 
 
-async def scout(ctx: Context) -> list[Poi]:
+async def _scout(ctx: Context) -> list[Poi]:
     """The places to see."""
     intents = _wishes(ctx.results["intents"])
     before: list[Poi] = ctx.input["pois"]
@@ -142,7 +142,7 @@ async def scout(ctx: Context) -> list[Poi]:
 # ---- requirements
 
 
-async def settle(ctx: Context) -> list[dict[str, Any]]:
+async def _settle(ctx: Context) -> list[dict[str, Any]]:
     """The requirements."""
     return changed_requirements(ctx.input["requirements"], _wishes(ctx.results["intents"]))
 
@@ -164,7 +164,7 @@ planner: Final = Role(
 )
 
 
-async def plan_days(ctx: Context) -> list[dict[str, Any]]:
+async def _plan_days(ctx: Context) -> list[dict[str, Any]]:
     """The options, once they have no problems. The step fails after MAX_ATTEMPTS."""
     pois: list[Poi] = ctx.results["pois"]
     if not pois or not any(intent.actionable for intent in _wishes(ctx.results["intents"])):
@@ -196,15 +196,20 @@ def _wishes(said: Sequence[Mapping[str, Any]]) -> list[TripIntent]:
 def trip(given: TripRequest) -> Plan:
     """Four steps, one after the other; the chat shows the result of each."""
     steps = [
-        Step("intents", "Understand what you want", listen, agent_name="Concierge"),
-        Step("pois", "Find places", scout, ["intents"], weight=3, agent_name="Scout"),
+        Step("intents", "Understand what you want", _listen, agent_name="Concierge"),
+        Step("pois", "Find places", _scout, ["intents"], weight=3, agent_name="Scout"),
         Step(
-            "requirements", "Keep in mind what matters", settle, ["intents", "pois"], weight=0.5, agent_name="Concierge"
+            "requirements",
+            "Keep in mind what matters",
+            _settle,
+            ["intents", "pois"],
+            weight=0.5,
+            agent_name="Concierge",
         ),
         Step(
             "itinerary",
             "Lay out the days",
-            plan_days,
+            _plan_days,
             ["intents", "pois", "requirements"],
             weight=3,
             agent_name="Planner",
