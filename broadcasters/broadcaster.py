@@ -1,24 +1,21 @@
-"""What agents hold: a `Broadcaster` says things about plans; returning means durable in the log."""
+"""`Broadcaster` sends the events of plans to a log; a call returns once its event is durable."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import string
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
 from broadcasters.events import MessageType, PlanEvent, check_plan_id
-from broadcasters.lazy_log import LazyLog
-from broadcasters.log import log_of
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog
-from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics, runs
-from broadcasters.plan_queue import Item
+from broadcasters.log import LazyLog, log_of
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog, runs
+from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics
 from broadcasters.position import Position
 from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
@@ -26,53 +23,42 @@ from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
+    from broadcasters.checkpointing import DueCheckpoints
 
 __all__ = ["Broadcaster"]
 
 MAX_KEY: Final = 256
 MAX_PRODUCER: Final = 128
-CHECKPOINT_REST: Final = 1.0
-"""Seconds of rest after a checkpoint failed: the next append asks for it again."""
-CHECKPOINT_PATIENCE: Final = 2.0
-"""Seconds that closing waits for checkpoints."""
 
-_logger = logging.getLogger("broadcasters")
 _ALPHABET: Final = string.digits + string.ascii_letters
 
 
-def _new_producer() -> str:
-    """77 bits: no two broadcasters ever have the same."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(13))
-
-
-def _checked(producer: str) -> str:
-    if not 0 < len(producer) <= MAX_PRODUCER or not producer.isprintable() or set(producer) & set('"\\'):
-        raise ValueError(
-            f"1 to {MAX_PRODUCER} printable characters, but no \" and no \\, make a producer's name, not {producer!r:.60}"
-        )
-    return producer
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or not key.isprintable():
-        raise InvalidEvent("key", f"1 to {MAX_KEY} printable characters make a key, not {key!r:.60}")
-
-
 class Broadcaster(Verbs):
-    """Says things about plans. Used as `async with Broadcaster(url) as b:`, or opened and closed by hand.
+    """Sends the events of plans to a log. Belongs to one event loop.
 
-    It belongs to one event loop. `url` names the log, or is a client of `redis.asyncio` (see `log_of`; without one:
-    PLANCAST_LOG, or the embedded default); a `log` may be handed in instead, and then its owner opens and closes it.
-    `deadline`: for how many seconds an event is tried before its sender gets `LogUnavailable`. `max_events` and
-    `max_bytes` bound what waits for the log; past them senders wait, and get `OutboxFull` at their deadline. `producer`,
-    if given, must be a name never used before: by it and its own counting, the log recognises a repeated append. (A
-    forked child gets another.)
+    Each `send_…` returns the event's position once the event is durable. Use it as a context manager, or `close` it.
+
+    Args:
+        url: The log, such as `sqlite:///plans.db` or `redis://host`. Without one: PLANCAST_LOG, or the embedded default.
+        log: A log to use instead; its owner opens and closes it.
+        producer: A name never used before, by which the log recognises repeated appends. Without one, a new one is
+            made. (A forked child gets another.)
+        deadline: Seconds for which an event is tried before its sender gets `LogUnavailable`.
+        max_events: Events that may wait for the log. Beyond it senders wait, and get `OutboxFull` after their deadline.
+        max_bytes: Bytes that may wait for the log, likewise.
+
+    Raises:
+        LogMisconfigured: The URL names no log.
+        ValueError: Both a url and a log were given, or one of the others is out of range.
+
+    Example:
+        async with Broadcaster("redis://localhost") as broadcaster:
+            await broadcaster.send_agent_message("plan-1", "Data Analyst", "Reading the orders…")
     """
 
     def __init__(
         self,
-        url: str | Redis | RedisCluster | None = None,
+        url: str | None = None,
         *,
         log: PlanLog | None = None,
         producer: str | None = None,
@@ -81,14 +67,14 @@ class Broadcaster(Verbs):
         max_bytes: int = MAX_BYTES,
     ) -> None:
         if log is not None and url is not None:
-            raise ValueError("a broadcaster gets a url or a log, not both")
+            raise ValueError("expected a url or a log; got both")
         self._log = LazyLog(log, lambda: log_of(url))
         self._deadline = deadline
-        self._said = 0
-        self._checkpoints = _Checkpoints(self._log)
+        self._ids = 0
+        self._checkpoints: DueCheckpoints | None = None
         self._outbox = Outbox(
             self._log,
-            _checked(producer) if producer is not None else _new_producer(),
+            _checked_producer(producer) if producer is not None else _new_producer(),
             appended=self._appended,
             deadline=deadline,
             max_events=max_events,
@@ -103,7 +89,12 @@ class Broadcaster(Verbs):
         await self.close()
 
     async def open(self) -> Self:
-        """Open the log, trying until the deadline. Need not be called: the first event opens it too."""
+        """Open the log now, trying until the deadline. Otherwise the first event opens it.
+
+        Raises:
+            LogUnavailable: The log could not be reached within the deadline.
+            LogMisconfigured: The log refused.
+        """
         problem: Exception | None = None
         try:
             async with asyncio.timeout(self._deadline):
@@ -124,10 +115,11 @@ class Broadcaster(Verbs):
         return self
 
     async def close(self) -> None:
-        """Bring what was said to the log, as far as deadlines allow, and let go of it. Closing twice is harmless."""
+        """Append what was sent, as far as deadlines allow, and close the log. Closing twice is harmless."""
         try:
             await self._outbox.close()
-            await self._checkpoints.close()
+            if self._checkpoints is not None:
+                await self._checkpoints.close()
         finally:
             await self._log.close()
 
@@ -141,10 +133,10 @@ class Broadcaster(Verbs):
         batch = [(event, self._entry(event, key and f"{key}.{i}")) for i, event in enumerate(events)]
         for event, _ in batch:
             if event.plan_id != plan_id:
-                raise InvalidEvent("plan_id", f"all events are to be of {plan_id!r}, and one is of {event.plan_id!r}")
+                raise InvalidEvent("plan_id", f"all events must belong to plan {plan_id!r}; got {event.plan_id!r}")
         if whole and len([*runs(batch)]) > 1:
-            most = f"{MAX_APPEND_EVENTS} events of {MAX_APPEND_BYTES:,} bytes as they are stored"
-            raise InvalidEvent("events", f"as one, at most {most} can be sent")
+            most = f"{MAX_APPEND_EVENTS} events of {MAX_APPEND_BYTES:,} bytes together, as stored"
+            raise InvalidEvent("events", f"too many to be stored as one; expected at most {most}")
         return await self._outbox.deliver_all(batch)
 
     def message(
@@ -156,7 +148,22 @@ class Broadcaster(Verbs):
         step_id: str | None = None,
         message_id: str | None = None,
     ) -> Message:
-        """A message said in pieces: `async with b.message(plan_id, agent_name) as m: await m.write("…")`."""
+        """Return a message to be written piece by piece.
+
+        Args:
+            plan_id: The plan.
+            agent_name: The agent whose message it is.
+            message_type: How it is shown: `thinking`, `action`, `result` or `clarification_needed`.
+            step_id: The step it belongs to, if any.
+            message_id: An id unique in the plan; without one, a new one is made.
+
+        Raises:
+            InvalidEvent: One of these has no place in an event.
+
+        Example:
+            async with broadcaster.message("plan-1", "Writer", "result") as message:
+                await message.write("…")
+        """
         fields = {
             "plan_id": plan_id,
             "agent_name": agent_name,
@@ -167,12 +174,21 @@ class Broadcaster(Verbs):
         return Message(fields, self._post)
 
     def checkpoint_soon(self, plan_id: str) -> None:
-        """A checkpoint of this plan is due, and whoever was told so can't take it."""
-        self._checkpoints.due(plan_id)
+        """Take a checkpoint of the plan in the background, for a client whose append made it due and that can't."""
+        if self._checkpoints is None:
+            from broadcasters.checkpointing import DueCheckpoints  # imports the fold, which few programs need
+
+            self._checkpoints = DueCheckpoints(self._log)
+        self._checkpoints.add(plan_id)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[PlanLog]:
-        """The log it speaks to, to read in: `async with b.reading() as log`. `hold` waits until the block is left."""
+        """Give the log, open, for reading. `hold` waits until the block is left.
+
+        Example:
+            async with broadcaster.reading() as log:
+                head = await log.head("plan-1")
+        """
         log = await self._log.enter()
         try:
             yield log
@@ -180,90 +196,59 @@ class Broadcaster(Verbs):
             self._log.leave()
 
     def statistics(self) -> OutboxStatistics:
-        """How the outbox stands, and what it has done so far."""
+        """Return the state of the outbox, and its counters."""
         return self._outbox.statistics()
 
     async def hold(self) -> None:
-        """Let go of the log, and send nothing, until `resume`: what is said meanwhile waits. (For who is to fork.)"""
+        """Close the log and send nothing until `resume`; events sent meanwhile wait. Call it before a fork."""
         await self._log.hold()
 
     def resume(self) -> None:
+        """End `hold`."""
         self._log.resume()
 
     def _next_id(self) -> str:
-        self._said += 1
-        return f"{self._outbox.producer}.{self._said}"
+        self._ids += 1
+        return f"{self._outbox.producer}.{self._ids}"
 
     def _entry(self, event: object, key: str | None) -> Entry:
         if not isinstance(event, PlanEvent):
-            raise InvalidEvent("event", f"an event is built with broadcasters.events, a {type(event).__name__} is none")
+            raise InvalidEvent("event", f"expected a class of broadcasters.events; got a {type(event).__name__}")
         if key is not None:
             _check_key(key)
         return Entry(event.payload(self._next_id(), current_traceparent()), key)
 
-    def _post(self, event: PlanEvent) -> Item:
+    def _post(self, event: PlanEvent) -> asyncio.Future[Position]:
         return self._outbox.post(event, self._entry(event, None))
 
     def _appended(self, plan_id: str, answer: Appended) -> None:
         if answer.checkpoint_due:
-            self._checkpoints.due(plan_id)
+            self.checkpoint_soon(plan_id)
 
 
-class _Checkpoints:
-    """Takes the checkpoints that fall due, one after the other, in a task of its own. Nobody waits for them.
+def _new_producer() -> str:
+    """A name of 77 random bits, so that no two broadcasters have the same."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(13))
 
-    Folding costs processor time, so it rests in between: it takes a fifth of the process at most.
-    """
 
-    def __init__(self, log: LazyLog) -> None:
-        self._log = log
-        self._due: dict[str, None] = {}
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+def _checked_producer(producer: str) -> str:
+    if not 0 < len(producer) <= MAX_PRODUCER or not producer.isprintable() or set(producer) & set('"\\'):
+        raise ValueError(
+            f"a producer's name has 1 to {MAX_PRODUCER} printable characters other than \" and \\; got {producer!r:.60}"
+        )
+    return producer
 
-    def due(self, plan_id: str) -> None:
-        self._due[plan_id] = None
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._take_all(), name="checkpoints")
 
-    async def close(self) -> None:
-        """Give what is due a moment more."""
-        self._closing.set()
-        if self._task:
-            await asyncio.wait([self._task], timeout=CHECKPOINT_PATIENCE)
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _take_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._due:
-            plan_id = next(iter(self._due))
-            rest, began = 0.0, loop.time()
-            try:
-                await self._take(plan_id)
-            except Exception as error:
-                _logger.warning("no checkpoint of plan %s (%s); a later append asks for it again", plan_id, error)
-                rest = CHECKPOINT_REST
-            del self._due[plan_id]
-            rest += 4 * (loop.time() - began)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), rest)
-
-    async def _take(self, plan_id: str) -> None:
-        from broadcasters.checkpointing import take_checkpoint  # only those who come to need it pay for folding
-
-        log = await self._log.enter()
-        try:
-            await take_checkpoint(log, plan_id)
-        finally:
-            self._log.leave()
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        raise InvalidEvent("key", f"expected 1 to {MAX_KEY} printable characters; got {key!r:.60}")
 
 
 _outboxes: WeakSet[Outbox] = WeakSet()
 
 
 def _in_child() -> None:
-    """By its parent's name and counting, the log would take a forked child for its parent repeating itself."""
+    """Rename the outboxes of a forked child: by its parent's name, the log would take its appends for repeated ones."""
     for outbox in _outboxes:
         outbox.producer = _new_producer()
 

@@ -1,58 +1,72 @@
-"""Snapshots of plans in a log: made from the newest checkpoint and what follows it, and kept as the next one."""
+"""Snapshots of plans in a log: folded from the newest checkpoint and the events after it, and kept as the next one."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from broadcasters.errors import InvalidEvent, LogUnavailable, SnapshotUnreadable
 from broadcasters.events import PlanEvent, parse
+from broadcasters.log import LazyLog
 from broadcasters.log.contract import CHECKPOINT_EVERY, Checkpoint, Head, PlanLog
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
 
-__all__ = ["DEFAULT_WINDOW", "snapshot_in", "snapshot_of", "take_checkpoint"]
+__all__ = ["DEFAULT_WINDOW", "DueCheckpoints", "snapshot_in", "snapshot_of", "take_checkpoint"]
 
 DEFAULT_WINDOW: Final = 5_000
-"""So many events stay in the log before a checkpoint, for readers who come back."""
+"""Events that stay in the log before a checkpoint, for readers that reconnect."""
 PATIENCE: Final = 20 * CHECKPOINT_EVERY
-"""After so many events, a checkpoint no longer waits for newer code that can read all of them."""
+"""After this many events, a checkpoint is taken even if it contains some that only newer code can read."""
 TRIES: Final = 8
+REST_S: Final = 1.0
+"""Pause after a checkpoint failed; the next append requests it again."""
+CLOSING_S: Final = 2.0
+"""Longest time that closing waits for checkpoints."""
+
+_logger = logging.getLogger("broadcasters")
 
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """Where folding begins: a snapshot, and the position it was taken at."""
+    """A snapshot to fold on from, and its position."""
 
     snapshot: Snapshot
-    place: Position
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """Where it ended; how many events it passed, and how many of them this code could not read."""
+    """A snapshot and its head; how many events were folded, and how many of them this code could not read."""
 
     snapshot: Snapshot
     head: Head
-    passed: int
-    riddles: int
+    events: int
+    unreadable: int
 
 
 async def snapshot_of(log: PlanLog, plan_id: str) -> tuple[Snapshot, Head]:
-    """The plan as it stands, and the head it was folded to: `head.position` is the snapshot's place in the log.
+    """Fold the plan, and return the snapshot with its head; a plan without events gives an empty one at offset 0.
 
-    Of a plan nobody appended to, it is empty, at offset 0. Memory is bounded by the snapshot and one page of events.
-    `SnapshotUnreadable`: the checkpoint can't be read, and the log no longer holds the events that it stands for.
+    Memory is bounded by the snapshot and one page of events.
+
+    Raises:
+        SnapshotUnreadable: The checkpoint can't be read, and the events before it were trimmed.
+        LogUnavailable: The log did not answer, or changed on every try.
     """
     folded, _ = await _fold_log(log, plan_id)
     return folded.snapshot, folded.head
 
 
 async def take_checkpoint(log: PlanLog, plan_id: str, window: int = DEFAULT_WINDOW) -> bool:
-    """Keep a snapshot of the plan as its checkpoint, and let the log forget what is more than `window` before it.
+    """Keep a snapshot of the plan as its checkpoint, and trim the events more than `window` before it.
 
-    True when it was kept. False when there was nothing new, when another was quicker, or when newer code, which
-    can read more of what was said, should do it.
+    Returns:
+        True when it was kept. False when there are no new events, when another program kept a newer one, or when
+        newer code, which can read more of the events, should take it.
     """
     try:
         folded, unreadable = await _fold_log(log, plan_id)
@@ -62,25 +76,25 @@ async def take_checkpoint(log: PlanLog, plan_id: str, window: int = DEFAULT_WIND
         raise
     if unreadable and unreadable.newer:
         return False
-    if folded.passed == 0 or (folded.riddles and folded.passed < PATIENCE):
+    if folded.events == 0 or (folded.unreadable and folded.events < PATIENCE):
         return False
     checkpoint = Checkpoint(folded.head.position, encode(folded.snapshot))
     return await log.keep_checkpoint(plan_id, checkpoint, window)
 
 
 def snapshot_in(plan_id: str, checkpoint: Checkpoint) -> Snapshot:
-    """The snapshot of a checkpoint of this plan; `SnapshotUnreadable` when it is of another plan or position."""
+    """The snapshot of a checkpoint of this plan; `SnapshotUnreadable` when it belongs to another plan or position."""
     snapshot = decode(checkpoint.snapshot)
     if (snapshot.plan_id, snapshot.offset) != (plan_id, checkpoint.position.offset):
-        found = f"it is of plan {snapshot.plan_id:.128} at offset {snapshot.offset}"
+        found = f"it belongs to plan {snapshot.plan_id:.128} at offset {snapshot.offset}"
         raise SnapshotUnreadable(f"{found}; expected plan {plan_id} at offset {checkpoint.position.offset}")
     return snapshot
 
 
 async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnreadable | None]:
-    """Begun again when the log is trimmed, or its lineage changes, between one read and the next.
+    """Start again when the log is trimmed, or its lineage changes, between one read and the next.
 
-    A checkpoint that can't be read, or that the log has no place for, is passed over while the log has everything.
+    A checkpoint that can't be read, or whose position is not in the log, is ignored while the log has all events.
     """
     unreadable: SnapshotUnreadable | None = None
     for _ in range(TRIES):
@@ -97,32 +111,79 @@ async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnread
     if unreadable:
         problem = f"{unreadable.problem} (plan {plan_id}; its log was trimmed since)"
         raise SnapshotUnreadable(problem, newer=unreadable.newer)
-    raise LogUnavailable(f"the log of plan {plan_id} was never the same for two reads in {TRIES} tries; try again")
+    raise LogUnavailable(f"the log of plan {plan_id} changed between two reads in each of {TRIES} tries; try again")
 
 
 async def _fold_on(log: PlanLog, plan_id: str, base: _Base) -> _Folded | None:
-    """From the base up to where the log stood at first. None when the log can't be read on from there."""
-    snapshot, place = base.snapshot, base.place
+    """Fold from the base to the head of the first read. None when the events after the base can't be had."""
+    snapshot, position = base.snapshot, base.position
     goal: int | None = None
-    riddles = 0
+    unreadable = 0
     while True:
-        page = await log.read(plan_id, place.offset)
-        lineage, offset, floor = page.head.lineage, page.head.offset, page.head.floor
-        if page.head.continuity(place) != "ok":
+        page = await log.read(plan_id, position.offset)
+        if page.head.continuity(position) != "ok":
             return None
         events = [_read(payload) for payload in page.payloads]
-        riddles += sum(event is None for event in events)
+        unreadable += sum(event is None for event in events)
         snapshot = fold(snapshot, page.first, events)
-        place = Position(lineage.epoch, snapshot.offset)
-        goal = offset if goal is None else min(goal, offset)
+        position = Position(page.head.lineage.epoch, snapshot.offset)
+        goal = page.head.offset if goal is None else min(goal, page.head.offset)
         if snapshot.offset >= goal:
-            head = Head(lineage, snapshot.offset, floor)
-            return _Folded(snapshot, head, snapshot.offset - base.place.offset, riddles)
+            head = Head(page.head.lineage, snapshot.offset, page.head.floor)
+            return _Folded(snapshot, head, snapshot.offset - base.position.offset, unreadable)
 
 
 def _read(payload: bytes) -> PlanEvent | None:
-    """None, too, for an event of a known type that can't be read: one event must not hide a plan."""
+    """None for an event that can't be read, also if its type is known: one event must not hide a plan."""
     try:
         return parse(payload)
     except InvalidEvent:
         return None
+
+
+class DueCheckpoints:
+    """Takes checkpoints that are due, one after the other, in a task of its own that no sender waits for.
+
+    Folding costs processor time, so it pauses between two: it takes at most a fifth of the process.
+    """
+
+    def __init__(self, log: LazyLog) -> None:
+        self._log = log
+        self._due: dict[str, None] = {}
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, plan_id: str) -> None:
+        self._due[plan_id] = None
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._take_all(), name="checkpoints")
+
+    async def close(self) -> None:
+        """Take those that are due, within a short time."""
+        self._closing.set()
+        if self._task:
+            await asyncio.wait([self._task], timeout=CLOSING_S)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _take_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._due:
+            plan_id = next(iter(self._due))
+            rest, began = 0.0, loop.time()
+            try:
+                await self._take(plan_id)
+            except Exception as error:
+                _logger.warning("no checkpoint of plan %s (%s); a later append requests it again", plan_id, error)
+                rest = REST_S
+            del self._due[plan_id]
+            rest += 4 * (loop.time() - began)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), rest)
+
+    async def _take(self, plan_id: str) -> None:
+        log = await self._log.enter()
+        try:
+            await take_checkpoint(log, plan_id)
+        finally:
+            self._log.leave()

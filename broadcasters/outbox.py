@@ -1,9 +1,8 @@
-"""The outbox: what was said and is not yet in the log.
+"""The outbox: events that were sent and are not yet acknowledged by the log.
 
-Ordered per plan. What is queued for a plan in one turn of the event loop goes out as one append; a plan has one append
-under way at a time, different plans go side by side. While the log is away an append is repeated, as contract L3
-allows: just that one, under its first sequence number, until nobody waits for it any more. Each event has a deadline;
-then its sender is told what is known, and what was said later goes on.
+Events queued for a plan in one turn of the event loop go out as one append. A plan has one append under way at a time,
+and plans do not wait for each other. While the log is unavailable an append is repeated under its sequence number
+(contract L3), until no sender waits for it. After its deadline, the sender of an event gets an error.
 """
 
 from __future__ import annotations
@@ -11,69 +10,51 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Final
 
-from broadcasters.errors import BroadcasterClosed, LogMisconfigured, LogUnavailable, OutboxFull
+from broadcasters.errors import BroadcasterClosed, LogError, LogMisconfigured, LogUnavailable, OutboxFull
 from broadcasters.events import MAX_EVENT_BYTES, PlanEvent
-from broadcasters.lazy_log import LazyLog
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, Facts, facts_of
-from broadcasters.plan_queue import Item, Lane, fate
+from broadcasters.log import LazyLog
+from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, Facts, facts_of, runs
 from broadcasters.position import Position
-from broadcasters.supervision import pauses
+from broadcasters.supervision import fail_future, pauses
 
-__all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics", "runs"]
+__all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics"]
 
 MAX_EVENTS: Final = 16_384
 MAX_BYTES: Final = 32 * 1024 * 1024
-GRAIN: Final = 0.1
-"""Deadlines that pass within this many seconds are looked after together."""
-TICK: Final = 0.001
-"""Timers may ring this much early."""
-
-
-def runs(batch: Iterable[tuple[PlanEvent, Entry]]) -> Iterator[list[tuple[PlanEvent, Entry]]]:
-    """Cut into what fits into one append each."""
-    run: list[tuple[PlanEvent, Entry]] = []
-    size = 0
-    for event, entry in batch:
-        size += len(entry.payload)
-        if run and (size > MAX_APPEND_BYTES or len(run) == MAX_APPEND_EVENTS):
-            yield run
-            run, size = [], len(entry.payload)
-        run.append((event, entry))
-    if run:
-        yield run
+GRAIN: Final = 0.1  # deadlines that pass within this many seconds are handled together
+TICK: Final = 0.001  # timers may fire this much early
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxStatistics:
-    """How the outbox stands, and what it has done so far."""
+    """The state of an outbox, and its counters since it was made."""
 
     queued_events: int
-    """Taken in and not yet settled, those under way included."""
+    """Events accepted and not yet settled, those under way included."""
     queued_bytes: int
     events_under_way: int
-    """In appends that were sent and not answered."""
+    """Events in appends that were sent and not answered."""
     waiting_senders: int
-    """Senders whose event found no room yet."""
+    """Senders whose event waits for room."""
     longest_wait: float
-    """How long, in seconds, the oldest unsettled event has been waiting."""
+    """Age of the oldest unsettled event, in seconds."""
     appends: int
-    """Appends that the log answered."""
     appended: int
-    """Events in them."""
+    """Events in appends that the log acknowledged."""
     retries: int
     given_up: int
     """Events whose deadline passed."""
 
 
 class Outbox:
-    """Takes events in, brings them to the log, and tells each sender. Belongs to one event loop.
+    """Accepts events, appends them to the log, and reports the outcome to each sender. Belongs to one event loop.
 
-    `appended` is called with each answer of the log. Call `close` when done. `producer` may be changed before the
-    first event.
+    `appended` is called with each answer of the log. `producer` may be changed before the first event. `close` it.
     """
 
     def __init__(
@@ -92,61 +73,59 @@ class Outbox:
         self._log, self.producer, self._appended = log, producer, appended
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lanes: dict[str, Lane] = {}
-        self._waiting: OrderedDict[Item, None] = OrderedDict()
+        self._queues: dict[str, _PlanQueue] = {}
+        self._waiting: OrderedDict[_Queued, None] = OrderedDict()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self._seq = 1
         self._events = self._bytes = 0
         self._appends = self._appended_events = self._retries = self._given_up = 0
 
-    # ---- taking in
-
-    def post(self, event: PlanEvent, entry: Entry) -> Item:
-        """Take an event in; its `future` gets the position. Nothing awaits in between: posts keep their order."""
-        return self._take_in([(event, entry)], None)[0]
+    def post(self, event: PlanEvent, entry: Entry) -> asyncio.Future[Position]:
+        """Accept an event, and return the future of its position. Posts keep their order."""
+        return self._accept([(event, entry)], None)[0].future
 
     async def deliver(self, event: PlanEvent, entry: Entry) -> Position:
-        """Take an event in and wait for its position. Cancelled, it withdraws what was not sent yet."""
-        item = self.post(event, entry)
+        """Accept an event and wait for its position. When cancelled, withdraw it unless it was sent."""
+        (queued,) = self._accept([(event, entry)], None)
         try:
-            return await item.future
+            return await queued.future
         except asyncio.CancelledError:
-            self._withdraw(item)
+            self._withdraw(queued)
             raise
 
     async def deliver_all(self, batch: Iterable[tuple[PlanEvent, Entry]]) -> list[Position]:
-        """As `deliver`, for several in this order. When one fails, its error is raised once all are settled.
+        """As `deliver`, for several events in this order; each of `runs` goes out in one append.
 
-        What fits into one append (`runs`) goes out in one."""
-        items = [item for run in runs(batch) for item in self._take_in(run, object())]
+        When one fails, its error is raised once all are settled."""
+        batched = [queued for run in runs(batch) for queued in self._accept(run, object())]
         try:
-            await asyncio.gather(*(item.future for item in items), return_exceptions=True)
+            await asyncio.gather(*(queued.future for queued in batched), return_exceptions=True)
         except asyncio.CancelledError:
-            for item in items:
-                self._withdraw(item)
+            for queued in batched:
+                self._withdraw(queued)
             raise
-        return [item.future.result() for item in items]
+        return [queued.future.result() for queued in batched]
 
-    def _take_in(self, run: list[tuple[PlanEvent, Entry]], mark: object) -> list[Item]:
-        """A run waits as a whole, or passes the bound by what is left of it: one append at most."""
+    def _accept(self, run: list[tuple[PlanEvent, Entry]], mark: object) -> list[_Queued]:
+        """A run waits for room as a whole, or exceeds the bounds by the rest of it, which is one append at most."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self._closed:
             self._check(loop)
         now = loop.time()
-        items = [Item(event, entry, loop.create_future(), now, mark) for event, entry in run]
-        if self._waiting or not self._has_room(items[0]):
-            self._waiting.update(dict.fromkeys(items))
+        accepted = [_Queued(event, entry, loop.create_future(), now, mark) for event, entry in run]
+        if self._waiting or not self._has_room(accepted[0]):
+            self._waiting.update(dict.fromkeys(accepted))
         else:
-            for item in items:
-                self._enqueue(item)
+            for queued in accepted:
+                self._enqueue(queued)
         if self._sweeper is None:
             self._sweeper = loop.call_at(now + self._deadline, self._sweep)
-        return items
+        return accepted
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._closed:
-            raise BroadcasterClosed("this broadcaster is closed; say it through one that is open")
+            raise BroadcasterClosed("this broadcaster is closed; send through one that is open")
         if self._loop is not None and self._loop is not loop:
             raise RuntimeError(
                 "a broadcaster belongs to the event loop it was first used in; make one for each, "
@@ -154,157 +133,148 @@ class Outbox:
             )
         self._loop = loop
 
-    def _has_room(self, item: Item) -> bool:
-        return self._events < self._max_events and self._bytes + len(item.entry.payload) <= self._max_bytes
+    def _has_room(self, queued: _Queued) -> bool:
+        return self._events < self._max_events and self._bytes + len(queued.entry.payload) <= self._max_bytes
 
-    def _enqueue(self, item: Item) -> None:
+    def _enqueue(self, queued: _Queued) -> None:
         self._events += 1
-        self._bytes += len(item.entry.payload)
-        lane = self._lanes.get(item.event.plan_id) or self._begin(item.event.plan_id)
-        lane.queue[item] = None
+        self._bytes += len(queued.entry.payload)
+        queue = self._queues.get(queued.event.plan_id) or self._begin(queued.event.plan_id)
+        queue.events[queued] = None
 
-    def _begin(self, plan_id: str) -> Lane:
-        lane = self._lanes[plan_id] = Lane(plan_id)
-        lane.task = asyncio.create_task(self._serve(lane), name=f"outbox of {plan_id}")
-        lane.task.add_done_callback(lambda _: self._served(lane))
-        return lane
+    def _begin(self, plan_id: str) -> _PlanQueue:
+        queue = self._queues[plan_id] = _PlanQueue(plan_id)
+        queue.task = asyncio.create_task(self._send_all(queue), name=f"outbox of {plan_id}")
+        queue.task.add_done_callback(lambda _: self._ended(queue))
+        return queue
 
-    def _withdraw(self, item: Item) -> None:
-        """Its sender was cancelled. What is under way can't be called back."""
-        if item in self._waiting:
-            del self._waiting[item]
-        elif lane := self._lanes.get(item.event.plan_id):
-            if item in lane.queue:
-                del lane.queue[item]
-                self._make_room([item])
+    def _withdraw(self, queued: _Queued) -> None:
+        """Remove the event of a sender that was cancelled. An append under way can't be called back."""
+        if queued in self._waiting:
+            del self._waiting[queued]
+        elif queue := self._queues.get(queued.event.plan_id):
+            if queued in queue.events:
+                del queue.events[queued]
+                self._make_room([queued])
             else:
-                lane.left()
+                queue.check_awaited()
 
-    def _make_room(self, gone: Iterable[Item]) -> None:
-        for item in gone:
+    def _make_room(self, settled: Iterable[_Queued]) -> None:
+        for queued in settled:
             self._events -= 1
-            self._bytes -= len(item.entry.payload)
+            self._bytes -= len(queued.entry.payload)
         while self._waiting and self._has_room(first := next(iter(self._waiting))):
-            run = [first] if first.run is None else [*takewhile(lambda item: item.run is first.run, self._waiting)]
-            for item in run:
-                del self._waiting[item]
-                self._enqueue(item)
+            run = [first] if first.run is None else [*takewhile(lambda queued: queued.run is first.run, self._waiting)]
+            for queued in run:
+                del self._waiting[queued]
+                self._enqueue(queued)
 
-    # ---- bringing to the log
+    # ---- appending
 
-    async def _serve(self, lane: Lane) -> None:
-        while lane.take():
-            await self._bring(lane)
-            self._make_room(lane.under_way)
-            lane.under_way.clear()
-            await asyncio.sleep(0)  # whoever was answered just now may say the next thing: it goes out with the rest
-        del self._lanes[lane.plan_id]
+    async def _send_all(self, queue: _PlanQueue) -> None:
+        while queue.take():
+            await self._append(queue)
+            self._make_room(queue.under_way)
+            queue.under_way.clear()
+            await asyncio.sleep(0)  # senders answered just now may send again: those events join the next append
+        del self._queues[queue.plan_id]
 
-    def _served(self, lane: Lane) -> None:
-        """Its task has ended: as it should, or cut short, maybe before its first step. What was not sent goes on in
-        another, unless this is the end."""
-        if self._lanes.get(lane.plan_id) is not lane:
+    def _ended(self, queue: _PlanQueue) -> None:
+        """A task that was cancelled, maybe before its first step, leaves its queue to another, unless all is closed."""
+        if self._queues.get(queue.plan_id) is not queue:
             return
-        del self._lanes[lane.plan_id]
-        left = [*lane.under_way]
-        if self._closed:
-            left += lane.queue
-        elif lane.queue:
-            self._begin(lane.plan_id).queue.update(lane.queue)
-        for item in left:
-            item.fail(BroadcasterClosed(f"the broadcaster was stopped; {lane.fate(item)}"))
+        del self._queues[queue.plan_id]
+        left = [*queue.under_way, *(queue.events if self._closed else ())]
+        if queue.events and not self._closed:
+            self._begin(queue.plan_id).events.update(queue.events)
+        for queued in left:
+            queued.fail(BroadcasterClosed(f"the broadcaster was stopped; {queue.outcome(queued)}"))
         self._make_room(left)
 
-    async def _bring(self, lane: Lane) -> None:
-        """Append what is under way, trying again until it is answered or nobody waits for it any more."""
-        seq, self._seq = self._seq, self._seq + len(lane.under_way)
-        entries = [item.entry for item in lane.under_way]
-        facts = facts_of([item.event for item in lane.under_way])
-        if await self._try(lane, seq, entries, facts):
-            return
-        for pause in pauses(self._deadline / 10):
-            await lane.rest(pause)
-            if not lane.awaited():
+    async def _append(self, queue: _PlanQueue) -> None:
+        """Append the events under way, repeating it until it is answered or no sender waits for it any more."""
+        seq, self._seq = self._seq, self._seq + len(queue.under_way)
+        entries = [queued.entry for queued in queue.under_way]
+        facts = facts_of([queued.event for queued in queue.under_way])
+        tries = pauses(self._deadline / 10)
+        while not await self._try(queue, seq, entries, facts):
+            await queue.rest(next(tries))
+            if not queue.awaited():
                 return
             self._retries += 1
-            if await self._try(lane, seq, entries, facts):
-                return
 
-    async def _try(self, lane: Lane, seq: int, entries: list[Entry], facts: Facts) -> bool:
-        """Append it. False when there was no answer, so that it is to be tried again."""
+    async def _try(self, queue: _PlanQueue, seq: int, entries: list[Entry], facts: Facts) -> bool:
+        """Append once. False when there was no answer, so that the append should be repeated."""
         try:
             log = await self._log.enter()
             try:
-                lane.sent = True
-                answer = await log.append(lane.plan_id, self.producer, seq, entries, facts)
+                queue.sent = True
+                answer = await log.append(queue.plan_id, self.producer, seq, entries, facts)
             finally:
                 self._log.leave()
-            self._settle(lane, answer)
+            self._settle(queue, answer)
         except LogUnavailable as error:
-            lane.problem, lane.doubtful = error, lane.sent
+            queue.problem, queue.doubtful = error, queue.sent
             return False
         except Exception as error:
-            for item in lane.under_way:
-                item.fail(lane.refusal(item, error))
+            for queued in queue.under_way:
+                queued.fail(queue.refusal(queued, error))
         return True
 
-    def _settle(self, lane: Lane, answer: Appended) -> None:
-        for item, offset in zip(lane.under_way, answer.offsets, strict=True):
-            if not offset:  # taken for a repetition, and one of long ago; ours are never that
-                name = f"another broadcaster has spoken under this one's name, {self.producer!r}"
-                item.fail(LogMisconfigured(f"{name}: this event was not stored; give each a name of its own, or none"))
-            elif not item.future.done():
-                item.future.set_result(Position(answer.epoch, offset))
+    def _settle(self, queue: _PlanQueue, answer: Appended) -> None:
+        for queued, offset in zip(queue.under_way, answer.offsets, strict=True):
+            if not offset:  # taken for a repeated append of long ago, which this outbox never sends
+                used = f"another broadcaster has used the producer name {self.producer!r}"
+                queued.fail(LogMisconfigured(f"{used}: this event was not stored; use unique producer names, or none"))
+            elif not queued.future.done():
+                queued.future.set_result(Position(answer.epoch, offset))
         self._appends += 1
-        self._appended_events += len(lane.under_way)
-        self._appended(lane.plan_id, answer)
+        self._appended_events += len(queue.under_way)
+        self._appended(queue.plan_id, answer)
 
     # ---- deadlines
 
     def _sweep(self) -> None:
-        """Tell every sender whose time is up, and ring again when the next one's is."""
+        """Fail every event whose deadline has passed, and schedule the sweep for the next one's."""
         loop = asyncio.get_running_loop()
         horizon = loop.time() - self._deadline + TICK
-        while self._waiting and (item := next(iter(self._waiting))).since <= horizon:
-            del self._waiting[item]
-            why = f"no room came free in the outbox within {self._deadline:g} s"
-            self._give_up(item, OutboxFull(f"{why}; {fate(False)}"))
-        for lane in list(self._lanes.values()):
-            self._sweep_lane(lane, horizon)
+        while self._waiting and (queued := next(iter(self._waiting))).since <= horizon:
+            del self._waiting[queued]
+            self._give_up(queued, OutboxFull(f"the outbox had no room within {self._deadline:g} s; {_outcome(False)}"))
+        for queue in list(self._queues.values()):
+            self._sweep_queue(queue, horizon)
         since = min(self._unsettled(), default=None)
         soon = loop.time() + min(GRAIN, self._deadline / 20)
         self._sweeper = None if since is None else loop.call_at(max(since + self._deadline, soon), self._sweep)
 
-    def _sweep_lane(self, lane: Lane, horizon: float) -> None:
-        for item in lane.under_way:
-            if item.since <= horizon and not item.future.done():
-                self._give_up(item, lane.too_late(item, self._deadline))
-        lane.left()
-        while lane.queue and (item := next(iter(lane.queue))).since <= horizon:
-            self._give_up(item, lane.too_late(item, self._deadline))
-            del lane.queue[item]
-            self._make_room([item])
+    def _sweep_queue(self, queue: _PlanQueue, horizon: float) -> None:
+        for queued in queue.under_way:
+            if queued.since <= horizon and not queued.future.done():
+                self._give_up(queued, queue.too_late(queued, self._deadline))
+        queue.check_awaited()
+        while queue.events and (queued := next(iter(queue.events))).since <= horizon:
+            self._give_up(queued, queue.too_late(queued, self._deadline))
+            del queue.events[queued]
+            self._make_room([queued])
 
-    def _give_up(self, item: Item, error: Exception) -> None:
-        item.fail(error)
+    def _give_up(self, queued: _Queued, error: Exception) -> None:
+        queued.fail(error)
         self._given_up += 1
 
     def _unsettled(self) -> Iterator[float]:
-        """Since when the oldest of each kind has been waiting."""
-        yield from (item.since for item in islice(self._waiting, 1))
-        for lane in self._lanes.values():
-            yield from (item.since for item in lane.under_way if not item.future.done())
-            yield from (item.since for item in islice(lane.queue, 1))
-
-    # ---- for operators, and the end
+        """Since when the oldest event of each kind has been waiting."""
+        yield from (queued.since for queued in islice(self._waiting, 1))
+        for queue in self._queues.values():
+            yield from (queued.since for queued in queue.under_way if not queued.future.done())
+            yield from (queued.since for queued in islice(queue.events, 1))
 
     def statistics(self) -> OutboxStatistics:
-        """How it stands. Cheap, but not free: it looks at every plan that has something on its way."""
+        """The current state. Takes time in proportion to the plans that have events on their way."""
         since = min(self._unsettled(), default=None)
         return OutboxStatistics(
             queued_events=self._events,
             queued_bytes=self._bytes,
-            events_under_way=sum(len(lane.under_way) for lane in self._lanes.values()),
+            events_under_way=sum(len(queue.under_way) for queue in self._queues.values()),
             waiting_senders=len(self._waiting),
             longest_wait=0.0 if since is None or self._loop is None else self._loop.time() - since,
             appends=self._appends,
@@ -314,26 +284,117 @@ class Outbox:
         )
 
     async def close(self) -> None:
-        """Take nothing more in, and bring what is here to the log, as far as its deadlines allow."""
+        """Accept no further event, and append those accepted, as far as their deadlines allow."""
         self._closed = True
         try:
-            async with asyncio.timeout(self._deadline):
-                while tasks := self._tasks():
-                    await asyncio.wait(tasks)
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._deadline):
+                    while tasks := self._tasks():
+                        await asyncio.wait(tasks)
         finally:
             await self._stop()
 
     async def _stop(self) -> None:
         if self._sweeper:
             self._sweeper.cancel()
-        for item in self._waiting:
-            item.fail(BroadcasterClosed(f"the broadcaster was closed; {fate(False)}"))
+        for queued in self._waiting:
+            queued.fail(BroadcasterClosed(f"the broadcaster was closed; {_outcome(False)}"))
         self._waiting.clear()
         for task in (tasks := self._tasks()):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [lane.task for lane in self._lanes.values() if lane.task and not lane.task.done()]
+        return [queue.task for queue in self._queues.values() if queue.task and not queue.task.done()]
+
+
+@dataclass(slots=True, eq=False)
+class _Queued:
+    """An event on its way. Events with the same `run` fit into one append, and go out in one."""
+
+    event: PlanEvent
+    entry: Entry
+    future: asyncio.Future[Position]
+    since: float
+    run: object
+
+    def fail(self, error: Exception) -> None:
+        fail_future(self.future, error)
+
+
+class _PlanQueue:
+    """The events on their way to one plan: those queued, and those of the append under way."""
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+        self.events: OrderedDict[_Queued, None] = OrderedDict()
+        self.under_way: list[_Queued] = []
+        self.sent = False  # the log was given the append under way
+        self.doubtful = False  # a try of it was not answered, so that its events may be stored
+        self.problem: Exception | None = None  # why it was not answered
+        self.task: asyncio.Task[None] | None = None
+        self._abandoned: asyncio.Event | None = None
+
+    def take(self) -> bool:
+        """Move the events that fit into one append from the queue to `under_way`; False when there is none."""
+        events, batch, size = self.events, self.under_way, 0
+        while events and len(batch) < MAX_APPEND_EVENTS:
+            queued = next(iter(events))
+            size += len(queued.entry.payload)
+            if size > MAX_APPEND_BYTES and batch:
+                break
+            del events[queued]
+            batch.append(queued)
+        self._keep_runs_whole()
+        self.sent, self.doubtful, self.problem = False, False, None
+        return bool(batch)
+
+    def _keep_runs_whole(self) -> None:
+        """Put the first events of a run back if its last ones did not fit."""
+        batch, following = self.under_way, next(iter(self.events), None)
+        if following is None or following.run is None or batch[0].run is following.run:
+            return
+        while batch[-1].run is following.run:
+            self.events[queued := batch.pop()] = None
+            self.events.move_to_end(queued, last=False)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait until the next try, or until no sender waits for the append any more."""
+        self._abandoned = asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._abandoned.wait(), seconds)
+
+    def check_awaited(self) -> None:
+        """End `rest` if no sender waits for the append under way any more."""
+        if self._abandoned and not self.awaited():
+            self._abandoned.set()
+
+    def awaited(self) -> bool:
+        return any(not queued.future.done() for queued in self.under_way)
+
+    def outcome(self, queued: _Queued) -> str:
+        return _outcome(self.sent and queued not in self.events, queued.entry)
+
+    def too_late(self, queued: _Queued, deadline: float) -> LogUnavailable:
+        why = f" ({self.problem})" if self.problem else ""
+        return LogUnavailable(f"the log did not answer within {deadline:g} s{why}; {self.outcome(queued)}")
+
+    def refusal(self, queued: _Queued, error: Exception) -> Exception:
+        """The log's refusal. After a try that was not answered, the event may be stored all the same."""
+        if not isinstance(error, LogError):
+            return error
+        if self.doubtful:
+            own: LogError = LogUnavailable(f"{error}; but an earlier try was not answered: {self.outcome(queued)}")
+        else:
+            own = type(error)(*error.args)  # one for each sender: a raised exception has a traceback of its own
+        own.__cause__ = error
+        return own
+
+
+def _outcome(sent: bool, entry: Entry | None = None) -> str:
+    """What is known of an event that was not acknowledged, and what its sender can do."""
+    if not sent:
+        return "this event was not sent, and can be sent again"
+    if entry and entry.key is not None:
+        return "whether this event was stored is unknown: send it again with the same key, and it is stored once"
+    return "whether this event was stored is unknown: sent again it may be stored twice (a key prevents that)"

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 from broadcasters.errors import BroadcasterClosed, InvalidEvent, PlancastError
 from broadcasters.events import AgentMessage, PlanEvent, build
-from broadcasters.plan_queue import Item
 from broadcasters.position import Position
 
 __all__ = ["Message", "RollUp"]
@@ -134,10 +133,10 @@ class Message:
                 await message.write(token)
     """
 
-    def __init__(self, fields: Mapping[str, Any], post: Callable[[PlanEvent], Item]) -> None:
+    def __init__(self, fields: Mapping[str, Any], post: Callable[[PlanEvent], asyncio.Future[Position]]) -> None:
         self._message_id = str(fields["message_id"])
         self._post = post
-        self._text = RollUp(fields, lambda part: post(part).future)
+        self._text = RollUp(fields, post)
         self._is_open = False
 
     @property
@@ -191,7 +190,7 @@ class Message:
             await asyncio.wait(self._post_rest(error), timeout=PATIENCE)
 
     def _post_rest(self, error: BaseException | None = None) -> list[asyncio.Future[Position]]:
-        return [self._post(part).future for part in self._text.rest(error)]
+        return [self._post(part) for part in self._text.rest(error)]
 
 
 def _check_text(text: object) -> None:

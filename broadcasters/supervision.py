@@ -15,6 +15,7 @@ __all__ = [
     "Part",
     "Supervisor",
     "Turn",
+    "fail_future",
     "log_failure",
     "pauses",
 ]
@@ -96,6 +97,13 @@ class Supervisor:
                 task.cancel()
             await asyncio.wait(self._tasks)
         self.parts.clear()
+
+
+def fail_future(future: asyncio.Future[Any], error: Exception) -> None:
+    """Raise the error in those that await the future, if it is not done. asyncio does not log it if there are none."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # marks it as retrieved
 
 
 def log_failure(task: asyncio.Task[Any]) -> None:

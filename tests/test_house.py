@@ -121,7 +121,7 @@ def test_files_and_functions_stay_small() -> None:
 
 STARTS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 KEPT = {
-    "broadcasters/broadcaster.py: _Checkpoints.due": "logs what a checkpoint raises, and takes the next one",
+    "broadcasters/checkpointing.py: DueCheckpoints.add": "logs what a checkpoint raises, and takes the next one",
     "broadcasters/log/http/append_batches.py: Courier._leave": "fails the appends it carries",
     "broadcasters/log/redis/tail.py: _Subscriptions.add": "fails the watches it was to place",
     "broadcasters/streamed_message.py: RollUp._send_part": "its failure is raised by the next write, or on closing",

@@ -1,19 +1,18 @@
-"""Where plans are kept: `log_of` makes the log that a URL, or a client of `redis.asyncio`, names."""
+"""Where plans are kept: `log_of(url)` gives the log that a URL names, `LazyLog` opens one when it is first needed."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broadcasters.errors import LogMisconfigured
+from broadcasters.errors import LogError, LogMisconfigured
 from broadcasters.log.contract import PlanLog
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
-
-__all__ = ["default_url", "log_of"]
+__all__ = ["LazyLog", "default_url", "log_of"]
 
 
 def default_url() -> str:
@@ -21,22 +20,16 @@ def default_url() -> str:
     return os.environ.get("PLANCAST_LOG", "").strip() or f"sqlite:///{_home() / '.plancast' / 'plans.db'}"
 
 
-def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:
-    """Make the log that a URL names. It is not open yet.
+def log_of(url: str | None = None) -> PlanLog:
+    """Return the log that a URL names, not opened yet.
 
     Args:
-        url: `sqlite:///…`, `redis://…`, `redis+sentinel://…`, `redis+cluster://…` (or `rediss…`) or `http://…`; by default
-            PLANCAST_LOG, or a file of this user's. Or a configured client: `redis.asyncio.Redis`, also one made by
-            `Sentinel.master_for`, or `RedisCluster`. The log connects as the client does (TLS, credential provider,
-            database …), over connections of its own; the client stays its owner's to use and to close.
+        url: `sqlite:///…`, `redis://…`, `redis+sentinel://…`, `redis+cluster://…` or `http://…`. Without one:
+            PLANCAST_LOG, or the embedded default.
 
     Raises:
-        LogMisconfigured: the URL can't be read, or names no kind of log.
+        LogMisconfigured: The URL names no log, or its options are wrong.
     """
-    if url is not None and not isinstance(url, str):
-        from broadcasters.log.redis import RedisLog
-
-        return RedisLog(url)
     url = url.strip() if url else default_url()
     match _scheme(url):
         case "sqlite":
@@ -53,14 +46,14 @@ def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:
             return HttpLog(url)
         case scheme:
             known = "sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://… or http://…"
-            raise LogMisconfigured(f"no log is called {scheme or url!r}; PLANCAST_LOG is one of {known}")
+            raise LogMisconfigured(f"unknown log {scheme or url!r}; expected PLANCAST_LOG to be one of {known}")
 
 
 def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise LogMisconfigured("this user has no home directory to keep plans in; say in PLANCAST_LOG where") from None
+        raise LogMisconfigured("this user has no home directory to keep plans in; set PLANCAST_LOG") from None
 
 
 def _scheme(url: str) -> str:
@@ -68,5 +61,87 @@ def _scheme(url: str) -> str:
         return urlsplit(url).scheme
     except ValueError:  # it may hold a password, so it is not shown
         raise LogMisconfigured(
-            "the log's URL (PLANCAST_LOG) can't be read; in a password, [ and ] are written %5B and %5D"
+            "the log's URL (PLANCAST_LOG) can't be parsed; in a password, write [ and ] as %5B and %5D"
         ) from None
+
+
+class LazyLog:
+    """A log that is opened when it is first used, and can be released for a moment. Belongs to one event loop.
+
+    Each use stands between `enter` and `leave`. `log` is opened and closed by its owner; without one, `make` makes a log
+    for each opening, so that nothing of a failed or an earlier one is left.
+    """
+
+    def __init__(self, log: PlanLog | None, make: Callable[[], PlanLog]) -> None:
+        self._lent = log is not None
+        self._make = make
+        self._log = log
+        self._new = None if self._lent else make()  # here, so that a wrong url is found at once
+        self._opening: asyncio.Task[None] | None = None
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    async def enter(self) -> PlanLog:
+        """Return the open log, or raise the `LogError` that opening it failed with. Then `leave` must be called."""
+        while self._log is None or not self._free.is_set():
+            await self._free.wait()
+            await self._open()
+        self._users += 1
+        self._unused.clear()
+        return self._log
+
+    def leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._unused.set()
+
+    async def _open(self) -> None:
+        """All who wait share one try."""
+        if self._log is not None:
+            return
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._try_to_open(), name="opening the log")
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # marked as retrieved
+        await asyncio.wait([opening := self._opening])
+        opening.result()
+
+    async def _try_to_open(self) -> None:
+        log, self._new = self._new, None
+        log = log or self._make()
+        try:
+            await log.open()
+            self._log = log
+        except BaseException:
+            with suppress(LogError, OSError):
+                await log.close()
+            raise
+        finally:
+            self._opening = None
+
+    async def hold(self) -> None:
+        """Admit no further use, wait until the current ones end, and close the log. `resume` ends it."""
+        self._free.clear()
+        if self._opening:
+            await asyncio.wait([self._opening])
+        await self._unused.wait()
+        await self._close()
+
+    def resume(self) -> None:
+        self._free.set()
+
+    async def close(self) -> None:
+        """Close the log, even while it is used."""
+        if self._opening:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._lent:
+            return
+        log, self._log = self._log, None
+        if log is not None:
+            await log.close()

@@ -30,7 +30,7 @@ L11 Errors. `LogUnavailable`: may be tried again, and it is unknown whether it w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -55,6 +55,7 @@ __all__ = [
     "Watch",
     "Watcher",
     "facts_of",
+    "runs",
 ]
 
 MAX_APPEND_EVENTS: Final = 256
@@ -109,6 +110,20 @@ def facts_of(events: Sequence[PlanEvent]) -> Facts:
 
 
 _BEGUN: Final = Facts(first_status="in_progress")
+
+
+def runs(batch: Iterable[tuple[PlanEvent, Entry]]) -> Iterator[list[tuple[PlanEvent, Entry]]]:
+    """Split a batch of events of one plan into runs that fit into one append each."""
+    run: list[tuple[PlanEvent, Entry]] = []
+    size = 0
+    for event, entry in batch:
+        size += len(entry.payload)
+        if run and (size > MAX_APPEND_BYTES or len(run) == MAX_APPEND_EVENTS):
+            yield run
+            run, size = [], len(entry.payload)
+        run.append((event, entry))
+    if run:
+        yield run
 
 
 @dataclass(frozen=True, slots=True)

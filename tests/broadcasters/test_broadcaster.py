@@ -19,8 +19,7 @@ import pytest
 import broadcasters
 from broadcasters import Broadcaster, InvalidEvent, LogMisconfigured, LogUnavailable, Position
 from broadcasters.events import AgentMessage, PlanUpdate, build
-from broadcasters.lazy_log import LazyLog
-from broadcasters.log import log_of
+from broadcasters.log import LazyLog, log_of
 from broadcasters.log.contract import CHECKPOINT_EVERY
 from broadcasters.log.sqlite import file as sqlite_file
 from tests.broadcasters.weather import WeatherLog
