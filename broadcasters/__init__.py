@@ -1,4 +1,4 @@
-"""Say something about a plan from anywhere, and it is kept: in order, durable, on its way to everyone who watches.
+"""Send the events of a plan from any program: they are stored in order, durably, and reach everyone who watches.
 
     from broadcasters import send_agent_message
     await send_agent_message("plan-1", "Data Analyst", "Looking at the orders…", "thinking")
@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from broadcasters.broadcaster import Broadcaster
-    from broadcasters.default import (
+    from broadcasters.broadcaster import (
+        Broadcaster,
         close_default,
         message,
         send,
@@ -68,8 +68,7 @@ __all__ = [
     "send_tool_call",
 ]
 
-_HOMES = {
-    "broadcaster": "Broadcaster",
+_MODULES = {
     "errors": (
         "BroadcasterClosed InvalidEvent InvalidPlanId LogError LogFull LogMisconfigured LogUnavailable OutboxFull "
         "PlancastError"
@@ -78,14 +77,14 @@ _HOMES = {
     "position": "Position",
     "streamed_message": "Message",
 }
-_home_of = {name: home for home, names in _HOMES.items() for name in names.split()}
+_module_of = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: `import broadcasters` alone costs next to nothing."""
+    """Import a public name when it is first used: `import broadcasters` alone loads nothing else."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_home_of.get(name, 'default')}"), name)
+    value = getattr(import_module(f"{__name__}.{_module_of.get(name, 'broadcaster')}"), name)
     globals()[name] = value
     return value
 

@@ -1,33 +1,45 @@
-"""The same verbs for synchronous code: scripts, threads, Flask, Celery.
+"""The same API for synchronous code: scripts, threads, Flask, Celery.
 
-A broadcaster here runs its own event loop in a daemon thread, begun when first needed; any number of threads may speak
-through it. Each call returns once the event is durable, or raises, by the deadline. After a fork the child begins anew,
-under a name of its own; the parent doesn't notice. At interpreter exit what is on its way is given a moment more.
+A broadcaster here runs its own event loop in a daemon thread, which the first call starts; any number of threads may
+use it. Each call returns once its event is durable, or raises, within the deadline. At interpreter exit, events on their
+way get a little more time.
 
-Inside a running event loop these verbs would block it, and refuse: await the ones of `broadcasters` there.
+Inside a running event loop these calls would block it, and raise: await those of `broadcasters` there.
+
+Before a fork, every thread here closes its log, so that the child inherits no connection (two processes must not share
+a SQLite handle or a socket); the parent opens it again with the next event. The child does not touch what it inherited,
+for even freeing it might reach the parent's event loop; it starts a thread of its own, under a new producer name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent import futures
+from contextlib import suppress
 from functools import wraps
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from broadcasters import broadcaster as awaited
-from broadcasters import streamed_message
-from broadcasters.errors import BroadcasterClosed, PlancastError
+from broadcasters.broadcaster import Broadcaster as AsyncBroadcaster
+from broadcasters.errors import BroadcasterClosed, LogUnavailable, PlancastError
 from broadcasters.events import MessageType
-from broadcasters.loop_thread import Station, no_fork
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
+from broadcasters.streamed_message import Message as AsyncMessage
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
 __all__ = [
+    "BlockingBroadcaster",
+    "BlockingMessage",
     "Broadcaster",
     "Message",
     "close_default",
@@ -47,53 +59,195 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 GRACE: Final = 1.0
-"""Seconds past the deadline, for the better error of the two: the outbox knows more than a caller who just waited."""
+"""Seconds that a caller waits past the deadline, since the outbox raises the more precise error."""
+EXIT_PATIENCE: Final = 5.0
+"""Longest time, in seconds, that interpreter exit waits for events on their way."""
+FORK_PATIENCE: Final = 2.0
+"""Longest time, in seconds, that a fork waits for logs to be closed."""
+
+
+class _LoopThread:
+    """A broadcaster with an event loop in a thread, which starts at once. `stop` it, or interpreter exit does."""
+
+    def __init__(self, make: Callable[[], AsyncBroadcaster]) -> None:
+        self.broadcaster = make()
+        self.left_behind = False
+        """True in a forked child: the thread exists in the parent only."""
+        self._stopped = False
+        self._holding: futures.Future[None] | None = None
+        self._loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._run, name="plancast broadcaster", daemon=True)
+        with _no_fork:
+            self._thread.start()
+            _threads.add(self)
+
+    def call(self, coroutine: Coroutine[Any, Any, T], patience: float) -> T:
+        """Run it in the thread's event loop, and return its result, waiting at most `patience` seconds."""
+        return self._result(self._submit(coroutine), patience)
+
+    def stop(self, patience: float) -> None:
+        """Close the broadcaster and end the thread."""
+        with _no_fork:
+            if self not in _threads:
+                return
+            _threads.discard(self)
+        closing = self._submit(self.broadcaster.close())
+        self._stopped = True
+        try:
+            self._result(closing, patience)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(patience)
+
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> futures.Future[T]:
+        try:
+            if self.left_behind or self._stopped:
+                raise RuntimeError
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise BroadcasterClosed("this broadcaster is closed; send through one that is open") from None
+
+    def _result(self, future: futures.Future[T], patience: float) -> T:
+        try:
+            return future.result(patience)
+        except futures.CancelledError:
+            raise BroadcasterClosed(
+                "the broadcaster was closed meanwhile; whether this event was stored is unknown"
+            ) from None
+        except TimeoutError:
+            if future.done():
+                raise
+            raise LogUnavailable(f"no answer within {patience:g} s; whether this event was stored is unknown") from None
+        finally:
+            future.cancel()
+
+    def _run(self) -> None:
+        loop = self._loop
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_cancel_tasks())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def hold(self) -> futures.Future[None] | None:
+        """Begin to close the log before a fork; None where that can't be waited for."""
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            return None
+        self._holding = self._submit(self.broadcaster.hold())
+        return self._holding
+
+    def resume(self) -> None:
+        if self._holding:
+            self._holding.cancel()  # if it took too long
+        with suppress(RuntimeError):  # the loop was closed
+            self._loop.call_soon_threadsafe(self.broadcaster.resume)
+
+
+async def _cancel_tasks() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+_threads: set[_LoopThread] = set()
+_left_behind: list[_LoopThread] = []
+_no_fork = threading.RLock()
+"""Held while a thread starts or ends, and during a fork."""
+
+
+def _before_fork() -> None:
+    _no_fork.acquire()
+    futures.wait([future for thread in _threads if (future := thread.hold())], timeout=FORK_PATIENCE)
+
+
+def _in_parent() -> None:
+    for thread in _threads:
+        thread.resume()
+    _no_fork.release()
+
+
+def _in_child() -> None:
+    for thread in _threads:
+        thread.left_behind = True
+    _left_behind.extend(_threads)
+    _threads.clear()
+    _no_fork.release()
+
+
+def _at_exit() -> None:
+    for thread in list(_threads):
+        with suppress(Exception):  # no caller is left to raise it in
+            thread.stop(EXIT_PATIENCE)
+
+
+# These take locks before forks, and must do so after the logs are closed.
+import_module("concurrent.futures.thread")
+import_module("broadcasters.log.sqlite.file")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+atexit.register(_at_exit)
 
 
 def _blocking(
-    verb: Callable[Concatenate[awaited.Broadcaster, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Broadcaster, P], T]:
-    """The same verb, waited for."""
+    verb: Callable[Concatenate[AsyncBroadcaster, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingBroadcaster, P], T]:
+    """The same verb as a blocking call."""
 
     @wraps(verb)
-    def wait(self: Broadcaster, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def wait(self: BlockingBroadcaster, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.wait_for(lambda broadcaster: verb(broadcaster, *args, **kwargs))
 
     return wait
 
 
-class Message:
-    """As `broadcasters.streamed_message.Message`, for synchronous code: `with b.message(…) as m: m.write("…")`."""
+class BlockingMessage:
+    """As `broadcasters.Message`, for synchronous code. `BlockingBroadcaster.message` makes it."""
 
-    def __init__(self, message: streamed_message.Message, station: Station, patience: float) -> None:
-        self._message, self._station, self._patience = message, station, patience
+    def __init__(self, message: AsyncMessage, thread: _LoopThread, patience: float) -> None:
+        self._message, self._thread, self._patience = message, thread, patience
 
     @property
     def message_id(self) -> str:
+        """The id that all parts of this message carry."""
         return self._message.message_id
 
     def write(self, text: str) -> None:
-        """Add text. Returns soon unless much is waiting for the log; what failed meanwhile is raised here."""
-        self._station.call(self._message.write(text), self._patience)
+        """Add text to the message; see `broadcasters.Message.write`."""
+        self._thread.call(self._message.write(text), self._patience)
 
     def __enter__(self) -> Self:
-        self._station.call(self._message.__aenter__(), self._patience)
+        self._thread.call(self._message.__aenter__(), self._patience)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._station.call(self._message.__aexit__(kind, error, trace), self._patience)
+            self._thread.call(self._message.__aexit__(kind, error, trace), self._patience)
         except PlancastError:
             if error is None:
                 raise
 
 
-class Broadcaster:
-    """As `broadcasters.Broadcaster`, for synchronous code and any number of threads: `with Broadcaster(url) as b:`.
+class BlockingBroadcaster:
+    """As `broadcasters.Broadcaster`, for synchronous code and any number of threads.
 
-    Nothing is opened, and no thread begun, before the first event. `close` it, or leave that to interpreter exit.
+    The first event opens the log and starts the thread. Use it as a context manager, or `close` it; otherwise
+    interpreter exit does. Its public name is `broadcasters.blocking.Broadcaster`.
+
+    Args:
+        url: The log, as for `broadcasters.Broadcaster`.
+        producer: A name never used before; see `broadcasters.Broadcaster`.
+        deadline: Seconds for which an event is tried before its sender gets `LogUnavailable`.
+        max_events: Events that may wait for the log.
+        max_bytes: Bytes that may wait for the log.
+
+    Example:
+        with Broadcaster("redis://localhost") as broadcaster:
+            broadcaster.send_agent_message("plan-1", "Data Analyst", "Reading the orders…")
     """
 
     def __init__(
@@ -108,7 +262,7 @@ class Broadcaster:
         self._url, self._producer, self._pid = url, producer, os.getpid()
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
         self._patience = min(deadline + GRACE, threading.TIMEOUT_MAX)
-        self._station: Station | None = None
+        self._thread: _LoopThread | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -117,15 +271,15 @@ class Broadcaster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    send = _blocking(awaited.Broadcaster.send)
-    send_all = _blocking(awaited.Broadcaster.send_all)
-    send_plan_update = _blocking(awaited.Broadcaster.send_plan_update)
-    send_agent_message = _blocking(awaited.Broadcaster.send_agent_message)
-    send_step_update = _blocking(awaited.Broadcaster.send_step_update)
-    send_tool_call = _blocking(awaited.Broadcaster.send_tool_call)
-    send_artifact = _blocking(awaited.Broadcaster.send_artifact)
-    send_input_request = _blocking(awaited.Broadcaster.send_input_request)
-    send_input_response = _blocking(awaited.Broadcaster.send_input_response)
+    send = _blocking(AsyncBroadcaster.send)
+    send_all = _blocking(AsyncBroadcaster.send_all)
+    send_plan_update = _blocking(AsyncBroadcaster.send_plan_update)
+    send_agent_message = _blocking(AsyncBroadcaster.send_agent_message)
+    send_step_update = _blocking(AsyncBroadcaster.send_step_update)
+    send_tool_call = _blocking(AsyncBroadcaster.send_tool_call)
+    send_artifact = _blocking(AsyncBroadcaster.send_artifact)
+    send_input_request = _blocking(AsyncBroadcaster.send_input_request)
+    send_input_response = _blocking(AsyncBroadcaster.send_input_response)
 
     def message(
         self,
@@ -135,56 +289,64 @@ class Broadcaster:
         *,
         step_id: str | None = None,
         message_id: str | None = None,
-    ) -> Message:
-        """A message said in pieces: `with b.message(plan_id, agent_name) as m: m.write("…")`."""
+    ) -> BlockingMessage:
+        """Return a message to be written piece by piece; see `broadcasters.Broadcaster.message`.
 
-        async def begin() -> streamed_message.Message:
-            return station.broadcaster.message(
-                plan_id, agent_name, message_type, step_id=step_id, message_id=message_id
-            )
+        Example:
+            with broadcaster.message("plan-1", "Writer", "result") as message:
+                message.write("…")
+        """
 
-        station = self._begun()
-        return Message(station.call(begin(), self._patience), station, self._patience)
+        async def begin() -> AsyncMessage:
+            return thread.broadcaster.message(plan_id, agent_name, message_type, step_id=step_id, message_id=message_id)
+
+        thread = self._started()
+        return BlockingMessage(thread.call(begin(), self._patience), thread, self._patience)
 
     def statistics(self) -> OutboxStatistics:
-        """How the outbox stands, and what it has done so far."""
+        """Return the state of the outbox, and its counters."""
 
-        async def ask() -> OutboxStatistics:
-            return station.broadcaster.statistics()
+        async def read() -> OutboxStatistics:
+            return thread.broadcaster.statistics()
 
-        station = self._begun()
-        return station.call(ask(), self._patience)
+        thread = self._started()
+        return thread.call(read(), self._patience)
 
     def close(self) -> None:
-        """Bring what was said to the log, as far as deadlines allow, and end the thread. Closing twice is harmless."""
+        """Append what was sent, as far as deadlines allow, and end the thread. Closing twice is harmless."""
         self._closed = True
         self.reset()
 
     def reset(self) -> None:
-        """As `close`, but the next event begins anew."""
-        station, self._station = self._station, None
-        if station and not station.left_behind:
-            station.stop(self._patience)
+        """As `close`, but the next event starts the thread again."""
+        thread, self._thread = self._thread, None
+        if thread and not thread.left_behind:
+            thread.stop(self._patience)
 
-    def wait_for(self, speak: Callable[[awaited.Broadcaster], Coroutine[Any, Any, T]]) -> T:
-        station = self._begun()
-        return station.call(speak(station.broadcaster), self._patience)
+    def wait_for(self, work: Callable[[AsyncBroadcaster], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function of the broadcaster in its event loop, and return the result.
 
-    def _begun(self) -> Station:
+        Raises:
+            RuntimeError: Called inside a running event loop, which it would block.
+        """
+        thread = self._started()
+        return thread.call(work(thread.broadcaster), self._patience)
+
+    def _started(self) -> _LoopThread:
         _refuse_in_event_loop()
-        station = self._station
-        if station is not None and not station.left_behind:
-            return station
+        thread = self._thread
+        if thread is not None and not thread.left_behind:
+            return thread
         if self._closed:
-            raise BroadcasterClosed("this broadcaster is closed; say it through one that is open")
-        with no_fork:  # nor any other thread that begins one
-            if self._station is None or self._station.left_behind:
-                self._station = Station(self._make)
-            return self._station
+            raise BroadcasterClosed("this broadcaster is closed; send through one that is open")
+        with _no_fork:  # also excludes another thread that starts one
+            if self._thread is None or self._thread.left_behind:
+                self._thread = _LoopThread(self._make)
+            return self._thread
 
-    def _make(self) -> awaited.Broadcaster:
+    def _make(self) -> AsyncBroadcaster:
         producer, self._producer = self._producer, None
-        return awaited.Broadcaster(
+        return AsyncBroadcaster(
             self._url,
             producer=producer if self._pid == os.getpid() else None,  # a name belongs to one broadcaster only
             deadline=self._deadline,
@@ -201,6 +363,9 @@ def _refuse_in_event_loop() -> None:
     raise RuntimeError("this would block the running event loop; await the verbs of `broadcasters` here instead")
 
 
+Broadcaster = BlockingBroadcaster
+Message = BlockingMessage
+
 _default = Broadcaster()
 message = _default.message
 send = _default.send
@@ -215,5 +380,5 @@ send_tool_call = _default.send_tool_call
 
 
 def close_default() -> None:
-    """Close the default broadcaster; the next event opens it again. (Interpreter exit closes it anyway.)"""
+    """Close the default broadcaster; the next event opens it again. Otherwise interpreter exit closes it."""
     _default.reset()

@@ -1,4 +1,8 @@
-"""`Broadcaster` sends the events of plans to a log; a call returns once its event is durable."""
+"""`Broadcaster` sends the events of plans to a log; a call returns once its event is durable.
+
+The functions below it, `send_plan_update` and so on, use a default broadcaster: one for each running event loop,
+configured by PLANCAST_LOG, opened with the first event, and closed with the loop.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,24 @@ from broadcasters.tracing import current_traceparent
 from broadcasters.verbs import Verbs
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
     from broadcasters.checkpointing import DueCheckpoints
 
-__all__ = ["Broadcaster"]
+__all__ = [
+    "Broadcaster",
+    "close_default",
+    "message",
+    "send",
+    "send_agent_message",
+    "send_all",
+    "send_artifact",
+    "send_input_request",
+    "send_input_response",
+    "send_plan_update",
+    "send_step_update",
+    "send_tool_call",
+]
 
 MAX_KEY: Final = 256
 MAX_PRODUCER: Final = 128
@@ -39,7 +58,8 @@ class Broadcaster(Verbs):
     Each `send_…` returns the event's position once the event is durable. Use it as a context manager, or `close` it.
 
     Args:
-        url: The log, such as `sqlite:///plans.db` or `redis://host`. Without one: PLANCAST_LOG, or the embedded default.
+        url: The log, such as `sqlite:///plans.db` or `redis://host`, or a configured client of `redis.asyncio`; see
+            `log_of`. Without one: PLANCAST_LOG, or the embedded default.
         log: A log to use instead; its owner opens and closes it.
         producer: A name never used before, by which the log recognises repeated appends. Without one, a new one is
             made. (A forked child gets another.)
@@ -58,7 +78,7 @@ class Broadcaster(Verbs):
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Redis | RedisCluster | None = None,
         *,
         log: PlanLog | None = None,
         producer: str | None = None,
@@ -255,3 +275,82 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
+
+
+class _DefaultBroadcaster(Verbs):
+    """Sends through the default broadcaster of the running event loop."""
+
+    def __init__(self) -> None:
+        self._broadcasters: dict[asyncio.AbstractEventLoop, tuple[Broadcaster, AsyncGenerator[None]]] = {}
+
+    async def send(self, event: PlanEvent, *, key: str | None = None) -> Position:
+        return await (await self._broadcaster()).send(event, key=key)
+
+    async def send_all(
+        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None, whole: bool = False
+    ) -> Sequence[Position]:
+        return await (await self._broadcaster()).send_all(plan_id, events, key=key, whole=whole)
+
+    @asynccontextmanager
+    async def message(
+        self,
+        plan_id: str,
+        agent_name: str,
+        message_type: MessageType = "thinking",
+        *,
+        step_id: str | None = None,
+        message_id: str | None = None,
+    ) -> AsyncGenerator[Message]:
+        """Give a message to be written piece by piece; see `Broadcaster.message`.
+
+        Example:
+            async with message("plan-1", "Writer", "result") as m:
+                await m.write("…")
+        """
+        broadcaster = await self._broadcaster()
+        async with broadcaster.message(
+            plan_id, agent_name, message_type, step_id=step_id, message_id=message_id
+        ) as message:
+            yield message
+
+    async def close_default(self) -> None:
+        """Close the default broadcaster of the running event loop now. Otherwise it is closed with the loop."""
+        if found := self._broadcasters.get(asyncio.get_running_loop()):
+            await found[1].aclose()
+
+    async def _broadcaster(self) -> Broadcaster:
+        loop = asyncio.get_running_loop()
+        found = self._broadcasters.get(loop)
+        if found is None:
+            self._drop_closed_loops()
+            broadcaster = Broadcaster()
+            found = self._broadcasters[loop] = (broadcaster, self._lifetime(loop, broadcaster))
+            await anext(found[1])
+        return found[0]
+
+    async def _lifetime(self, loop: asyncio.AbstractEventLoop, broadcaster: Broadcaster) -> AsyncGenerator[None]:
+        """`asyncio.run` closes the async generators begun in its loop before the loop, and so the broadcaster."""
+        try:
+            yield
+        finally:
+            self._broadcasters.pop(loop, None)
+            await broadcaster.close()
+
+    def _drop_closed_loops(self) -> None:
+        for loop in list(self._broadcasters):  # loops of other threads come and go meanwhile
+            if loop.is_closed():
+                self._broadcasters.pop(loop, None)
+
+
+_default = _DefaultBroadcaster()
+close_default = _default.close_default
+message = _default.message
+send = _default.send
+send_agent_message = _default.send_agent_message
+send_all = _default.send_all
+send_artifact = _default.send_artifact
+send_input_request = _default.send_input_request
+send_input_response = _default.send_input_response
+send_plan_update = _default.send_plan_update
+send_step_update = _default.send_step_update
+send_tool_call = _default.send_tool_call

@@ -10,10 +10,11 @@ from typing import Final
 
 from broadcasters.errors import InvalidEvent, LogUnavailable, SnapshotUnreadable
 from broadcasters.events import PlanEvent, parse
+from broadcasters.fold import fold
 from broadcasters.log import LazyLog
 from broadcasters.log.contract import CHECKPOINT_EVERY, Checkpoint, Head, PlanLog
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
+from broadcasters.snapshot import Snapshot, decode, empty, encode
 
 __all__ = ["DEFAULT_WINDOW", "DueCheckpoints", "snapshot_in", "snapshot_of", "take_checkpoint"]
 

@@ -1,8 +1,8 @@
-"""What can go wrong when something is said about a plan, and whose fault it was.
+"""The exceptions of this package, by cause.
 
-The caller's: `InvalidEvent` (and `InvalidPlanId`), raised before anything is sent; it is a `ValueError`.
-The operator's: `LogMisconfigured`: retrying won't help until a person changes something.
-The weather's: `LogUnavailable`: the log did not answer before the deadline; the same call may work later.
+The caller: `InvalidEvent` (and `InvalidPlanId`), raised before anything is sent; a `ValueError`.
+The operator: `LogMisconfigured` and `LogFull`; a retry fails until a person changes something.
+The network or the log's server: `LogUnavailable`; the same call may succeed later.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = [
 
 
 class PlancastError(Exception):
-    """Anything this project raises on purpose."""
+    """Base of all exceptions that this project raises."""
 
 
 class InvalidEvent(PlancastError, ValueError):
-    """What was said can't be an event. `field` names the part at fault; nothing was sent."""
+    """A field of an event is wrong. `field` names it, `problem` says why; nothing was sent."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -35,40 +35,40 @@ class InvalidEvent(PlancastError, ValueError):
 
 
 class InvalidPlanId(InvalidEvent):
-    """Not a plan id: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ - are."""
+    """A plan id is wrong; it has 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -"""
 
     def __init__(self, plan_id: object) -> None:
         shown = repr(plan_id)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        super().__init__("plan_id", f"1 to 128 of A-Z a-z 0-9 . _ : @ ~ - are allowed, not {shown}")
+        super().__init__("plan_id", f"expected 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -; got {shown}")
 
 
 class BroadcasterClosed(PlancastError, RuntimeError):
-    """The broadcaster was closed (or not yet opened); say it through one that is open."""
+    """The broadcaster, or the message, is not open."""
 
 
 class LogError(PlancastError):
-    """The log did not take it, or did not answer."""
+    """The log refused, or did not answer."""
 
 
 class LogUnavailable(LogError):
-    """The log could not be reached, or did not answer, until the deadline. The same call may work later."""
+    """The log could not be reached, or did not answer, within the deadline. The same call may succeed later."""
 
 
 class OutboxFull(LogUnavailable):
-    """So much is waiting for the log already that no room came free until the deadline. Nothing was sent."""
+    """The outbox had no room within the deadline, because too many events wait for the log. Nothing was sent."""
 
 
 class LogFull(LogError):
-    """The log has no room (memory, disk). Nothing was written, and what it holds stays readable."""
+    """The log has no room (memory, disk). Nothing was stored; its events stay readable."""
 
 
 class LogMisconfigured(LogError):
-    """The log refuses for a reason only its operator can change: password, rights, version, wrong data at the key."""
+    """The log refused for a reason that only its operator can change, such as password, permissions or version."""
 
 
 class SnapshotUnreadable(PlancastError):
-    """These bytes are no snapshot this code can read; with `newer`, because newer code wrote them."""
+    """A snapshot can't be decoded. `newer`: because newer code wrote it."""
 
     def __init__(self, problem: str, newer: bool = False) -> None:
         super().__init__(f"this snapshot can't be read: {problem}")

@@ -1,7 +1,7 @@
-"""Everything that can be said about a plan.
+"""The types of events, with their fields.
 
-Strict on types and bounded in size; unknown fields are ignored, so that older and newer code can share a log. An
-event is built by its sender (`build`), travels as bytes (`payload`), and is read back by whoever folds it (`parse`).
+Fields have strict types and a bounded size; unknown ones are ignored, so that older and newer code can share a log.
+`build` makes an event, `payload` encodes it, and `parse` decodes it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_EVENT_BYTES",
     "PLAN_ENDED",
     "PLAN_ID",
+    "STEP_ENDED",
     "AgentMessage",
     "Artifact",
     "InputKind",
@@ -51,7 +52,7 @@ __all__ = [
 
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
-"""How deep data may nest: far more than data needs, far less than any reader's stack."""
+"""Deepest nesting of data: much more than data needs, and much less than a reader's stack allows."""
 
 PLAN_ID: Final = r"^[A-Za-z0-9._:@~-]{1,128}$"
 _plan_id = re.compile(PLAN_ID[:-1] + r"\Z")
@@ -66,57 +67,59 @@ ToolPhase = Literal["started", "completed", "error"]
 InputKind = Literal["approval", "clarification", "choice"]
 
 PLAN_ENDED: Final[frozenset[str]] = frozenset({"completed", "error", "cancelled"})
-"""Said of a plan (not of one of its steps), these end it."""
+"""Statuses that end a plan."""
+STEP_ENDED: Final[frozenset[str]] = frozenset({"completed", "error", "skipped", "cancelled"})
+"""Statuses that end a step."""
 
 
 def check_plan_id(plan_id: object) -> str:
-    """The plan id, when it is one; `InvalidPlanId` when it isn't."""
+    """Return a valid plan id; raise `InvalidPlanId` for any other value."""
     if isinstance(plan_id, str) and _plan_id.match(plan_id):
         return plan_id
     raise InvalidPlanId(plan_id)
 
 
 def timestamp(value: object = None) -> str:
-    """A moment as events carry it: RFC 3339, UTC, milliseconds. Without a value: now."""
+    """A time as events have it: RFC 3339, UTC, milliseconds. Without a value: now."""
     if value is None:
         return _in_text(time.time_ns() // 1_000_000)
     if isinstance(value, str):
         if not _rfc3339.match(value):
-            raise ValueError("not an RFC 3339 moment with a time zone, such as 2026-01-31T12:00:00.000Z")
+            raise ValueError("expected an RFC 3339 time with a time zone, such as 2026-01-31T12:00:00.000Z")
         value = datetime.fromisoformat(value.upper())
     elif not isinstance(value, datetime):
-        raise ValueError("neither a datetime nor an RFC 3339 string")
+        raise ValueError("expected a datetime or an RFC 3339 string")
     if value.utcoffset() is None:
-        raise ValueError("a datetime without a time zone says no moment; give it one, e.g. datetime.now(UTC)")
+        raise ValueError("the datetime has no time zone; use one that has, such as datetime.now(UTC)")
     try:
         value = value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("in UTC this moment is before the year 1 or after 9999") from None
+        raise ValueError("this time is before the year 1 or after 9999 in UTC") from None
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@lru_cache(maxsize=1)  # what is said in a burst is said within the same few milliseconds
+@lru_cache(maxsize=1)  # the events of a burst have the same few milliseconds
 def _in_text(milliseconds: int) -> str:
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
-    """`value` as plain JSON, or a ValueError that says which part of it has no place in JSON."""
+    """`value` as plain JSON, or a ValueError that names the part of it that JSON can't express."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _encodable(value, path)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**64:
-            raise ValueError(f"{path or 'value'}: an integer beyond 64 bits; send it as a string")
+            raise ValueError(f"{path or 'value'}: the integer has more than 64 bits; send it as a string")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{path or 'value'}: {value} has no place in JSON; send null or a string")
+            raise ValueError(f"{path or 'value'}: JSON has no {value}; send null or a string")
         return value
     if depth == MAX_DEPTH:
-        raise ValueError(f"{path}: nested deeper than {MAX_DEPTH}")
+        raise ValueError(f"{path}: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
         fields: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
         plain: dict[str, Any] = {}
@@ -134,7 +137,7 @@ def _json_value(value: Any, path: str = "", depth: int = 0) -> Any:
             return timestamp(value)
         except ValueError as error:
             raise ValueError(f"{path or 'value'}: {error}") from None
-    raise ValueError(f"{path or 'value'}: a {type(value).__name__} has no place in JSON")
+    raise ValueError(f"{path or 'value'}: a {type(value).__name__} can't be expressed in JSON")
 
 
 def _encodable(text: str, path: str) -> str:
@@ -142,7 +145,7 @@ def _encodable(text: str, path: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{path or 'value'}: half of a surrogate pair; such text can't be sent") from None
+            raise ValueError(f"{path or 'value'}: it has half of a surrogate pair, which UTF-8 can't encode") from None
     return text
 
 
@@ -157,7 +160,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class PlanEvent(BaseModel):
-    """One thing said about a plan."""
+    """An event of a plan."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
     type: ClassVar[str] = ""
@@ -172,7 +175,9 @@ class PlanEvent(BaseModel):
         try:
             data = self.__pydantic_serializer__.to_json(self, exclude_none=True, by_alias=True)
         except PydanticSerializationError:
-            raise InvalidEvent(self._unencodable(), "half of a surrogate pair; such text can't be sent") from None
+            raise InvalidEvent(
+                self._unencodable(), "it has half of a surrogate pair, which UTF-8 can't encode"
+            ) from None
         payload = encoded_event(self.type, event_id, data, trace)
         if len(payload) > MAX_EVENT_BYTES:
             problem = (
@@ -191,7 +196,7 @@ class PlanEvent(BaseModel):
 
 
 class PlanUpdate(PlanEvent):
-    """How the plan goes. Without a step_id, a completed, error or cancelled status ends it."""
+    """Progress of the plan. Without a step_id, the status completed, error or cancelled ends the plan."""
 
     type: ClassVar[str] = "plan_update"
     status: PlanStatus = "in_progress"
@@ -207,7 +212,7 @@ class PlanUpdate(PlanEvent):
 
 
 class StepUpdate(PlanEvent):
-    """How one step of the plan goes."""
+    """Progress of one step of the plan."""
 
     type: ClassVar[str] = "step_update"
     step_id: Name
@@ -223,7 +228,7 @@ class StepUpdate(PlanEvent):
 
 
 class AgentMessage(PlanEvent):
-    """What an agent says. With `append`, content is added to the message of that id; `final` closes it."""
+    """A message of an agent. With `append`, content is added to the message of that id; `final` closes it."""
 
     type: ClassVar[str] = "agent_message"
     agent_name: Name
@@ -238,7 +243,7 @@ class AgentMessage(PlanEvent):
 
 
 class ToolCall(PlanEvent):
-    """An agent uses a tool."""
+    """A call of a tool by an agent: when it starts, and when it has ended."""
 
     type: ClassVar[str] = "tool_call"
     agent_name: Name
@@ -251,7 +256,7 @@ class ToolCall(PlanEvent):
 
 
 class InputRequest(PlanEvent):
-    """The plan asks a person."""
+    """A question to a person."""
 
     type: ClassVar[str] = "input_request"
     request_id: Name
@@ -265,7 +270,7 @@ class InputRequest(PlanEvent):
 
 
 class InputResponse(PlanEvent):
-    """What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out)."""
+    """A person's answer, and the key it was sent with. `answer` may be any JSON; null is omitted."""
 
     type: ClassVar[str] = "input_response"
     request_id: Name
@@ -276,7 +281,7 @@ class InputResponse(PlanEvent):
 
 
 class Artifact(PlanEvent):
-    """Something made: by url, or small enough to be carried as data."""
+    """Something that was made: its url, or itself as data if it is small."""
 
     type: ClassVar[str] = "artifact"
     artifact_id: Name
@@ -295,7 +300,18 @@ E = TypeVar("E", bound=PlanEvent)
 
 
 def build(cls: type[E], fields: Mapping[str, Any]) -> E:
-    """The event of these fields, or an `InvalidEvent` that names the one at fault. A None counts as not given."""
+    """Make an event.
+
+    Args:
+        cls: The class of the event.
+        fields: Its fields; None is the same as a missing one.
+
+    Raises:
+        InvalidEvent: A field is wrong; the error names it.
+
+    Example:
+        event = build(AgentMessage, {"plan_id": "plan-1", "agent_name": "Writer", "content": "Done."})
+    """
     try:
         return cls(**{name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
@@ -307,7 +323,7 @@ def build(cls: type[E], fields: Mapping[str, Any]) -> E:
 
 
 def parse(payload: bytes) -> PlanEvent | None:
-    """An event back from its bytes; None when its type is one we do not know (it was said by newer code)."""
+    """Decode an event; None if its type is unknown (newer code sent it). Raises `InvalidEvent` for other bytes."""
     try:
         envelope = json.loads(payload)
         cls = EVENTS.get(envelope["type"])
@@ -315,4 +331,4 @@ def parse(payload: bytes) -> PlanEvent | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InvalidEvent):
             raise
-        raise InvalidEvent("event", "not a JSON object of type, id and data") from None
+        raise InvalidEvent("event", "expected a JSON object with type, id and data") from None

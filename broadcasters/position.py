@@ -1,4 +1,4 @@
-"""A place in a plan's log, and what has become of it since."""
+"""A position in a plan's log, and whether the log still continues it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 __all__ = ["Continuity", "Lineage", "Position"]
 
 Continuity = Literal["ok", "epoch", "forked", "ahead", "trimmed"]
-"""What stands between a position and the head: nothing (`ok`), or why the story can't simply go on."""
+"""Whether a reader at a position can go on with the next event (`ok`), or why not."""
 
 
 class Position(NamedTuple):
-    """`offset` events of the plan have been seen, the last of them while `epoch` was current.
+    """The position after `offset` events of a plan, the last of which was appended in `epoch`.
 
-    `Position("", 0)` is the place before the first event of any plan, begun or not.
+    `Position("", 0)` is the position before the first event of any plan, whether the plan exists or not.
     """
 
     epoch: str
@@ -23,30 +23,30 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The epochs a plan's log went through, oldest first: `(epoch, offset it ended at)`, and the current one.
+    """The epochs of a plan's log: the current one, and those before it as `(epoch, last offset)`, oldest first.
 
-    An epoch ends when the log's server was replaced or restarted: what had survived until then stays, under the
-    same offsets, and the new epoch counts on from there. As with Kafka's leader epochs, a reader who saw no more
-    than survived just continues.
+    An epoch ends when the log's server is replaced or restarted: the events that survived keep their offsets, and the
+    new epoch counts on from there. As with Kafka's leader epochs, a reader that received no more than survived
+    continues.
     """
 
     epoch: str = ""
     ended: tuple[tuple[str, int], ...] = ()
 
-    def continuity(self, place: Position, head: int, floor: int) -> Continuity:
-        """May a reader at `place` go on with the event at `place.offset + 1`, in a log that holds (floor, head]?"""
-        if place.offset == 0:
+    def continuity(self, position: Position, head: int, floor: int) -> Continuity:
+        """Whether a reader at `position` can go on with the next event, in a log that has those in (floor, head]."""
+        if position.offset == 0:
             return "trimmed" if floor > 0 else "ok"
-        if place.epoch == self.epoch:
-            if place.offset > head:
+        if position.epoch == self.epoch:
+            if position.offset > head:
                 return "ahead"
         else:
-            end = next((end for epoch, end in self.ended if epoch == place.epoch), None)
+            end = next((end for epoch, end in self.ended if epoch == position.epoch), None)
             if end is None:
                 return "epoch"
-            if place.offset > end:
+            if position.offset > end:
                 return "forked"
-        return "trimmed" if place.offset < floor else "ok"
+        return "trimmed" if position.offset < floor else "ok"
 
     def contains(self, epoch: str) -> bool:
         return epoch == self.epoch or any(epoch == old for old, _ in self.ended)

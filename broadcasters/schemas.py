@@ -1,7 +1,7 @@
-"""JSON Schemas of everything that is said and shown, made from the models: `python -m broadcasters.schemas [FOLDER]`.
+"""JSON Schemas of events and snapshots, generated from the models: `python -m broadcasters.schemas [FOLDER]`.
 
-They describe what is sent: what is null is left out, and what always has a value is required. Fields that the schema
-doesn't name may come and are to be ignored.
+They describe what is sent: null members are omitted, and those that always have a value are required. Members that a
+schema does not name are allowed, and must be ignored.
 """
 
 from __future__ import annotations
@@ -19,42 +19,48 @@ from pydantic_core import core_schema
 from broadcasters.events import EVENTS
 from broadcasters.snapshot import Snapshot
 
-__all__ = ["main", "schema_files", "schema_of"]
+__all__ = ["AsSent", "main", "schema_files", "schema_of"]
 
 FOLDER: Final = Path("docs/schemas")
 DIALECT: Final = GenerateJsonSchema.schema_dialect
 
 
-class _AsSent(GenerateJsonSchema):
-    """Null is left out when an event or snapshot is sent, so no field may be null, and what may be null may lack."""
+class AsSent(GenerateJsonSchema):
+    """Schemas of what is sent: members that are null are omitted, so no member may be null, and those may be missing.
+
+    In `validation` mode, for what is received, null stays allowed.
+    """
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
+        return super().nullable_schema(schema) if self.mode == "validation" else self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default", ...) is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
+        described = super().default_schema(schema)
+        if "default" in described and (described["default"] is None or "const" in described):
+            del described["default"]
+        return described
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
-        return False  # a generator of types would make a type of each
+        return False  # type generators would make a type of each
 
     def field_is_required(
         self,
         field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,  # noqa: ARG002 (only typed dictionaries know it)
+        total: bool,
     ) -> bool:
+        if self.mode == "validation":
+            return super().field_is_required(field, total)
         schema = field["schema"]
-        return not (schema["type"] == "default" and schema.get("default", ...) is None)
+        return schema["type"] != "default" or schema.get("default", ...) is not None
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of a model's JSON, as sent."""
-    return model.model_json_schema(schema_generator=_AsSent, mode="serialization")
+    """The JSON Schema of a model, as sent."""
+    return model.model_json_schema(schema_generator=AsSent, mode="serialization")
 
 
 def schema_files() -> dict[str, dict[str, Any]]:
-    """Every schema by the name of its file: the data of each type of event, any event in its envelope, a snapshot."""
+    """All schemas by file name: the data of each type of event, an event with its envelope, and a snapshot."""
     files = {f"{name}.json": schema_of(model) for name, model in EVENTS.items()}
     files["event.json"] = _event()
     files["snapshot.json"] = schema_of(Snapshot)
@@ -64,14 +70,14 @@ def schema_files() -> dict[str, dict[str, Any]]:
 def _event() -> dict[str, Any]:
     return {
         "title": "Event",
-        "description": "One thing said about a plan, as the log keeps it. Types not named here may come, too.",
+        "description": "An event of a plan, as the log stores it. Other types than those named here may occur.",
         "oneOf": [_envelope(name) for name in EVENTS],
     }
 
 
 def _envelope(name: str) -> dict[str, Any]:
     properties = {"type": {"const": name}, "id": {"type": "string"}, "data": {"$ref": f"{name}.json"}}
-    trace = {"type": "string", "description": "The traceparent (W3C) of what was being done when it was said."}
+    trace = {"type": "string", "description": "The W3C traceparent that was current when the event was sent."}
     return {"type": "object", "properties": {**properties, "trace": trace}, "required": list(properties)}
 
 

@@ -1,261 +1,204 @@
-"""The fold: what a person sees of a plan, made from its events, one after the other.
+"""The fields of a snapshot, and its encoding.
 
-`fold(snapshot, first, events)` is pure and total: no sequence of events makes it raise, and where a sequence is cut
-makes no difference: `fold(fold(s, 1, a), 1 + len(a), b) == fold(s, 1, a + b)`. The last word counts, always; no clock
-but those of the events is looked at, and theirs only to be shown. The rules are plain on purpose: another language
-folds the same (tests/vectors/fold holds both to it).
-
-Of the plan: it is pending before its first event; any event begins it; its status is what a plan_update without a
-step_id says. Ended, it has a result (the data of the update that ended it) and no message is still streaming; taken up
-again, neither end nor result.
-
-Of a step: see `snapshot_steps`.
-
-Of the conversation: `append` adds to the message of that id (or begins it), anything else with that id begins it anew
-in its old place; a closed message stays closed. A plan_update by an agent, with content, is a line as well.
-
-Of inputs: the first answer wins; asking again replaces what nobody answered yet.
+A snapshot is the state of a plan at an offset: all that is needed to show the plan, and to fold later events into it
+(`broadcasters.fold`). Its JSON is the same in every language that has the fold; null members are omitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from broadcasters.events import (
-    PLAN_ENDED,
-    AgentMessage,
-    Artifact,
-    InputRequest,
-    InputResponse,
-    PlanEvent,
-    PlanUpdate,
-    StepUpdate,
-    ToolCall,
-)
-from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
-from broadcasters.snapshot_model import (
-    ArtifactState,
-    InputState,
-    MessageState,
-    Snapshot,
-    ToolCallState,
-    decode,
-    empty,
-    encode,
-)
-from broadcasters.snapshot_steps import tell_step
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-__all__ = ["Snapshot", "decode", "empty", "encode", "fold"]
+from broadcasters.errors import SnapshotUnreadable
+from broadcasters.events import InputKind, MessageType, PlanStatus, StepStatus, ToolPhase
 
+__all__ = [
+    "SNAPSHOT_VERSION",
+    "ArtifactState",
+    "AttemptState",
+    "InputState",
+    "MessageState",
+    "Omitted",
+    "Snapshot",
+    "State",
+    "StepState",
+    "ToolCallState",
+    "decode",
+    "empty",
+    "encode",
+]
 
-def fold(snapshot: Snapshot, first: int, events: Iterable[PlanEvent | None], limit: int = WEIGHT_LIMIT) -> Snapshot:
-    """The snapshot after these events of its plan, of which the i-th stands at offset `first + i`.
+SNAPSHOT_VERSION: Final = 1
+"""Rises when older code can't fold on from a newer snapshot; another field is no reason."""
 
-    None is an event of an unknown type: it only moves the offset (so merged tokens that stand for 5 to 7 are
-    `fold(snapshot, 5, [tokens, None, None])`). Offsets the snapshot has already are passed over; a hole before `first`
-    is the caller's mistake. Whoever folds on must do so with the same `limit` (see `snapshot_draft`).
-    """
-    if first > snapshot.offset + 1:
-        raise ValueError(f"after offset {snapshot.offset} comes {snapshot.offset + 1}; first is {first}, a hole")
-    draft = Draft(snapshot, limit)
-    for offset, event in enumerate(events, first):
-        if offset <= draft.offset:
-            continue
-        draft.offset = offset
-        if event is not None:
-            _tell(draft, event)
-            draft.lighten()
-    return draft.finish()
+Moment: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-def _tell(draft: Draft, event: PlanEvent) -> None:
-    draft.updated_at = event.timestamp
-    if draft.created_at is None:
-        draft.created_at = event.timestamp
-        draft.status = "in_progress"
-    match event:
-        case AgentMessage():
-            _agent_message(draft, event)
-        case StepUpdate():
-            tell_step(draft, event.step_id, event)
-        case PlanUpdate():
-            _plan_update(draft, event)
-        case ToolCall():
-            _tool_call(draft, event)
-        case InputRequest():
-            _input_request(draft, event)
-        case InputResponse():
-            _input_response(draft, event)
-        case Artifact():
-            _artifact(draft, event)
-        case _:
-            pass
+class State(BaseModel):
+    """A part of a snapshot. Neither it nor its data is ever changed; the fold makes new ones."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
 
 
-# the plan
+class AttemptState(State):
+    """An earlier attempt at a step."""
+
+    attempt: int
+    status: StepStatus
+    content: str | None = None
+    started_at: Moment | None = None
+    ended_at: Moment
+    duration_ms: int | None = None
 
 
-def _plan_update(draft: Draft, said: PlanUpdate) -> None:
-    if said.owner is not None:
-        draft.owner = said.owner
-    if said.labels is not None:
-        draft.labels = tuple(said.labels)
-    if said.step_id is None:
-        _plan(draft, said)
-    else:
-        tell_step(draft, said.step_id, said)
-    if said.agent_name is not None and said.content:
-        _line(draft, said, said.agent_name, said.content)
+class StepState(State):
+    """A step. Status, content, progress, times and data belong to the current attempt."""
+
+    step_id: str
+    offset: int
+    title: str | None = None
+    status: StepStatus = "pending"
+    content: str | None = None
+    progress: float | None = None
+    agent_name: str | None = None
+    needs: tuple[str, ...] | None = None
+    attempt: int = 1
+    max_attempts: int | None = None
+    attempts: tuple[AttemptState, ...] = ()
+    """The attempts before the current one, oldest first."""
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    duration_ms: int | None = None
+    data: dict[str, Any] | None = None
 
 
-def _plan(draft: Draft, said: PlanUpdate) -> None:
-    if said.title is not None:
-        draft.title = said.title
-    if said.content is not None:
-        draft.content = said.content
-    if said.progress is not None:
-        draft.progress = said.progress
-    elif said.status == "completed":
-        draft.progress = 100.0
-    if said.status in PLAN_ENDED:
-        _end(draft, said)
-    else:
-        draft.ended_at = None
-        draft.result = None
-        if said.data is not None:
-            draft.data = said.data
-    draft.status = said.status
+class MessageState(State):
+    """A message of an agent. While `streaming`, text may be added."""
+
+    message_id: str
+    offset: int
+    at: Moment
+    agent_name: str
+    content: str
+    message_type: MessageType
+    step_id: str | None = None
+    streaming: bool = False
+    error: str | None = None
+    data: dict[str, Any] | None = None
 
 
-def _end(draft: Draft, said: PlanUpdate) -> None:
-    if draft.ended_at is None:
-        draft.ended_at = said.timestamp
-        draft.close_messages()
-    if said.data is not None:
-        draft.result = said.data
+class ToolCallState(State):
+    """A call of a tool, which has not ended while its phase is `started`."""
+
+    call_id: str
+    offset: int
+    tool_name: str
+    agent_name: str
+    phase: ToolPhase
+    arguments: Any = None
+    result: Any = None
+    step_id: str | None = None
+    started_at: Moment
+    ended_at: Moment | None = None
 
 
-# the conversation
+class InputState(State):
+    """A request for input from a person; pending until it has `answered_at` (the answer itself may be null)."""
+
+    request_id: str
+    offset: int
+    at: Moment
+    kind: InputKind
+    prompt: str
+    options: tuple[Any, ...] | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    step_id: str | None = None
+    agent_name: str | None = None
+    expires_at: Moment | None = None
+    answer: Any = None
+    by: str | None = None
+    answered_at: Moment | None = None
+    idempotency_key: str | None = None
 
 
-def _line(draft: Draft, said: PlanUpdate, agent_name: str, content: str) -> None:
-    line = MessageState(
-        message_id=draft.free_message_id(draft.offset),
-        offset=draft.offset,
-        at=said.timestamp,
-        agent_name=agent_name,
-        content=content,
-        message_type=said.message_type or "action",
-        step_id=said.step_id,
-    )
-    draft.put_message(line)
+class ArtifactState(State):
+    """An artifact, in its latest version."""
+
+    artifact_id: str
+    offset: int
+    at: Moment
+    name: str
+    mime_type: str
+    url: str | None = None
+    data: Any = None
+    step_id: str | None = None
 
 
-def _agent_message(draft: Draft, said: AgentMessage) -> None:
-    message_id = draft.free_message_id(draft.offset) if said.message_id is None else said.message_id
-    known = draft.messages.get(message_id)
-    if known is not None and said.append:
-        _append(draft, known, said)
-    else:
-        draft.put_message(_begun(draft, known, said, message_id))
+class Omitted(State):
+    """How many parts were left out to limit the size. The log may still have their events."""
+
+    messages: int = 0
+    tool_calls: int = 0
+    artifacts: int = 0
+    inputs: int = 0
+    attempts: int = 0
 
 
-def _begun(draft: Draft, known: MessageState | None, said: AgentMessage, message_id: str) -> MessageState:
-    more_comes = said.message_id is not None and (said.append is True or said.final is False)
-    return MessageState(
-        message_id=message_id,
-        offset=draft.offset if known is None else known.offset,
-        at=said.timestamp if known is None else known.at,
-        agent_name=said.agent_name,
-        content=said.content,
-        message_type=said.message_type,
-        step_id=said.step_id,
-        streaming=more_comes and not _closes(draft, said),
-        error=said.error,
-        data=said.data,
-    )
+class Snapshot(State):
+    """The state of a plan after its event at `offset`. Steps, messages and the other parts are in the order of their
+    first event, whose offset is the `offset` of the part."""
+
+    version: Literal[1] = SNAPSHOT_VERSION
+    plan_id: str
+    offset: int = 0
+    status: PlanStatus = "pending"
+    title: str | None = None
+    content: str | None = None
+    progress: float | None = None
+    owner: str | None = None
+    labels: tuple[str, ...] = ()
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    ended_at: Moment | None = None
+    result: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    steps: tuple[StepState, ...] = ()
+    messages: tuple[MessageState, ...] = ()
+    tool_calls: tuple[ToolCallState, ...] = ()
+    inputs: tuple[InputState, ...] = ()
+    artifacts: tuple[ArtifactState, ...] = ()
+    omitted: Omitted = Omitted()
+    weight: int = 0
+    """The weight of all parts that may be left out; see `snapshot_draft`."""
 
 
-def _append(draft: Draft, known: MessageState, said: AgentMessage) -> None:
-    draft.add_text(known, said.content)
-    if said.data is not None:
-        draft.change_message(known, data=said.data)
-    if said.error is not None:
-        draft.change_message(known, error=said.error)
-    if known.streaming and _closes(draft, said):
-        draft.change_message(known, streaming=False)
+def empty(plan_id: str) -> Snapshot:
+    """The snapshot of a plan without events."""
+    return Snapshot(plan_id=plan_id)
 
 
-def _closes(draft: Draft, said: AgentMessage) -> bool:
-    return said.final is True or said.error is not None or draft.ended
+def encode(snapshot: Snapshot) -> bytes:
+    """Encode a snapshot as a JSON object on one line."""
+    return snapshot.__pydantic_serializer__.to_json(snapshot, exclude_none=True, by_alias=True)
 
 
-# tools, inputs, artifacts
+def decode(data: bytes) -> Snapshot:
+    """Decode a snapshot, or raise `SnapshotUnreadable`."""
+    try:
+        return Snapshot.model_validate_json(data)
+    except ValidationError as error:
+        version = _version(data)
+        if version > SNAPSHOT_VERSION:
+            problem = f"it has version {version}; this program reads version {SNAPSHOT_VERSION} and must be updated"
+            raise SnapshotUnreadable(problem, newer=True) from None
+        raise SnapshotUnreadable(f"it is damaged ({error.error_count()} errors in {len(data):,} bytes)") from None
 
 
-def _tool_call(draft: Draft, said: ToolCall) -> None:
-    ended_at = None if said.phase == "started" else said.timestamp
-    known = draft.tool_calls.get(said.call_id)
-    if known is None:
-        call = ToolCallState(
-            call_id=said.call_id,
-            offset=draft.offset,
-            tool_name=said.tool_name,
-            agent_name=said.agent_name,
-            phase=said.phase,
-            arguments=said.arguments,
-            result=said.result,
-            step_id=said.step_id,
-            started_at=said.timestamp,
-            ended_at=ended_at,
-        )
-        draft.put_tool_call(call)
-        return
-    changes: dict[str, Any] = {"phase": said.phase, "ended_at": ended_at}
-    for name in ("arguments", "result", "step_id"):
-        value = getattr(said, name)
-        if value is not None:
-            changes[name] = value
-    draft.change_tool_call(known, **changes)
-
-
-def _input_request(draft: Draft, said: InputRequest) -> None:
-    known = draft.inputs.get(said.request_id)
-    if known is not None and known.answered_at is not None:
-        return
-    draft.inputs[said.request_id] = InputState(
-        request_id=said.request_id,
-        offset=draft.offset if known is None else known.offset,
-        at=said.timestamp,
-        kind=said.kind,
-        prompt=said.prompt,
-        options=None if said.options is None else tuple(said.options),
-        schema=said.json_schema,
-        step_id=said.step_id,
-        agent_name=said.agent_name,
-        expires_at=said.expires_at,
-    )
-
-
-def _input_response(draft: Draft, said: InputResponse) -> None:
-    request = draft.inputs.get(said.request_id)
-    if request is None or request.answered_at is not None:
-        return
-    answered = {"answer": said.answer, "by": said.by, "answered_at": said.at, "idempotency_key": said.idempotency_key}
-    draft.answer(request.model_copy(update=answered))
-
-
-def _artifact(draft: Draft, said: Artifact) -> None:
-    known = draft.artifacts.get(said.artifact_id)
-    artifact = ArtifactState(
-        artifact_id=said.artifact_id,
-        offset=draft.offset if known is None else known.offset,
-        at=said.timestamp,
-        name=said.name,
-        mime_type=said.mime_type,
-        url=said.url,
-        data=said.data,
-        step_id=said.step_id,
-    )
-    draft.put_artifact(artifact)
+def _version(data: bytes) -> int:
+    try:
+        version = json.loads(data)["version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return version if isinstance(version, int) else 0

@@ -1,14 +1,12 @@
-"""A snapshot taken apart, to be changed many times and put together once; and what it leaves out to stay small.
+"""A mutable snapshot for the fold, and the limit of its size.
 
-What is said and made (messages, tool calls, artifacts, answered inputs) has a weight, and together it stays within a
-limit. Beyond it the oldest goes: first what agents thought and did (messages of these types, and tool calls that
-ended), then the rest, and what is still under way only when nothing else is left. Steps, pending inputs and what is
-said of the plan itself are neither weighed nor left out.
+Messages, tool calls, artifacts and answered inputs have a weight, and their sum stays within a limit. Beyond it the
+oldest are left out: first messages of the types thinking and action and tool calls that have ended, then the others, and
+those still under way last. Steps, pending inputs and the fields of the plan itself have no weight and are always kept.
 
-The weight is counted the same in every language, and what is encoded is never longer than it: a string is as heavy as
-its JSON text is long in UTF-8 bytes; a number weighs 24; true, false and null 5; an array or object 2, and 1 for each
-element, and in an object each key as a string and 1 more. Of a part of a snapshot, each field that isn't null weighs
-20 besides its value.
+The weight is the same in every language, and the encoding is never longer: a string weighs the length of its JSON text
+in UTF-8 bytes; a number 24; true, false and null 5; an array or object 2, and 1 for each element, and in an object each
+key as a string and 1 more. Each field of a part that is not null weighs 20 besides its value.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 from pydantic_core import to_json
 
 from broadcasters.events import PLAN_ENDED, PlanStatus
-from broadcasters.snapshot_model import (
+from broadcasters.snapshot import (
     ArtifactState,
     InputState,
     MessageState,
@@ -31,19 +29,19 @@ from broadcasters.snapshot_model import (
 __all__ = ["WEIGHT_LIMIT", "Draft", "text_weight", "weight_of"]
 
 WEIGHT_LIMIT: Final = 768 * 1024
-"""So that a snapshot is about 1 MiB at most, with room for its steps."""
+"""With its steps, a snapshot has about 1 MiB at most."""
 
 S = TypeVar("S", bound=State)
 Weighed = MessageState | ToolCallState | InputState | ArtifactState
 
 
 def text_weight(text: str) -> int:
-    """What text weighs inside a string: the parts of a message weigh as much as the whole."""
+    """The weight of text within a string: the parts of a message weigh as much as the whole."""
     return len(to_json(text)) - 2
 
 
 def weight_of(value: Any) -> int:
-    """What a value of a field weighs; null, as a field, weighs nothing, for it is left out."""
+    """The weight of a field's value. (A field that is null is omitted, and weighs nothing.)"""
     if isinstance(value, str):
         return len(to_json(value))
     if value is None or isinstance(value, bool):
@@ -65,7 +63,7 @@ def _item(item: State) -> int:
 
 
 class Draft:
-    """Parts by id, in order of first mention. Parts are frozen: changing one puts another in its place."""
+    """The parts of a snapshot by id, in the order of their first event. A part is frozen; a change replaces it."""
 
     def __init__(self, snapshot: Snapshot, limit: int) -> None:
         self._from = snapshot
@@ -99,14 +97,14 @@ class Draft:
     # messages
 
     def free_message_id(self, offset: int) -> str:
-        """The id of a message that was given none."""
+        """An id for a message without one."""
         message_id = f"@{offset}"
         while message_id in self.messages:
             message_id = "@" + message_id
         return message_id
 
     def put_message(self, message: MessageState) -> None:
-        """A message as it begins, or begins anew."""
+        """Add a message, or replace the one with its id."""
         if message.message_id in self._parts:
             self.messages[message.message_id] = self._joined(message.message_id)
         self._put(self.messages, message.message_id, message)
@@ -116,7 +114,7 @@ class Draft:
             self._streaming.discard(message.message_id)
 
     def add_text(self, message: MessageState, text: str) -> None:
-        """More of a message. Parts are joined once, when the draft is finished: a long message costs no more."""
+        """Add text to a message. The parts are joined once, by `finish`, so that the cost is linear."""
         parts = self._parts.get(message.message_id)
         if parts is None:
             parts = self._parts[message.message_id] = [message.content]
@@ -124,17 +122,17 @@ class Draft:
         self._weight += text_weight(text)
 
     def change_message(self, message: MessageState, **changes: Any) -> None:
-        """Change anything but the content."""
+        """Change fields other than the content."""
         self._change(self.messages, message.message_id, changes)
         if changes.get("streaming") is False:
             self._streaming.discard(message.message_id)
 
     def close_messages(self) -> None:
-        """Nothing more is expected of any message."""
+        """End the streaming of all messages."""
         for message_id in list(self._streaming):
             self.change_message(self.messages[message_id], streaming=False)
 
-    # everything else
+    # other parts
 
     def put_tool_call(self, call: ToolCallState) -> None:
         self._put(self.tool_calls, call.call_id, call)
@@ -146,7 +144,7 @@ class Draft:
         self._put(self.artifacts, artifact.artifact_id, artifact)
 
     def answer(self, answered: InputState) -> None:
-        """From here on it may be left out."""
+        """Replace an input by its answered form, which may be left out."""
         self.inputs[answered.request_id] = answered
         self._weight += _item(answered)
 
@@ -166,11 +164,12 @@ class Draft:
             self._weight += _field(value) - _field(getattr(old, name))
         parts[key] = old.model_copy(update=changes)
 
-    # staying small
+    # the limit
 
     def lighten(self) -> None:
-        """Called after each event, so that where a fold was cut makes no difference. Once it is too much, an eighth
-        goes at once: to look for the oldest each time would cost too much."""
+        """Leave parts out if the weight is above the limit, down to 7/8 of it, since finding the oldest is expensive.
+
+        Called after each event, so that it makes no difference where a sequence of events is cut."""
         if self._weight <= self._limit:
             return
         enough = self._limit - self._limit // 8
@@ -241,7 +240,7 @@ class Draft:
 
 
 def _rank(part: Weighed) -> int:
-    """What goes first when it is too much: 0, then 1, then 2."""
+    """The order in which parts are left out: 0, then 1, then 2."""
     match part:
         case MessageState():
             if part.streaming:

@@ -1,4 +1,4 @@
-"""Keeps long-lived work going: a part that fails is logged, tried again after a pause, and reported as down meanwhile."""
+"""Supervision of long-lived tasks: a part that fails is logged, retried after a pause, and reported as down until then."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST: Final = 2.0
 
 
 def pauses(longest: float) -> Iterator[float]:
-    """Seconds, for ever: exponential, with full jitter, so that those who failed together don't try together."""
+    """Yield pauses in seconds, without end: exponential backoff with full jitter, up to `longest`."""
     for tries in count():
         yield random.uniform(0, min(LONGEST, longest, FIRST * 2 ** min(tries, 10)))
 
@@ -33,17 +33,17 @@ def pauses(longest: float) -> Iterator[float]:
 logger: Final = logging.getLogger(__name__)
 
 Turn: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
-"""One turn of a part's work. It returns when it is done, and is called again."""
+"""One turn of a part's work. It is called again after it returns."""
 
 
 @dataclass(slots=True)
 class Part:
-    """A part that is repeated, and how it fares."""
+    """The state of a part that is repeated."""
 
     failures: int = 0
-    """Turns that failed, ever."""
+    """Turns that have failed so far."""
     problem: str = ""
-    """Why the latest turn failed; empty when it returned."""
+    """Why the latest turn failed; empty if it returned."""
 
     @property
     def down(self) -> bool:
@@ -51,7 +51,7 @@ class Part:
 
 
 class Supervisor:
-    """Owner of the tasks of one event loop; `close` it. A task that fails ends nothing but itself."""
+    """Owner of long-lived tasks in one event loop; `close` it. A task that fails does not affect the others."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
@@ -61,10 +61,10 @@ class Supervisor:
     def repeat(
         self, name: str, turn: Turn, *, every: float, first: float | None = None, wake: asyncio.Event | None = None
     ) -> None:
-        """Call `turn` `every` so many seconds until `close`; sooner when `wake` is set, which this clears.
+        """Call `turn` every `every` seconds until `close`, and at once when `wake` is set; this clears `wake`.
 
-        The first turn begins after `first` seconds, if that is given. A turn that raises is called again after a growing
-        pause; its part is down until a turn has returned."""
+        The first turn begins after `first` seconds, if given. After a turn that raises, the next one begins after a
+        growing pause, and the part is down until a turn returns."""
         part = self.parts[name] = Part()
         wake = wake or asyncio.Event()
 
@@ -83,7 +83,7 @@ class Supervisor:
         self.run(name, keep())
 
     def run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do this once. What it raises is logged."""
+        """Run the coroutine as a task. An exception is logged."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -91,7 +91,7 @@ class Supervisor:
         return task
 
     async def close(self) -> None:
-        """Cancel every task, and wait until all have ended."""
+        """Cancel all tasks, and wait until they have ended."""
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
@@ -107,13 +107,13 @@ def fail_future(future: asyncio.Future[Any], error: Exception) -> None:
 
 
 def log_failure(task: asyncio.Task[Any]) -> None:
-    """Log what the task raised, by its name: a callback for tasks that nobody awaits."""
+    """Log the exception of a task: a done callback for tasks that are not awaited."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("%s failed: %s", task.get_name(), error, exc_info=error)
 
 
 async def _succeeds(name: str, part: Part, turn: Turn) -> bool:
-    """Whether the turn returns. A failure is logged once, however often it repeats itself."""
+    """Whether the turn returns. A failure that repeats is logged once."""
     task = asyncio.current_task()
     try:
         await turn()

@@ -1,8 +1,7 @@
-"""Which trace an event belongs to (W3C trace context), so that one trace leads from an agent's work to a person's page.
+"""The W3C trace context of events, so that one trace leads from an agent's work to a person's page.
 
-Whoever says something inside a span of OpenTelemetry need do nothing: the event carries the span's `traceparent`. A
-program that never imports OpenTelemetry pays nothing for it, and needs none of it installed. Another tracer's context,
-or one that came with a request, is given with `within`.
+An event sent inside a span of OpenTelemetry carries the span's `traceparent`. OpenTelemetry need not be installed, and
+is never imported here. `within` sets the context of another tracer, or that of a request.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _given: Final[ContextVar[str | None]] = ContextVar("plancast_traceparent", defau
 
 
 def current_traceparent() -> str | None:
-    """The trace that what is said here belongs to; None when there is none, or nobody traces."""
+    """The `traceparent` for events sent here; None without a trace."""
     if (given := _given.get()) is not None:
         return given
     opentelemetry = sys.modules.get("opentelemetry.trace")
@@ -30,7 +29,7 @@ def current_traceparent() -> str | None:
 
 @contextmanager
 def within(traceparent: str | None) -> Generator[None]:
-    """What is said inside belongs to this trace. None, and what is no `traceparent`, changes nothing."""
+    """Give the events sent inside this `traceparent`. None and malformed values are ignored."""
     good = checked(traceparent)
     token = _given.set(good if good is not None else _given.get())
     try:
@@ -40,7 +39,7 @@ def within(traceparent: str | None) -> Generator[None]:
 
 
 def checked(traceparent: str | None) -> str | None:
-    """The `traceparent` as version 00 has it; None when it says nothing that may be used (W3C: it is then ignored)."""
+    """The `traceparent` in the form of version 00; None if it is malformed, and must be ignored according to W3C."""
     match = _traceparent.match(traceparent) if traceparent and len(traceparent) <= 128 else None
     if match is None:
         return None
@@ -51,7 +50,7 @@ def checked(traceparent: str | None) -> str | None:
 
 
 def _of_span(opentelemetry: Any) -> str | None:
-    if not hasattr(opentelemetry, "get_current_span"):  # it is only just being imported
+    if not hasattr(opentelemetry, "get_current_span"):  # it is still being imported
         return None
     context = opentelemetry.get_current_span().get_span_context()
     if not context.is_valid:

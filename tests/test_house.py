@@ -126,7 +126,7 @@ KEPT = {
     "broadcasters/log/redis/tail.py: _Subscriptions.add": "fails the watches it was to place",
     "broadcasters/streamed_message.py: RollUp._send_part": "its failure is raised by the next write, or on closing",
     "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that it leaves behind",
-    "broadcasters/loop_thread.py: Station._submit": "raises in the thread that waits for it",
+    "broadcasters/blocking.py: _LoopThread._submit": "raises in the thread that waits for it",
     "hub/core/connection.py: Connection._spawn": "its callback closes the connection it worked for",
     "hub/core/history.py: ChannelReader.start": "its callback refuses the subscriber it worked for",
     "hub/core/tail.py: ChannelTail._spawn": "its callback ends the channel it worked for",

@@ -1,4 +1,4 @@
-"""Where plans are kept: `log_of(url)` gives the log that a URL names, `LazyLog` opens one when it is first needed."""
+"""Where plans are kept: `log_of` makes a log, and `LazyLog` opens one when it is first used."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from broadcasters.errors import LogError, LogMisconfigured
 from broadcasters.log.contract import PlanLog
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["LazyLog", "default_url", "log_of"]
 
@@ -20,16 +24,22 @@ def default_url() -> str:
     return os.environ.get("PLANCAST_LOG", "").strip() or f"sqlite:///{_home() / '.plancast' / 'plans.db'}"
 
 
-def log_of(url: str | None = None) -> PlanLog:
-    """Return the log that a URL names, not opened yet.
+def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:
+    """Make the log that a URL names. It is not open yet.
 
     Args:
-        url: `sqlite:///…`, `redis://…`, `redis+sentinel://…`, `redis+cluster://…` or `http://…`. Without one:
-            PLANCAST_LOG, or the embedded default.
+        url: `sqlite:///…`, `redis://…`, `redis+sentinel://…`, `redis+cluster://…` (or `rediss…`) or `http://…`; by default
+            PLANCAST_LOG, or a file of this user's. Or a configured client: `redis.asyncio.Redis`, also one made by
+            `Sentinel.master_for`, or `RedisCluster`. The log connects as the client does (TLS, credential provider,
+            database …), over connections of its own; the client stays its owner's to use and to close.
 
     Raises:
-        LogMisconfigured: The URL names no log, or its options are wrong.
+        LogMisconfigured: The URL can't be parsed, or names no kind of log.
     """
+    if url is not None and not isinstance(url, str):
+        from broadcasters.log.redis import RedisLog
+
+        return RedisLog(url)
     url = url.strip() if url else default_url()
     match _scheme(url):
         case "sqlite":

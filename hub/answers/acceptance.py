@@ -12,8 +12,7 @@ from broadcasters.errors import InvalidEvent, LogError, SnapshotUnreadable
 from broadcasters.events import InputResponse, build, timestamp
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot
-from broadcasters.snapshot_model import InputState
+from broadcasters.snapshot import InputState, Snapshot
 from hub.answers.schema import same_json, schema_error
 from hub.core.connection import RequestRefused
 from hub.core.effects import Answer

@@ -15,8 +15,7 @@ from broadcasters.events import (
     StepUpdate,
     ToolCall,
 )
-from broadcasters.snapshot import Snapshot
-from broadcasters.snapshot_model import ArtifactState, InputState, MessageState, StepState, ToolCallState
+from broadcasters.snapshot import ArtifactState, InputState, MessageState, Snapshot, StepState, ToolCallState
 
 __all__ = ["rebuilt_events", "rebuilt_with_offsets"]
 

@@ -18,12 +18,11 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import LogUnavailable, PlancastError
 from broadcasters.event_bytes import is_type
-from broadcasters.events import InputResponse, PlanStatus, StepStatus, check_plan_id
+from broadcasters.events import STEP_ENDED, InputResponse, PlanStatus, StepStatus, check_plan_id
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Broken, Received, follow
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode
-from broadcasters.snapshot_steps import STEP_ENDED
 from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
 from plan_engine.adapters.conversion import MAX_CONTENT, MAX_TITLE, as_text, cut, plain, plain_object, shortened

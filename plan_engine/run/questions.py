@@ -22,8 +22,7 @@ from broadcasters.events import InputRequest, InputResponse, build, timestamp
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Broken, Received, follow
 from broadcasters.position import Position
-from broadcasters.snapshot import decode
-from broadcasters.snapshot_model import InputState
+from broadcasters.snapshot import InputState, decode
 from plan_engine.errors import Expired
 from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
 from plan_engine.run.run_history import RecordedQuestion

@@ -21,8 +21,7 @@ from broadcasters.events import (
     ToolPhase,
     build,
 )
-from broadcasters.snapshot import Snapshot
-from broadcasters.snapshot_model import MessageState
+from broadcasters.snapshot import MessageState, Snapshot
 from plan_engine.model.plan import Plan
 
 __all__ = [

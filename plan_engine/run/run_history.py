@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from broadcasters.events import PLAN_ENDED, PlanStatus, StepStatus
-from broadcasters.snapshot import Snapshot
-from broadcasters.snapshot_model import StepState
-from broadcasters.snapshot_steps import STEP_ENDED
+from broadcasters.events import PLAN_ENDED, STEP_ENDED, PlanStatus, StepStatus
+from broadcasters.snapshot import Snapshot, StepState
 from plan_engine.run.run_events import KeyedEvent, interrupted
 
 __all__ = ["RecordedQuestion", "RunHistory", "StepHistory"]

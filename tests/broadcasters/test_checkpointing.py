@@ -18,11 +18,12 @@ from broadcasters import checkpointing
 from broadcasters.checkpointing import snapshot_of, take_checkpoint
 from broadcasters.errors import LogUnavailable, SnapshotUnreadable
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build, parse
+from broadcasters.fold import fold
 from broadcasters.log.contract import Checkpoint, Entry, Facts, Head, Page, PlanLog, facts_of
 from broadcasters.log.redis.log import RedisLog
 from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot, empty, encode, fold
+from broadcasters.snapshot import Snapshot, empty, encode
 from tests.broadcasters.strategies import PLAN_ID, events
 from tests.servers import RedisServer
 

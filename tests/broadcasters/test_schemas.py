@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 
 from broadcasters.events import EVENTS, PlanEvent
+from broadcasters.fold import fold
 from broadcasters.schemas import main, schema_files
-from broadcasters.snapshot import empty, encode, fold
+from broadcasters.snapshot import empty, encode
 from tests.broadcasters.strategies import EVERY_KIND, PLAN_ID, stories
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "schemas"

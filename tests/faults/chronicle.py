@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from broadcasters.events import parse
+from broadcasters.fold import fold
 from broadcasters.log.contract import Head, PlanLog
 from broadcasters.position import Lineage, Position
-from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
+from broadcasters.snapshot import Snapshot, decode, empty, encode
 
 __all__ = ["Acknowledged", "Chronicle", "Tally", "Told", "Witness", "acknowledged_in", "told_of"]
 

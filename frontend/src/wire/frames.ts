@@ -1,6 +1,6 @@
 // Generated from docs/schemas/wire by `npm run generate`. Do not edit: change the models, and regenerate.
 
-/** What an agent says. With `append`, content is added to the message of that id; `final` closes it. */
+/** A message of an agent. With `append`, content is added to the message of that id; `final` closes it. */
 export interface AgentMessage {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -15,7 +15,7 @@ export interface AgentMessage {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** What an agent says. With `append`, content is added to the message of that id; `final` closes it. */
+/** A message of an agent. With `append`, content is added to the message of that id; `final` closes it. */
 export interface AgentMessageFrame {
   readonly type: "agent_message";
   readonly plan_id: string;
@@ -31,7 +31,7 @@ export interface AgentMessageFrame {
   readonly data: AgentMessage;
 }
 
-/** Something made: by url, or small enough to be carried as data. */
+/** Something that was made: its url, or itself as data if it is small. */
 export interface Artifact {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -43,7 +43,7 @@ export interface Artifact {
   readonly step_id?: string;
 }
 
-/** Something made: by url, or small enough to be carried as data. */
+/** Something that was made: its url, or itself as data if it is small. */
 export interface ArtifactFrame {
   readonly type: "artifact";
   readonly plan_id: string;
@@ -59,7 +59,7 @@ export interface ArtifactFrame {
   readonly data: Artifact;
 }
 
-/** Something made, in its newest version. */
+/** An artifact, in its latest version. */
 export interface ArtifactState {
   readonly artifact_id: string;
   readonly offset: number;
@@ -71,7 +71,7 @@ export interface ArtifactState {
   readonly step_id?: string;
 }
 
-/** An earlier attempt at a step, which is over. */
+/** An earlier attempt at a step. */
 export interface AttemptState {
   readonly attempt: number;
   readonly status:
@@ -163,7 +163,7 @@ export interface InputAcceptedFrame {
   readonly offset?: number;
 }
 
-/** The plan asks a person. */
+/** A question to a person. */
 export interface InputRequest {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -177,7 +177,7 @@ export interface InputRequest {
   readonly expires_at?: string;
 }
 
-/** The plan asks a person. */
+/** A question to a person. */
 export interface InputRequestFrame {
   readonly type: "input_request";
   readonly plan_id: string;
@@ -193,7 +193,7 @@ export interface InputRequestFrame {
   readonly data: InputRequest;
 }
 
-/** What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out). */
+/** A person's answer, and the key it was sent with. `answer` may be any JSON; null is omitted. */
 export interface InputResponse {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -204,7 +204,7 @@ export interface InputResponse {
   readonly idempotency_key?: string;
 }
 
-/** What a person answered, and the key it was sent with. `answer` may be anything, null too (it is then left out). */
+/** A person's answer, and the key it was sent with. `answer` may be any JSON; null is omitted. */
 export interface InputResponseFrame {
   readonly type: "input_response";
   readonly plan_id: string;
@@ -220,7 +220,7 @@ export interface InputResponseFrame {
   readonly data: InputResponse;
 }
 
-/** What the plan asks a person; pending until `answered_at` is there (the answer itself may be null). */
+/** A request for input from a person; pending until it has `answered_at` (the answer itself may be null). */
 export interface InputState {
   readonly request_id: string;
   readonly offset: number;
@@ -238,7 +238,7 @@ export interface InputState {
   readonly idempotency_key?: string;
 }
 
-/** A line of the conversation. While `streaming`, more of it may come. */
+/** A message of an agent. While `streaming`, text may be added. */
 export interface MessageState {
   readonly message_id: string;
   readonly offset: number;
@@ -252,7 +252,7 @@ export interface MessageState {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** How much the snapshot leaves out to stay small. The log may still have it. */
+/** How many parts were left out to limit the size. The log may still have their events. */
 export interface Omitted {
   readonly messages: number;
   readonly tool_calls: number;
@@ -290,7 +290,7 @@ export interface PlanSignalFrame {
   readonly request_id?: string;
 }
 
-/** How the plan goes. Without a step_id, a completed, error or cancelled status ends it. */
+/** Progress of the plan. Without a step_id, the status completed, error or cancelled ends the plan. */
 export interface PlanUpdate {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -306,7 +306,7 @@ export interface PlanUpdate {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** How the plan goes. Without a step_id, a completed, error or cancelled status ends it. */
+/** Progress of the plan. Without a step_id, the status completed, error or cancelled ends the plan. */
 export interface PlanUpdateFrame {
   readonly type: "plan_update";
   readonly plan_id: string;
@@ -336,7 +336,7 @@ export interface SignalAcceptedFrame {
   readonly request_id?: string;
 }
 
-/** A plan, folded from its events up to `offset`. Steps, messages and so on are in order of first mention, and the `offset` of each is that of its first mention. */
+/** The state of a plan after its event at `offset`. Steps, messages and the other parts are in the order of their first event, whose offset is the `offset` of the part. */
 export interface Snapshot {
   readonly version: 1;
   readonly plan_id: string;
@@ -370,7 +370,7 @@ export interface SnapshotFrame {
   readonly data: Snapshot;
 }
 
-/** A step. Status, content, progress, times and data are those of the current attempt. */
+/** A step. Status, content, progress, times and data belong to the current attempt. */
 export interface StepState {
   readonly step_id: string;
   readonly offset: number;
@@ -390,7 +390,7 @@ export interface StepState {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** How one step of the plan goes. */
+/** Progress of one step of the plan. */
 export interface StepUpdate {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -407,7 +407,7 @@ export interface StepUpdate {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** How one step of the plan goes. */
+/** Progress of one step of the plan. */
 export interface StepUpdateFrame {
   readonly type: "step_update";
   readonly plan_id: string;
@@ -451,7 +451,7 @@ export interface SubscriptionEndedFrame {
   readonly reason: string;
 }
 
-/** An agent uses a tool. */
+/** A call of a tool by an agent: when it starts, and when it has ended. */
 export interface ToolCall {
   readonly plan_id: string;
   readonly timestamp: string;
@@ -464,7 +464,7 @@ export interface ToolCall {
   readonly step_id?: string;
 }
 
-/** An agent uses a tool. */
+/** A call of a tool by an agent: when it starts, and when it has ended. */
 export interface ToolCallFrame {
   readonly type: "tool_call";
   readonly plan_id: string;
@@ -480,7 +480,7 @@ export interface ToolCallFrame {
   readonly data: ToolCall;
 }
 
-/** A tool in use (phase `started`), or used. */
+/** A call of a tool, which has not ended while its phase is `started`. */
 export interface ToolCallState {
   readonly call_id: string;
   readonly offset: number;

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.events import parse
+from broadcasters.fold import fold
 from broadcasters.log.contract import (
     Appended,
     Checkpoint,
@@ -26,7 +27,7 @@ from broadcasters.log.contract import (
     Watcher,
 )
 from broadcasters.position import Lineage, Position
-from broadcasters.snapshot import Snapshot, empty, encode, fold
+from broadcasters.snapshot import Snapshot, empty, encode
 
 __all__ = ["ScriptedLog", "ScriptedWatch", "Story", "part", "step", "update"]
 

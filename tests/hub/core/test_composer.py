@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcasters.events import parse
-from broadcasters.snapshot import Snapshot, empty, fold
+from broadcasters.fold import fold
+from broadcasters.snapshot import Snapshot, empty
 from hub.core import composer as composing
 from hub.core.composer import Composer, Merged, merge
 from hub.wire.frames import event_frame, event_prefix, position_of

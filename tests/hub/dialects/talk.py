@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from broadcasters.events import EVENTS, build
+from broadcasters.fold import fold
 from broadcasters.position import Position
-from broadcasters.snapshot import fold
-from broadcasters.snapshot_model import empty
+from broadcasters.snapshot import empty
 from hub.dialects.dialect import Act, Say, Told
 from hub.dialects.dialect_events import retelling
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate
+from broadcasters.fold import fold
 from broadcasters.position import Position
-from broadcasters.snapshot import empty, fold
+from broadcasters.snapshot import empty
 from hub.dialects.dialect import Told
 from hub.dialects.dialect_events import retelling
 from hub.dialects.places import BadCursor, place_of, place_said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broadcasters.snapshot_model import empty
+from broadcasters.snapshot import empty
 from hub.core.subscriber import Since
 from hub.dialects.dialect import Follow, HangUp, Refusal, Say, Told
 from hub.dialects.exhibition import STAGES, ExhibitionStory, ExhibitionTalk, proposal_of

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, build
+from broadcasters.fold import fold
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot, empty, fold
+from broadcasters.snapshot import Snapshot, empty
 from hub.dialects.dialect import Told
 from hub.dialects.insight_chat import news, plan_of, status_of
 

@@ -20,8 +20,9 @@ from broadcasters.events import (  # fmt: skip
     StepUpdate,
     ToolCall,
 )
+from broadcasters.fold import fold
 from broadcasters.position import Position
-from broadcasters.snapshot import empty, encode, fold
+from broadcasters.snapshot import empty, encode
 from hub.wire.frames import event_frame, event_of, event_prefix, merged_frame, snapshot_frame
 from hub.wire.schemas import SnapshotFrame
 from hub.wire.schemas import event_frame as event_model

@@ -10,9 +10,9 @@ from typing import Any
 from broadcasters import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.events import parse
+from broadcasters.fold import fold
 from broadcasters.log.follow import Received, follow
-from broadcasters.snapshot import Snapshot, empty, fold
-from broadcasters.snapshot_model import InputState, StepState
+from broadcasters.snapshot import InputState, Snapshot, StepState, empty
 
 __all__ = ["Person", "step_called", "steps_of", "words_of"]
 

@@ -1,5 +1,5 @@
 /**
- * The fold: computes a plan's snapshot from its events. It follows the rules of broadcasters/snapshot.py; tests/vectors/fold
+ * The fold: computes a plan's snapshot from its events. It follows the rules of broadcasters/fold.py; tests/vectors/fold
  * verifies both.
  *
  * Pure and total; how events are divided into calls makes no difference. Parts that an event does not touch keep their identity.

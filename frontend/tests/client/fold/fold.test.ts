@@ -121,7 +121,8 @@ test("Python computes the same snapshots", () => {
 const PYTHON = `
 import json, sys
 from broadcasters.events import parse
-from broadcasters.snapshot import empty, encode, fold
+from broadcasters.fold import fold
+from broadcasters.snapshot import empty, encode
 for line in sys.stdin.buffer.read().split(b"\\n"):
     case = json.loads(line)
     events = [None if event is None else parse(json.dumps(event).encode()) for event in case["events"]]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from broadcasters.errors import SnapshotUnreadable
 from broadcasters.events import (
     PLAN_ENDED,
+    STEP_ENDED,
     AgentMessage,
     InputRequest,
     PlanEvent,
@@ -23,11 +24,10 @@ from broadcasters.events import (
     build,
     parse,
 )
+from broadcasters.fold import fold
 from broadcasters.log.contract import Facts, facts_of
-from broadcasters.snapshot import Snapshot, decode, empty, encode, fold
+from broadcasters.snapshot import Snapshot, State, decode, empty, encode
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, text_weight, weight_of
-from broadcasters.snapshot_model import State
-from broadcasters.snapshot_steps import STEP_ENDED
 from tests.broadcasters.strategies import PLAN_ID, events, json_values, stories, texts
 
 VECTORS = sorted((Path(__file__).parent.parent / "vectors" / "fold").glob("*.json"))
@@ -129,8 +129,8 @@ def test_offsets_a_snapshot_has_are_passed_over(story: list[PlanEvent | None], a
     assert fold(snapshot, len(story) - again + 1, story[len(story) - again :]) == snapshot
 
 
-def test_a_hole_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"offset 0\b.*\b3\b"):
+def test_a_gap_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"first is 3\b.*offset 0\b"):
         fold(empty(PLAN_ID), 3, [])
 
 
