@@ -1,1 +1,1 @@
-"""The words of /ws/streaming: frames, codes, and the codec. docs/PROTOCOL.md says what they mean."""
+"""The wire protocol of /ws/streaming: frames, codes and the codec. docs/PROTOCOL.md specifies it."""

@@ -129,7 +129,7 @@ def with_tables(text: str) -> str:
         mark = f"<!-- table: {name} -->"
         before, found, rest = text.partition(mark)
         _, ended, after = rest.partition("<!-- end -->")
-        assert found, f"docs/PROTOCOL.md has no mark for the table {name}"
+        assert found, f"docs/PROTOCOL.md has no marker for the table {name}"
         text = f"{before}{mark}\n{made()}\n{ended}{after}"
     return text
 

@@ -1,4 +1,4 @@
-"""docs/PROTOCOL.md says what the code does: its tables, its examples."""
+"""The tables and examples of docs/PROTOCOL.md agree with the code."""
 
 from __future__ import annotations
 

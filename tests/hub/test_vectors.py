@@ -1,4 +1,4 @@
-"""The vectors, carried out against the session and the channels, the ASGI transport and the native transport."""
+"""The vectors run against the session with its channels, the ASGI transport and the native transport."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_names_are_unique_and_every_case_cites_a_clause() -> None:
         ({"a": 7, "b": 8}, {"a": "$n", "b": "$not:n"}),
     ],
 )
-def test_what_fits(got: Any, pattern: Any) -> None:
+def test_values_that_fit(got: Any, pattern: Any) -> None:
     assert match(got, pattern, {}) is None
 
 
@@ -60,11 +60,11 @@ def test_what_fits(got: Any, pattern: Any) -> None:
         ({"a": 7, "b": 7}, {"a": "$n", "b": "$not:n"}, "frame.b is 7, as before"),
     ],
 )
-def test_what_does_not_fit(got: Any, pattern: Any, problem: str) -> None:
+def test_values_that_do_not_fit(got: Any, pattern: Any, problem: str) -> None:
     assert match(got, pattern, {}) == problem
 
 
-async def test_a_case_that_goes_otherwise_fails(tmp_path: Path) -> None:
+async def test_a_case_with_another_result_fails(tmp_path: Path) -> None:
     steps: list[dict[str, Any]] = [
         {"connect": "a"},
         {"send": {"type": "ping"}},
@@ -75,7 +75,7 @@ async def test_a_case_that_goes_otherwise_fails(tmp_path: Path) -> None:
         await run(case, RUNNERS["no wire"], tmp_path)
 
 
-async def test_a_frame_too_many_is_noticed(tmp_path: Path) -> None:
+async def test_an_extra_frame_is_noticed(tmp_path: Path) -> None:
     steps: list[dict[str, Any]] = [{"connect": "a"}, {"send": {"type": "ping"}}, {"quiet": True}]
     with pytest.raises(AssertionError, match="step 3"):
         await run(Case("none", "a lie", ["C-PNG-1"], steps), RUNNERS["no wire"], tmp_path)

@@ -1,6 +1,6 @@
-"""The language-neutral cases of tests/vectors/wire: loaded, carried out against a hub, and compared.
+"""Runs the language-neutral cases of tests/vectors/wire against a hub. tests/vectors/README.md describes their format.
 
-What differs between transports is a `Dial`: how a client reaches the hub. See tests/vectors/README.md for the format.
+A `Dial` is how a client connects; only that differs between transports.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Case:
     people: Mapping[str, Any] | None = None
     engine: bool = False
     positions: bool = True
-    """Whether its clients know positions; the npm client is held to these cases only."""
+    """Whether its clients know positions; the npm client runs only these cases."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
@@ -62,36 +62,36 @@ CASES: Final = _load()
 
 @dataclass(frozen=True)
 class Closed:
-    """What a client hears last."""
+    """The close that a client receives."""
 
     code: int
 
 
 class Client(Protocol):
-    """One connection, as its client has it."""
+    """A client's connection."""
 
     async def send(self, frame: str | bytes) -> None:
-        """Say something: text, or (bytes) a binary frame. Nothing happens if the hub has closed."""
+        """Send a text frame, or a binary one (bytes). Does nothing if the hub has closed."""
 
     async def receive(self) -> str | Closed:
-        """What comes next."""
+        """Receive the next frame, or the close."""
 
     async def close(self) -> None:
-        """Leave. Twice is harmless."""
+        """Close the connection. Does nothing the second time."""
 
 
 class Dial(Protocol):
-    """A way to reach a hub."""
+    """Connects a client to a hub."""
 
     def __call__(self, visitor: Visitor, /) -> Awaitable[Client]: ...
 
 
 Runner = Callable[[Hub], AbstractAsyncContextManager[Dial]]
-"""Makes a running hub reachable by some transport for as long as it is entered."""
+"""Context manager that makes a running hub reachable by some transport."""
 
 
 class _Obedient:
-    """An engine that starts nothing, and whose plans do as they are told."""
+    """An engine that starts no plans and accepts every signal."""
 
     async def open(self) -> None: ...
 
@@ -113,7 +113,7 @@ class _Obedient:
 
 
 async def run(case: Case, runner: Runner, folder: Path) -> None:
-    """Carry the case out, against a fresh hub on a log in this folder. AssertionError: it went otherwise."""
+    """Run the case against a new hub with a log in this folder. Raises AssertionError if the result differs."""
     async with AsyncExitStack() as stack:
         story = _Story(case, runner, folder)
         stack.push_async_callback(story.shut)
@@ -129,7 +129,7 @@ async def run(case: Case, runner: Runner, folder: Path) -> None:
 
 
 class _Story:
-    """A case under way."""
+    """A running case."""
 
     def __init__(self, case: Case, runner: Runner, folder: Path) -> None:
         secret = None if case.people is None else Secret(SECRET.encode())
@@ -146,7 +146,7 @@ class _Story:
         }
 
     async def open(self) -> None:
-        """A hub, and a way to it."""
+        """A hub, and how to connect to it."""
         self._stack = AsyncExitStack()
         self._hub = await self._stack.enter_async_context(Hub(self._settings, engine=self._engine))
         self._dial = await self._stack.enter_async_context(self._runner(self._hub))
@@ -296,7 +296,7 @@ _VERBS: Final = _LOG | _SAID | _HEARD
 
 
 def match(got: Any, pattern: Any, found: dict[str, Any], at: str = "frame") -> str | None:
-    """What is wrong with `got`; None when it fits. What the pattern names is put into `found`."""
+    """Why `got` doesn't match, or None. Values that the pattern names are added to `found`."""
     if isinstance(pattern, str) and pattern.startswith("$"):
         return _placeholder(got, pattern[1:], found, at)
     if isinstance(pattern, dict) and isinstance(got, dict):

@@ -1,4 +1,4 @@
-"""From a token to whoever it stands for: what is believed, and what is not."""
+"""Verification of tokens: which are accepted, and which are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refusal(text: str, now: float = NOW, more: Mapping[str, str] = MappingProxyT
     return refused.value
 
 
-def test_a_good_token_says_who_may_do_what_and_until_when() -> None:
+def test_a_valid_token_gives_subject_rights_and_expiry() -> None:
     principal = Authenticator(settings()).at_once(token(CLAIMS), NOW)
     assert principal is not None
     assert (principal.subject, principal.expires_at) == ("ada", NOW + 60 + 5)
@@ -51,13 +51,13 @@ def test_a_good_token_says_who_may_do_what_and_until_when() -> None:
     assert not principal.may("input", "plan-1")
 
 
-async def test_waiting_for_keys_and_not_waiting_give_the_same_answer() -> None:
+async def test_authenticating_with_and_without_waiting_gives_the_same_principal() -> None:
     who = Authenticator(settings())
     assert await who.authenticate(token(CLAIMS), NOW) == who.at_once(token(CLAIMS), NOW)
 
 
 def forged() -> Iterator[tuple[str, str]]:
-    """Tokens that nobody who holds the secret has made."""
+    """Tokens that were not made with the secret."""
     good = token(CLAIMS)
     header, payload, signature = good.split(".")
     yield "unsigned", f"{b64({'alg': 'none', 'typ': 'JWT'})}.{payload}."
@@ -84,7 +84,7 @@ def forged() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("text"), [pytest.param(text, id=name) for name, text in forged()])
-def test_a_forged_token_is_refused_without_a_hint(text: str) -> None:
+def test_a_forged_token_is_refused_without_a_detail(text: str) -> None:
     refused = refusal(text)
     assert isinstance(refused, TokenInvalid)
     assert (refused.code, refused.close) == (ErrorCode.INVALID_TOKEN, CloseCode.UNAUTHENTICATED)
@@ -114,14 +114,14 @@ def test_a_forged_token_is_refused_without_a_hint(text: str) -> None:
         ({"plans": {"plan-1": ["fly"]}}, "'fly'"),
     ],
 )
-def test_a_signed_token_that_will_not_do_is_told_why(claims: dict[str, Any], said: str) -> None:
+def test_a_signed_token_with_invalid_claims_is_refused_with_the_reason(claims: dict[str, Any], said: str) -> None:
     signed = token({name: value for name, value in (CLAIMS | claims).items() if value is not None})
     refused = refusal(signed)
     assert isinstance(refused, TokenInvalid)
     assert said in str(refused)
 
 
-def test_expired_is_told_apart_since_a_fresh_token_helps() -> None:
+def test_an_expired_token_has_an_error_of_its_own() -> None:
     refused = refusal(token(CLAIMS), now=NOW + 65)
     assert isinstance(refused, TokenExpired)
     assert (refused.code, refused.close) == (ErrorCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED)
@@ -141,7 +141,7 @@ def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
         (TokenExpired("used already", "a ticket was used twice"), ["a client was refused: a ticket was used twice"]),
     ],
 )
-def test_the_operator_hears_of_what_is_not_everyday(
+def test_unusual_refusals_are_logged(
     caplog: pytest.LogCaptureFixture, refused: AuthenticationFailed, logged: list[str]
 ) -> None:
     refused.log()
@@ -173,13 +173,13 @@ def test_audience_and_issuer(claims: dict[str, Any], more: dict[str, str], said:
         assert said in str(refusal(token(CLAIMS | claims), more=more))
 
 
-def test_a_token_is_bounded() -> None:
+def test_a_token_has_a_largest_size() -> None:
     large = token(CLAIMS | {"padding": "x" * MAX_TOKEN_BYTES})
     assert "8,192 bytes" in str(refusal(large))
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: f"{b64(raw)}.{b64(raw)}.{b64(raw)}"))
-def test_no_text_makes_checking_fail_in_another_way(text: str) -> None:
+def test_no_text_makes_verification_raise_another_error(text: str) -> None:
     assert isinstance(refusal(text), TokenInvalid)
 
 
@@ -189,7 +189,7 @@ def test_no_text_makes_checking_fail_in_another_way(text: str) -> None:
         st.none() | st.text() | st.integers() | st.booleans() | st.lists(st.text()),
     )
 )
-def test_no_header_makes_checking_fail_in_another_way(header: dict[str, Any]) -> None:
+def test_no_header_makes_verification_raise_another_error(header: dict[str, Any]) -> None:
     assert isinstance(refusal(f"{b64(header)}.{b64(CLAIMS)}.{b64(b'x')}"), TokenInvalid)
 
 
@@ -211,14 +211,14 @@ def test_no_header_makes_checking_fail_in_another_way(header: dict[str, Any]) ->
         ({"AUTH_SECRET": f"-----BEGIN PUBLIC KEY-----\n{'x' * 40}\n-----END PUBLIC KEY-----"}, "PLANCAST_AUTH_SECRET"),
     ],
 )
-def test_what_could_not_be_safe_does_not_start(environ: dict[str, str], said: str) -> None:
+def test_unsafe_settings_are_refused(environ: dict[str, str], said: str) -> None:
     with pytest.raises(BadSetting) as refused:
         Authenticator(load({f"PLANCAST_{name}": value for name, value in environ.items()}))
     assert said in str(refused.value)
     assert "x" * 31 not in str(refused.value)
 
 
-def test_without_authentication_everybody_is_the_developer() -> None:
+def test_without_authentication_every_client_is_the_development_principal() -> None:
     who = Authenticator(load({}))
     assert who.anonymous is not None
     assert who.at_once("whatever a client still had", NOW) == who.anonymous
@@ -240,7 +240,7 @@ def test_without_authentication_everybody_is_the_developer() -> None:
         ({"HOST": "0.0.0.0", "AUTH_SECRET": SECRET}, True),
     ],
 )
-def test_a_hub_that_asks_nobody_listens_on_loopback_only(environ: dict[str, str], may: bool) -> None:
+def test_a_hub_without_authentication_listens_on_loopback_only(environ: dict[str, str], may: bool) -> None:
     refused = refusal_to_bind(load({f"PLANCAST_{name}": value for name, value in environ.items()}))
     assert (refused is None) is may
     assert may or "--insecure" in str(refused)
@@ -249,7 +249,7 @@ def test_a_hub_that_asks_nobody_listens_on_loopback_only(environ: dict[str, str]
 # -- minting ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_minted_token_is_good_here_for_its_time() -> None:
+def test_a_minted_token_is_valid_for_its_time() -> None:
     here = settings(AUTH_AUDIENCE="plancast", AUTH_ISSUER="us")
     minted = mint(here, "ada", {"plan-*": ["read", "input"]}, 3600, NOW)
     principal = Authenticator(here).at_once(minted, NOW)

@@ -40,7 +40,7 @@ def member(key: Any, alg: str, kid: str = "k1") -> dict[str, Any]:
 
 
 class Issuer:
-    """A real HTTP server on loopback that lists keys, badly if told so."""
+    """A real HTTP server on loopback that serves a key set, invalid ones too."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = []
@@ -100,7 +100,7 @@ HERE = CLAIMS | {"aud": "plancast"}
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
-async def test_public_keys_are_fetched_once_and_then_at_hand(
+async def test_public_keys_are_fetched_once_and_then_cached(
     issuer: Issuer, rsa_key: rsa.RSAPrivateKey, alg: str
 ) -> None:
     makers = {"ES256": lambda: ec.generate_private_key(ec.SECP256R1()), "EdDSA": ed25519.Ed25519PrivateKey.generate}
@@ -112,18 +112,20 @@ async def test_public_keys_are_fetched_once_and_then_at_hand(
         everybody = await asyncio.gather(*(who.authenticate(signed, NOW) for _ in range(20)))
         assert {principal.subject for principal in everybody} == {"ada"}
         assert who.at_once(signed, NOW) == everybody[0]
-        assert (await who.authenticate(token(HERE, key, alg), NOW)).subject == "ada"  # the only key needs no name
+        assert (
+            await who.authenticate(token(HERE, key, alg), NOW)
+        ).subject == "ada"  # a token need not name the only key
     assert issuer.asked == 1
 
 
-async def test_of_listed_keys_nobody_need_say_that_they_are_rsa(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_rs256_is_the_default_for_a_key_set(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     issuer.keys = [member(rsa_key, "RS256")]
     who = Authenticator(load({"PLANCAST_AUTH_JWKS": issuer.url, "PLANCAST_AUTH_AUDIENCE": "plancast"}))
     assert (await who.authenticate(token(HERE, rsa_key, "RS256"), NOW)).subject == "ada"
     await who.close()
 
 
-async def test_nothing_is_under_way_when_it_has_closed(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_closing_cancels_a_running_read(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     issuer.hold.clear()
     others = asyncio.all_tasks()
     async with trusting(issuer.url, "RS256") as who:
@@ -136,7 +138,7 @@ async def test_nothing_is_under_way_when_it_has_closed(issuer: Issuer, rsa_key: 
         await asking
 
 
-async def test_an_unknown_key_is_asked_for_but_not_at_every_knock(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_an_unknown_key_is_looked_for_but_not_for_every_token(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     clock = Clock()
     issuer.keys = [member(rsa_key, "RS256", "old")]
     signed = token(HERE, rsa_key, "RS256", kid="new")
@@ -172,7 +174,7 @@ async def test_known_keys_are_kept_while_the_issuer_is_away_for_a_day(
         assert (await who.authenticate(signed, NOW)).subject == "ada"
 
 
-async def test_keys_are_read_anew_behind_the_scenes(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_keys_are_refreshed_in_the_background(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     clock = Clock()
     issuer.keys = [member(rsa_key, "RS256")]
     signed = token(HERE, rsa_key, "RS256", kid="k1")
@@ -182,12 +184,12 @@ async def test_keys_are_read_anew_behind_the_scenes(issuer: Issuer, rsa_key: rsa
         clock.now += 601
         assert who.at_once(signed, NOW) is not None
         with pytest.raises(TokenInvalid):
-            await who.authenticate(token(HERE, rsa_key, "RS256", kid="k3"), NOW)  # waits for the same new set
+            await who.authenticate(token(HERE, rsa_key, "RS256", kid="k3"), NOW)  # waits for the same read
         assert who.at_once(signed, NOW) is None
     assert issuer.asked == 2
 
 
-async def test_one_who_gives_up_waiting_disturbs_nobody_else(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     issuer.keys = [member(rsa_key, "RS256")]
     issuer.hold.clear()
     signed = token(HERE, rsa_key, "RS256", kid="k1")
@@ -201,7 +203,7 @@ async def test_one_who_gives_up_waiting_disturbs_nobody_else(issuer: Issuer, rsa
 
 
 def bad_answers(issuer: Issuer, key: rsa.RSAPrivateKey) -> Iterator[None]:
-    """Answers in which no key for RS256 can be found."""
+    """Responses without a usable key for RS256."""
     issuer.status = 302
     yield
     issuer.status = 200
@@ -249,7 +251,7 @@ async def test_a_public_key_is_not_taken_for_a_shared_secret(issuer: Issuer, rsa
                 await who.authenticate(signed, NOW)
 
 
-async def test_among_several_keys_a_token_names_its_own(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
+async def test_among_several_keys_a_token_must_name_its_own(issuer: Issuer, rsa_key: rsa.RSAPrivateKey) -> None:
     issuer.keys = [member(rsa_key, "RS256", "k1"), member(rsa.generate_private_key(65537, 2048), "RS256", "k2")]
     async with trusting(issuer.url, "RS256") as who:
         assert (await who.authenticate(token(HERE, rsa_key, "RS256", kid="k1"), NOW)).subject == "ada"

@@ -1,4 +1,4 @@
-"""Whose pages may talk to this hub."""
+"""Which web pages may use this hub."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INSECURE = Origins(anonymous=True)
         (OWN, "https://", "wss", "", False),
         (OWN, "https://hub.example.org/", "wss", HUB, False),
         (OWN, "https://hub.example.org https://evil.org", "wss", HUB, False),
-        # a list: those, and nobody else
+        # a list: only those
         (LISTED, "https://app.example.org", "wss", HUB, True),
         (LISTED, "https://APP.example.org:443", "https", HUB, True),
         (LISTED, "http://lab.example.org:8080", "ws", HUB, True),
@@ -47,14 +47,14 @@ INSECURE = Origins(anonymous=True)
         (LISTED, "https://hub.example.org", "wss", HUB, False),
         (LISTED, "https://sub.app.example.org", "wss", HUB, False),
         (LISTED, "null", "wss", HUB, False),
-        # development: pages of this machine, on whatever port they are served
+        # development: pages of this machine, on any port
         (DEVELOPMENT, "http://localhost:5173", "ws", "localhost:8000", True),
         (DEVELOPMENT, "http://127.0.0.1:8000", "ws", "127.0.0.1:8000", True),
         (DEVELOPMENT, "http://app.localhost", "ws", "[::1]:8000", True),
         (DEVELOPMENT, "http://evil.example.org", "ws", "localhost:8000", False),
         (DEVELOPMENT, "http://localhost.evil.org", "ws", "localhost:8000", False),
         (DEVELOPMENT, "null", "ws", "localhost:8000", False),
-        # a name of the outside world that points here now
+        # a public name that points to this machine
         (DEVELOPMENT, "http://evil.example.org:8000", "ws", "evil.example.org:8000", False),
         (DEVELOPMENT, None, "http", "evil.example.org:8000", False),
         (DEVELOPMENT, None, "http", None, False),
@@ -64,7 +64,7 @@ INSECURE = Origins(anonymous=True)
     ],
 )
 @pytest.mark.parametrize("authenticated", [True, False])
-def test_an_origin_decides_whatever_else_is_shown(
+def test_an_origin_decides_whatever_credentials_there_are(
     origins: Origins, origin: str | None, scheme: str, host: str | None, permitted: bool, authenticated: bool
 ) -> None:
     assert origins.permit(origin, scheme=scheme, host=host, authenticated=authenticated) is permitted
@@ -81,9 +81,7 @@ def test_an_origin_decides_whatever_else_is_shown(
         (INSECURE, False, True),
     ],
 )
-def test_without_an_origin_something_must_be_shown_that_no_foreign_page_has(
-    origins: Origins, authenticated: bool, permitted: bool
-) -> None:
+def test_without_an_origin_credentials_are_required(origins: Origins, authenticated: bool, permitted: bool) -> None:
     assert origins.permit(None, scheme="https", host="localhost", authenticated=authenticated) is permitted
 
 

@@ -1,4 +1,4 @@
-"""Who may do what with which plans."""
+"""Which principal may do what with which plans."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_development_may_do_everything_but_with_the_hubs_own_plans(verb: str) ->
     assert not developer.may(verb, RESERVED + "tickets.000")  # type: ignore[arg-type]
 
 
-def test_naming_a_plan_of_the_hub_does_not_give_it() -> None:
+def test_a_grant_of_a_reserved_plan_has_no_effect() -> None:
     assert not Principal("eve", Grants.parse({RESERVED + "tickets.*": ["read"]})).may("read", RESERVED + "tickets.1")
 
 
@@ -74,24 +74,24 @@ def test_naming_a_plan_of_the_hub_does_not_give_it() -> None:
         {f"plan-{i}": ["read"] for i in range(MAX_PATTERNS + 1)},
     ],
 )
-def test_what_is_no_grant_is_refused_with_a_short_sentence(plans: object) -> None:
+def test_invalid_grants_are_refused_with_a_short_message(plans: object) -> None:
     with pytest.raises(InvalidGrants, match=r"^plans: ") as refused:
         Grants.parse(plans)
     assert len(str(refused.value)) < 300
 
 
-def test_nothing_granted_is_a_grant_too() -> None:
+def test_empty_grants_are_valid() -> None:
     nobody = Principal("nobody", Grants.parse({}))
     assert not any(nobody.may(verb, "plan-1") for verb in VERBS)  # type: ignore[arg-type]
 
 
-def test_a_principal_lasts_until_the_moment_it_expires() -> None:
+def test_a_principal_is_valid_until_it_expires() -> None:
     assert not Principal("ada", GRANTS).expired(1e12)
     brief = Principal("ada", GRANTS, expires_at=100.0)
     assert [brief.expired(now) for now in (99.9, 100.0, 100.1)] == [False, True, True]
 
 
-def test_a_principal_can_be_a_key() -> None:
+def test_a_principal_is_hashable() -> None:
     assert len({ADA, Principal("ada", GRANTS)}) == 1
 
 
@@ -101,7 +101,7 @@ maps = st.dictionaries(patterns, st.lists(st.sampled_from(sorted(VERBS)), max_si
 
 
 @given(maps, st.sampled_from(sorted(VERBS)), plan_ids)
-def test_a_grant_is_given_exactly_when_some_pattern_gives_it(
+def test_a_verb_is_granted_exactly_when_some_pattern_grants_it(
     plans: dict[str, list[str]], verb: str, plan_id: str
 ) -> None:
     expected = any(
@@ -122,7 +122,7 @@ def test_grants_survive_being_written_and_parsed(plans: dict[str, list[str]]) ->
         st.none() | st.booleans() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
     )
 )
-def test_no_claim_makes_parsing_fail_in_another_way(claim: object) -> None:
+def test_no_claim_makes_parsing_raise_another_error(claim: object) -> None:
     try:
         grants = Grants.parse(claim)
     except InvalidGrants:

@@ -1,4 +1,4 @@
-"""Tickets: good once, anywhere, for half a minute."""
+"""Tickets: valid once, on any node, for half a minute."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADA = Principal("ada", Grants.parse({"plan-*": ["read"], "plan-1": ["input"]}), 
     ],
 )
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The file that all workers of a machine share, and the server that all machines share."""
+    """The SQLite log that all workers of a machine share, and the Redis log that all machines share."""
     one: Backend = request.param
     one.start()
     yield one
@@ -51,7 +51,7 @@ async def log(url: str) -> AsyncIterator[PlanLog]:
 
 @pytest.fixture
 async def other_log(url: str) -> AsyncIterator[PlanLog]:
-    """The same log, as another worker has it."""
+    """The same log, opened by another worker."""
     async for one in opened(url):
         yield one
 
@@ -78,13 +78,13 @@ async def outcome(tickets: Tickets, ticket: str, now: float = NOW) -> str:
     return principal.subject
 
 
-async def test_a_ticket_stands_for_whoever_got_it(tickets: Tickets) -> None:
+async def test_a_ticket_gives_the_principal_it_was_issued_for(tickets: Tickets) -> None:
     ticket = tickets.issue(ADA, NOW)
     assert ticket.expires_at == NOW + TICKET_SECONDS
     assert await tickets.redeem(ticket.ticket, NOW + 29) == ADA
 
 
-async def test_a_ticket_is_good_once(tickets: Tickets) -> None:
+async def test_a_ticket_is_valid_once(tickets: Tickets) -> None:
     ticket = tickets.issue(ADA, NOW).ticket
     await tickets.redeem(ticket, NOW)
     with pytest.raises(TokenExpired, match="used"):
@@ -125,7 +125,7 @@ async def test_a_refused_ticket_costs_the_log_nothing(tickets: Tickets, log: Pla
     assert (await log.plans()).plans == []
 
 
-async def test_a_ticket_that_was_changed_is_none(tickets: Tickets) -> None:
+async def test_a_changed_ticket_is_invalid(tickets: Tickets) -> None:
     ticket = tickets.issue(ADA, NOW).ticket
     for at in range(len(ticket)):
         changed = ticket[:at] + ("A" if ticket[at] != "A" else "B") + ticket[at + 1 :]
@@ -141,13 +141,13 @@ TEXT = st.text(max_size=80)
 
 
 @given(text=TEXT | TEXT.map("pct_{}".format) | st.tuples(TEXT, TEXT).map(lambda two: f"pct_{two[0]}.{two[1]}"))
-async def test_no_text_makes_redeeming_fail_in_another_way(text: str) -> None:
+async def test_no_text_makes_redeeming_raise_another_error(text: str) -> None:
     never_asked = Tickets(KEY, log_of("sqlite:////nowhere/plans.db"))
     with pytest.raises(TokenInvalid):
         await never_asked.redeem(text, NOW)
 
 
-async def test_grants_that_do_not_fit_an_address_get_no_ticket(tickets: Tickets) -> None:
+async def test_grants_that_do_not_fit_a_url_get_no_ticket(tickets: Tickets) -> None:
     many = Grants.parse({f"{i:03}{'x' * 100}": ["read"] for i in range(40)})
     with pytest.raises(TicketTooLarge):
         tickets.issue(Principal("ada", many), NOW)
@@ -155,14 +155,14 @@ async def test_grants_that_do_not_fit_an_address_get_no_ticket(tickets: Tickets)
     assert len(tickets.issue(Principal("ada", few), NOW).ticket) <= MAX_TICKET_BYTES
 
 
-async def test_without_the_log_nobody_is_let_in_and_the_client_may_try_again(log: PlanLog) -> None:
+async def test_without_the_log_tickets_are_refused_and_the_client_may_retry(log: PlanLog) -> None:
     tickets = Tickets(KEY, log)
     await log.close()
     with pytest.raises(AuthenticationUnavailable):
         await tickets.redeem(tickets.issue(ADA, NOW).ticket, NOW)
 
 
-async def test_spent_tickets_are_kept_in_plans_of_the_hubs_own(tickets: Tickets, log: PlanLog) -> None:
+async def test_used_tickets_are_kept_in_reserved_plans(tickets: Tickets, log: PlanLog) -> None:
     await tickets.redeem(tickets.issue(ADA, NOW).ticket, NOW)
     (plan,) = (await log.plans(label=LABEL)).plans
     assert plan.plan_id.startswith(RESERVED)
@@ -171,7 +171,7 @@ async def test_spent_tickets_are_kept_in_plans_of_the_hubs_own(tickets: Tickets,
     assert [parse(payload) is not None for payload in page.payloads] == [True, True]
 
 
-async def test_plans_of_tickets_long_past_are_deleted_and_the_others_stay(tickets: Tickets, log: PlanLog) -> None:
+async def test_plans_of_tickets_that_expired_long_ago_are_deleted(tickets: Tickets, log: PlanLog) -> None:
     for at in (NOW, NOW + PERIOD, NOW + 2 * PERIOD):
         await tickets.redeem(tickets.issue(ADA, at).ticket, at)
         await tickets.swept()
@@ -180,7 +180,7 @@ async def test_plans_of_tickets_long_past_are_deleted_and_the_others_stay(ticket
 
 
 async def test_the_sweep_deletes_no_plan_that_is_not_of_tickets(tickets: Tickets, log: PlanLog) -> None:
-    """Its label alone makes no plan one of the hub's own."""
+    """A plan with the label is not the hub's own because of that."""
     others = ["a-plan", f"{RESERVED}probe.1", LABEL, "~"]
     for plan_id in others:
         entry = Entry(PlanUpdate(plan_id=plan_id).payload("id-1"))
@@ -194,7 +194,7 @@ async def test_the_sweep_deletes_no_plan_that_is_not_of_tickets(tickets: Tickets
 
 
 async def test_a_ticket_redeemed_late_by_a_slow_clock_is_still_used(tickets: Tickets, log: PlanLog) -> None:
-    """Another node's clock may be ten minutes ahead and sweep; ours finds the use all the same."""
+    """A node whose clock is ten minutes ahead sweeps; this one still finds the use."""
     ticket = tickets.issue(ADA, NOW).ticket
     await tickets.redeem(ticket, NOW)
     ahead = Tickets(KEY, log)
@@ -204,7 +204,7 @@ async def test_a_ticket_redeemed_late_by_a_slow_clock_is_still_used(tickets: Tic
         await tickets.redeem(ticket, NOW)
 
 
-async def test_they_are_swept_once_a_period_and_a_log_that_fails_is_asked_in_the_next(
+async def test_tickets_are_swept_once_a_period_and_after_a_failure_in_the_next(
     tickets: Tickets, log: PlanLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -220,7 +220,7 @@ async def test_they_are_swept_once_a_period_and_a_log_that_fails_is_asked_in_the
     assert asked == [LABEL, LABEL]
 
 
-async def test_closing_ends_a_sweep_that_hangs(log: PlanLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_cancels_a_sweep_that_hangs(log: PlanLog, monkeypatch: pytest.MonkeyPatch) -> None:
     asking = asyncio.Event()
 
     async def hanging(*, label: str, limit: int) -> PlanPage:
@@ -239,7 +239,7 @@ async def test_closing_ends_a_sweep_that_hangs(log: PlanLog, monkeypatch: pytest
     assert not asking.is_set()
 
 
-def test_the_key_is_the_same_wherever_the_secret_is() -> None:
+def test_the_same_secret_gives_the_same_key() -> None:
     shared = {"PLANCAST_AUTH_SECRET": "s" * 32}
     assert ticket_key(load(shared)) == ticket_key(load(shared))
     assert ticket_key(load(shared)) != ticket_key(load(shared | {"PLANCAST_TICKET_SECRET": "t" * 32}))

@@ -1,4 +1,4 @@
-"""H-PLN-5, C-INP-2 to C-INP-5: the first answer wins, on any hub, and everybody else is told whose it was."""
+"""H-PLN-5, C-INP-2 to C-INP-5: the first answer wins, on any hub, and later clients learn whose it was."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE = [f"person-{i}" for i in range(12)]
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.slow)])
 def two_hubs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HubServer]]:
-    """Two nodes of one hub, which ask who is there."""
+    """Two nodes of one hub with authentication."""
     directory: Path = tmp_path_factory.mktemp("answers")
     redis = RedisServer().start() if request.param == "redis" else None
     log = redis.url if redis else f"sqlite:///{directory / 'plans.db'}"
@@ -38,7 +38,7 @@ def two_hubs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest_asyncio.fixture
 async def people(two_hubs: list[HubServer]) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """Everybody with a token of their own, at one node or the other."""
+    """People with tokens of their own, each connected to one of the nodes."""
     clients: dict[str, httpx.AsyncClient] = {}
     for at, name in enumerate(PEOPLE):
         verbs = ["read", "input", "publish", "signal"]
@@ -84,9 +84,7 @@ async def test_of_many_answers_at_once_one_wins(people: dict[str, httpx.AsyncCli
             assert snapshot["inputs"][0]["by"] == winner
 
 
-async def test_the_same_answer_again_is_answered_as_the_first_time(
-    people: dict[str, httpx.AsyncClient], plan_id: str
-) -> None:
+async def test_a_repeated_answer_gets_the_same_response(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
     ada = people["person-0"]
     await say(ada, plan_id, Said.request("budget"))
     answers = await asyncio.gather(*[answer(ada, plan_id, {"approved": True}) for _ in range(8)])
@@ -99,10 +97,10 @@ async def test_the_same_answer_again_is_answered_as_the_first_time(
         assert problem(await answer(other, plan_id, value), 409, "already_answered")["by"] == "person-0"
 
 
-async def test_an_answer_sent_again_with_its_key_is_answered_as_the_first_time(
+async def test_an_answer_repeated_with_its_key_gets_the_same_response(
     people: dict[str, httpx.AsyncClient], plan_id: str
 ) -> None:
-    """C-INP-5, H-PLN-5: on another node as well, and also when its words are others by now."""
+    """C-INP-5, H-PLN-5: on another node as well, and even if the value differs."""
     ada = people["person-0"]
     other_node = httpx.AsyncClient(base_url=people["person-1"].base_url, headers=ada.headers, timeout=60)
     await say(ada, plan_id, Said.request("budget"), Said.request("colour"))
@@ -164,7 +162,7 @@ async def test_an_answer_that_agents_gave_themselves_counts(people: dict[str, ht
     assert len(await responses_in(ada, plan_id)) == 1
 
 
-async def test_what_nobody_asks_can_not_be_answered(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+async def test_an_unknown_request_can_not_be_answered(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
     ada = people["person-0"]
     problem(await answer(ada, plan_id, 1), 404, "no_such_request")
     await say(ada, plan_id, Said.request("budget"))
@@ -180,7 +178,7 @@ async def test_a_plan_that_has_ended_takes_no_answer(people: dict[str, httpx.Asy
     assert (await answer(ada, plan_id, 1)).status_code == 200
 
 
-async def test_a_request_whose_time_is_over_takes_no_answer(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+async def test_an_expired_request_takes_no_answer(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
     ada = people["person-0"]
     past, future = (timestamp(datetime.now(UTC) + timedelta(hours=hours)) for hours in (-1, 1))
     await say(ada, plan_id, Said.request("budget", expires_at=past), Said.request("later", expires_at=future))
@@ -189,13 +187,13 @@ async def test_a_request_whose_time_is_over_takes_no_answer(people: dict[str, ht
 
 
 @pytest.mark.parametrize("request_id", ["x" * 256, "späť?/#% {}", "a\nb", "🚂", "answer:budget"])
-async def test_a_request_may_be_called_anything(
+async def test_a_request_id_may_have_any_characters(
     people: dict[str, httpx.AsyncClient], plan_id: str, request_id: str
 ) -> None:
     ada = people["person-0"]
     await say(ada, plan_id, Said.request(request_id))
     url = httpx.URL(f"/api/plans/{plan_id}/inputs/")
-    if "/" in request_id:  # an address can't carry it; the socket can
+    if "/" in request_id:  # a URL can't contain it; a frame can
         return
     path = url.raw_path + "".join(f"%{byte:02X}" for byte in request_id.encode()).encode()
     request = ada.build_request("POST", "/", json={"answer": 1})
@@ -220,7 +218,7 @@ SCHEMA = {"schema": {"type": "object", "required": ["approved"], "properties": {
         ({}, {"a": [1, None, "ü"]}, 2**70, "64 bits"),
     ],
 )
-async def test_an_answer_must_be_what_was_asked_for(
+async def test_an_answer_must_fit_its_request(
     people: dict[str, httpx.AsyncClient], plan_id: str, asked: dict[str, Any], good: Any, bad: Any, about: str
 ) -> None:
     ada = people["person-0"]
@@ -231,7 +229,7 @@ async def test_an_answer_must_be_what_was_asked_for(
     assert taken.get("answer") == good
 
 
-async def test_a_plan_that_nobody_runs_obeys_no_signal(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
+async def test_a_plan_that_no_engine_runs_takes_no_signal(people: dict[str, httpx.AsyncClient], plan_id: str) -> None:
     ada = people["person-0"]
     response = await ada.post(f"/api/plans/{plan_id}/signals", json={"signal": "cancel"})
     problem(response, 409, "not_supported")

@@ -1,4 +1,4 @@
-"""Answers against the part of JSON Schema that forms are made of."""
+"""Answers against the part of JSON Schema that forms use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FORM: dict[str, Any] = {
         ({}, {}),
     ],
 )
-def test_what_fits(schema: Any, answer: Any) -> None:
+def test_values_that_fit(schema: Any, answer: Any) -> None:
     assert schema_error(schema, answer) is None
 
 
@@ -69,7 +69,7 @@ def test_what_fits(schema: Any, answer: Any) -> None:
         (False, 1, "answer", ""),
     ],
 )
-def test_what_does_not_fit_is_said_where(schema: Any, answer: Any, path: str, fact: str) -> None:
+def test_an_answer_that_does_not_fit_is_refused_with_the_path(schema: Any, answer: Any, path: str, fact: str) -> None:
     fault = schema_error(schema, answer)
     assert fault is not None
     assert fault.startswith(f"{path}: ")
@@ -92,7 +92,7 @@ def test_no_schema_makes_it_raise(schema: Any, answer: Any) -> None:
 
 
 def equal_as_json(one: Any, other: Any) -> bool:
-    """What `same` means, spelled out."""
+    """What `same_json` must return, written out."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
@@ -142,8 +142,8 @@ NUMBER = {"type": "integer", "minimum": 0, "maximum": 9, "exclusiveMinimum": -1,
         ({"const": [0] * 60_000}, [0] * 60_000),
     ],
 )
-def test_an_answer_that_would_take_long_to_judge_is_refused(schema: Any, answer: Any) -> None:
-    """Everybody on the hub waits while it is judged. It takes less than 10 ms of a processor that is free."""
+def test_an_answer_that_takes_too_long_to_validate_is_refused(schema: Any, answer: Any) -> None:
+    """Validation blocks the hub's event loop. It takes less than 10 ms of a free processor."""
     before = time.process_time()
     fault = schema_error(schema, answer)
     assert time.process_time() - before < 0.1
@@ -161,11 +161,11 @@ def test_an_answer_that_would_take_long_to_judge_is_refused(schema: Any, answer:
         ({"type": "object", "required": ["a"]}, {"a": [[0] * 60_000]}),
     ],
 )
-def test_answers_of_many_values_are_judged(schema: Any, answer: Any) -> None:
+def test_answers_of_many_values_are_validated(schema: Any, answer: Any) -> None:
     assert schema_error(schema, answer) is None
 
 
-def test_what_is_shown_of_a_fault_is_short() -> None:
+def test_an_error_message_is_short() -> None:
     for schema, answer in (
         ({"enum": ["x" * 1000] * 20}, 1),
         ({"const": "x" * 1000}, 1),
@@ -177,7 +177,7 @@ def test_what_is_shown_of_a_fault_is_short() -> None:
         assert fault is None or len(fault) < 300
 
 
-def test_answers_of_many_parts_are_the_same_when_they_are_written_the_same() -> None:
+def test_large_answers_are_equal_when_they_are_encoded_the_same() -> None:
     many = [0] * 60_000
     assert same_json(many, list(many))
     assert not same_json(many, [*many[1:], 0.0])

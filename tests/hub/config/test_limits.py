@@ -1,4 +1,4 @@
-"""How much of everything there may be."""
+"""The bounds that the limits come to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hub.config.limits import (
 )
 
 
-def test_the_bounds_say_what_the_numbers_come_to() -> None:
+def test_bounds_describes_the_totals() -> None:
     limits = Limits(
         connections=ConnectionLimits(per_address=10, per_principal=5, total=100),
         outlet=OutletLimits(high_water=1024 * 1024),
@@ -37,12 +37,12 @@ def test_the_bounds_say_what_the_numbers_come_to() -> None:
     assert per_connection(limits) > limits.outlet.high_water + limits.session.frame_bytes
 
 
-def test_more_of_anything_never_makes_a_bound_smaller() -> None:
+def test_a_larger_limit_never_makes_a_bound_smaller() -> None:
     assert per_process(Limits(plans=PlanLimits(total=2))) > per_process(Limits(plans=PlanLimits(total=1)))
     assert per_process(Limits(connections=ConnectionLimits(total=20_000))) > per_process(Limits())
     assert per_connection(Limits(outlet=OutletLimits(high_water=1 << 20))) > per_connection(Limits())
 
 
-def test_the_handbook_tells_the_bounds_of_the_defaults() -> None:
+def test_the_operations_document_has_the_bounds_of_the_defaults() -> None:
     handbook = Path(__file__).parents[3] / "docs" / "OPERATIONS.md"
     assert bounds(Limits()) in handbook.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""A log that is the model: it knows the true story, and the test decides what is heard of it, when, and how often.
+"""A fake log whose notifications and responses the test controls: what is reported, when, and how often.
 
-It says nothing about how real logs behave (tests/contract does); it is as bad as a log that keeps its promises may be.
+It does not show how real logs behave (tests/contract does); it behaves as badly as the log's contract permits.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ Message = Callable[[Watcher], None]
 
 
 def part(number: int, message_id: str = "m", plan_id: str = "p", **more: Any) -> bytes:
-    """A piece of a streamed message."""
+    """A part of a streamed message."""
     text = {"agent_name": "Ann", "content": f"{number}é ", "message_type": "thinking", "message_id": message_id}
     return _payload("agent_message", number, plan_id, text | {"append": True} | more)
 
 
 def update(number: int, plan_id: str = "p", **data: Any) -> bytes:
-    """Something that is said of the plan as a whole."""
+    """An update of the plan itself."""
     return _payload("plan_update", number, plan_id, data)
 
 
 def step(number: int, plan_id: str = "p") -> bytes:
-    """Something that is never merged with anything."""
+    """An event that is never merged with others."""
     return _payload("step_update", number, plan_id, {"step_id": f"s{number % 3}", "status": "in_progress"})
 
 
@@ -58,7 +58,7 @@ def _payload(kind: str, number: int, plan_id: str, data: dict[str, Any]) -> byte
 
 
 class Story:
-    """The truth about one plan, in all its lives."""
+    """The real content of one plan, in every lineage it had."""
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
@@ -67,10 +67,10 @@ class Story:
         self.floor = 0
         self.checkpoint: Checkpoint | None = None
         self.told: dict[str, list[bytes]] = {"": []}
-        """What was true in each epoch there ever was, from the first offset on."""
+        """The payloads of each epoch there ever was, from the first offset on."""
         self.lineages: dict[str, Lineage] = {"": Lineage()}
-        self._replaced = False  # the server was: the next append begins an epoch
-        self._heads: list[Head] = []  # at each trim, and as each epoch began
+        self._replaced = False  # the server restarted: the next append begins an epoch
+        self._heads: list[Head] = []  # the floors after each trim, and at the beginning of each epoch
         self._folds: dict[tuple[str, int], Snapshot] = {}
 
     @property
@@ -78,7 +78,7 @@ class Story:
         return Head(self.lineage, len(self.payloads), self.floor)
 
     def append(self, payloads: Sequence[bytes]) -> tuple[str, int]:
-        """The epoch, and the offset of the first."""
+        """Append; returns the epoch and the first offset."""
         if self._replaced or not self.lineage.epoch:
             old = self.lineage
             ended = (*old.ended, (old.epoch, len(self.payloads))) if old.epoch else ()
@@ -93,11 +93,11 @@ class Story:
         return self.lineage.epoch, first
 
     def restart(self) -> None:
-        """Everything survived."""
+        """Restart the server; every event survives."""
         self._replaced = True
 
     def fork(self, keep: int) -> None:
-        """A replica that had no more than `keep` events took over."""
+        """A replica with only the first `keep` events takes over."""
         del self.payloads[keep:]
         ended = list(self.lineage.ended)
         while ended and ended[-1][1] >= keep:
@@ -106,12 +106,12 @@ class Story:
         self._replaced = True
 
     def vanish(self) -> None:
-        """It was lost, or deleted."""
+        """The plan is lost or deleted."""
         self.payloads, self.lineage, self.floor, self.checkpoint = [], Lineage(), 0, None
         self._replaced = False
 
     def trim(self, window: int) -> None:
-        """A checkpoint is kept at the head, and no more than `window` events before it."""
+        """Keep a checkpoint at the head, and at most `window` events before it."""
         self.checkpoint = Checkpoint(self.head.position, encode(self.folded(self.head.position)))
         self.floor = max(self.floor, len(self.payloads) - window)
         self._heads.append(self.head)
@@ -121,7 +121,7 @@ class Story:
         return any(head.floor for head in self._heads)
 
     def was_trimmed(self, place: Position) -> bool:
-        """Whether there was a time, perhaps in another life, when that could be said of the place."""
+        """Whether this was the continuity of the position at some time, perhaps in another lineage."""
         return any(head.lineage.continuity(place, head.offset, head.floor) == "trimmed" for head in self._heads)
 
     def read(self, after: int, limit: int, max_bytes: int) -> Page:
@@ -136,7 +136,7 @@ class Story:
         return Page(self.head, start + 1, page)
 
     def folded(self, place: Position) -> Snapshot:
-        """The plan as it truly stood there."""
+        """The snapshot of the plan at this position."""
         epoch, offset = place
         known = self._folds.get((epoch, offset))
         if known is None:
@@ -148,7 +148,7 @@ class Story:
 
 
 class ScriptedWatch(Watch):
-    """A watcher, and what it has not been told yet."""
+    """A watch, with the arrivals that were not reported yet."""
 
     def __init__(self, log: ScriptedLog, plan_id: str, watcher: Watcher) -> None:
         self.plan_id = plan_id
@@ -162,7 +162,7 @@ class ScriptedWatch(Watch):
             self.pending.append(message)
 
     def tell(self, at: int = 0, *, again: bool = False) -> None:
-        """Deliver what waits at this place."""
+        """Report the arrival at this index of the queue."""
         if at < len(self.pending):
             message = self.pending[at] if again else self.pending.pop(at)
             message(self.watcher)
@@ -172,7 +172,7 @@ class ScriptedWatch(Watch):
             self.tell()
 
     def lose(self) -> None:
-        """The tail breaks: what waits is lost, and so is what comes."""
+        """Lose the watch: waiting and later arrivals are lost."""
         if not self.deaf:
             self.deaf = True
             self.pending.clear()
@@ -189,37 +189,37 @@ class ScriptedWatch(Watch):
 
 
 class ScriptedLog(PlanLog):
-    """Answers as the test has it: at once, later, never, not at all; with a look at the truth now or then."""
+    """A log that responds as the test requires: at once, later, never, or with an error."""
 
     def __init__(self) -> None:
         self.stories: dict[str, Story] = {}
         self.watches: list[ScriptedWatch] = []
         self.down = False
         self.raises: Exception | None = None
-        """What answers raise instead, although a log never should."""
+        """An exception that calls raise, although no log should."""
         self.hanging = False
-        """Answers wait until `release`d."""
+        """Calls wait until `release`."""
         self.slowness = 1
-        """So many turns of the loop an answer takes."""
+        """Turns of the loop that each call takes."""
         self.looks_late = False
-        """An answer shows the truth as it is when it arrives, not as it was when asked for."""
+        """A call returns the content at its end, not at its beginning."""
         self.asked: list[tuple[Any, ...]] = []
-        """What was asked for, in order."""
+        """The calls, in order."""
         self._held: list[asyncio.Future[None]] = []
 
     def story(self, plan_id: str = "p") -> Story:
         return self.stories.setdefault(plan_id, Story(plan_id))
 
-    # -- what the test does --------------------------------------------------------------------------------------------
+    # -- the test's side -----------------------------------------------------------------------------------------------
 
     def say(self, *payloads: bytes, plan_id: str = "p") -> None:
-        """Append, and let it wait at every watcher's."""
+        """Append; every watch has the arrival, but reports it later."""
         epoch, first = self.story(plan_id).append(payloads)
         for watch in self.watching(plan_id):
             watch.say(lambda watcher: watcher.arrived(epoch, first, payloads))
 
     def tell(self, *payloads: bytes, plan_id: str = "p") -> None:
-        """Append, and let everybody hear of it at once."""
+        """Append, and report it to every watcher at once."""
         self.say(*payloads, plan_id=plan_id)
         self.tell_all(plan_id)
 
@@ -232,7 +232,7 @@ class ScriptedLog(PlanLog):
             watch.pending.clear()
 
     def forget(self, plan_id: str = "p") -> None:
-        """Delete the plan; the news of it waits at every watcher's."""
+        """Delete the plan; every watch reports it later."""
         self.story(plan_id).vanish()
         for watch in self.watching(plan_id):
             watch.say(lambda watcher: watcher.deleted())
@@ -241,7 +241,7 @@ class ScriptedLog(PlanLog):
         return [watch for watch in self.watches if watch.plan_id == plan_id]
 
     def release(self, count: int = 1_000, *, broken: bool = False) -> None:
-        """Let answers that hang come, the oldest first; or fail."""
+        """Let waiting calls return, the oldest first, or fail."""
         for _ in range(min(count, len(self._held))):
             held = self._held.pop(0)
             if held.done():
@@ -252,10 +252,10 @@ class ScriptedLog(PlanLog):
                 held.set_result(None)
 
     def count(self, *what: Any) -> int:
-        """How often this was asked."""
+        """How often this was called."""
         return sum(asked[: len(what)] == what for asked in self.asked)
 
-    # -- what the hub asks ---------------------------------------------------------------------------------------------
+    # -- the hub's side ------------------------------------------------------------------------------------------------
 
     async def _answer(self, look: Callable[[], T]) -> T:
         seen = look()

@@ -16,7 +16,7 @@ from tests.hub.core.scripted_log import step
 POLICY = replace(ChannelLimits(), ring_events=4, burst_bytes=1)
 
 
-def test_what_is_taken_is_handed_out_once() -> None:
+def test_frames_are_handed_out_once() -> None:
     newest = RecentFrames("p", POLICY)
     newest.restart(Position("e", 7))
     assert newest.hand_out() is None
@@ -28,21 +28,21 @@ def test_what_is_taken_is_handed_out_once() -> None:
     assert newest.hand_out() is None
 
 
-def test_those_behind_share_what_is_at_hand() -> None:
+def test_subscribers_that_are_behind_share_a_burst() -> None:
     newest = RecentFrames("p", POLICY)
     newest.take([step(number) for number in range(1, 9)])
     newest.hand_out()
     assert newest.after(0) is None
     behind = newest.after(6)
     assert behind is not None
-    assert (behind.first, behind.last) == (7, 7)  # about as much as is handed at a time
+    assert (behind.first, behind.last) == (7, 7)  # about as much as is handed out at a time
     assert newest.after(6) is behind
     rest = newest.all_after(6)
     assert rest is not None
     assert (rest.first, rest.last, len(rest.frames)) == (7, 8, 2)
 
 
-def test_what_was_not_handed_out_is_not_at_hand() -> None:
+def test_frames_that_were_not_handed_out_are_not_given_to_those_behind() -> None:
     newest = RecentFrames("p", POLICY)
     newest.take([step(1)])
     rest = newest.all_after(0)
@@ -50,7 +50,7 @@ def test_what_was_not_handed_out_is_not_at_hand() -> None:
     assert list(rest.frames) == []
 
 
-def test_standing_elsewhere_it_has_nothing_of_before() -> None:
+def test_a_restart_drops_all_frames() -> None:
     newest = RecentFrames("p", POLICY)
     newest.take([step(1)])
     newest.restart(Position("f", 3))
@@ -62,7 +62,7 @@ batches = st.lists(st.lists(st.binary(min_size=1, max_size=30), max_size=6), max
 
 
 @given(after=st.integers(0, 50), max_bytes=st.integers(1, 200), max_frames=st.integers(1, 8), said=batches)
-def test_it_holds_the_newest_neighbours_within_its_bounds(
+def test_the_ring_holds_the_newest_frames_within_its_bounds(
     after: int, max_bytes: int, max_frames: int, said: list[list[bytes]]
 ) -> None:
     ring, story = Ring(after, max_bytes, max_frames), [b""] * after
@@ -84,7 +84,7 @@ def test_it_holds_the_newest_neighbours_within_its_bounds(
     behind=st.integers(0, 12),
     max_bytes=st.integers(1, 100),
 )
-def test_after_gives_a_bounded_run_and_at_least_one(
+def test_after_gives_a_bounded_number_of_frames_and_at_least_one(
     said: list[bytes], before: int, behind: int, max_bytes: int
 ) -> None:
     ring = Ring(0, 10_000, 12)
@@ -96,13 +96,13 @@ def test_after_gives_a_bounded_run_and_at_least_one(
     wanted = said[offset:upto]
     assert list(given) == wanted[: len(given)]
     assert bool(given) == bool(wanted)
-    assert sum(map(len, given[:-1])) < max_bytes, "the last one may cross the mark, none after it"
+    assert sum(map(len, given[:-1])) < max_bytes, "only the last one may cross the limit"
     if len(given) < len(wanted):
         assert sum(map(len, given)) >= max_bytes
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), min_size=9, max_size=30))
-def test_what_fell_out_is_not_given(said: list[bytes]) -> None:
+def test_dropped_frames_are_not_given(said: list[bytes]) -> None:
     ring = Ring(0, 10_000, 8)
     ring.extend(said)
     for offset in range(len(said) + 1):
@@ -110,18 +110,18 @@ def test_what_fell_out_is_not_given(said: list[bytes]) -> None:
         assert given == (None if offset < ring.first - 1 else said[offset:])
 
 
-def test_a_full_ring_is_cut_by_a_quarter_not_by_one() -> None:
+def test_a_full_ring_drops_a_quarter_at_once() -> None:
     ring = Ring(0, 10_000, 100)
     ring.extend([b"x"] * 100)
-    assert ring.first == 1, "just full is not too full"
+    assert ring.first == 1, "exactly full drops nothing"
     ring.extend([b"x"])
     assert (ring.first, ring.last) == (27, 101)
 
 
-def test_a_ring_with_too_many_bytes_loses_a_quarter_of_them() -> None:
+def test_a_ring_with_too_many_bytes_drops_a_quarter_of_them() -> None:
     ring = Ring(0, 100, 1_000)
     ring.extend([b"x" * 10] * 10)
-    assert ring.first == 1, "just full is not too full"
+    assert ring.first == 1, "exactly full drops nothing"
     ring.extend([b"x" * 10])
     assert (ring.first, ring.last, ring.size) == (5, 11, 70)
 

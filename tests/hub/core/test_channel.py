@@ -1,4 +1,4 @@
-"""A channel and its subscribers: placing, handing out, lagging, coming back; and every way in which that went wrong."""
+"""A channel and its subscribers: placing, delivery, lagging, resuming, and errors in all of them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SMALL = ChannelLimits(ring_bytes=10_000, ring_events=4, burst_bytes=1_000, merge
 
 @pytest.fixture(autouse=True)
 def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A witness that raises inside the channel does not go unheard."""
+    """Fail the test if a witness raised inside the channel."""
     yield
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
 async def opened(log: ScriptedLog, said: int = 0, policy: ChannelLimits = SMALL) -> Channel:
-    """A channel that stands at the head of a plan in which so much was said."""
+    """An open channel of a plan with this many events."""
     if said:
         log.story().append([part(number) for number in range(1, said + 1)])
     channel = Channel("p", log, policy, HubCounts(), lambda: None, lambda _: None)
@@ -50,14 +50,14 @@ async def joined(channel: Channel, log: ScriptedLog, since: Since | None = "now"
 
 
 class Broken(Witness):
-    """Breaks a client's promise."""
+    """A client that raises."""
 
     def deliver(self, burst: Burst) -> None:
         raise RuntimeError(f"the handler is closed: {burst.first}")
 
 
 class Trusting(Witness):
-    """Looks at no more than first and offset."""
+    """Records only the first and the last offset of each burst."""
 
     def deliver(self, burst: Burst) -> None:
         told = [json.loads(frame) for frame in burst.frames]
@@ -73,7 +73,7 @@ def standing(witness: Witness) -> tuple[Standing, int]:
 
 
 @in_virtual_time
-async def test_each_kind_of_since_has_its_place() -> None:
+async def test_each_kind_of_since_is_placed() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     now, told_now, start = [await joined(channel, log, since) for since in (None, "now", "start")]
@@ -101,7 +101,9 @@ async def test_each_kind_of_since_has_its_place() -> None:
         (Position("", 0), "trimmed"),
     ],
 )
-def test_a_place_that_can_not_be_gone_on_from_is_told_and_gets_a_snapshot(place: Position, reason: str | None) -> None:
+def test_a_position_that_can_not_be_resumed_gets_a_snapshot_with_the_reason(
+    place: Position, reason: str | None
+) -> None:
     @in_virtual_time
     async def story() -> None:
         log = ScriptedLog()
@@ -123,7 +125,7 @@ def test_a_place_that_can_not_be_gone_on_from_is_told_and_gets_a_snapshot(place:
 
 
 @in_virtual_time
-async def test_who_joins_before_the_channel_stands_is_placed_when_it_does() -> None:
+async def test_who_joins_before_the_channel_is_open_is_placed_when_it_is() -> None:
     log = ScriptedLog()
     log.slowness = 5
     channel = Channel("p", log, SMALL, HubCounts(), lambda: None, lambda _: None)
@@ -137,7 +139,7 @@ async def test_who_joins_before_the_channel_stands_is_placed_when_it_does() -> N
 
 
 @in_virtual_time
-async def test_a_place_that_the_channel_has_not_heard_of_yet_is_good() -> None:
+async def test_a_position_that_the_channel_does_not_know_yet_is_accepted() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     live = await joined(channel, log)
@@ -150,7 +152,7 @@ async def test_a_place_that_the_channel_has_not_heard_of_yet_is_good() -> None:
 
 
 @in_virtual_time
-async def test_a_place_in_a_life_that_the_channel_has_not_heard_of_is_not_served_from_the_old_one() -> None:
+async def test_a_position_in_a_lineage_that_the_channel_does_not_know_yet_is_not_served_from_the_old_one() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=10)
     live = await joined(channel, log)
@@ -163,7 +165,7 @@ async def test_a_place_in_a_life_that_the_channel_has_not_heard_of_is_not_served
     await channel.close()
 
 
-# --- handing out
+# --- delivery
 
 
 @in_virtual_time
@@ -188,7 +190,7 @@ async def test_all_live_subscribers_get_the_same_bytes_once_a_turn() -> None:
 
 
 @in_virtual_time
-async def test_a_client_that_fills_up_stays_where_it_is_and_goes_on_from_there() -> None:
+async def test_a_full_client_stays_at_its_position_and_continues_from_there() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     slow, quick = await joined(channel, log, room=1), await joined(channel, log)
@@ -200,12 +202,12 @@ async def test_a_client_that_fills_up_stays_where_it_is_and_goes_on_from_there()
     log.asked.clear()
     slow.drain()
     assert standing(slow) == (Standing.LIVE, 3)
-    assert log.asked == [], "the ring has it all"
+    assert log.asked == [], "the ring holds all of it"
     await channel.close()
 
 
 @in_virtual_time
-async def test_a_client_that_drains_in_the_midst_of_a_delivery_gets_nothing_twice() -> None:
+async def test_a_client_that_drains_during_a_delivery_gets_nothing_twice() -> None:
     log = ScriptedLog()
     channel = await opened(log, policy=replace(SMALL, burst_bytes=100))
     quick = await joined(channel, log, "now", room=1)
@@ -225,7 +227,7 @@ async def test_a_client_that_drains_in_the_midst_of_a_delivery_gets_nothing_twic
 
 
 @in_virtual_time
-async def test_what_fell_out_of_the_ring_is_read_once_for_all_who_lag_together() -> None:
+async def test_events_beyond_the_ring_are_read_once_for_all_that_lag_together() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     slow = [await joined(channel, log, "now", room=1) for _ in range(5)]
@@ -240,12 +242,12 @@ async def test_what_fell_out_of_the_ring_is_read_once_for_all_who_lag_together()
         assert standing(witness) == (Standing.LIVE, 7)
         assert witness.frames == [(number, number) for number in range(1, 8)]
     reads = log.asked
-    assert len(reads) == len(set(reads)), "each page once"
+    assert len(reads) == len(set(reads)), "each page is read once"
     await channel.close()
 
 
 @in_virtual_time
-async def test_far_behind_text_is_merged_and_further_there_is_a_snapshot() -> None:
+async def test_far_behind_gets_merged_text_and_further_behind_a_snapshot() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=10)
     far = await joined(channel, log, Position("e1", 1))
@@ -261,7 +263,7 @@ async def test_far_behind_text_is_merged_and_further_there_is_a_snapshot() -> No
 
 
 @in_virtual_time
-async def test_trimmed_while_it_lagged_it_is_told_and_gets_a_snapshot() -> None:
+async def test_a_subscriber_whose_events_were_trimmed_gets_a_snapshot_with_the_reason() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, "now", room=1)
@@ -277,24 +279,24 @@ async def test_trimmed_while_it_lagged_it_is_told_and_gets_a_snapshot() -> None:
 
 
 @in_virtual_time
-async def test_what_is_read_for_a_client_that_fills_up_meanwhile_waits() -> None:
+async def test_a_page_for_a_client_that_is_full_meanwhile_waits() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=10)
     witness = Witness(log.story(), Position("e1", 2))
     witness.join(channel)
     witness.fill()
     await turns()
-    assert witness.frames == [], "nothing for a client that is full"
+    assert witness.frames == [], "a full client gets nothing"
     log.asked.clear()
     witness.drain()
     await turns()
     assert standing(witness) == (Standing.LIVE, 10)
-    assert log.count("read", "p", 2) == 0, "it was kept"
+    assert log.count("read", "p", 2) == 0, "the page was kept"
     await channel.close()
 
 
 @in_virtual_time
-async def test_a_snapshot_that_the_ring_goes_on_from_is_folded_once() -> None:
+async def test_a_snapshot_from_which_the_ring_continues_is_folded_once() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     first, second = await joined(channel, log, "snapshot"), await joined(channel, log, "snapshot")
@@ -316,7 +318,7 @@ async def test_a_full_client_gets_its_snapshot_when_it_drains() -> None:
     meanwhile.fill()
     await asyncio.sleep(60)
     channel.refuse_waiting()
-    assert before.told == meanwhile.told == [], "a snapshot is large: it waits, and that is not the log's fault"
+    assert before.told == meanwhile.told == [], "a snapshot is large, so it waits for the client, not for the log"
     before.drain()
     meanwhile.drain()
     await turns()
@@ -324,11 +326,11 @@ async def test_a_full_client_gets_its_snapshot_when_it_drains() -> None:
     await channel.close()
 
 
-# --- the story breaks
+# --- breaks
 
 
 @in_virtual_time
-async def test_after_a_fork_who_saw_too_much_is_told_and_who_saw_less_goes_on() -> None:
+async def test_after_a_fork_those_ahead_get_a_snapshot_and_those_before_it_continue() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     less, more = await joined(channel, log, "now", room=1), await joined(channel, log)
@@ -347,7 +349,7 @@ async def test_after_a_fork_who_saw_too_much_is_told_and_who_saw_less_goes_on() 
 
 
 @in_virtual_time
-async def test_a_page_of_a_life_that_the_channel_has_not_heard_of_is_not_handed_out_as_the_old_one() -> None:
+async def test_a_page_of_an_unknown_lineage_is_not_handed_out_as_the_old_one() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, "now", room=1)
@@ -365,7 +367,7 @@ async def test_a_page_of_a_life_that_the_channel_has_not_heard_of_is_not_handed_
 
 
 @in_virtual_time
-async def test_a_snapshot_of_a_life_that_the_channel_has_not_heard_of_is_not_followed_by_the_old_one() -> None:
+async def test_a_snapshot_of_an_unknown_lineage_is_not_followed_by_events_of_the_old_one() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=10)
     log.story().fork(7)
@@ -381,7 +383,7 @@ async def test_a_snapshot_of_a_life_that_the_channel_has_not_heard_of_is_not_fol
 
 
 @in_virtual_time
-async def test_an_empty_page_where_events_should_be_ends_in_a_word_not_in_a_circle() -> None:
+async def test_an_empty_page_where_events_should_be_ends_in_an_answer_and_not_in_a_loop() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, "now", room=1)
@@ -398,7 +400,7 @@ async def test_an_empty_page_where_events_should_be_ends_in_a_word_not_in_a_circ
 
 
 @in_virtual_time
-async def test_a_read_under_way_as_the_story_breaks_leaves_nobody_behind_for_ever() -> None:
+async def test_a_read_during_a_break_leaves_no_subscriber_behind() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     reading, other = await joined(channel, log, "now", room=1), await joined(channel, log)
@@ -421,7 +423,7 @@ async def test_a_read_under_way_as_the_story_breaks_leaves_nobody_behind_for_eve
 
 
 @in_virtual_time
-async def test_who_must_have_a_snapshot_does_not_wait_for_a_page_that_it_can_not_use() -> None:
+async def test_a_subscriber_that_needs_a_snapshot_does_not_wait_for_a_page() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     reading = await joined(channel, log, "now", room=5)
@@ -443,7 +445,7 @@ async def test_who_must_have_a_snapshot_does_not_wait_for_a_page_that_it_can_not
 
 
 @in_virtual_time
-async def test_a_new_epoch_of_the_same_story_disturbs_nobody_and_no_frame_goes_back_to_the_old_one() -> None:
+async def test_a_new_epoch_of_the_same_lineage_changes_nothing_and_no_frame_of_the_old_epoch_follows() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     live, slow = await joined(channel, log), await joined(channel, log, room=1)
@@ -464,7 +466,7 @@ async def test_a_new_epoch_of_the_same_story_disturbs_nobody_and_no_frame_goes_b
 
 
 @in_virtual_time
-async def test_what_was_taken_in_the_turn_in_which_an_epoch_began_is_handed_out() -> None:
+async def test_events_taken_in_the_turn_in_which_an_epoch_began_are_handed_out() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     live = await joined(channel, log)
@@ -475,7 +477,7 @@ async def test_what_was_taken_in_the_turn_in_which_an_epoch_began_is_handed_out(
 
 
 @in_virtual_time
-async def test_a_plan_that_is_deleted_ends_for_everybody_and_may_begin_again() -> None:
+async def test_a_deleted_plan_ends_for_all_subscribers_and_may_begin_again() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witness = await joined(channel, log)
@@ -492,7 +494,7 @@ async def test_a_plan_that_is_deleted_ends_for_everybody_and_may_begin_again() -
 
 
 @in_virtual_time
-async def test_a_plan_that_vanished_without_a_word_is_noticed_on_the_slow_beat() -> None:
+async def test_a_plan_that_vanished_unreported_is_found_by_comparing_heads() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witness = await joined(channel, log)
@@ -503,11 +505,11 @@ async def test_a_plan_that_vanished_without_a_word_is_noticed_on_the_slow_beat()
     await channel.close()
 
 
-# --- what fails
+# --- failures
 
 
 @in_virtual_time
-async def test_who_waits_too_long_for_the_log_is_refused_and_others_are_not() -> None:
+async def test_a_subscriber_that_waits_too_long_for_the_log_is_refused_and_others_are_not() -> None:
     log = ScriptedLog()
     log.down = True
     channel = Channel("p", log, SMALL, HubCounts(), lambda: None, lambda _: None)
@@ -528,7 +530,7 @@ async def test_who_waits_too_long_for_the_log_is_refused_and_others_are_not() ->
 
 
 @in_virtual_time
-async def test_a_live_subscriber_whose_story_breaks_while_the_log_is_away_is_told_so() -> None:
+async def test_a_live_subscriber_is_refused_after_a_break_if_the_log_is_down() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witness = await joined(channel, log)
@@ -545,7 +547,7 @@ async def test_a_live_subscriber_whose_story_breaks_while_the_log_is_away_is_tol
 
 
 @in_virtual_time
-async def test_a_snapshot_that_can_not_be_read_is_a_refusal_that_says_why() -> None:
+async def test_an_unreadable_snapshot_is_a_refusal_that_says_why() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     log.story().floor = 2
@@ -560,7 +562,7 @@ async def test_a_snapshot_that_can_not_be_read_is_a_refusal_that_says_why() -> N
 
 
 @in_virtual_time
-async def test_a_client_that_breaks_its_promise_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_raises_affects_no_other(caplog: pytest.LogCaptureFixture) -> None:
     log = ScriptedLog()
     channel = await opened(log)
     before, broken, after = Witness(log.story(), "now"), Broken(log.story(), "now"), Witness(log.story(), "now")
@@ -583,7 +585,7 @@ async def test_a_client_that_breaks_its_promise_harms_nobody_else(caplog: pytest
 
 
 @in_virtual_time
-async def test_an_event_that_makes_no_sense_stops_nobody() -> None:
+async def test_an_invalid_event_stops_no_subscriber() -> None:
     log = ScriptedLog()
     log.story().append([b'{"type":"agent_message","id":"x","append":true}', *[part(n) for n in range(2, 11)]])
     channel = await opened(log)
@@ -595,7 +597,7 @@ async def test_an_event_that_makes_no_sense_stops_nobody() -> None:
 
 
 @in_virtual_time
-async def test_closed_it_has_no_task_no_watch_and_begins_nothing_new() -> None:
+async def test_a_closed_channel_has_no_task_and_no_watch_and_starts_none() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=20)
     log.hanging = True
@@ -608,7 +610,7 @@ async def test_closed_it_has_no_task_no_watch_and_begins_nothing_new() -> None:
 
 
 @in_virtual_time
-async def test_closed_while_the_log_is_down_it_asks_no_more() -> None:
+async def test_a_channel_closed_while_the_log_is_down_stops_retrying() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=20)
     log.down = True
@@ -619,7 +621,7 @@ async def test_closed_while_the_log_is_down_it_asks_no_more() -> None:
 
 
 @in_virtual_time
-async def test_started_twice_it_is_placed_once() -> None:
+async def test_a_subscriber_started_twice_is_placed_once() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witness = Witness(log.story(), "start")
@@ -637,7 +639,7 @@ async def test_started_twice_it_is_placed_once() -> None:
     await channel.close()
 
 
-def test_the_policy_of_the_house_lets_a_snapshot_be_reached_by_the_ring() -> None:
+def test_the_default_limits_let_the_ring_continue_from_a_snapshot() -> None:
     policy = ChannelLimits()
     assert policy.merge_after < policy.ring_events < policy.snapshot_after
     assert replace(policy, ring_events=1) != policy

@@ -1,4 +1,4 @@
-"""Leaving a channel, whatever is under way."""
+"""Leaving a channel while something is being read or delivered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["nothing_failed"]
 
 
 @in_virtual_time
-async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
+async def test_nothing_is_delivered_after_leaving_whatever_is_running() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=20)
     log.hanging = True
@@ -42,7 +42,7 @@ async def test_nothing_comes_after_it_left_whatever_was_under_way() -> None:
 
 
 @in_virtual_time
-async def test_who_leaves_when_placed_gets_no_snapshot() -> None:
+async def test_a_client_that_leaves_when_placed_gets_no_snapshot() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witness = Witness(log.story(), "snapshot")
@@ -54,7 +54,7 @@ async def test_who_leaves_when_placed_gets_no_snapshot() -> None:
 
 
 @in_virtual_time
-async def test_who_leaves_as_others_are_handed_what_came_before_it_is_not_placed() -> None:
+async def test_a_client_that_leaves_during_the_flush_before_it_is_not_placed() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=1)
     live, joining = await joined(channel, log), Witness(log.story(), "now")
@@ -68,7 +68,7 @@ async def test_who_leaves_as_others_are_handed_what_came_before_it_is_not_placed
 
 
 @in_virtual_time
-async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None:
+async def test_a_subscriber_that_waits_to_be_placed_has_no_position() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=5)
     witness = await joined(channel, log)
@@ -80,7 +80,7 @@ async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None
     await turns()
     log.release(1)
     await turns()
-    assert channel.position_of(witness.subscriber) is None, "never a place of the old story in the new epoch"
+    assert channel.position_of(witness.subscriber) is None, "never a position of the old lineage in the new epoch"
     witness.fill()
     log.hanging = False
     log.release()
@@ -95,7 +95,7 @@ async def test_who_waits_to_be_told_its_place_has_none_to_be_asked_for() -> None
 @pytest.mark.parametrize("begun", [True, False])
 @in_virtual_time
 async def test_a_closed_channel_is_freed_without_the_garbage_collector(begun: bool) -> None:
-    """Its ring with it, which may be large."""
+    """And with it its ring, which may be large."""
     log = ScriptedLog()
     log.hanging = not begun
     channel = Channel("p", log, ChannelLimits(), HubCounts(), lambda: None, lambda _: None)

@@ -55,7 +55,7 @@ def payload_of(number: int, kind: str, message_id: str, text: str) -> bytes:
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[bytes]:
-    """Streamed messages, several at a time, among everything else. An id that was closed is not used again."""
+    """Several concurrent streamed messages among other events. The id of a closed message is not used again."""
     payloads: list[bytes] = []
     names = dict.fromkeys("abc", 0)
     kinds = st.sampled_from(["part"] * 6 + ["final", "error", "message", "update", "step", "step", "end"])
@@ -79,7 +79,9 @@ def texts_by_message(events: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 @given(stories(), st.lists(st.integers(1, 7), max_size=60))
-def test_what_it_gets_is_what_the_fold_comes_to_however_it_is_cut(payloads: list[bytes], cuts: list[int]) -> None:
+def test_composed_messages_are_those_of_the_fold_however_the_input_is_cut(
+    payloads: list[bytes], cuts: list[int]
+) -> None:
     composer, frames, got = Composer(0), frames_of(payloads), list[bytes]()
     for size in [*cuts, len(frames)]:
         got += taken(composer, frames[composer.at : composer.at + size])
@@ -96,7 +98,7 @@ def test_what_it_gets_is_what_the_fold_comes_to_however_it_is_cut(payloads: list
 
 
 @given(stories(), st.data())
-def test_who_goes_on_from_its_reach_misses_nothing(payloads: list[bytes], data: st.DataObject) -> None:
+def test_a_composer_that_continues_from_the_reach_misses_nothing(payloads: list[bytes], data: st.DataObject) -> None:
     frames = frames_of(payloads)
     cut = data.draw(st.integers(0, len(frames)))
     first = Composer(0)
@@ -107,9 +109,7 @@ def test_who_goes_on_from_its_reach_misses_nothing(payloads: list[bytes], data: 
 
 
 @given(stories(), st.integers(1, 7))
-def test_what_is_ready_says_what_it_stands_for_and_from_where_on_to_read_again(
-    payloads: list[bytes], size: int
-) -> None:
+def test_ready_frames_name_their_events_and_the_reach_after_them(payloads: list[bytes], size: int) -> None:
     frames, composer = frames_of(payloads), Composer(0)
     while composer.at < len(frames):
         for ready in composer.take(frames[composer.at : composer.at + size]):
@@ -156,20 +156,20 @@ def test_the_pieces_of_a_long_message_are_added_to_its_first() -> None:
     assert [event["data"].get("final") for event in got] == [None, None, True]
 
 
-def test_what_comes_of_a_message_after_the_end_of_its_plan_is_a_message_of_its_own() -> None:
+def test_parts_after_the_end_of_the_plan_are_a_message_of_their_own() -> None:
     payloads = [part(1), update(2, status="completed"), part(3), part(4, final=True)]
     got = said(taken(Composer(0), frames_of(payloads)))
     assert [event["data"].get("content") for event in got] == ["1é ", None, "3é 4é "]
     assert not any("append" in event["data"] for event in got)
 
 
-def test_a_message_begun_anew_replaces_what_was_withheld() -> None:
+def test_a_message_that_begins_again_replaces_what_was_withheld() -> None:
     payloads = [part(1, content="old"), part(2, content="new", append=False), part(3, content="er", final=True)]
     got = said(taken(Composer(0), frames_of(payloads)))
     assert [event["data"]["content"] for event in got] == ["new", "er"]
 
 
-def test_a_message_of_nothing_is_no_message_unless_it_carries_data() -> None:
+def test_an_empty_message_is_sent_only_with_data() -> None:
     payloads = [part(1, "a", content=""), part(2, "a", content="", final=True), part(3, "b", content="", data={"n": 1})]
     payloads.append(part(4, "b", content="", final=True))
     got = said(taken(Composer(0), frames_of(payloads)))
@@ -187,19 +187,19 @@ def test_a_message_of_nothing_is_no_message_unless_it_carries_data() -> None:
         b'{"type":"plan_update","id":"i","data":7}',
     ],
 )
-def test_what_is_no_part_of_a_message_goes_out_as_it_is(payload: bytes) -> None:
+def test_other_events_are_sent_unchanged(payload: bytes) -> None:
     frames = frames_of([part(1), payload])
     assert taken(Composer(0), frames) == frames[1:]
 
 
-def test_events_that_are_no_parts_are_not_even_copied() -> None:
+def test_events_that_are_no_parts_are_not_copied() -> None:
     frames = frames_of([step(1), update(2), part(3, append=False)])
     got = taken(Composer(0), frames)
     assert all(one is other for one, other in zip(got, frames, strict=True))
 
 
 def parts_of(kinds: list[int]) -> list[bytes]:
-    """Parts of two messages, ends of them, parts that carry more, and steps."""
+    """Parts of two messages, final parts, parts with more than text, and steps."""
     makers: list[Callable[[int], bytes]] = [
         lambda n: part(n, "a"),
         lambda n: part(n, "a"),
@@ -218,14 +218,14 @@ def parts_of(kinds: list[int]) -> list[bytes]:
 def folded(first: int, merged: list[Merged]) -> dict[str, Any]:
     snapshot: Snapshot = empty("p")
     for one in merged:
-        # The fold knows nothing of merged events: whatever they stand for is one event at their last offset.
+        # The fold does not support merged events: each is folded as one event at its last offset.
         gap: list[None] = [None] * (one.last - one.first)
         snapshot = fold(snapshot, one.first, [*gap, parse(one.payload)])
     return without_moments(snapshot)
 
 
 def without_moments(snapshot: Snapshot) -> dict[str, Any]:
-    """Without what a merged part can't say twice: when, and the offset, of each piece of it."""
+    """Without what merging loses: the timestamp and the offset of each part."""
     told: dict[str, Any] = snapshot.model_dump(exclude={"updated_at", "created_at", "offset"})
     for message in told["messages"]:
         del message["offset"]
@@ -233,7 +233,7 @@ def without_moments(snapshot: Snapshot) -> dict[str, Any]:
 
 
 @given(st.lists(st.integers(0, 9), max_size=30))
-def test_the_story_stays_the_same(kinds: list[int]) -> None:
+def test_merged_events_fold_to_the_same_snapshot(kinds: list[int]) -> None:
     payloads = parts_of(kinds)
     merged = merge(1, payloads)
     whole = fold(empty("p"), 1, [parse(payload) for payload in payloads])
@@ -241,18 +241,18 @@ def test_the_story_stays_the_same(kinds: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 1000))
-def test_every_offset_has_its_place_and_order_is_kept(kinds: list[int], first: int) -> None:
+def test_merging_keeps_every_offset_and_the_order(kinds: list[int], first: int) -> None:
     payloads = parts_of(kinds)
     merged = merge(first, payloads)
     offsets = [offset for one in merged for offset in range(one.first, one.last + 1)]
     assert offsets == list(range(first, first + len(payloads)))
     for one in merged:
         if one.first == one.last:
-            assert one.payload == payloads[one.first - first], "what isn't merged is not touched"
+            assert one.payload == payloads[one.first - first], "an event that isn't merged is unchanged"
 
 
 @given(st.lists(st.integers(0, 9), max_size=30))
-def test_only_neighbours_of_one_message_are_merged_and_all_of_them(kinds: list[int]) -> None:
+def test_all_neighbouring_parts_of_one_message_are_merged_and_nothing_else(kinds: list[int]) -> None:
     merged = merge(1, parts_of(kinds))
     plain = {0: "a", 1: "a", 2: "b", 3: "b", 8: "a, of a step"}
     runs: list[list[int]] = []
@@ -264,14 +264,14 @@ def test_only_neighbours_of_one_message_are_merged_and_all_of_them(kinds: list[i
     assert [list(range(one.first, one.last + 1)) for one in merged] == runs
 
 
-def test_a_merged_part_has_the_first_ones_time_and_the_last_ones_id() -> None:
+def test_a_merged_part_has_the_first_timestamp_and_the_last_id() -> None:
     (one,) = merge(7, [part(1), part(2), part(3)])
     told = json.loads(one.payload)
     assert (one.first, one.last) == (7, 9)
     assert told["id"] == "i3"
     assert told["data"]["timestamp"] == json.loads(part(1))["data"]["timestamp"]
     assert told["data"]["content"] == "1é 2é 3é "
-    assert one.payload.startswith(b'{"type":"agent_message",'), "frames are made from it without parsing"
+    assert one.payload.startswith(b'{"type":"agent_message",'), "its layout is that of an event"
 
 
 BROKEN = [
@@ -288,7 +288,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("payload", BROKEN, ids=lambda payload: repr(payload[:80]))
-def test_what_makes_no_sense_is_passed_on_as_it_is(payload: bytes) -> None:
+def test_invalid_events_are_passed_on_unchanged(payload: bytes) -> None:
     assert merge(1, [part(1), payload, payload, part(2)]) == [
         Merged(1, 1, part(1)),
         Merged(2, 2, payload),

@@ -1,4 +1,4 @@
-"""Everybody who is here: their time passes, and they are sent away spread over a window."""
+"""Connections of a process: ticking, draining, water marks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMITS = SessionLimits(idle_seconds=1e12)
 
 
 class Line:
-    """An outlet that notes when it was asked whether it is full, and which leaves when it is closed."""
+    """An outlet that leaves when it is closed."""
 
     full = False
 
@@ -71,7 +71,7 @@ def roster() -> Connections:
     return Connections(HubCounts(), slow_seconds=30.0)
 
 
-def test_who_enters_is_counted_until_it_leaves() -> None:
+def test_a_connection_is_counted_until_it_leaves() -> None:
     here = roster()
     one, _ = connection()
     here.enter(one, "native")
@@ -85,7 +85,7 @@ def test_who_enters_is_counted_until_it_leaves() -> None:
 
 
 @in_virtual_time
-async def test_time_passes_for_everybody_in_bounded_bites_and_a_fault_is_one_ones_own(
+async def test_all_connections_are_ticked_in_bounded_batches_and_an_error_affects_one_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     here = roster()
@@ -100,7 +100,7 @@ async def test_time_passes_for_everybody_in_bounded_bites_and_a_fault_is_one_one
     assert sum(one.ticks for one in everybody) == TICKS_AT_ONCE
     here.leave(everybody[-1])
     await turns()
-    assert [one.ticks for one in everybody] == [1] * (TICKS_AT_ONCE + 2) + [0], "who left has no time any more"
+    assert [one.ticks for one in everybody] == [1] * (TICKS_AT_ONCE + 2) + [0], "a connection that left is not ticked"
     assert caplog.text.count("a tick that fails") >= 1
     await asyncio.sleep(BEAT)
     assert everybody[0].ticks == 2
@@ -108,7 +108,7 @@ async def test_time_passes_for_everybody_in_bounded_bites_and_a_fault_is_one_one
 
 
 @in_virtual_time
-async def test_everybody_is_sent_away_each_to_come_back_at_a_moment_of_its_own() -> None:
+async def test_drained_clients_get_different_times_to_reconnect() -> None:
     here = roster()
     lines: dict[Connection, Line] = {}
     for _ in range(200):
@@ -124,7 +124,7 @@ async def test_everybody_is_sent_away_each_to_come_back_at_a_moment_of_its_own()
     assert all(0 <= hint <= 10_000 for hint in hints)
     for quarter in range(4):
         assert sum(quarter * 2_500 <= hint < (quarter + 1) * 2_500 for hint in hints) > 20
-    assert not draining.done(), "it waits until they have left"
+    assert not draining.done(), "draining waits until they have left"
     for one in lines:
         here.leave(one)
     await draining
@@ -132,7 +132,7 @@ async def test_everybody_is_sent_away_each_to_come_back_at_a_moment_of_its_own()
 
 
 @in_virtual_time
-async def test_who_was_still_coming_in_is_sent_away_as_well() -> None:
+async def test_a_connection_that_enters_while_draining_is_drained_as_well() -> None:
     here = roster()
     here.enter(connection()[0], "native")
     draining = asyncio.create_task(here.drain(window=1.0, patience=30.0))
@@ -146,14 +146,14 @@ async def test_who_was_still_coming_in_is_sent_away_as_well() -> None:
 
 
 class Stubborn(Connection):
-    """Can't be sent away."""
+    """Raises when it is drained."""
 
     def go_away(self, reconnect_after_ms: int) -> None:
         raise RuntimeError(f"a line that fails, {reconnect_after_ms}")
 
 
 @in_virtual_time
-async def test_one_that_can_not_be_sent_away_ends_no_drain(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_connection_that_raises_does_not_end_the_drain(caplog: pytest.LogCaptureFixture) -> None:
     here = roster()
     stubborn, _ = connection(Stubborn)
     other, line = connection()
@@ -165,18 +165,18 @@ async def test_one_that_can_not_be_sent_away_ends_no_drain(caplog: pytest.LogCap
 
 
 @in_virtual_time
-async def test_it_waits_no_longer_than_it_may() -> None:
+async def test_draining_ends_after_its_patience() -> None:
     here = roster()
     stays, line = connection()
     here.enter(stays, "native")
     began = asyncio.get_running_loop().time()
     await here.drain(window=1.0, patience=7.5)
     assert asyncio.get_running_loop().time() - began == pytest.approx(7.5)
-    assert len(line.frames) == 1, "told once"
+    assert len(line.frames) == 1, "notified once"
 
 
 @in_virtual_time
-async def test_without_any_time_everybody_is_told_all_the_same() -> None:
+async def test_draining_without_time_still_notifies_all_clients() -> None:
     here = roster()
     one, line = connection()
     here.enter(one, "native")
@@ -186,7 +186,7 @@ async def test_without_any_time_everybody_is_told_all_the_same() -> None:
 
 
 @in_virtual_time
-async def test_with_nobody_here_it_is_done_at_once() -> None:
+async def test_draining_without_connections_ends_at_once() -> None:
     here = roster()
     began = asyncio.get_running_loop().time()
     await here.drain(window=10.0, patience=30.0)
@@ -194,7 +194,7 @@ async def test_with_nobody_here_it_is_done_at_once() -> None:
 
 
 @given(st.integers(1, 100_000), st.integers(1 << 20, 1 << 30))
-def test_what_waits_for_slow_clients_is_bounded_however_many_there_are(connections: int, total: int) -> None:
+def test_bytes_that_wait_for_slow_clients_are_bounded(connections: int, total: int) -> None:
     limits = Limits(written_total=total)
     marks = WaterMarks(limits)
     marks.share(connections)

@@ -28,14 +28,14 @@ async def frames(history: History, offset: int, upto: int, *, merged: bool = Fal
 
 
 @in_virtual_time
-async def test_what_follows_a_place_and_nothing_that_is_not_wanted_yet() -> None:
+async def test_a_read_gives_the_events_between_two_offsets() -> None:
     _, history = story(9)
     assert await frames(history, 3, 7) == [(4, 4), (5, 5), (6, 6), (7, 7)]
     assert await frames(history, 3, 7, merged=True) == [(4, 7)]
 
 
 @in_virtual_time
-async def test_frames_carry_the_epoch_that_the_log_has_now() -> None:
+async def test_frames_have_the_present_epoch_of_the_log() -> None:
     log, history = story(2)
     log.story().restart()
     log.story().append([step(3)])
@@ -46,7 +46,7 @@ async def test_frames_carry_the_epoch_that_the_log_has_now() -> None:
 
 
 @in_virtual_time
-async def test_what_was_trimmed_is_not_there() -> None:
+async def test_a_read_of_trimmed_events_has_no_burst() -> None:
     log, history = story(9)
     log.story().trim(window=2)
     head, burst = await history.after(3, 9, merged=False)
@@ -54,7 +54,7 @@ async def test_what_was_trimmed_is_not_there() -> None:
 
 
 @in_virtual_time
-async def test_many_who_want_the_same_cost_one_read() -> None:
+async def test_many_callers_share_one_read() -> None:
     log, history = story(9)
     told = await asyncio.gather(*(history.after(2, 9, merged=False) for _ in range(50)))
     assert all(one.burst is told[0].burst for one in told)
@@ -65,12 +65,12 @@ async def test_many_who_want_the_same_cost_one_read() -> None:
 
 
 @in_virtual_time
-async def test_it_keeps_a_few_pages_those_used_last() -> None:
+async def test_the_pages_used_last_are_kept() -> None:
     log, history = story(20)
     for offset in range(PAGES_KEPT):
         await history.after(offset, 20, merged=False)
     await history.after(0, 20, merged=False)
-    await history.after(PAGES_KEPT, 20, merged=False)  # now the page after 1 goes
+    await history.after(PAGES_KEPT, 20, merged=False)  # drops the page after 1
     assert len(history._kept) == PAGES_KEPT
     log.asked.clear()
     await history.after(0, 20, merged=False)
@@ -89,7 +89,7 @@ async def test_pages_are_bounded_in_bytes_and_in_number() -> None:
 
 
 @in_virtual_time
-async def test_what_is_kept_is_bounded_in_bytes_as_well() -> None:
+async def test_kept_pages_are_bounded_in_bytes() -> None:
     _, history = story(40, page_bytes=1_000)
     for offset in range(6):
         await history.after(offset, 40, merged=False)
@@ -98,7 +98,7 @@ async def test_what_is_kept_is_bounded_in_bytes_as_well() -> None:
 
 
 @in_virtual_time
-async def test_a_page_too_large_to_be_kept_is_given_all_the_same() -> None:
+async def test_a_page_too_large_to_keep_is_still_returned() -> None:
     log = ScriptedLog()
     log.story().append([part(1, content="x" * 5_000)])
     history = History("p", log, page_bytes=1_000)
@@ -107,7 +107,7 @@ async def test_a_page_too_large_to_be_kept_is_given_all_the_same() -> None:
 
 
 @in_virtual_time
-async def test_what_is_forgotten_is_read_again() -> None:
+async def test_dropped_pages_are_read_again() -> None:
     log, history = story(5)
     await history.after(0, 5, merged=False)
     await history.snapshot(0)
@@ -120,19 +120,19 @@ async def test_what_is_forgotten_is_read_again() -> None:
 
 
 @in_virtual_time
-async def test_a_snapshot_is_folded_once_for_all_and_again_when_it_is_too_old() -> None:
+async def test_a_snapshot_is_folded_once_and_again_when_it_is_too_old() -> None:
     log, history = story(5)
     told = await asyncio.gather(*(history.snapshot(0) for _ in range(20)))
     assert {one.head for one in told} == {log.story().head}
     assert log.count("checkpoint") == 1
     log.story().append([step(6)])
-    assert (await history.snapshot(5)).head.offset == 5, "it still does"
+    assert (await history.snapshot(5)).head.offset == 5, "the old fold is late enough"
     assert (await history.snapshot(6)).head.offset == 6
     assert log.count("checkpoint") == 2
 
 
 @in_virtual_time
-async def test_a_read_that_fails_fails_for_all_who_asked_and_not_for_the_next() -> None:
+async def test_a_failed_read_fails_for_its_callers_and_not_for_later_ones() -> None:
     log, history = story(5)
     log.down = True
     told = await asyncio.gather(*(history.after(0, 5, merged=False) for _ in range(3)), return_exceptions=True)
@@ -156,7 +156,7 @@ async def test_closed_it_has_no_task_left() -> None:
 
 
 class Call:
-    """Counts how often it is made, and answers when told."""
+    """A call that counts how often it is made, and returns when the test sets its result."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -172,7 +172,7 @@ class Call:
 
 
 @in_virtual_time
-async def test_one_call_answers_all_who_ask_meanwhile() -> None:
+async def test_concurrent_callers_share_one_call() -> None:
     shared, call = SharedCall[str, str](), Call()
     asking = [asyncio.create_task(shared.ask("key", call)) for _ in range(5)]
     await turns()
@@ -180,11 +180,11 @@ async def test_one_call_answers_all_who_ask_meanwhile() -> None:
     call.answer.set_result("here")
     assert await asyncio.gather(*asking) == ["here"] * 5
     assert await shared.ask("key", call) == "here"
-    assert call.made == 2, "an answer that was given is not kept"
+    assert call.made == 2, "a result is not kept"
 
 
 @in_virtual_time
-async def test_other_keys_are_other_calls() -> None:
+async def test_each_key_has_its_own_call() -> None:
     shared, one, other = SharedCall[int, str](), Call(), Call()
     asking = [asyncio.create_task(shared.ask(1, one)), asyncio.create_task(shared.ask(2, other))]
     one.answer.set_result("one")
@@ -193,7 +193,7 @@ async def test_other_keys_are_other_calls() -> None:
 
 
 @in_virtual_time
-async def test_one_who_is_cancelled_takes_nothing_from_the_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_call() -> None:
     shared, call = SharedCall[str, str](), Call()
     first, second = (asyncio.create_task(shared.ask("key", call)) for _ in range(2))
     await turns()
@@ -206,7 +206,7 @@ async def test_one_who_is_cancelled_takes_nothing_from_the_others() -> None:
 
 
 @in_virtual_time
-async def test_what_goes_wrong_goes_wrong_for_all() -> None:
+async def test_an_error_is_raised_to_all_callers() -> None:
     shared, call = SharedCall[str, str](), Call()
     asking = [asyncio.create_task(shared.ask("key", call)) for _ in range(3)]
     call.answer.set_exception(OSError("gone"))
@@ -215,7 +215,7 @@ async def test_what_goes_wrong_goes_wrong_for_all() -> None:
 
 
 @in_virtual_time
-async def test_what_goes_wrong_when_nobody_waits_any_more_is_nobodys_business() -> None:
+async def test_an_error_without_callers_is_not_logged() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     shared, call = SharedCall[str, str](), Call()
@@ -230,7 +230,7 @@ async def test_what_goes_wrong_when_nobody_waits_any_more_is_nobodys_business() 
 
 
 @in_virtual_time
-async def test_who_asks_after_a_cancel_is_not_cancelled_with_the_call_before() -> None:
+async def test_a_caller_after_a_cancel_gets_a_new_call() -> None:
     shared, call = SharedCall[str, str](), Call()
     before = asyncio.create_task(shared.ask("key", call))
     await turns()

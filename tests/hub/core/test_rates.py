@@ -1,4 +1,4 @@
-"""How much each address and each principal may ask for in the long run, and what becomes of those who ask for more."""
+"""Rate limits of each address and each principal, and how a hub enforces them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def made() -> tuple[Rates, Clock]:
 
 
 def spend(counted: Rates, holder: Holder, cost: float = 1) -> int:
-    """How often that can be afforded now."""
+    """How many requests of this cost are allowed now."""
     times = 0
     while counted.affords(holder, cost):
         times += 1
     return times
 
 
-def test_a_principal_has_so_much_at_once_and_so_much_a_second() -> None:
+def test_a_principal_has_a_burst_and_a_rate() -> None:
     counted, clock = made()
     assert spend(counted, ADA) == 20
     with pytest.raises(TooManyRequests, match="the 2 a second of this principal; wait 3 s, or raise") as refused:
@@ -57,7 +57,7 @@ def test_a_principal_has_so_much_at_once_and_so_much_a_second() -> None:
     assert spend(counted, ADA) == 6
 
 
-def test_an_address_has_so_much_for_all_its_principals() -> None:
+def test_an_address_has_one_rate_for_all_its_principals() -> None:
     counted, _ = made()
     assert [spend(counted, holder) for holder in (ADA, BOB, Holder("192.0.2.1", "cid"), EVE)] == [20, 20, 0, 20]
     with pytest.raises(TooManyRequests, match="PLANCAST_REQUESTS_PER_SECOND_PER_ADDRESS") as refused:
@@ -66,7 +66,7 @@ def test_an_address_has_so_much_for_all_its_principals() -> None:
     assert counted._refused == {"address": 1}
 
 
-def test_what_is_refused_costs_nothing() -> None:
+def test_a_refused_request_costs_nothing() -> None:
     counted, _ = made()
     spend(counted, ADA)
     for _ in range(100):
@@ -74,7 +74,7 @@ def test_what_is_refused_costs_nothing() -> None:
     assert spend(counted, BOB) == 20
 
 
-def test_what_a_request_turned_out_to_cost_is_missing_to_the_next() -> None:
+def test_a_later_charge_is_owed_by_the_next_requests() -> None:
     counted, clock = made()
     counted.owe(ADA, 30)
     assert spend(counted, ADA) == 0
@@ -82,7 +82,7 @@ def test_what_a_request_turned_out_to_cost_is_missing_to_the_next() -> None:
     assert spend(counted, ADA) == 2
 
 
-def test_whoever_asked_for_nothing_for_long_is_forgotten() -> None:
+def test_full_buckets_are_dropped() -> None:
     counted, clock = made()
     for holder in (ADA, BOB, EVE):
         counted.charge(holder, 4)
@@ -97,7 +97,7 @@ def test_whoever_asked_for_nothing_for_long_is_forgotten() -> None:
     assert len(counted) == 0
 
 
-def test_no_number_of_addresses_makes_it_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_buckets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "MAX_BUCKETS", 100)
     counted, _ = made()
     for number in range(1000):
@@ -106,7 +106,7 @@ def test_no_number_of_addresses_makes_it_large(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(st.lists(st.tuples(st.sampled_from([ADA, BOB, EVE]), st.floats(0, 5), st.floats(0, 12)), max_size=60))
-def test_nobody_gets_more_than_burst_and_rate(asks: list[tuple[Holder, float, float]]) -> None:
+def test_no_holder_gets_more_than_burst_and_rate(asks: list[tuple[Holder, float, float]]) -> None:
     counted, clock = made()
     begun, got = clock.now, Counter[tuple[Any, str]]()
     for holder, cost, pause in asks:
@@ -118,7 +118,7 @@ def test_nobody_gets_more_than_burst_and_rate(asks: list[tuple[Holder, float, fl
         assert taken <= rate * (LIMITS.burst_seconds + clock.now - begun) + 1e-6
 
 
-def test_however_low_the_rate_everything_can_be_afforded_at_some_time() -> None:
+def test_every_cost_fits_the_burst_however_low_the_rate() -> None:
     counted = Rates(RequestLimits(per_address=0.1, per_principal=0.1), Counter(), Clock())
     for cost in (START, ANSWER, rates.LIGHT + 4 * 1024 * 1024 / rates.CARRIED_BYTES):
         counted.charge(Holder("", f"{cost}"), cost)
@@ -140,7 +140,7 @@ def api(url: str, token: str | None = None) -> httpx.AsyncClient:
 
 
 class Counting:
-    """The log's lists, and how many of them are read at once."""
+    """Counts how many pages of the log's index are read at once."""
 
     def __init__(self, hub: Hub) -> None:
         self._plans = hub.log.plans
@@ -157,8 +157,8 @@ class Counting:
             self._now -= 1
 
 
-async def test_lists_that_hide_most_plans_from_their_asker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """H-GEN-4, H-PLN-1: many at once cost as much as one principal may ask for, a little at a time."""
+async def test_lists_of_which_the_caller_may_see_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-GEN-4, H-PLN-1: many concurrent lists are bounded by the rate of their principal, and read few pages at a time."""
     monkeypatch.setattr(plan_lists, "PAGE", 10)
     async with asked(tmp_path, requests_per_second_per_principal=5) as (hub, url):
         for number in range(400):
@@ -184,7 +184,7 @@ async def test_lists_that_hide_most_plans_from_their_asker(tmp_path: Path, monke
 
 
 async def test_a_list_is_read_to_its_end_by_its_cursors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """H-PLN-1: however few of the plans may be seen, and however little is left of what may be asked for."""
+    """H-PLN-1: however few of the plans are visible, and however few units are left."""
     monkeypatch.setattr(plan_lists, "PAGE", 5)
     monkeypatch.setattr(plan_lists, "PAGES_AT_MOST", 4)
     async with asked(tmp_path) as (hub, url):
@@ -205,7 +205,7 @@ async def test_a_list_is_read_to_its_end_by_its_cursors(tmp_path: Path, monkeypa
 
 
 def routes(hub: Hub) -> list[tuple[str, str]]:
-    """All for which somebody has to say who asks: method and path."""
+    """Method and path of every route that requires authentication."""
     document = create_app(hub).openapi()
     return [
         (method, path.replace("{plan_id}", "p").replace("{", "").replace("}", ""))
@@ -241,7 +241,7 @@ async def test_every_route_is_charged(tmp_path: Path) -> None:
 
 
 async def test_answers_and_signals_on_a_socket_are_charged_as_well(tmp_path: Path) -> None:
-    """C-LIM-9: together with those over HTTP."""
+    """C-LIM-9: from the same units as those over HTTP."""
     async with asked(tmp_path, requests_per_second_per_principal=0.1) as (hub, url):
         ada = token_of(hub, "ada", {"*": ["input", "signal"]})
         async with dialled(url, token=ada) as line, api(url, ada) as client:
@@ -255,7 +255,7 @@ async def test_answers_and_signals_on_a_socket_are_charged_as_well(tmp_path: Pat
             assert (await line.request("ping"))["type"] == "pong"
 
 
-async def test_where_nobody_is_asked_who_it_is_its_address_counts(tmp_path: Path) -> None:
+async def test_without_authentication_the_address_is_charged(tmp_path: Path) -> None:
     """H-GEN-4"""
     limits = {"requests_per_second_per_address": 0.1, "requests_per_second_per_principal": 0.1}
     async with house(tmp_path, **limits) as hub, serving(hub) as url, api(url) as client:
@@ -266,7 +266,7 @@ async def test_where_nobody_is_asked_who_it_is_its_address_counts(tmp_path: Path
         assert hub.counts.refused_requests == {"address": 1}
 
 
-def test_a_bucket_gives_its_burst_and_then_what_flows_in() -> None:
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
     bucket = TokenBucket(rate=2, burst=3, now=100.0)
     assert [bucket.take(1, 100.0) for _ in range(4)] == [True, True, True, False]
     assert bucket.wait(1, 100.0) == 0.5
@@ -276,13 +276,13 @@ def test_a_bucket_gives_its_burst_and_then_what_flows_in() -> None:
     assert [bucket.take(1, 1000.0) for _ in range(4)] == [True, True, True, False]
 
 
-def test_what_is_more_than_the_burst_can_never_be_taken() -> None:
+def test_more_than_the_burst_can_never_be_taken() -> None:
     bucket = TokenBucket(rate=1, burst=3, now=0)
     assert not bucket.take(4, 1e9)
     assert bucket.wait(4, 1e9) == float("inf")
 
 
-def test_a_bucket_without_inflow_is_a_budget() -> None:
+def test_a_bucket_without_a_rate_is_a_budget() -> None:
     bucket = TokenBucket(rate=0, burst=3, now=0)
     assert bucket.take(3, 0)
     assert not bucket.take(1, 1e9)
@@ -295,7 +295,7 @@ def test_a_bucket_without_inflow_is_a_budget() -> None:
     st.floats(1, 100),
     st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), min_size=1, max_size=50),
 )
-def test_no_pattern_of_asking_gets_more_than_burst_and_rate(
+def test_no_pattern_of_takes_gets_more_than_burst_and_rate(
     rate: float, burst: float, asks: list[tuple[float, float]]
 ) -> None:
     bucket, now, got = TokenBucket(rate, burst, 0.0), 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Which plans a node follows, and the slow beat that finds what nobody told."""
+"""Which plans a node follows, and the comparison of heads that finds unreported events."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_many_first_subscribers_open_a_plan_once() -> None:
 
 
 @in_virtual_time
-async def test_a_page_that_reloads_finds_its_plan_open() -> None:
+async def test_a_reloaded_page_finds_its_channel_open() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         first = join(registry, log)
@@ -74,7 +74,7 @@ async def test_a_page_that_reloads_finds_its_plan_open() -> None:
 
 
 @in_virtual_time
-async def test_a_plan_that_nobody_watches_is_closed_after_a_while() -> None:
+async def test_a_channel_without_subscribers_is_closed_after_a_while() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         first = join(registry, log)
@@ -92,7 +92,7 @@ async def test_a_plan_that_nobody_watches_is_closed_after_a_while() -> None:
 
 
 @in_virtual_time
-async def test_a_short_visit_begins_the_while_anew() -> None:
+async def test_a_short_visit_restarts_the_linger() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         join(registry, log).leave()
@@ -104,7 +104,7 @@ async def test_a_short_visit_begins_the_while_anew() -> None:
 
 
 @in_virtual_time
-async def test_a_plan_that_never_opened_is_closed_as_well() -> None:
+async def test_a_channel_that_never_opened_is_closed_as_well() -> None:
     log = ScriptedLog()
     log.down = True
     async with running(log) as registry:
@@ -116,7 +116,7 @@ async def test_a_plan_that_never_opened_is_closed_as_well() -> None:
 
 
 @in_virtual_time
-async def test_what_nobody_told_is_found_on_the_slow_beat_and_only_there() -> None:
+async def test_an_unreported_event_is_found_by_comparing_heads() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness = join(registry, log)
@@ -131,7 +131,7 @@ async def test_what_nobody_told_is_found_on_the_slow_beat_and_only_there() -> No
 
 
 @in_virtual_time
-async def test_what_is_on_its_way_is_not_taken_for_lost() -> None:
+async def test_events_on_their_way_are_not_taken_for_lost() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         log.story().append([part(1)])
@@ -148,7 +148,7 @@ async def test_what_is_on_its_way_is_not_taken_for_lost() -> None:
 
 
 @in_virtual_time
-async def test_a_tail_that_stands_again_is_compared_at_once() -> None:
+async def test_a_resumed_watch_is_compared_at_once() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness, other = join(registry, log), join(registry, log, "q")
@@ -162,12 +162,12 @@ async def test_a_tail_that_stands_again_is_compared_at_once() -> None:
         assert [channel.watch_lost for channel in registry.channels.values()] == [False, False]
         await turns()
         assert witness.frames == [(1, 1)]
-        assert heads_asked(log) == [("p", "q")], "one trip for all"
+        assert heads_asked(log) == [("p", "q")], "one read for all"
         assert other.frames == []
 
 
 @in_virtual_time
-async def test_a_tail_that_stays_lost_still_moves_on_each_slow_beat() -> None:
+async def test_a_channel_whose_watch_stays_lost_advances_with_each_comparison() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness = join(registry, log)
@@ -180,7 +180,7 @@ async def test_a_tail_that_stays_lost_still_moves_on_each_slow_beat() -> None:
 
 
 @in_virtual_time
-async def test_a_log_that_is_away_ends_no_beat() -> None:
+async def test_a_log_that_is_down_does_not_end_the_comparisons() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness = join(registry, log)
@@ -196,8 +196,8 @@ async def test_a_log_that_is_away_ends_no_beat() -> None:
 
 
 @in_virtual_time
-async def test_an_error_that_no_log_should_raise_ends_no_beat() -> None:
-    """The hub that was dead and said it was well: its beats had ended, and with them every channel."""
+async def test_an_unexpected_error_of_the_log_does_not_end_the_comparisons() -> None:
+    """A hub that reported ready after its comparisons, and so all of its channels, had stopped."""
     log = ScriptedLog()
     async with running(log) as registry:
         witness, leaving = join(registry, log), join(registry, log, "q")
@@ -206,7 +206,7 @@ async def test_an_error_that_no_log_should_raise_ends_no_beat() -> None:
         await asyncio.sleep(2 * PACE.compare)
         leaving.leave()
         await asyncio.sleep(PACE.linger + 2 * PACE.sweep)
-        assert [*registry.channels] == ["p"], "the sweep goes on"
+        assert [*registry.channels] == ["p"], "the sweep continues"
         log.say(part(1))
         log.drop_all()
         log.raises = None
@@ -217,8 +217,8 @@ async def test_an_error_that_no_log_should_raise_ends_no_beat() -> None:
 
 @in_virtual_time
 @pytest.mark.parametrize("asked", ["watch", "heads"])
-async def test_a_tail_that_cannot_begin_refuses_its_subscribers_and_is_begun_anew_for_the_next(asked: str) -> None:
-    """The plan that was refused for ever: clients came back sooner than the broken channel went."""
+async def test_a_tail_that_cannot_begin_refuses_its_subscribers_and_the_next_gets_a_new_one(asked: str) -> None:
+    """A plan that was refused for ever, because clients retried before the failed channel was dropped."""
     log = ScriptedLog()
     async with running(log) as registry:
         waiting = [join(registry, log) for _ in range(3)]
@@ -238,7 +238,7 @@ async def test_a_tail_that_cannot_begin_refuses_its_subscribers_and_is_begun_ane
 
 
 @in_virtual_time
-async def test_a_tail_that_cannot_go_on_refuses_its_subscribers() -> None:
+async def test_a_tail_that_cannot_continue_refuses_its_subscribers() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness = join(registry, log)
@@ -256,7 +256,7 @@ async def test_a_tail_that_cannot_go_on_refuses_its_subscribers() -> None:
 
 
 @in_virtual_time
-async def test_heads_are_asked_in_trips_of_a_bounded_size_and_of_open_plans_only() -> None:
+async def test_heads_are_read_in_bounded_batches_and_for_open_channels_only() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         for number in range(HEADS_AT_ONCE + 7):
@@ -273,7 +273,7 @@ async def test_heads_are_asked_in_trips_of_a_bounded_size_and_of_open_plans_only
 
 
 @in_virtual_time
-async def test_a_channel_that_closes_while_heads_are_asked_is_no_matter() -> None:
+async def test_a_channel_may_close_while_heads_are_read() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         witness = join(registry, log)
@@ -290,7 +290,7 @@ async def test_a_channel_that_closes_while_heads_are_asked_is_no_matter() -> Non
 
 
 @in_virtual_time
-async def test_beyond_its_bound_it_follows_no_more_plans() -> None:
+async def test_a_full_registry_follows_no_more_plans() -> None:
     log = ScriptedLog()
     async with running(log, max_channels=2) as registry:
         join(registry, log, "p")
@@ -305,8 +305,8 @@ async def test_beyond_its_bound_it_follows_no_more_plans() -> None:
 
 
 @in_virtual_time
-async def test_a_plan_without_subscribers_gives_way_to_another() -> None:
-    """Those left longest ago first; what is followed without a channel takes room as well."""
+async def test_a_channel_without_subscribers_makes_room_for_another() -> None:
+    """Those left longest ago go first; plans followed without a channel take room as well."""
     log = ScriptedLog()
     async with running(log, max_channels=3) as registry:
         leaving = [join(registry, log, plan_id) for plan_id in ("p", "q", "r")]
@@ -332,7 +332,7 @@ async def test_a_plan_without_subscribers_gives_way_to_another() -> None:
 
 
 @in_virtual_time
-async def test_it_counts_who_stands_where() -> None:
+async def test_subscribers_are_counted_by_standing() -> None:
     log = ScriptedLog()
     async with running(log) as registry:
         join(registry, log)
@@ -364,7 +364,7 @@ async def test_a_plan_is_counted_until_its_watch_of_the_log_ends_and_no_longer()
 
 
 def test_churn_leaves_nothing_behind() -> None:
-    """Subscribers and channels that went are free to be collected: nothing holds on to them."""
+    """Subscribers and channels that are gone can be collected: nothing holds a reference to them."""
     seen: weakref.WeakSet[Witness | Channel] = weakref.WeakSet()
 
     @in_virtual_time
@@ -374,7 +374,7 @@ def test_churn_leaves_nothing_behind() -> None:
         async with running(log) as registry:
             for number in range(200):
                 witness = join(registry, log, f"p{number % 7}", sinces[number % 3])
-                seen.update((witness.channel, witness))  # whoever holds a subscriber holds its client
+                seen.update((witness.channel, witness))  # a reference to a subscriber is one to its client
                 log.tell(part(number), plan_id=f"p{number % 7}")
                 await turns(number % 9)
                 witness.leave()

@@ -1,4 +1,4 @@
-"""What each address and each principal holds of a process, and what becomes of those who want more."""
+"""Connections and plans that each address and each principal uses of a process, and their limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_counts_as_one_address(address: str | None, counted: str) -> None:
     assert network(address) == counted
 
 
-def test_each_limit_on_connections_says_which_it_is_and_what_raises_it() -> None:
+def test_each_connection_limit_names_itself_and_its_setting() -> None:
     counts = ConnectionCounts(ConnectionLimits(per_address=1, per_principal=1, total=2))
     origin = counts.enter("192.0.2.1")
     with pytest.raises(TooManyConnections, match="PLANCAST_MAX_CONNECTIONS_PER_ADDRESS") as full:
@@ -60,7 +60,7 @@ def test_each_limit_on_connections_says_which_it_is_and_what_raises_it() -> None
 
 
 class Counting(RuleBasedStateMachine):
-    """However clients come and go, the counts are those of the clients that are here."""
+    """Whatever clients connect and leave, the counts are those of the open connections."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ LIMITS = PlanLimits(per_address=4, per_principal=3, total=100)
 ADA, BOB = Holder("192.0.2.1", "ada"), Holder("192.0.2.1", "bob")
 
 
-def test_a_plan_counts_once_for_each_who_follows_it() -> None:
+def test_a_plan_counts_once_for_each_holder() -> None:
     shares = PlanShares(LIMITS, Counter())
     for plan_id in ("a", "b", "c", "a", "b", "c"):
         shares.follow(ADA, plan_id)
@@ -163,7 +163,7 @@ HOLDERS = st.builds(Holder, st.sampled_from(["", "x", "y"]), st.sampled_from([No
 
 
 class Following(RuleBasedStateMachine):
-    """However subscriptions and tails come and go, the shares are those of what is held now."""
+    """Whatever subscriptions and tails begin and end, the shares are those of the present ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class Following(RuleBasedStateMachine):
 TestFollowing = Following.TestCase
 
 
-# --- in a hub that asks who is there
+# --- in a hub with authentication
 
 READ = {"*": ["read"]}
 
@@ -234,15 +234,15 @@ def api(url: str, token: str) -> httpx.AsyncClient:
 
 
 async def follow(client: RawSocket, *plan_ids: str) -> list[str]:
-    """Subscribe to all of these; the type or code of each answer."""
+    """Subscribe to all of these; returns the type or the code of each response."""
     for plan_id in plan_ids:
         await client.send_json("subscribe_plan", plan_id=plan_id)
     heard = [await client.receive() for _ in plan_ids]
     return [said.get("code", said["type"]) for said in heard]
 
 
-async def test_one_principal_leaves_room_for_others(tmp_path: Path) -> None:
-    """C-LIM-8: on however many connections; and the hub stays ready."""
+async def test_one_principal_can_not_use_up_the_plans_of_others(tmp_path: Path) -> None:
+    """C-LIM-8: on any number of connections; and the hub stays ready."""
     async with asked(tmp_path, max_plans=16, max_plans_per_principal=6) as (hub, url), AsyncExitStack() as lines:
         ada, bob = token_of(hub, "ada", READ), token_of(hub, "bob", READ)
         said: Counter[str] = Counter()
@@ -258,7 +258,7 @@ async def test_one_principal_leaves_room_for_others(tmp_path: Path) -> None:
         assert hub.counts.refused_plans == {"principal": 14}
 
 
-async def test_a_plan_that_was_left_can_be_replaced(tmp_path: Path) -> None:
+async def test_an_unsubscribed_plan_can_be_replaced(tmp_path: Path) -> None:
     """C-LIM-8"""
     async with (
         asked(tmp_path, max_plans_per_principal=1) as (hub, url),
@@ -271,8 +271,8 @@ async def test_a_plan_that_was_left_can_be_replaced(tmp_path: Path) -> None:
         assert await follow(line, "b") == ["subscription_confirmed"]
 
 
-async def test_an_address_leaves_room_for_others(tmp_path: Path) -> None:
-    """C-LIM-8: where nobody is asked for a token, too."""
+async def test_an_address_can_not_use_up_the_plans_of_others(tmp_path: Path) -> None:
+    """C-LIM-8: without authentication as well."""
     async with (
         house(tmp_path, max_plans_per_address=2) as hub,
         serving(hub) as url,
@@ -302,7 +302,7 @@ async def test_a_poll_counts_as_well(tmp_path: Path) -> None:
 
 
 async def test_a_node_that_is_full_is_not_ready(tmp_path: Path) -> None:
-    """H-OPS-1: of plans or of connections, and only for as long as it is."""
+    """H-OPS-1: full of plans or of connections, and only as long as it is."""
     async with asked(tmp_path, max_plans=2, max_connections=2) as (hub, url):
         ada = token_of(hub, "ada", READ)
         async with dialled(url, token=ada) as line, api(url, ada) as client:
@@ -323,7 +323,7 @@ async def test_a_node_that_is_full_is_not_ready(tmp_path: Path) -> None:
 @asynccontextmanager
 async def tail(client: httpx.AsyncClient, *plan_ids: str) -> AsyncGenerator[httpx.Response]:
     async with client.stream("POST", "/api/tail", json={"plans": plan_ids}) as response:
-        lines = response.aiter_lines()  # kept: without it the line is closed
+        lines = response.aiter_lines()  # kept: without a reference the connection is closed
         if response.status_code == 200:
             await anext(lines)
         else:

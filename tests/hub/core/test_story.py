@@ -1,12 +1,12 @@
-"""Whatever happens, and in whatever order: every subscriber sees a whole story, in order and without duplicates, or is
-told that it does not.
+"""Whatever happens, in any order: every subscriber gets all events, in order and without duplicates, or is notified that
+it does not.
 
-A machine makes everything happen that may (see world.py): arrivals late, twice, out of order or never; tails lost; a
-log that is slow, silent or away, that restarts, forks, vanishes, is trimmed; plans deleted; clients that join at every
-kind of place, fill up, drain, leave in the midst of it, come back. Each client checks what it gets as it gets it
-(witness.py); `settle` lets everything arrive, or be given up, and then everybody must stand at the head.
+A state machine makes every possible fault happen (see world.py): arrivals late, twice, out of order or never; lost
+watches; a log that is slow, silent or down, that restarts, forks, vanishes, is trimmed; deleted plans; clients that join
+at every kind of position, fill up, drain, leave meanwhile, reconnect. Each client checks what it gets as it gets it
+(witness.py); `settle` lets everything arrive or be given up, and then every client must be at the head.
 
-The everyday run is the same every time. PLANCAST_STORIES=1000 tells so many stories that were never told before.
+The everyday run is deterministic. PLANCAST_STORIES=1000 runs that many random sequences.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ seconds = st.sampled_from((0.1, 0.3, 1.0, 4.0, 6.0))
 
 
 class Story(RuleBasedStateMachine):
-    """The world, and a die."""
+    """The world, driven by hypothesis."""
 
     steps: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        Story.steps -= 1  # everything holds before the first step, too
+        Story.steps -= 1  # the invariant is checked before the first step as well
 
     @invariant()
     def everything_holds(self) -> None:
@@ -64,7 +64,7 @@ class Story(RuleBasedStateMachine):
         self.world.settle(dropped=False)
         self.world.close()
 
-    # -- somebody speaks, and somebody hears
+    # -- appends and arrivals
 
     @rule(plan=plans, kind=st.integers(0, 5), count=st.sampled_from((1, 1, 1, 2, 3, 6, 20)))
     def say(self, plan: int, kind: int, count: int) -> None:
@@ -81,7 +81,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(which=anyone, plan=plans, kind=st.integers(0, 5), count=st.sampled_from((5, 7, 9, 14)))
     def leave_behind(self, which: int, plan: int, kind: int, count: int) -> None:
-        """Somebody takes no more while much is said."""
+        """A client is full while many events are appended."""
         self.world.fill(which)
         self.world.say(plan, kind, count)
         for watch in range(2):
@@ -164,7 +164,7 @@ class Story(RuleBasedStateMachine):
         self.world.settle(dropped)
 
 
-def test_every_story_is_whole_or_its_break_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_every_client_gets_all_events_or_is_notified_of_a_break(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "hub.core")
     began = time.process_time()
     run_state_machine_as_test(Story, settings=EVERYDAY)

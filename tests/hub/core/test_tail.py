@@ -22,7 +22,7 @@ from tests.hub.core.virtual_time import in_virtual_time, turns
 
 
 class Diary:
-    """Writes down what it is told."""
+    """A follower that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -74,7 +74,7 @@ def known(tail: ChannelTail) -> Head:
 
 
 @in_virtual_time
-async def test_it_stands_in_the_tail_before_it_looks_where_the_plan_is() -> None:
+async def test_it_watches_before_it_reads_the_head() -> None:
     log = ScriptedLog()
     log.story().append([part(1), part(2)])
     tail, diary = following(log)
@@ -85,7 +85,7 @@ async def test_it_stands_in_the_tail_before_it_looks_where_the_plan_is() -> None
 
 
 @in_virtual_time
-async def test_what_is_said_while_it_opens_is_taken_without_another_read() -> None:
+async def test_events_appended_while_it_opens_are_taken_without_another_read() -> None:
     log = ScriptedLog()
     log.story().append([part(1)])
     log.slowness = 5
@@ -102,7 +102,7 @@ async def test_what_is_said_while_it_opens_is_taken_without_another_read() -> No
 
 
 @in_virtual_time
-async def test_what_comes_next_is_taken_and_what_is_known_is_not() -> None:
+async def test_new_events_are_taken_and_known_ones_are_not() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=2)
     log.say(part(3), part(4))
@@ -116,7 +116,7 @@ async def test_what_comes_next_is_taken_and_what_is_known_is_not() -> None:
 
 
 @in_virtual_time
-async def test_what_is_missed_while_it_reads_is_read_behind_it() -> None:
+async def test_events_missed_while_it_reads_are_read_afterwards() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=2)
     log.say(part(3))
@@ -135,7 +135,7 @@ async def test_what_is_missed_while_it_reads_is_read_behind_it() -> None:
 
 
 @in_virtual_time
-async def test_a_hole_is_read_once_and_what_came_meanwhile_is_kept() -> None:
+async def test_a_hole_is_read_once_and_arrivals_meanwhile_are_kept() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=2)
     log.say(part(3))
@@ -153,7 +153,7 @@ async def test_a_hole_is_read_once_and_what_came_meanwhile_is_kept() -> None:
 
 
 @in_virtual_time
-async def test_what_came_meanwhile_is_bounded_and_what_was_let_go_is_read() -> None:
+async def test_early_arrivals_are_bounded_and_dropped_ones_are_read() -> None:
     log = ScriptedLog()
     tail, diary = following(log, early_bytes=400)
     await turns()
@@ -185,11 +185,11 @@ async def test_a_long_absence_is_read_page_by_page() -> None:
 
 
 @in_virtual_time
-async def test_an_epoch_heard_of_while_it_mends_is_not_missed() -> None:
+async def test_an_epoch_reported_during_a_repair_is_not_missed() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=10)
     log.hanging = True
-    tail.mend()  # and what it reads shows the log before it was replaced
+    tail.mend()  # and the read shows the log before it was replaced
     await turns()
     log.story().fork(7)
     log.tell(part(80))
@@ -202,7 +202,7 @@ async def test_an_epoch_heard_of_while_it_mends_is_not_missed() -> None:
 
 
 @in_virtual_time
-async def test_a_new_epoch_of_the_same_story_is_no_break() -> None:
+async def test_a_new_epoch_of_the_same_lineage_is_no_break() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=2)
     log.story().restart()
@@ -215,7 +215,7 @@ async def test_a_new_epoch_of_the_same_story_is_no_break() -> None:
 
 
 @in_virtual_time
-async def test_late_news_of_an_epoch_that_is_over_is_no_news() -> None:
+async def test_a_late_arrival_of_an_ended_epoch_is_ignored() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=2)
     log.story().restart()
@@ -230,7 +230,7 @@ async def test_late_news_of_an_epoch_that_is_over_is_no_news() -> None:
 
 
 @in_virtual_time
-async def test_a_log_that_lost_its_end_is_noticed_before_it_goes_on() -> None:
+async def test_a_log_that_lost_its_end_is_noticed_before_it_continues() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=5)
     log.story().fork(3)
@@ -242,7 +242,7 @@ async def test_a_log_that_lost_its_end_is_noticed_before_it_goes_on() -> None:
 
 
 @in_virtual_time
-async def test_deleted_it_stands_before_the_first_event() -> None:
+async def test_after_a_deletion_it_is_before_the_first_event() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=5)
     log.forget()
@@ -256,7 +256,7 @@ async def test_deleted_it_stands_before_the_first_event() -> None:
 
 
 @in_virtual_time
-async def test_a_read_of_the_life_before_is_void_when_the_plan_is_deleted() -> None:
+async def test_a_read_from_before_a_deletion_is_discarded() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=5)
     log.say(part(6), part(7))
@@ -275,7 +275,7 @@ async def test_a_read_of_the_life_before_is_void_when_the_plan_is_deleted() -> N
 
 
 @in_virtual_time
-async def test_deleted_while_it_opens_it_looks_again() -> None:
+async def test_a_deletion_while_it_opens_is_noticed() -> None:
     log = ScriptedLog()
     log.story().append([part(1), part(2)])
     log.slowness = 5
@@ -291,7 +291,7 @@ async def test_deleted_while_it_opens_it_looks_again() -> None:
 
 
 @in_virtual_time
-async def test_not_heard_for_a_while_as_it_opens_it_looks_again() -> None:
+async def test_a_watch_lost_while_it_opens_is_read_again() -> None:
     log = ScriptedLog()
     log.slowness = 5
     tail, diary = following(log)
@@ -308,7 +308,7 @@ async def test_not_heard_for_a_while_as_it_opens_it_looks_again() -> None:
 
 
 @in_virtual_time
-async def test_catching_up_reads_what_was_said_before_even_when_a_read_is_under_way() -> None:
+async def test_catching_up_reads_everything_appended_before_it() -> None:
     log = ScriptedLog()
     tail, _ = await opened(log, said=1)
     log.hanging = True
@@ -326,7 +326,7 @@ async def test_catching_up_reads_what_was_said_before_even_when_a_read_is_under_
 
 
 @in_virtual_time
-async def test_the_slow_beat_reads_what_nobody_told() -> None:
+async def test_comparing_reads_unreported_events() -> None:
     log = ScriptedLog()
     tail, diary = await opened(log, said=3)
     log.say(part(4))
@@ -339,7 +339,7 @@ async def test_the_slow_beat_reads_what_nobody_told() -> None:
 
 
 @in_virtual_time
-async def test_the_slow_beat_does_not_mind_an_answer_that_took_its_time() -> None:
+async def test_comparing_with_an_old_head_reads_nothing() -> None:
     log = ScriptedLog()
     tail, _ = await opened(log, said=3)
     before = log.story().head
@@ -351,7 +351,7 @@ async def test_the_slow_beat_does_not_mind_an_answer_that_took_its_time() -> Non
 
 
 @in_virtual_time
-async def test_the_slow_beat_learns_what_was_trimmed_but_not_of_another_life() -> None:
+async def test_comparing_learns_the_floor_but_not_that_of_another_lineage() -> None:
     log = ScriptedLog()
     tail, _ = await opened(log, said=9)
     log.story().trim(window=2)
@@ -366,7 +366,7 @@ async def test_the_slow_beat_learns_what_was_trimmed_but_not_of_another_life() -
 
 
 @in_virtual_time
-async def test_closed_it_has_no_task_and_no_watch_left_and_starts_none() -> None:
+async def test_a_closed_tail_has_no_task_and_no_watch_and_starts_none() -> None:
     log = ScriptedLog()
     tail, _ = await opened(log, said=3)
     log.hanging = True
@@ -381,7 +381,7 @@ async def test_closed_it_has_no_task_and_no_watch_left_and_starts_none() -> None
 
 
 @in_virtual_time
-async def test_closed_while_it_opens_it_leaves_no_watch() -> None:
+async def test_a_tail_closed_while_it_opens_leaves_no_watch() -> None:
     log = ScriptedLog()
     log.hanging = True
     tail, diary = following(log)
@@ -397,11 +397,11 @@ arrivals = st.builds(
 
 
 @given(st.lists(arrivals, max_size=20), st.integers(0, 60))
-def test_the_newest_stay_in_order_within_the_bound(told: list[Arrival], max_bytes: int) -> None:
+def test_the_newest_arrivals_stay_in_order_within_the_bound(told: list[Arrival], max_bytes: int) -> None:
     early = EarlyArrivals(max_bytes)
     for at, arrival in enumerate(told, 1):
         early.keep(arrival)
-        assert len(early) >= 1, "the newest always stays: it says how far the log is"
+        assert len(early) >= 1, "the newest always stays, because it shows the log's head"
         assert early.size <= max_bytes or len(early) == 1
         kept = told[at - len(early) : at]
         assert early.size == sum(len(payload) for one in kept for payload in one.payloads)
@@ -411,7 +411,7 @@ def test_the_newest_stay_in_order_within_the_bound(told: list[Arrival], max_byte
 
 
 @in_virtual_time
-async def test_it_asks_again_after_ever_longer_pauses() -> None:
+async def test_a_call_is_retried_with_growing_pauses() -> None:
     counts = HubCounts()
     asked: list[float] = []
 
@@ -428,7 +428,7 @@ async def test_it_asks_again_after_ever_longer_pauses() -> None:
 
 
 @in_virtual_time
-async def test_what_time_does_not_heal_is_not_asked_again() -> None:
+async def test_an_error_that_retrying_can_not_cure_is_raised() -> None:
     asked: list[str] = []
 
     async def ask() -> str:
@@ -440,7 +440,7 @@ async def test_what_time_does_not_heal_is_not_asked_again() -> None:
     assert asked == ["once"]
 
 
-def test_an_outage_is_said_once_however_many_ask(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once_for_all_callers(caplog: pytest.LogCaptureFixture) -> None:
     down = True
 
     async def ask() -> str:

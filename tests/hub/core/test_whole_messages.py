@@ -1,5 +1,5 @@
-"""C-SUB-9: a subscriber that knows no places gets streamed messages whole, wherever it stands. The witness checks each
-frame against the true story."""
+"""C-SUB-9: a subscriber that knows no positions gets streamed messages whole, at whatever position it is. The witness
+checks each frame against the log's real content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["nothing_failed"]
 
 
 def texts(witness: Witness) -> list[str]:
-    """Of each whole message it got."""
+    """The contents of the whole messages it got."""
     whole = [event for what, _, event in (told for told in witness.told if told[0] == "whole")]
     return [event["data"]["content"] for event in whole if event["type"] == "agent_message"]
 
@@ -43,7 +43,7 @@ async def told(log: ScriptedLog, *payloads: bytes) -> None:
 
 
 @in_virtual_time
-async def test_a_streamed_message_comes_once_and_whole_to_it_and_in_parts_to_others() -> None:
+async def test_a_streamed_message_is_whole_for_it_and_in_parts_for_others() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     old, new = await joined(channel, log, None), await joined(channel, log, "now")
@@ -66,7 +66,7 @@ async def test_a_message_that_began_before_it_joined_comes_whole() -> None:
     second = await joined(channel, log, None)
     asked = len(log.asked)
     third = await joined(channel, log, None)
-    assert len(log.asked) == asked  # what is withheld is known by now
+    assert len(log.asked) == asked  # by now it is known what is withheld
     await told(log, part(12, final=True))
     for witness in (first, second, third):
         assert texts(witness) == [spoken(*range(1, 10), 11, 12)]
@@ -74,7 +74,7 @@ async def test_a_message_that_began_before_it_joined_comes_whole() -> None:
 
 
 @in_virtual_time
-async def test_two_messages_at_a_time_come_whole_as_each_is_complete() -> None:
+async def test_two_concurrent_messages_come_whole_when_each_is_complete() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, None)
@@ -84,7 +84,7 @@ async def test_two_messages_at_a_time_come_whole_as_each_is_complete() -> None:
 
 
 @in_virtual_time
-async def test_what_was_never_finished_comes_when_the_plan_ends() -> None:
+async def test_unfinished_messages_come_when_the_plan_ends() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, None)
@@ -95,8 +95,8 @@ async def test_what_was_never_finished_comes_when_the_plan_ends() -> None:
 
 
 @in_virtual_time
-@pytest.mark.parametrize("count", [3, 40])  # what is missing is in the ring, or in the log only
-async def test_who_lags_in_the_midst_of_messages_gets_the_same(count: int) -> None:
+@pytest.mark.parametrize("count", [3, 40])  # the missing events are in the ring, or only in the log
+async def test_a_client_that_lags_within_messages_gets_the_same(count: int) -> None:
     log = ScriptedLog()
     channel = await opened(log)
     steady, lagging = await joined(channel, log, None), await joined(channel, log, None, room=1)
@@ -105,7 +105,7 @@ async def test_who_lags_in_the_midst_of_messages_gets_the_same(count: int) -> No
     for number in range(4, 4 + count):
         await told(log, part(number, "ab"[number % 2]))
     assert standing(lagging)[0] is Standing.BEHIND
-    for round_ in range(3):  # it drains a little, fills again, and more is said meanwhile
+    for round_ in range(3):  # it drains a little and fills again while more events are appended
         lagging.drain(room=1)
         await told(log, part(100 + round_, "b"), step(200 + round_), part(300 + round_, f"c{round_}", final=True))
     lagging.drain()
@@ -118,7 +118,7 @@ async def test_who_lags_in_the_midst_of_messages_gets_the_same(count: int) -> No
 
 
 @in_virtual_time
-async def test_a_restart_in_the_midst_of_a_message_changes_nothing() -> None:
+async def test_a_restart_within_a_message_changes_nothing() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = await joined(channel, log, None)
@@ -130,7 +130,7 @@ async def test_a_restart_in_the_midst_of_a_message_changes_nothing() -> None:
 
 
 @in_virtual_time
-async def test_a_break_behind_what_it_saw_changes_nothing_for_it() -> None:
+async def test_a_break_after_its_position_changes_nothing_for_it() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     here, lagging = await joined(channel, log, None), await joined(channel, log, None, room=1)
@@ -138,7 +138,7 @@ async def test_a_break_behind_what_it_saw_changes_nothing_for_it() -> None:
     log.story().fork(2)
     await told(log, part(3), part(4, final=True))
     assert here.told[-1][0] == "whole"
-    assert [told[0] for told in here.told].count("snapshot") == 1  # it saw what is no more
+    assert [told[0] for told in here.told].count("snapshot") == 1  # it received events that are gone
     lagging.drain()
     await turns(100)
     assert [told[0] for told in lagging.told].count("snapshot") == 0
@@ -165,7 +165,7 @@ async def test_a_deleted_plan_ends_without_what_was_withheld() -> None:
 
 
 @in_virtual_time
-async def test_nothing_is_composed_while_nobody_wants_it() -> None:
+async def test_nothing_is_composed_without_members() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     ordinary = await joined(channel, log, "now")
@@ -191,7 +191,7 @@ class _Keeping(Witness):
 
 
 @in_virtual_time
-async def test_all_of_them_are_handed_the_same_bytes_and_ordinary_events_are_not_encoded_twice() -> None:
+async def test_all_members_get_the_same_bytes_and_other_events_are_not_encoded_twice() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     old, other, new = [_Keeping(log.story(), since) for since in (None, None, "now")]
@@ -206,8 +206,8 @@ async def test_all_of_them_are_handed_the_same_bytes_and_ordinary_events_are_not
 
 
 @in_virtual_time
-async def test_while_the_log_is_away_it_is_placed_all_the_same_and_gets_what_is_known() -> None:
-    """An old front end asks once, and does not ask again after an error."""
+async def test_while_the_log_is_down_it_is_placed_at_the_head() -> None:
+    """An old front end subscribes once, and does not retry after an error."""
     log = ScriptedLog()
     channel = await opened(log, said=3)
     log.down = True
@@ -222,7 +222,7 @@ async def test_while_the_log_is_away_it_is_placed_all_the_same_and_gets_what_is_
 
 
 @in_virtual_time
-async def test_a_message_that_began_after_the_end_of_its_plan_comes_whole_to_who_joins_then() -> None:
+async def test_a_message_that_began_after_the_end_of_its_plan_comes_whole_to_a_new_client() -> None:
     log = ScriptedLog()
     log.story().append([part(1, "a"), update(2, status="completed"), part(3, "b"), part(4, "b")])
     channel = await opened(log)
@@ -233,14 +233,14 @@ async def test_a_message_that_began_after_the_end_of_its_plan_comes_whole_to_who
 
 
 @in_virtual_time
-async def test_what_is_trimmed_as_it_joins_is_not_asked_for_again_and_again() -> None:
+async def test_events_trimmed_while_it_joins_are_not_read_repeatedly() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     log.slowness = 5
     log.looks_late = True
     witness = Witness(log.story(), None)
     witness.join(channel)
-    while log.count("read") < 2:  # the fold's, and that of the parts that are withheld
+    while log.count("read") < 2:  # the fold's read, and that of the withheld parts
         await turns(1)
     log.story().append([part(4), step(5)])
     log.story().trim(0)
@@ -257,7 +257,7 @@ async def test_what_is_trimmed_as_it_joins_is_not_asked_for_again_and_again() ->
 
 
 @in_virtual_time
-async def test_its_join_waits_for_no_read_in_a_plan_of_which_nothing_was_said() -> None:
+async def test_joining_an_empty_plan_needs_no_read() -> None:
     log = ScriptedLog()
     channel = await opened(log)
     witness = Witness(log.story(), None)
@@ -269,7 +269,7 @@ async def test_its_join_waits_for_no_read_in_a_plan_of_which_nothing_was_said() 
 
 
 @in_virtual_time
-async def test_many_that_join_at_once_read_once() -> None:
+async def test_many_joins_at_once_read_once() -> None:
     log = ScriptedLog()
     channel = await opened(log, said=3)
     witnesses = [Witness(log.story(), None) for _ in range(20)]

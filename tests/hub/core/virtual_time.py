@@ -1,6 +1,6 @@
-"""An event loop in which waiting takes no time: when nothing is left to do now, it is at once as late as need be.
+"""An event loop with virtual time: when nothing is ready to run, the clock jumps to the next timer.
 
-It does no I/O. Whatever waits for something that no timer will bring about is told so, instead of hanging.
+It does no I/O. Waiting for something that no timer will cause raises an error instead of hanging.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def call(self, call: Callable[[], T]) -> T:
-        """Call it as if from inside the loop, while the loop stands still."""
+        """Call a function as if from inside the loop, while the loop is stopped."""
         asyncio._set_running_loop(self)
         try:
             return call()
@@ -53,7 +53,7 @@ class _NoWaiting(selectors.SelectSelector):
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run an async test in a loop of its own, in which time is virtual."""
+    """Decorator that runs an async test in its own loop with virtual time."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -64,6 +64,6 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
 
 
 async def turns(count: int = 20) -> None:
-    """Let the loop turn; no time passes."""
+    """Let the loop run some turns; no time passes."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A client that believes nothing: it holds everything it is handed against the true story."""
+"""A client that checks everything it gets against the real content of the plan."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ENDLESS: Final = 1_000_000_000
 
 
 class Witness:
-    """Keeps the place it stands at, as a client would. Any call that doesn't fit fails the test."""
+    """Keeps its position, as a client would. Any call that doesn't fit fails the test."""
 
     def __init__(self, story: Story, since: Since | None = None, room: int = ENDLESS) -> None:
         self.story = story
         self.since = since
         self.room = room
-        """So many bursts until it is full."""
+        """Bursts until it is full."""
         self.full = False
         self.here = False
         self.place: Position | None = None
         self.told: list[tuple[Any, ...]] = []
-        """What it was told, in order: (placed, place, head, reason), (snapshot, place), (events, first, last),
+        """The calls, in order: (placed, place, head, reason), (snapshot, place), (events, first, last),
         (whole, offset, event), (refused,), (ended, code)."""
         self.verdicts: set[str] = set()
-        """What could rightly be said of its `since` at some time since it joined."""
+        """The continuities of its `since` that were right at some time since it joined."""
         self.on_full: Callable[[], object] | None = None
         self.on_event: Callable[[], object] | None = None
         self.on_placed: Callable[[], object] | None = None
         self.on_gone: Callable[[], object] | None = None
         self.exact = True
-        """Whether the hub could know every streamed message from its beginning."""
+        """Whether the hub could have every streamed message from its beginning."""
         self._awaits_snapshot = False
 
-    # -- what the test does --------------------------------------------------------------------------------------------
+    # -- the test's side -----------------------------------------------------------------------------------------------
 
     def join(self, channel: Channel) -> Subscriber:
         self.enter(channel, channel.join(self, self.since))
@@ -65,18 +65,18 @@ class Witness:
         self.channel.leave(self.subscriber)
 
     def fill(self) -> None:
-        """It takes no more."""
+        """Make it full."""
         self.full = True
         self.channel.filled(self.subscriber)
 
     def drain(self, room: int = ENDLESS) -> None:
-        """It took what waited, and has room again."""
+        """Drain it, so that it has room again."""
         self.full, self.room = False, room
         if self.here:
             self.channel.pump(self.subscriber)
 
     def judge(self) -> None:
-        """The story changed, or is about to: what may be said of `since` now?"""
+        """Record the present continuity of `since`: the plan changes."""
         if self.place is None and self.since is not None:
             head = self.story.head
             self.verdicts.add(head.lineage.continuity(self._wanted, head.offset, head.floor))
@@ -87,7 +87,7 @@ class Witness:
 
     @property
     def frames(self) -> list[tuple[int, int]]:
-        """The events it was handed: first and last offset of each frame."""
+        """First and last offset of each frame it was handed."""
         return [(first, last) for what, *(first, last) in (t for t in self.told if t[0] == "events")]
 
     # -- the channel's side --------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Witness:
     def deliver(self, burst: Burst) -> None:
         assert self.here, "events after it left"
         assert not self.full, "events while it is full"
-        assert burst.frames, "nothing is no event"
+        assert burst.frames, "a burst without frames"
         assert self.place is not None
         assert not self._awaits_snapshot, "events between a break and its snapshot"
         if self.since is None:
@@ -108,15 +108,15 @@ class Witness:
         self._took()
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
-        assert self.here, "a place after it left"
+        assert self.here, "placed after it left"
         assert plan_id == self.story.plan_id
         assert head >= place.offset
-        assert not self._awaits_snapshot, "a place between a break and its snapshot"
+        assert not self._awaits_snapshot, "placed between a break and its snapshot"
         self.told.append(("placed", place, head, reason))
         first = self.place is None
         if first and reason is not None:
             assert isinstance(self.since, Position) or self.since == "start"
-            # A channel that has not heard yet that the plan begun again may well say that it was trimmed.
+            # A channel that does not know yet that the plan began again may report that it was trimmed.
             assert reason in self.verdicts or (reason == "trimmed" and self.story.was_trimmed(self._wanted))
         if first and reason is None and self.since != "snapshot":
             self._begin(place)
@@ -129,7 +129,7 @@ class Witness:
     def snapshot(self, frame: bytes) -> None:
         assert self.here, "a snapshot after it left"
         assert not self.full, "a snapshot while it is full"
-        assert self._awaits_snapshot, "a snapshot without a word"
+        assert self._awaits_snapshot, "a snapshot without `placed`"
         told = json.loads(frame)
         place = Position(told["epoch"], told["offset"])
         assert place == self.place
@@ -149,7 +149,7 @@ class Witness:
         assert reason
         self._gone(plan_id, ("ended", code))
 
-    # -- what a client checks ------------------------------------------------------------------------------------------
+    # -- the client's checks -------------------------------------------------------------------------------------------
 
     def _begin(self, place: Position) -> None:
         assert place.offset <= len(self.story.told[place.epoch])
@@ -173,7 +173,7 @@ class Witness:
         assert not self.place.offset or epochs.index(epoch) >= epochs.index(self.place.epoch), "back to an old epoch"
         assert frame.pop("plan_id") == self.story.plan_id
         originals = self.story.told[epoch][first - 1 : offset]
-        assert len(originals) == offset - first + 1, "events that never were"
+        assert len(originals) == offset - first + 1, "events that never existed"
         if first == offset:
             assert frame == json.loads(originals[0]), (epoch, offset)
         else:
@@ -184,7 +184,7 @@ class Witness:
             self.on_event()
 
     def _whole_events(self, burst: Burst) -> None:
-        """It gets every event but parts of streamed messages, and of those, as they are complete, one with all text."""
+        """It must get every event but the parts of streamed messages, and each completed message as one event."""
         assert self.place is not None
         assert burst.first > self.place.offset
         frames = [json.loads(frame) for frame in burst.frames]
@@ -208,7 +208,7 @@ class Witness:
             self.on_event()
 
     def owed(self, place: Position) -> list[tuple[int, dict[str, Any]]]:
-        """What such a client must get up to this place from where it stands: of some messages no part may be left."""
+        """What such a client must get from its position up to this one; the parts of some messages may have been trimmed."""
         whole = self._whole(place)
         return whole if self._knows_all else [one for one in whole if one[1]["type"] != "agent_message"]
 
@@ -235,7 +235,7 @@ class Witness:
                 self.on_full()
 
     def _gone(self, plan_id: str, word: tuple[Any, ...]) -> None:
-        assert self.here, "gone, after it left"
+        assert self.here, "ended after it left"
         assert plan_id == self.story.plan_id
         self.here = False
         self.told.append(word)
@@ -244,7 +244,7 @@ class Witness:
 
 
 def _joined(originals: Sequence[bytes]) -> dict[str, Any]:
-    """Parts of one message as one part: told by the last, at the time of the first."""
+    """Parts of one message as one part, with the id of the last and the timestamp of the first."""
     parts = [json.loads(payload) for payload in originals]
     for told in parts:
         rest = {key: value for key, value in told["data"].items() if key not in ("content", "timestamp")}
@@ -257,7 +257,7 @@ def _joined(originals: Sequence[bytes]) -> dict[str, Any]:
 
 
 def whole_messages(events: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
-    """The events of a plan, streamed messages whole, each with the offset at which it is complete."""
+    """The events of a plan with whole messages, each with the offset at which it is complete."""
     told: list[tuple[int, dict[str, Any]]] = []
     under_way: dict[str, list[dict[str, Any]]] = {}
     for offset, event in enumerate(events, 1):
@@ -279,7 +279,7 @@ def whole_messages(events: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str
 
 
 def _of(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One message, of all parts: told by the last, at the time of the first."""
+    """One message of all parts, with the id of the last and the timestamp of the first."""
     latest = {name: part["data"][name] for part in parts for name in ("final", "error", "data") if name in part["data"]}
     data = parts[0]["data"] | latest | {"content": "".join(part["data"]["content"] for part in parts)}
     del data["append"]

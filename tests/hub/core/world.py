@@ -1,4 +1,4 @@
-"""Everything that may happen around channels, as plain moves: a hypothesis machine or a die may choose among them."""
+"""Everything that can happen around channels, as moves that a hypothesis state machine or a random generator chooses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HUB_LOG: Final = logging.getLogger("hub.core")
 
 
 class _Listener(logging.Handler):
-    """Hears of what the hub survived, and should not have had to: a client that raised, a task that failed."""
+    """Collects logged errors that the hub survived: a client that raised, a task that failed."""
 
     def __init__(self, errors: list[Any]) -> None:
         super().__init__(logging.ERROR)
@@ -44,7 +44,7 @@ class _Listener(logging.Handler):
 
 
 class World:
-    """A registry, its log, and clients that check what they get. Moves choose by numbers, which wrap around."""
+    """A registry, its log, and clients that check what they get. The numbers that moves take wrap around."""
 
     def __init__(self) -> None:
         self.loop = VirtualLoop()
@@ -53,7 +53,7 @@ class World:
         self.here: list[Witness] = []
         self.said = 0
         self.rough = False
-        """The log was away or silent, and perhaps what hung then still does."""
+        """The log was down or silent, and calls may still be waiting."""
         self.registry = Registry(self.log, self.counts, POLICY, PACE)
         self._supervisor = Supervisor()
         self.loop.call(lambda: self.registry.start(self._supervisor))
@@ -70,7 +70,7 @@ class World:
     # -- the plan ------------------------------------------------------------------------------------------------------
 
     def say(self, plan: int, kind: int, count: int) -> None:
-        """Somebody appends. Nobody has heard yet."""
+        """Append without reporting it yet."""
         plan_id = PLANS[plan % 2]
         payloads: list[bytes] = []
         for _ in range(count):
@@ -89,13 +89,13 @@ class World:
         self._changing(self.log.story(PLANS[plan % 2]).restart)
 
     def fork(self, plan: int, lost: int) -> None:
-        """A replica takes over that lacks the last few events. What is on its way to hubs may still come."""
+        """A replica without the last few events takes over. Arrivals on their way to hubs may still come."""
         story = self.log.story(PLANS[plan % 2])
         least = max(1, story.floor, story.checkpoint.position.offset if story.checkpoint else 0)
         self._changing(lambda: story.fork(max(least, len(story.payloads) - lost)))
 
     def vanish(self, plan: int) -> None:
-        """The log is lost, and nobody says so."""
+        """The log is lost without a report."""
         self._changing(self.log.story(PLANS[plan % 2]).vanish)
 
     def delete(self, plan: int) -> None:
@@ -116,7 +116,7 @@ class World:
     # -- the tail ------------------------------------------------------------------------------------------------------
 
     def hear(self, which: int, at: int, how: str) -> None:
-        """A watcher hears something: what comes next, something later first, something twice; or never."""
+        """Report an arrival: the next one, a later one first, one twice; or drop one."""
         if (watch := self._watch(which)) is None:
             return
         if how == "all":
@@ -141,7 +141,7 @@ class World:
         watches = self.log.watches
         return watches[which % len(watches)] if watches else None
 
-    # -- the log's answers ---------------------------------------------------------------------------------------------
+    # -- the log's responses-------------------------------------------------------------------------------------------
 
     def weather(self, kind: str, slowness: int) -> None:
         if kind != "fine":
@@ -170,12 +170,12 @@ class World:
         self.loop.call(lambda: witness.join_through(self.registry))
 
     def join_at(self, plan: int, which: int, offset: int, room: int, mood: str) -> None:
-        """At a place of any epoch there ever was: good, forked, ahead, trimmed, or of another life."""
+        """Join at a position of any epoch there ever was: valid, forked, ahead, trimmed, or of another lineage."""
         epochs = list(self.log.story(PLANS[plan % 2]).told)
         self.join(plan, Position([*epochs, "foreign"][-1 - which % (len(epochs) + 1)], offset), room, mood)
 
     def rejoin(self, which: int, room: int) -> None:
-        """Somebody leaves and comes back to where it was."""
+        """A client leaves and resumes at its position."""
         if (witness := self._witness(which)) is not None and witness.place is not None:
             place, plan = witness.place, PLANS.index(witness.story.plan_id)
             self.leave(which)
@@ -228,10 +228,10 @@ class World:
     def wait(self, seconds: float) -> None:
         self.run(asyncio.sleep(seconds))
 
-    # -- what must be true ---------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------------
 
     def settle(self, dropped: bool) -> None:
-        """Everything that is under way arrives, or is given up: then everybody stands at the head, or was told."""
+        """Let everything arrive or be given up; then every client must be at the head, or have been notified."""
         self.weather("fine", 1)
         self.log.release()
         for watch in list(self.log.watches):
@@ -252,8 +252,8 @@ class World:
 
     def _check_settled(self, witness: Witness) -> None:
         story = witness.story
-        assert witness.place is not None, "never placed, never told"
-        assert not witness._awaits_snapshot, "told of a break, and left waiting"
+        assert witness.place is not None, "neither placed nor refused"
+        assert not witness._awaits_snapshot, "notified of a break, and left waiting"
         assert witness.subscriber.standing is Standing.LIVE, (witness.subscriber.standing, witness.told)
         if witness.since is None and witness.place.offset < len(story.payloads):
             assert witness.owed(story.head.position) == [], (witness.place, story.head)
@@ -273,9 +273,9 @@ class World:
             if witness.here and (place := witness.channel.position_of(witness.subscriber)) is not None:
                 assert witness.place is not None
                 if witness.since is None and place.offset > witness.place.offset:
-                    assert witness.owed(place) == [], "it got less than the channel believes"
+                    assert witness.owed(place) == [], "it got less than the channel counted"
                 else:
-                    assert place.offset == witness.place.offset, "the channel has it somewhere else than it is"
+                    assert place.offset == witness.place.offset, "the channel has another position for it"
 
     def _check_bounds(self, channel: Channel) -> None:
         ring = channel._recent.ring
@@ -289,7 +289,7 @@ class World:
         assert channel._reader.history._kept_bytes <= POLICY.burst_bytes * 8
         assert channel._tail._early.size <= POLICY.ring_bytes or len(channel._tail._early) == 1
         here = {w.subscriber for w in self.here if w.here and w.channel is channel}
-        assert channel.subscribers == here, "left, or here: nothing between"
+        assert channel.subscribers == here, "either left or subscribed"
         assert set(channel._live) <= channel.subscribers
         whole = channel._whole
         assert set(whole.live) <= whole.members <= channel.subscribers
@@ -302,7 +302,7 @@ class World:
         assert whole._size == sum(map(len, frames)) <= POLICY.ring_bytes
 
     def close(self) -> None:
-        """Everything ends: no task, no watch, no subscriber is left."""
+        """Close everything: no task, no watch and no subscriber is left."""
         for witness in self.here:
             if witness.here:
                 self.loop.call(witness.leave)

@@ -1,4 +1,4 @@
-"""The number alone tells a client what to do: C-COD-1 to C-COD-3."""
+"""A client can tell what to do from the number alone: C-COD-1 to C-COD-3."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def test_an_explanation_is_whole_sentences(code: Code) -> None:
 
 
 @pytest.mark.parametrize("code", CloseCode)
-def test_what_the_client_is_told_agrees_with_the_number(code: CloseCode) -> None:
+def test_the_instruction_agrees_with_the_number(code: CloseCode) -> None:
     told_to_stop = CLOSE_CODES[code].todo.startswith(("Stop", "Nothing"))
     assert reconnectable(code) is not told_to_stop
 
 
-def test_codes_nobody_has_heard_of_yet() -> None:
+def test_unknown_codes() -> None:
     assert [code for code in range(4400, 4500) if not reconnectable(code)] == []
     assert [code for code in range(4500, 4600) if reconnectable(code)] == []
     assert all(reconnectable(code) for code in (1001, 1005, 1006, 1011, 1012, 1013, 3000, 4000, 4600))
     assert not any(reconnectable(code) for code in (1000, 1002, 1003, 1007, 1008, 1009))
 
 
-def test_subscription_codes_tell_by_the_number_whether_to_ask_again() -> None:
+def test_subscription_codes_show_by_their_number_whether_to_subscribe_again() -> None:
     again = {code for code in SubscriptionCode if code >= 2500}
     assert again == {SubscriptionCode.CONTINUITY_LOST, SubscriptionCode.TOKEN_EXPIRED}

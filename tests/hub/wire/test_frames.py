@@ -1,4 +1,4 @@
-"""Frames made from stored bytes say what the models say: C-EVT-1, C-EVT-4, C-EVT-5, C-SNP-1."""
+"""Frames made from stored bytes agree with the models: C-EVT-1, C-EVT-4, C-EVT-5, C-SNP-1. WebSocket framing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from broadcasters.events import (  # fmt: skip
     EVENTS,
@@ -23,7 +27,7 @@ from broadcasters.events import (  # fmt: skip
 from broadcasters.fold import fold
 from broadcasters.position import Position
 from broadcasters.snapshot import empty, encode
-from hub.wire.frames import event_frame, event_of, event_prefix, merged_frame, snapshot_frame
+from hub.wire.frames import event_frame, event_of, event_prefix, merged_frame, snapshot_frame, text_frames
 from hub.wire.schemas import SnapshotFrame
 from hub.wire.schemas import event_frame as event_model
 
@@ -43,7 +47,7 @@ def test_there_is_an_example_of_each_event() -> None:
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
-def test_an_event_frame_is_the_event_with_its_place(event: PlanEvent) -> None:
+def test_an_event_frame_is_the_event_with_its_position(event: PlanEvent) -> None:
     payload = event.payload("e-1")
     frame = json.loads(event_frame(event_prefix("p", "epoch"), 7, payload))
     assert frame == {**json.loads(payload), "plan_id": "p", "epoch": "epoch", "offset": 7}
@@ -52,7 +56,7 @@ def test_an_event_frame_is_the_event_with_its_place(event: PlanEvent) -> None:
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
-def test_a_merged_frame_says_what_it_stands_for(event: PlanEvent) -> None:
+def test_a_merged_frame_has_first_and_last_offset(event: PlanEvent) -> None:
     payload = event.payload("e-1")
     frame = json.loads(merged_frame(event_prefix("p", "e"), 3, 9, payload))
     assert frame == {**json.loads(payload), "plan_id": "p", "epoch": "e", "offset": 9, "first": 3}
@@ -92,8 +96,31 @@ def test_an_event_comes_back_from_its_frame(event: PlanEvent) -> None:
     assert event_of(event_frame(event_prefix("p", "e"), 7, event.payload("id-1"))) == (Position("e", 7), event)
 
 
-def test_what_this_hub_can_not_read_is_no_event(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_frame_with_an_unknown_type_or_invalid_data_gives_no_event(caplog: pytest.LogCaptureFixture) -> None:
     frame: dict[str, Any] = json.loads(event_frame(event_prefix("p", "e"), 7, EXAMPLES[2].payload("id-1")))
     assert event_of(json.dumps({**frame, "type": "of_tomorrow"}).encode()) is None
     assert event_of(json.dumps({**frame, "data": {"plan_id": "p"}}).encode()) is None
     assert "plan p, offset 7" in caplog.text
+
+
+# --- WebSocket
+
+
+def received(wire: bytes) -> list[bytes]:
+    """The messages that the client of `websockets` reads from these bytes."""
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
+    client.receive_data(wire)
+    return [bytes(event.data) for event in client.events_received() if isinstance(event, Frame)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65535, 65536, 300_000])
+def test_lengths_around_each_limit_of_the_header(length: int) -> None:
+    message = b"x" * length
+    assert text_frames([message]) == Frame(Opcode.TEXT, message).serialize(mask=False)
+
+
+def test_many_messages_follow_one_another() -> None:
+    messages = [b"a", b"", b"b" * 200, b"c" * 70_000]
+    assert text_frames(messages) == b"".join(text_frames([message]) for message in messages)
+    assert received(text_frames(messages)) == messages
+    assert text_frames([]) == b""

@@ -1,4 +1,4 @@
-"""The generated documents are those in docs/, and they say what the code does: C-FRM-4."""
+"""The documents in docs/ are those that the code generates: C-FRM-4."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SCHEMAS = frame_schemas()
 
 def test_the_documents_are_up_to_date() -> None:
     stale = [path for path, text in documents().items() if (DOCS / path).read_text() != text]
-    assert stale == [], "not what the code says: make generate, and commit the difference"
+    assert stale == [], "differs from the code: run make generate, and commit the difference"
     assert {path.name for path in DOCS.glob("schemas/wire/*")} == {f"{name}.json" for name in SCHEMAS}
 
 
-def test_writing_removes_what_is_no_more(tmp_path: Path) -> None:
+def test_writing_removes_obsolete_schemas(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "schemas/wire/client.gone.json").touch()
     write(tmp_path)
@@ -31,13 +31,13 @@ def test_writing_removes_what_is_no_more(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "asyncapi.json").read_text())["asyncapi"] == "3.0.0"
 
 
-def test_there_is_one_for_every_frame() -> None:
+def test_there_is_a_schema_for_every_frame() -> None:
     expected = {f"client.{name}" for name in CLIENT_FRAMES} | {f"server.{name}" for name in SERVER_FRAMES}
     assert set(SCHEMAS) == expected | {f"event.{name}" for name in EVENTS} | {"server.snapshot"}
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if not name.startswith("client.")])
-def test_what_is_sent_is_never_null(name: str) -> None:
+def test_sent_fields_are_never_null(name: str) -> None:
     assert '"null"' not in json.dumps(SCHEMAS[name])
     assert "type" in SCHEMAS[name]["required"]
 
@@ -58,7 +58,7 @@ def references(document: Any) -> list[str]:
     return [ref for item in document for ref in references(item)] if isinstance(document, list) else []
 
 
-def test_the_references_of_the_asyncapi_document_lead_somewhere() -> None:
+def test_the_references_of_the_asyncapi_document_resolve() -> None:
     document = json.loads((DOCS / "asyncapi.json").read_text())
     refs = references(document)
     assert len(refs) > len(SCHEMAS)

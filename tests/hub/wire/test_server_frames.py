@@ -1,4 +1,4 @@
-"""What the hub says besides events: C-FRM-1, C-FRM-3, C-ERR-1."""
+"""Frames of the hub besides events: C-FRM-1, C-FRM-3, C-ERR-1."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ EXAMPLES: list[tuple[ServerFrame, str]] = [
 
 
 @pytest.mark.parametrize(("frame", "text"), EXAMPLES, ids=lambda each: getattr(each, "type", ""))
-def test_to_the_letter(frame: ServerFrame, text: str) -> None:
+def test_frames_are_encoded_exactly(frame: ServerFrame, text: str) -> None:
     assert frame.encode().decode() == text
 
 
