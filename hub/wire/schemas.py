@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, create_model
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from broadcasters.events import EVENTS, PlanEvent, PlanId
+from broadcasters.schemas import DIALECT, AsSent
 from broadcasters.snapshot import Snapshot
 from hub.wire.client_frames import CLIENT_FRAMES
 from hub.wire.codes import (
@@ -31,7 +31,6 @@ from hub.wire.server_frames import PROTOCOL, SERVER_FRAMES
 
 __all__ = ["SnapshotFrame", "asyncapi", "documents", "event_frame", "frame_schemas", "write"]
 
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _Offset = Annotated[int, Field(ge=0)]
 
 
@@ -81,31 +80,8 @@ def frame_schemas() -> Mapping[str, dict[str, Any]]:
     return schemas
 
 
-class _FrameSchema(GenerateJsonSchema):
-    """For frames that the hub sends: a field that can be None is left out then, so it is optional and never null."""
-
-    def field_is_required(self, field: Any, total: bool) -> bool:
-        if self.mode == "validation":
-            return super().field_is_required(field, total)
-        schema = field["schema"]
-        return schema["type"] != "default" or schema.get("default", ...) is not None
-
-    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
-        return super().nullable_schema(schema) if self.mode == "validation" else self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: Any) -> JsonSchemaValue:
-        described = super().default_schema(schema)
-        if "default" in described and (described["default"] is None or "const" in described):
-            del described["default"]
-        return described
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # a title for each field adds nothing
-        del schema
-        return False
-
-
 def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
-    return {"$schema": _DIALECT, **model.model_json_schema(mode=mode, schema_generator=_FrameSchema)}
+    return {"$schema": DIALECT, **model.model_json_schema(mode=mode, schema_generator=AsSent)}
 
 
 # -- AsyncAPI ----------------------------------------------------------------------------------------------------------
