@@ -1,23 +1,23 @@
 #!lua name=@NAME@
--- Appends to one plan in one step: deduplicate, next offset, store, book, tell the watchers. A function, not a script,
--- because it keeps the server's identity between calls. @NAME@ stands for the name of the library and of the function.
--- KEYS  log, meta, and keys if any is given: what must be here while a Cluster moves the slot. The rest has names like
---       theirs, and may be missing.
--- ARGV  1 producer, 2 seq of the first entry, 3 name of an epoch should one begin now, 4 seconds to live (0: for ever),
---       5 status should the plan have none, 6 how many payloads, 7 how many keys (none, or one a payload, '' for none),
---       8… the payloads, the keys, and then facts as name, value, name, value …
--- Answers {epoch, now in ms, events since the checkpoint, offset of the first entry}, or with every entry's offset
--- when these are not neighbours; 0 stands for an entry from before the producer's last append.
+-- Appends to one plan in one step: deduplicate, assign offsets, store, update the hash, publish. A function, not a script,
+-- because it keeps the server's identity between calls. @NAME@ is the name of the library and of the function.
+-- KEYS  log, meta, and keys if an entry has one: those that must be on this node while a Cluster moves the slot. The other
+--       keys' names are derived from theirs; they may be missing.
+-- ARGV  1 producer, 2 seq of the first entry, 3 name for a new epoch, 4 seconds to live (0: no expiry), 5 status for a plan
+--       that has none, 6 number of payloads, 7 number of keys (none, or one a payload, '' for none), 8… the payloads, the
+--       keys, and facts as name, value, name, value …
+-- Returns {epoch, now in ms, events since the checkpoint, offset of the first entry}, or with every entry's offset if
+-- these are not consecutive; 0 stands for an entry from before the producer's last append.
 local LINEAGE = 16
 local PRODUCERS, SILENT = 256, 900
 
--- The server's run id and replication id when this library first needed them. It lives as long as the server's data: a
--- restart and a full resynchronisation replace the libraries together with the keys. So events appended under one identity
--- are one history, of which nothing was lost.
+-- The server's run id and replication id when this library first needed them. The variable lasts as long as the server's
+-- data: a restart and a full resynchronisation replace the libraries together with the keys. So events appended under one
+-- identity form one history, of which nothing was lost.
 local identity
 
--- Was the plan's last event appended under our identity? When it was not, the server is asked again: its replication id
--- may have changed without a loss, and another version of this library may have asked later than this one.
+-- Whether the plan's last event was appended under our identity. If not, INFO is read again: the replication id may have
+-- changed without a loss, and another version of this library may have read it later than this one.
 local function written_here(by)
   if not identity or by and by ~= identity then
     local info = redis.call('INFO', 'server', 'replication')
@@ -26,7 +26,7 @@ local function written_here(by)
   return by == identity
 end
 
--- All appends but the plain ones.
+-- Every append that `append` below does not handle itself.
 local function append_carefully(KEYS, ARGV, plan, seconds, now)
   local call = redis.call
   local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
@@ -40,28 +40,28 @@ local function append_carefully(KEYS, ARGV, plan, seconds, now)
     return keyed and ARGV[7 + n + i] or ''
   end
 
-  -- Where this producer's `at`-th entry stands, as far as is remembered: only its last append is, and what came before
-  -- that is known to be there (0).
+  -- The offset of this producer's `at`-th entry, as far as is remembered: only its last append is; an entry before that is
+  -- known to be stored (0).
   local function remembered()
     if not record then return function() return false end end
     local last, first, listed = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
     last, first = tonumber(last), tonumber(first)
-    local places = {}
-    for place in string.gmatch(listed, '%d+') do places[#places + 1] = tonumber(place) end
+    local offsets = {}
+    for offset in string.gmatch(listed, '%d+') do offsets[#offsets + 1] = tonumber(offset) end
     return function(at)
       if at > last then return false end
       if at < first then return 0 end
-      return #places == 1 and places[1] + at - first or places[at - first + 1]
+      return #offsets == 1 and offsets[1] + at - first or offsets[at - first + 1]
     end
   end
 
-  -- The entries' offsets, known ones where they were put first, new ones behind the head; the new payloads; the new keys
-  -- and their offsets.
-  local function place_behind(head)
-    local offsets, payloads, new_keys, place_of, here = {}, {}, {}, remembered(), {}
+  -- The entries' offsets (a repeated entry keeps its first one, new ones follow the head), the new payloads, and the new
+  -- keys with their offsets.
+  local function assigned(head)
+    local offsets, payloads, new_keys, offset_of, here = {}, {}, {}, remembered(), {}
     for i = 1, n do
       local key = key_of(i)
-      local offset = key ~= '' and (here[key] or tonumber(call('HGET', keys, key))) or place_of(seq + i - 1)
+      local offset = key ~= '' and (here[key] or tonumber(call('HGET', keys, key))) or offset_of(seq + i - 1)
       if not offset then
         payloads[#payloads + 1] = ARGV[7 + i]
         offset = head + #payloads
@@ -89,8 +89,8 @@ local function append_carefully(KEYS, ARGV, plan, seconds, now)
     if ttl > 0 and call('HLEN', keys) * 2 == #new_keys then call('EXPIRE', keys, ttl) end
   end
 
-  -- Lives count from the last event, but a life is renewed only when a hundredth of it is over. (While a slot is moved,
-  -- even that is refused for a key that is missing.)
+  -- Expiry counts from the last event, but is renewed only when a hundredth of it has passed. (While a slot is moved, even
+  -- that fails for a key that is missing.)
   local function keep_alive()
     local touched = tonumber(plan[5] or 0)
     if ttl == 0 and touched ~= 0 then
@@ -102,32 +102,32 @@ local function append_carefully(KEYS, ARGV, plan, seconds, now)
     end
   end
 
-  -- Nothing stays for ever because someone came by once: producers long silent are forgotten when there are many.
-  local function forget_silent_producers()
+  -- The hash stays bounded: when a plan has many producers, those long silent are removed.
+  local function remove_silent_producers()
     local count = call('HLEN', meta)
     if record or count <= PRODUCERS or count % 64 ~= 0 then return end
     local fields, gone = call('HGETALL', meta), {}
     for i = 1, #fields, 2 do
       if string.sub(fields[i], 1, 2) == 'p:' then
-        local spoke = tonumber(string.match(fields[i + 1], '^%d+ %d+ (%d+)'))
-        if seconds - spoke > SILENT then gone[#gone + 1] = fields[i] end
+        local last_seen = tonumber(string.match(fields[i + 1], '^%d+ %d+ (%d+)'))
+        if seconds - last_seen > SILENT then gone[#gone + 1] = fields[i] end
       end
     end
     for i = 1, #gone, 500 do call('HDEL', meta, unpack(gone, i, math.min(i + 499, #gone))) end
   end
 
   if not plan[1] or call('EXISTS', log) == 0 then
-    -- Nothing, or half a plan: it begins, without what may be left of it.
+    -- There is no plan, or half of one: begin a new plan, without what is left.
     local kind = call('TYPE', log).ok
     if kind ~= 'none' and kind ~= 'stream' then
-      return redis.error_reply('WRONGTYPE at ' .. log .. ' is somebody else\'s ' .. kind)
+      return redis.error_reply('WRONGTYPE at ' .. log .. ' is another program\'s ' .. kind)
     end
     for _, key in ipairs({checkpoint, keys, meta, log}) do call('DEL', key) end
     plan, record = {}, false
   end
 
   local head, covered = tonumber(plan[1] or 0), tonumber(plan[6] or 0)
-  local offsets, payloads, new_keys = place_behind(head)
+  local offsets, payloads, new_keys = assigned(head)
   if #payloads == 0 then return {plan[2], now, head - covered, unpack(offsets)} end
 
   local epoch, set = plan[2], {}
@@ -148,14 +148,14 @@ local function append_carefully(KEYS, ARGV, plan, seconds, now)
   call('HSET', meta, unpack(set))
   keep(new_keys)
   keep_alive()
-  forget_silent_producers()
+  remove_silent_producers()
 
   call('SPUBLISH', live, epoch .. ' ' .. first .. ' ' .. #payloads .. '\n' .. table.concat(payloads, '\n'))
   return {epoch, now, head - covered, unpack(offsets)}
 end
 
--- Nearly every append is a plain one: the plan goes on, the producer is known and says something new, nothing else
--- changes. It is written out here, since making a table or a number's text costs as much as a command.
+-- Nearly every append is a plain one: the plan exists, the producer is known, the entries are new, and nothing else
+-- changes. That case is written out here, because making a table, or a string of a number, costs as much as a command.
 local function append(KEYS, ARGV)
   local call = redis.call
   local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
@@ -172,19 +172,19 @@ local function append(KEYS, ARGV)
       and tonumber(ARGV[2]) > tonumber(string.match(record, '^%d+'))
       and (seconds - plan[5] < ttl / 100 or ttl == 0 and plan[5] == '0') then
     local offset = plan[1] + 1
-    local first, at, last, said = offset .. '', offset .. '', ARGV[2], ARGV[8]
-    if call('XADD', log, 'NOMKSTREAM', at .. '-0', 'e', said) then
+    local first, at, last, text = offset .. '', offset .. '', ARGV[2], ARGV[8]
+    if call('XADD', log, 'NOMKSTREAM', at .. '-0', 'e', text) then
       if n > 1 then
         for i = 9, 7 + n do
           offset = offset + 1
           at = offset .. ''
           call('XADD', log, at .. '-0', 'e', ARGV[i])
         end
-        last, said = last + n - 1, table.concat(ARGV, '\n', 8)
+        last, text = last + n - 1, table.concat(ARGV, '\n', 8)
       end
-      local place = last .. ' ' .. ARGV[2] .. ' ' .. seconds .. ' ' .. first
-      call('HSET', meta, 'offset', at, 'updated', now, producer, place)
-      call('SPUBLISH', live, plan[2] .. ' ' .. first .. ' ' .. ARGV[6] .. '\n' .. said)
+      local latest = last .. ' ' .. ARGV[2] .. ' ' .. seconds .. ' ' .. first
+      call('HSET', meta, 'offset', at, 'updated', now, producer, latest)
+      call('SPUBLISH', live, plan[2] .. ' ' .. first .. ' ' .. ARGV[6] .. '\n' .. text)
       return {plan[2], now, offset - (plan[6] or 0), first}
     end
   end

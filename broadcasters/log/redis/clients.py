@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
@@ -21,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from broadcasters.errors import LogUnavailable
-from broadcasters.log.redis.link import Argument, retrieved
+from broadcasters.log.redis.link import Argument, RedisLink, retrieved
 from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.url import Address, Tls, User
 
@@ -66,6 +67,8 @@ class Clients:
         self._clients: dict[Address, _Client] = {}
         self._provider: CredentialProvider | None = options.get("credential_provider")
         self._credentials: tuple[str, ...] = ()
+        self.links: WeakSet[RedisLink] = WeakSet()
+        """Those opened with our connections."""
 
     @classmethod
     def of_url(cls, user: User, tls: Tls | None, db: int = 0) -> Clients:
@@ -100,6 +103,11 @@ class Clients:
             client = self._clients[address] = _Client(f"Redis at {address}", pool, self.rotating)
         return await client.ask(calls)
 
+    async def reconnect(self, address: Address) -> None:
+        """Use no connection to this server that is open now, except for a trip that is under way."""
+        if client := self._clients.get(address):
+            await client.reconnect()
+
     async def keep_only(self, addresses: Collection[Address]) -> None:
         for address in self._clients.keys() - set(addresses):
             await self._clients.pop(address).close()
@@ -107,20 +115,25 @@ class Clients:
     async def close(self) -> None:
         await self.keep_only(())
 
-    async def rotated(self) -> tuple[str, ...] | None:
-        """The provider's credentials, if they have changed; the clients' own connections are replaced."""
-        if self._provider is None:
-            return None
-        if type(self._provider).get_credentials_async is CredentialProvider.get_credentials_async:
-            current = tuple(await asyncio.to_thread(self._provider.get_credentials))
-        else:
-            current = tuple(await self._provider.get_credentials_async())
-        if current == self._credentials:
-            return None
-        self._credentials = current
+    async def follow_credentials(self) -> None:
+        """Log in again, wherever we are logged in, if the provider has new credentials.
+
+        It is asked, whether or not it is a streaming one: that has one listener, which is the caller's client."""
+        credentials = await self._provided()
+        if credentials == self._credentials:
+            return
+        self._credentials = credentials
+        for link in self.links:
+            link.log_in(credentials)
         for client in list(self._clients.values()):
             await client.reconnect()
-        return current
+
+    async def _provided(self) -> tuple[str, ...]:
+        if self._provider is None:
+            return ()
+        if type(self._provider).get_credentials_async is CredentialProvider.get_credentials_async:
+            return tuple(await asyncio.to_thread(self._provider.get_credentials))
+        return tuple(await self._provider.get_credentials_async())
 
     def _at(self, address: Address) -> dict[str, Any]:
         if "path" in self._options:  # a Unix socket

@@ -1,9 +1,9 @@
-"""The index: plans by activity; those of everybody, of an owner, with a label.
+"""The index: plans by last activity; all of them, those of an owner, those with a label.
 
-Sorted sets of plan ids by their last activity, in milliseconds. In a Cluster they live elsewhere than the plans, so
-they are no part of an append: a plan is put in before its first append returns (when the index is away, as soon as it
-is back), and moved up about once a second after that. Entries may therefore be stale; lists are shown from the plans
-themselves, and an entry that its plan does not bear out is dropped when it is met.
+Sorted sets of plan ids, scored by last activity in milliseconds. In a Cluster they are on other nodes than the plans, so
+an append can't write them in the same step: a plan is put in before its first append returns (or, if the index is
+unavailable, as soon as it is back), and moved up about once a second after that. Entries may therefore be stale; lists
+show the plans themselves, and remove an entry that its plan contradicts.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _logger = logging.getLogger("plancast.log")
 
 BEAT: Final = 1.0
 PARTING: Final = 1.0
-"""Seconds that `close` gives the last refresh."""
+"""Seconds for the last refresh, in `close`."""
 AT_ONCE_S: Final = 1.0
-"""For so long an append waits until its plan is in the index."""
+"""Seconds that an append waits for its plan to be in the index."""
 MANY: Final = 16_384
-"""Plans remembered as being in the index; one forgotten is simply put in again."""
+"""Plans remembered as being in the index; the others are put in again."""
 
 
 class _Row(NamedTuple):
-    """A plan's place in an index."""
+    """A plan's position in an index."""
 
     active_ms: int
     plan_id: str
@@ -45,7 +45,7 @@ class _Row(NamedTuple):
     def of_cursor(cls, cursor: str) -> _Row:
         active_ms, _, plan_id = cursor.partition(":")
         if not active_ms.isdecimal() or len(active_ms) > 15:
-            raise InvalidEvent("cursor", "not one that a list of plans has given")
+            raise InvalidEvent("cursor", "unknown; expected one that a list of plans returned")
         return cls(int(active_ms), plan_id)
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class _Row(NamedTuple):
 
 
 class Index:
-    """Told of appends (`note`); answers with lists. `start` it; when its supervisor has closed, `close` it."""
+    """`start` it; call `note` after each append; `page` lists plans; `close` it after its supervisor."""
 
     def __init__(self, masters: Masters, keys: Keys, ttl: int) -> None:
         self._masters = masters
@@ -63,7 +63,7 @@ class Index:
         self._stale: dict[str, None] = {}
         self._opened = False
         self._away = False
-        """The index could not be written: appends don't wait for it until a refresh has succeeded."""
+        """The index could not be written; appends don't wait for it until a refresh has succeeded."""
 
     def start(self, supervisor: Supervisor) -> None:
         self._opened = True
@@ -76,11 +76,11 @@ class Index:
                 async with asyncio.timeout(PARTING):
                     await self._refresh_if_there()
 
-    # ---- telling
+    # ---- writing
 
     async def note(self, plan_id: str, active_ms: int, facts: Facts, begun: bool) -> None:
-        """The plan was appended to just now. When this returns it is in the index (or was, and will soon move up), unless
-        the index is away. Never raises: the append is stored, and counts."""
+        """Put a plan that was just appended to into the index, unless it is there (then it moves up soon) or the index is
+        unavailable. Never raises, because the append is stored."""
         known = plan_id in self._indexed and not begun
         if not known or facts.owner is not None or facts.labels:
             known = await self._put_now(plan_id, active_ms, facts)
@@ -89,7 +89,7 @@ class Index:
         self._stale[plan_id] = None
 
     async def _put_now(self, plan_id: str, active_ms: int, facts: Facts) -> bool:
-        """Whether it is in the index now. If not, the beat comes back to it."""
+        """Whether it is in the index now. If not, a later refresh puts it in."""
         if self._away:
             return False
         try:
@@ -102,10 +102,10 @@ class Index:
         return not self._away
 
     async def remove(self, plan_id: str, owner: str | None, labels: Sequence[str]) -> None:
-        """The plan is gone."""
+        """Remove a deleted plan."""
         self._indexed.pop(plan_id, None)
         self._stale.pop(plan_id, None)
-        with suppress(LogError):  # lists drop what is gone by themselves
+        with suppress(LogError):  # lists remove what is left
             await self._masters.call_each([("ZREM", key, (plan_id,)) for key in self._where(owner, labels)])
 
     def _where(self, owner: str | None, labels: Iterable[str]) -> set[str]:
@@ -119,40 +119,40 @@ class Index:
             self._indexed.popitem(last=False)
 
     async def _refresh_if_there(self) -> None:
-        with suppress(LogError):  # the next beat comes back to it
+        with suppress(LogError):  # the next beat tries again
             await self._refresh()
 
     async def _refresh(self) -> None:
-        """Move up what was active since the last time."""
+        """Move up the plans appended to since the last refresh."""
         stale, self._stale = self._stale, {}
         if not stale:
             return
         try:
-            await self._put(await self._places(list(stale)))
+            await self._put(await self._scores(list(stale)))
             self._away = False
         except BaseException:
             for plan_id in list(stale)[-MANY:]:
                 self._stale.setdefault(plan_id)
             raise
 
-    async def _places(self, plan_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """Where these plans belong: by index, and there by plan, when it was last active."""
+    async def _scores(self, plan_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """Where these plans belong: for each index, its plans and when they were last active."""
         fields = ("updated", "owner", "labels")
         asked: list[Command] = [("HMGET", self._keys.plan(plan_id).meta, fields) for plan_id in plan_ids]
-        places: dict[str, dict[str, int]] = defaultdict(dict)
+        scores: dict[str, dict[str, int]] = defaultdict(dict)
         for plan_id, (updated, owner, labels) in zip(plan_ids, await self._masters.call_each(asked), strict=True):
             if updated is not None:
                 for key in self._where(owner and owner.decode(), labels_from(labels)):
-                    places[key][plan_id] = int(updated)
-        return places
+                    scores[key][plan_id] = int(updated)
+        return scores
 
-    async def _put(self, places: Mapping[str, Mapping[str, int]]) -> None:
+    async def _put(self, scores: Mapping[str, Mapping[str, int]]) -> None:
         commands: list[Command] = []
-        for key, plans in places.items():
-            placed: list[Argument] = [word for plan_id, ms in plans.items() for word in (ms, plan_id)]
-            commands.append(("ZADD", key, ("GT", *placed)))
+        for key, plans in scores.items():
+            pairs: list[Argument] = [value for plan_id, ms in plans.items() for value in (ms, plan_id)]
+            commands.append(("ZADD", key, ("GT", *pairs)))
             if self._ttl:
-                oldest = max(plans.values()) - self._ttl * 1100  # by the server's clock, not by ours
+                oldest = max(plans.values()) - self._ttl * 1100  # by the server's clock, not ours
                 commands += ("ZREMRANGEBYSCORE", key, ("-inf", oldest)), ("EXPIRE", key, (self._ttl,))
         await self._masters.call_each(commands)
 
@@ -161,48 +161,48 @@ class Index:
     async def page(self, owner: str | None, label: str | None, cursor: str | None, limit: int) -> PlanPage:
         await self._refresh_if_there()
         key = self._keys.index(owner, label)
-        place = _Row.of_cursor(cursor) if cursor else None
+        last = _Row.of_cursor(cursor) if cursor else None
         found: list[tuple[_Row, PlanEntry]] = []
-        while len(found) <= limit and (rows := await self._rows(key, place, limit + 1)):
+        while len(found) <= limit and (rows := await self._rows(key, last, limit + 1)):
             rows = rows[: limit + 1 - len(found)]
-            found += await self._borne_out(key, rows, owner, label)
-            place = rows[-1]
+            found += await self._confirmed(key, rows, owner, label)
+            last = rows[-1]
         more = len(found) > limit
         found = found[:limit]
         return PlanPage([entry for _, entry in found], str(found[-1][0]) if more else None)
 
-    async def _rows(self, key: str, place: _Row | None, count: int) -> Sequence[_Row]:
-        """Some of the rows behind this place; none only when there are none."""
-        start, offset = "+inf" if place is None else place.active_ms, 0
+    async def _rows(self, key: str, last: _Row | None, count: int) -> Sequence[_Row]:
+        """Some of the rows that follow this one; none only if there are none."""
+        start, offset = "+inf" if last is None else last.active_ms, 0
         while True:
             window = ("BYSCORE", "REV", "LIMIT", offset, count, "WITHSCORES")
             answer: Any = await self._masters.call("ZRANGE", key, start, "-inf", *window)
             rows = [_Row(int(active_ms), plan_id.decode()) for plan_id, active_ms in answer]
-            behind = [row for row in rows if place is None or row < place]
+            behind = [row for row in rows if last is None or row < last]
             if behind or len(rows) < count:
                 return behind
             offset += count
 
-    async def _borne_out(
+    async def _confirmed(
         self, key: str, rows: Sequence[_Row], owner: str | None, label: str | None
     ) -> Sequence[tuple[_Row, PlanEntry]]:
-        """The rows whose plan exists and belongs there; the others are dropped."""
+        """The rows whose plan exists and belongs in this index; the others are removed from it."""
         asked: list[Command] = [("HMGET", self._keys.plan(row.plan_id).meta, LISTED) for row in rows]
         answers = await self._masters.call_each(asked)
         found: list[tuple[_Row, PlanEntry]] = []
-        gone: list[str] = []
+        stale: list[str] = []
         for row, values in zip(rows, answers, strict=True):
             entry = entry_from(row.plan_id, values)
             if entry is None or not _belongs(entry, owner, label):
-                gone.append(row.plan_id)
+                stale.append(row.plan_id)
             elif label is None or label in entry.labels:
                 found.append((row, entry))
-        if gone:
+        if stale:
             with suppress(LogError):
-                await self._masters.call("ZREM", key, *gone)
+                await self._masters.call("ZREM", key, *stale)
         return found
 
 
 def _belongs(entry: PlanEntry, owner: str | None, label: str | None) -> bool:
-    """Whether the plan is in the right index: that of the owner, else of the label, else of all (see `Keys.index`)."""
+    """Whether the plan belongs in this index: the owner's, else the label's, else that of all (see `Keys.index`)."""
     return entry.owner == owner if owner is not None else label is None or label in entry.labels

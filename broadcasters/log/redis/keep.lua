@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Keeps a checkpoint, unless a newer one is kept or it stands outside the lineage, and trims what it covers. (Also when
--- memory is full: a snapshot takes less room than what it lets go.)
+-- Stores a checkpoint, unless a newer one is stored or its position is not in the lineage, and trims what it covers. (Also
+-- when memory is full: a snapshot takes less of it than the trimmed events.)
 -- KEYS  log, meta, checkpoint; or only the first
--- ARGV  epoch, offset, how many events to leave before it, the checkpoint as it is kept
--- Answers 1 when kept, else 0.
+-- ARGV  epoch, offset, how many events to leave before it, the checkpoint as it is stored
+-- Returns 1 if it was stored, else 0.
 local log, stem = KEYS[1], string.sub(KEYS[1], 1, -4)
 local meta, checkpoint = stem .. 'meta', stem .. 'checkpoint'
 local epoch, offset = ARGV[1], tonumber(ARGV[2])

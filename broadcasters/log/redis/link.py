@@ -24,14 +24,12 @@ from redis.asyncio.connection import AbstractConnection
 from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.log.redis.refusals import text_of
 
-__all__ = ["BEAT", "OPEN_PATIENCE", "SILENT_BEATS", "Argument", "Pushed", "RedisLink", "retrieved"]
+__all__ = ["BEAT", "SILENT_BEATS", "Argument", "Pushed", "RedisLink", "retrieved"]
 
 _logger = logging.getLogger("plancast.log")
 
 BEAT: Final = 1.3
 SILENT_BEATS: Final = 3
-OPEN_PATIENCE: Final = 4.0
-"""Seconds for opening a link: connecting, logging in, checking the server."""
 MAX_OWED: Final = 8192
 """Unanswered calls after which callers wait."""
 MAX_UNSENT: Final = 8 * 1024 * 1024

@@ -31,16 +31,16 @@ from broadcasters.log.redis.link import Argument
 from broadcasters.log.redis.masters import Command
 from broadcasters.log.redis.tail import RedisTail
 from broadcasters.log.redis.topology import masters_of
-from broadcasters.log.redis.url import Options, RedisUrl
+from broadcasters.log.redis.url import RedisOptions, RedisUrl
 from broadcasters.position import Position
 from broadcasters.supervision import Part, Supervisor
 
 __all__ = ["RedisLog"]
 
 BEAT: Final = 5.0
-"""Seconds between two unprompted questions where masters are: an idle tail would not notice that they changed."""
+"""Seconds between two looks where masters are: an idle tail would not notice that they changed."""
 CREDENTIALS_S: Final = 15.0
-"""Seconds between two questions to a credential provider whether it has new credentials."""
+"""Seconds between two looks whether a credential provider has new credentials."""
 
 
 class RedisLog(PlanLog):
@@ -48,9 +48,9 @@ class RedisLog(PlanLog):
     `Sentinel.master_for(…)`, or `RedisCluster`. A client only says how to connect; the log opens connections of its own,
     and neither uses nor closes the client's. `options`, for a client, are those that a URL has."""
 
-    def __init__(self, source: str | Redis | RedisCluster, options: Options | None = None) -> None:
+    def __init__(self, source: str | Redis | RedisCluster, options: RedisOptions | None = None) -> None:
         where = RedisUrl.parse(source) if isinstance(source, str) else source
-        self._options = options or (where.options if isinstance(where, RedisUrl) else Options())
+        self._options = options or (where.options if isinstance(where, RedisUrl) else RedisOptions())
         self._masters = masters_of(where, self._options.prefix)
         self._keys = Keys(self._options.prefix)
         self._tail = RedisTail(self._masters)
@@ -76,7 +76,7 @@ class RedisLog(PlanLog):
         if not self._masters.fixed:
             self._supervisor.repeat("Redis: moves of masters", self._follow_moves, every=BEAT)
         if self._masters.clients.rotating:
-            self._supervisor.repeat("Redis: credentials", self._follow_credentials, every=CREDENTIALS_S)
+            self._supervisor.repeat("Redis: credentials", self._masters.clients.follow_credentials, every=CREDENTIALS_S)
 
     async def close(self) -> None:
         await self._supervisor.close()
@@ -89,11 +89,6 @@ class RedisLog(PlanLog):
             await self._masters.refresh()
             await self._tail.follow_moves()
             await self._masters.keep_only(await self._masters.addresses())
-
-    async def _follow_credentials(self) -> None:
-        if credentials := await self._masters.clients.rotated():
-            self._masters.log_in(credentials)
-            self._tail.log_in(credentials)
 
     # ---- appending
 

@@ -14,7 +14,7 @@ from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import Durability
 from broadcasters.log.redis.clients import Call, Clients
 from broadcasters.log.redis.link import Argument, RedisLink, retrieved
-from broadcasters.log.redis.opening import check_server, open_link
+from broadcasters.log.redis.opening import open_link
 from broadcasters.log.redis.refusals import as_log_error, text_of
 from broadcasters.log.redis.url import Address
 
@@ -54,9 +54,9 @@ class Master(RedisLink):
     @classmethod
     async def at(cls, address: Address, clients: Clients, prefix: str) -> Master:
         master = cls(address, clients)
-        await open_link(master, clients, address)
+        info = await open_link(master, clients, address)
         try:
-            info = await check_server(master)
+            await clients.reconnect(address)  # what ended the link before may have ended them, unnoticed as yet
             await master._check_rights(prefix)
             master.durability = await master._durability(info)
         except BaseException:

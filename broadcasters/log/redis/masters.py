@@ -165,10 +165,6 @@ class Masters(ABC):
         for address in self._masters.keys() - set(addresses):
             await self._masters.pop(address).close(f"Redis at {address} is not the master any more")
 
-    def log_in(self, credentials: Sequence[str]) -> None:
-        for master in self._masters.values():
-            master.log_in(credentials)
-
     async def _holding(self, key: str) -> Master:
         if not self._opened:
             raise LogUnavailable("the log is not open")

@@ -7,51 +7,42 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from redis.exceptions import RedisError
-
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.redis.clients import Clients
 from broadcasters.log.redis.link import RedisLink
 from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.url import Address
 
-__all__ = ["check_server", "open_link"]
+__all__ = ["open_link"]
 
 OPEN_PATIENCE: Final = 4.0
-"""Seconds for connecting and logging in, and again for the check."""
+"""Seconds for connecting, logging in and checking the server."""
 OLDEST_VERSION: Final = 7
 _PROBE: Final = ("INFO", "replication")
 
 
-async def open_link(link: RedisLink, clients: Clients, address: Address) -> None:
-    """Connect it. `LogUnavailable` or `LogMisconfigured` if that fails."""
+async def open_link(link: RedisLink, clients: Clients, address: Address) -> Mapping[str, str]:
+    """Connect the link to a master that can keep the log's promises, and start its watchdog, which ends it when that
+    changes. Returns what INFO says about the server.
+
+    `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this server, or not now.
+    """
     connection = clients.connection(address)
     try:
         async with asyncio.timeout(OPEN_PATIENCE):
             await connection.connect()  # type: ignore[no-untyped-call]
-        link.take_over(connection)
+            link.take_over(connection)
+            info = _parsed(await link.call("INFO", "server", "replication", "memory", "persistence"))
+        _check(link.name, info)
     except BaseException as error:
         await connection.disconnect()
         await link.close()
         if not isinstance(error, Exception):
             raise
         raise as_log_error(error, f"Redis at {address}", rotating=clients.rotating) from None
-
-
-async def check_server(link: RedisLink) -> Mapping[str, str]:
-    """Make sure that the link leads to a master that can keep the log's promises, and start the link's watchdog, which ends
-    it when that changes. Returns what INFO says about the server.
-
-    `LogMisconfigured` says what has to be changed; `LogUnavailable`: not this server, or not now.
-    """
-    try:
-        async with asyncio.timeout(OPEN_PATIENCE):
-            info = _parsed(await link.call("INFO", "server", "replication", "memory", "persistence"))
-    except (RedisError, TimeoutError) as error:
-        raise as_log_error(error, f"INFO of Redis at {link.name}") from None
-    _check(link.name, info)
     replid = info["master_replid"]
     link.beat(_PROBE, lambda reply: _verdict(_parsed(reply), replid))
+    clients.links.add(link)
     return info
 
 

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- One consistent view of a plan: what follows an offset, and where its log stands.
+-- One consistent view of a plan: the events that follow an offset, and the log's lineage, head and floor.
 -- KEYS  log, meta; or only the first
--- ARGV  after, at most so many events, about so many bytes
--- Answers {epoch, lineage, head, floor, offset of the first payload, payload, payload …}, or {} when there is no plan.
+-- ARGV  offset to read after, maximum of events, approximate maximum of bytes
+-- Returns {epoch, lineage, head, floor, offset of the first payload, payload, payload …}, or {} if there is no plan.
 local log, limit, room = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local m = redis.call('HMGET', string.sub(log, 1, -4) .. 'meta', 'epoch', 'lineage', 'offset', 'floor')
 if not m[1] then return {} end

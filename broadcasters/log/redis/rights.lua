@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- Which of the commands that the log needs may this user not run? ARGV: a plan's name of keys up to the last part, a
--- name in the index. Answers their names.
+-- Returns the names of the commands that the log needs and this user may not run.
+-- ARGV  the stem of a plan's keys, a key of the index
 local plan, index = ARGV[1], ARGV[2]
 local needed = {
   {'xadd', plan .. 'log', '*', 'e', ''}, {'xrange', plan .. 'log', '-', '+'}, {'xtrim', plan .. 'log', 'MINID', '0'},

@@ -18,7 +18,7 @@ from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.log.contract import Watch, Watcher
 from broadcasters.log.redis.link import RedisLink
 from broadcasters.log.redis.masters import Masters
-from broadcasters.log.redis.opening import check_server, open_link
+from broadcasters.log.redis.opening import open_link
 from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.url import Address
 from broadcasters.log.watched import WatchedPlan
@@ -41,10 +41,10 @@ class RedisTail:
 
     def __init__(self, masters: Masters) -> None:
         self._masters = masters
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, _RedisPlan] = {}
         self._subscriptions: dict[Address, _Subscriptions] = {}
-        self._unplaced: list[_Plan] = []
-        self._fallen: list[_Plan] = []
+        self._unplaced: list[_RedisPlan] = []
+        self._fallen: list[_RedisPlan] = []
         self._tasks = Supervisor()
         self._placing: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
@@ -61,7 +61,7 @@ class RedisTail:
             raise LogUnavailable("the log is not open")
         plan = self._plans.get(channel)
         if plan is None:
-            plan = self._plans[channel] = _Plan(plan_id, channel, self._deserted)
+            plan = self._plans[channel] = _RedisPlan(plan_id, channel, self._deserted)
             self._place(plan)
         hold = plan.take(watcher)
         try:
@@ -84,10 +84,6 @@ class RedisTail:
             if address not in masters:
                 await self._subscriptions.pop(address).close()
 
-    def log_in(self, credentials: Sequence[str]) -> None:
-        for held in self._subscriptions.values():
-            held.log_in(credentials)
-
     async def close(self) -> None:
         self._opened = False
         await self._tasks.close()
@@ -100,7 +96,7 @@ class RedisTail:
 
     # ---- placing
 
-    def _place(self, plan: _Plan) -> None:
+    def _place(self, plan: _RedisPlan) -> None:
         self._unplaced.append(plan)
         if self._placing is None or self._placing.done():
             self._placing = self._tasks.run("placing of watched plans", self._place_all())
@@ -121,7 +117,7 @@ class RedisTail:
             self._subscriptions[address] = _Subscriptions(address, self._masters, self._fell)
         return self._subscriptions[address]
 
-    def _deserted(self, plan: _Plan) -> None:
+    def _deserted(self, plan: _RedisPlan) -> None:
         if self._plans.get(plan.channel) is plan:
             del self._plans[plan.channel]
         for held in self._subscriptions.values():
@@ -129,7 +125,7 @@ class RedisTail:
 
     # ---- falling, and returning
 
-    def _fell(self, plans: Collection[_Plan], why: LogError) -> None:
+    def _fell(self, plans: Collection[_RedisPlan], why: LogError) -> None:
         if not self._opened:
             return
         self._masters.doubt()
@@ -158,12 +154,12 @@ class RedisTail:
         return random.uniform(longest / 2, longest)
 
 
-class _Plan(WatchedPlan):
+class _RedisPlan(WatchedPlan):
     """Stands while the subscription to its channel is acknowledged."""
 
     __slots__ = ("_epoch", "channel", "wire")
 
-    def __init__(self, plan_id: str, channel: str, deserted: Callable[[_Plan], None]) -> None:
+    def __init__(self, plan_id: str, channel: str, deserted: Callable[[_RedisPlan], None]) -> None:
         super().__init__(plan_id, deserted)
         self.channel = channel
         self.wire = channel.encode()
@@ -192,7 +188,7 @@ class _Plan(WatchedPlan):
         return self._epoch[1], int(offset), payloads
 
 
-_Fallen: TypeAlias = Callable[[Collection[_Plan], LogError], None]
+_Fallen: TypeAlias = Callable[[Collection[_RedisPlan], LogError], None]
 
 
 class _Subscriptions:
@@ -202,31 +198,27 @@ class _Subscriptions:
         self.address = address
         self._masters = masters
         self._fallen = fallen
-        self._plans: dict[bytes, _Plan] = {}
-        self._queue: list[_Plan] = []
+        self._plans: dict[bytes, _RedisPlan] = {}
+        self._queue: list[_RedisPlan] = []
         self._link: RedisLink | None = None
         self._work: asyncio.Task[None] | None = None
 
     @property
-    def plans(self) -> Collection[_Plan]:
+    def plans(self) -> Collection[_RedisPlan]:
         return self._plans.values()
 
-    def add(self, plan: _Plan) -> None:
+    def add(self, plan: _RedisPlan) -> None:
         self._plans[plan.wire] = plan
         self._queue.append(plan)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._subscribe_queued())
 
-    def remove(self, plan: _Plan) -> None:
+    def remove(self, plan: _RedisPlan) -> None:
         if self._plans.get(plan.wire) is not plan:
             return
         del self._plans[plan.wire]
         if self._link is not None:
             self._link.send_unanswered([("SUNSUBSCRIBE", plan.wire)])
-
-    def log_in(self, credentials: Sequence[str]) -> None:
-        if self._link is not None:
-            self._link.log_in(credentials)
 
     async def close(self) -> None:
         if self._work is not None:
@@ -244,7 +236,7 @@ class _Subscriptions:
         except Exception as error:
             self._fall(as_log_error(error, f"a tail of {self.address}"))
 
-    async def _subscribe(self, link: RedisLink, plans: Sequence[_Plan]) -> None:
+    async def _subscribe(self, link: RedisLink, plans: Sequence[_RedisPlan]) -> None:
         errors = await link.send_unanswered([("SSUBSCRIBE", plan.wire) for plan in plans])
         if not errors:
             return
@@ -260,11 +252,6 @@ class _Subscriptions:
             return self._link
         link = RedisLink(str(self.address), self._pushed)
         await open_link(link, self._masters.clients, self.address)
-        try:
-            await check_server(link)
-        except BaseException:
-            await link.close()
-            raise
         self._link = link
         link.ended.add_done_callback(lambda ended: self._fall(LogUnavailable(ended.result())))
         return link

@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from broadcasters.errors import LogMisconfigured
 
-__all__ = ["Address", "Options", "RedisUrl", "Tls", "User"]
+__all__ = ["Address", "RedisOptions", "RedisUrl", "Tls", "User"]
 
 Kind = Literal["single", "sentinel", "cluster"]
 KNOWN: Final = frozenset(
@@ -76,7 +76,7 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RedisOptions:
     """What the log does in Redis, wherever that is."""
 
     prefix: str = "plancast"
@@ -97,7 +97,7 @@ class RedisUrl:
     tls: Tls | None
     service: str
     db: int
-    options: Options
+    options: RedisOptions
 
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
@@ -115,7 +115,7 @@ class RedisUrl:
             tls=_tls(options, scheme),
             service=service,
             db=db,
-            options=Options(
+            options=RedisOptions(
                 prefix=_prefix(options.get("prefix", "plancast")),
                 ttl=round(_number(options, "ttl", 30.0) * _DAY),
                 replicas=int(_number(options, "replicas", 0)),

@@ -18,7 +18,7 @@ from broadcasters.blocking import Broadcaster as BlockingBroadcaster
 from broadcasters.errors import LogMisconfigured
 from broadcasters.log import log_of
 from broadcasters.log.redis import RedisLog
-from broadcasters.log.redis.url import Options
+from broadcasters.log.redis.url import RedisOptions
 from tests.contract.saying import Heard, all_of
 from tests.servers import RedisCluster as ClusterServers
 from tests.servers import RedisServer, SentinelSet
@@ -133,7 +133,7 @@ def test_in_a_thread_of_its_own(server: RedisServer) -> None:
 
 async def test_with_options(server: RedisServer, prefix: str) -> None:
     client = Redis(connection_pool=ConnectionPool.from_url(server.url))
-    log = RedisLog(client, Options(prefix=prefix, ttl=0))
+    log = RedisLog(client, RedisOptions(prefix=prefix, ttl=0))
     await log.open()
     async with Broadcaster(log=log) as broadcaster:
         await broadcaster.send_agent_message("plan", "Tester", "one")

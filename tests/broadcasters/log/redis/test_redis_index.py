@@ -163,7 +163,7 @@ async def test_the_index_is_refreshed_although_that_failed(
         producer = Producer("plan")
         await producer.update().to(log)
         with monkeypatch.context() as broken:
-            broken.setattr(log._index, "_places", fails)
+            broken.setattr(log._index, "_scores", fails)
             await producer.update().to(log)
             await failed.wait()
             while not [name for name, part in log.parts.items() if part.down]:

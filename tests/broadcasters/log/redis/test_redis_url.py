@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from broadcasters.errors import LogMisconfigured
-from broadcasters.log.redis.url import Address, Options, RedisUrl, User
+from broadcasters.log.redis.url import Address, RedisOptions, RedisUrl, User
 
 
 def test_a_single_server() -> None:
     url = RedisUrl.parse("redis://agent:p%40ss@cache.example:6390/3?prefix=x&ttl=0.5&replicas=1")
     assert (url.kind, url.addresses, url.db) == ("single", (Address("cache.example", 6390),), 3)
     assert url.user == User("agent", "p@ss")
-    assert (url.options, url.tls) == (Options("x", 43_200, 1), None)
+    assert (url.options, url.tls) == (RedisOptions("x", 43_200, 1), None)
 
 
 def test_what_is_not_said() -> None:
     url = RedisUrl.parse("redis://")
     assert (url.addresses, url.user, url.db) == ((Address("localhost", 6379),), User(None, None), 0)
-    assert url.options == Options("plancast", 30 * 86_400, 0)
+    assert url.options == RedisOptions("plancast", 30 * 86_400, 0)
 
 
 def test_sentinels() -> None:
