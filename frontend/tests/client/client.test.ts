@@ -249,7 +249,9 @@ describe("the environment", () => {
     const one = client({ environment: { WebSocket: undefined, fetch: fetching as typeof fetch } });
     one.plan("p").subscribe(() => undefined);
     vi.useRealTimers();
-    await vi.waitFor(() => expect(asked).toEqual(["http://hub.test/api/stream?plan=p&since=snapshot"]));
+    await vi.waitFor(() => expect(asked).toEqual(["http://hub.test/api/stream?plan=p&since=snapshot"]), {
+      timeout: 30_000,
+    });
     expect(one.connection.getSnapshot()).toMatchObject({ transport: "sse" });
   });
 
