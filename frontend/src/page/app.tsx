@@ -4,7 +4,7 @@ import { createClient } from "../client/index.js";
 import { PlancastProvider } from "../react/index.js";
 import { useRoute } from "./navigation.js";
 import { Shell } from "./shell/shell.js";
-import { Doorkeeper } from "./sign_in/doorkeeper.js";
+import { AuthWatcher } from "./sign_in/renewal.js";
 import { Renewal } from "./sign_in/renewal.js";
 import { SessionStore } from "./sign_in/session.js";
 import { SignIn } from "./sign_in/sign_in.js";
@@ -13,7 +13,7 @@ import { useIsDark } from "./theme/preference.js";
 import { darkTheme, lightTheme } from "./theme/themes.js";
 import { View } from "./view.js";
 
-/** Not a class: that would be given to every portal, too, and a tooltip would cover the page. */
+/** A style, not a class: portals inherit classes, and a tooltip would cover the page. */
 const FULL = { height: "100%" };
 
 export function App() {
@@ -23,32 +23,32 @@ export function App() {
   }, [dark]);
   return (
     <FluentProvider theme={dark ? darkTheme : lightTheme} style={FULL}>
-      <Doorway />
+      <AuthGate />
     </FluentProvider>
   );
 }
 
-/** Whoever the hub doesn't know is asked for a token; the others get the page. */
-function Doorway() {
+/** Shows the sign-in view if the hub requires a token, and otherwise the page. */
+function AuthGate() {
   const [store] = useState(() => new SessionStore(tabStorage()));
   const session = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const route = useRoute();
-  const { token, visit, door } = session;
+  const { token, signIns, access } = session;
   const signedIn = token !== undefined;
-  // Another visit is another client; a fresh token of the same visit is not.
+  // Each sign-in gets a new client; a renewed token does not.
   const client = useMemo(
     () =>
-      visit >= 0 && signedIn
+      signIns >= 0 && signedIn
         ? createClient({ fetchToken: store.fetchToken, environment: { fetch: store.fetch } })
         : createClient(),
-    [visit, signedIn, store],
+    [signIns, signedIn, store],
   );
-  if (door.state === "closed") return <SignIn door={door} session={store} />;
+  if (access.state === "closed") return <SignIn access={access} session={store} />;
   return (
     <PlancastProvider client={client}>
-      <Doorkeeper session={store} />
+      <AuthWatcher session={store} />
       <Renewal session={session} store={store} />
-      <Shell route={route} onSignOut={signedIn ? () => store.leave() : undefined}>
+      <Shell route={route} onSignOut={signedIn ? () => store.signOut() : undefined}>
         <View route={route} />
       </Shell>
     </PlancastProvider>

@@ -1,10 +1,10 @@
-/** Where the page is, by the browser's own history; three views need no router. */
+/** Navigation with the browser's history; three views need no router library. */
 import { type ComponentProps, type MouseEvent, useMemo, useSyncExternalStore } from "react";
 import { hrefOf, type Route, routeOf } from "./routes.js";
 
 const MOVED = "plancast:moved";
 
-/** Goes there. `replace`: without a step to come back to. */
+/** Navigates to a route. `replace`: without a new history entry. */
 export function navigate(to: Route | string, { replace = false }: { readonly replace?: boolean } = {}): void {
   const href = typeof to === "string" ? to : hrefOf(to);
   if (href === location.pathname + location.search) return;
@@ -29,7 +29,7 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** A link to another view: no reload, but all else that links can do (new tab, copied address …). */
+/** A link to another view without a page reload; new tabs, copying the address and so on still work. */
 export function ViewLink({ href, onClick, ...rest }: ComponentProps<"a"> & { readonly href: string }) {
   const follow = (event: MouseEvent<HTMLAnchorElement>) => {
     onClick?.(event);

@@ -1,17 +1,17 @@
-/** The addresses of the page, both ways. Pure. */
+/** Conversion between addresses and routes. Pure. */
 
 export type Route =
   | { readonly view: "welcome" }
-  /** `at`: the moment of the past that a shared link leads to. */
+  /** `at`: the position in the plan's history that a shared link points to. */
   | { readonly view: "plan"; readonly planId: string; readonly at?: string }
   | { readonly view: "wall"; readonly plans: readonly string[] }
   | { readonly view: "not_found"; readonly path: string };
 
-/** A connection watches no more (the hub's limit), and nobody looks at more. */
-export const WALL_MOST = 60;
+/** The hub's limit of plans on one connection. */
+export const MAX_WALL_PLANS = 60;
 
 const PLAN_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
-/** What an address may hold as it is, besides what encodeURIComponent leaves. */
+/** Characters that need no encoding, although encodeURIComponent encodes them. */
 const PLAIN = /%(3A|40)/g;
 
 export function isPlanId(text: string): boolean {
@@ -45,16 +45,16 @@ export function planHref(planId: string): string {
   return hrefOf({ view: "plan", planId });
 }
 
-/** Each once, and not more than can be watched. */
+/** Without duplicates, up to the limit. */
 function wallPlans(asked: readonly string[]): readonly string[] {
-  return [...new Set(asked.filter(isPlanId))].slice(0, WALL_MOST);
+  return [...new Set(asked.filter(isPlanId))].slice(0, MAX_WALL_PLANS);
 }
 
 function planIdOf(path: string): string | undefined {
-  const [, said] = /^\/plan\/([^/]+)\/?$/.exec(path) ?? [];
-  if (said === undefined) return undefined;
+  const [, encoded] = /^\/plan\/([^/]+)\/?$/.exec(path) ?? [];
+  if (encoded === undefined) return undefined;
   try {
-    const planId = decodeURIComponent(said);
+    const planId = decodeURIComponent(encoded);
     return isPlanId(planId) ? planId : undefined;
   } catch {
     return undefined; // a stray %

@@ -1,20 +1,19 @@
 import { Button, Spinner } from "@fluentui/react-components";
 import { SearchInfoRegular } from "@fluentui/react-icons";
-import { lazy, Suspense } from "react";
+import { Component, lazy, type ReactNode, Suspense } from "react";
 import type { PlanView } from "../client/index.js";
 import { usePlan } from "../react/index.js";
 import { Welcome } from "./gallery/welcome.js";
 import { navigate } from "./navigation.js";
-import { planWords } from "./plan/status/words.js";
+import { planStatusLabel } from "./plan/status/labels.js";
 import type { Route } from "./routes.js";
-import { Boundary } from "./shell/boundary.js";
 import { Message } from "./shell/message.js";
 import { useTitle } from "./shell/title.js";
 
-const PlanPage = lazy(() => import("./plan/index.js").then((module) => ({ default: module.PlanPage })));
+const PlanPage = lazy(() => import("./plan/plan_page.js").then((module) => ({ default: module.PlanPage })));
 const Wall = lazy(() => import("./wall/wall.js").then((module) => ({ default: module.Wall })));
 
-/** What an address shows. */
+/** The view of a route. */
 export function View({ route }: { readonly route: Route }) {
   return (
     <Boundary about={route.view === "plan" ? route.planId : route.view}>
@@ -43,7 +42,7 @@ function Shown({ route }: { readonly route: Route }) {
   }
 }
 
-/** The document's title follows the plan, so that a tab in the background tells how it stands. */
+/** Sets the document's title to the plan's status, for background tabs. */
 function PlanTitle({ planId }: { readonly planId: string }) {
   useTitle(usePlan(planId, titleOf));
   return null;
@@ -51,7 +50,7 @@ function PlanTitle({ planId }: { readonly planId: string }) {
 
 function titleOf({ snapshot, planId }: PlanView): string {
   if (!snapshot || snapshot.offset === 0) return planId;
-  return `${planWords(snapshot.status)}: ${snapshot.title ?? planId}`;
+  return `${planStatusLabel(snapshot.status)}: ${snapshot.title ?? planId}`;
 }
 
 function NotFound({ path }: { readonly path: string }) {
@@ -60,14 +59,51 @@ function NotFound({ path }: { readonly path: string }) {
     <Message
       icon={<SearchInfoRegular />}
       rank={1}
-      title="There is nothing at this address"
+      title="Page not found"
       actions={
         <Button appearance="primary" onClick={() => navigate({ view: "welcome" })}>
-          To the start
+          Go to the start page
         </Button>
       }
     >
-      {path} is no plan of this hub. A plan’s address is /plan/ and its id, of letters, digits and . _ : @ ~ -
+      There is nothing at {path}. A plan’s address is /plan/ followed by its id: letters, digits and . _ : @ ~ -
     </Message>
   );
+}
+
+interface BoundaryProps {
+  /** A change of it clears the error. */
+  readonly about: string;
+  readonly children: ReactNode;
+}
+
+interface BoundaryState {
+  readonly about: string;
+  readonly failed: boolean;
+}
+
+/** Error boundary of a view. It also catches chunks that fail to load after an update of the hub. */
+export class Boundary extends Component<BoundaryProps, BoundaryState> {
+  override state: BoundaryState = { about: this.props.about, failed: false };
+
+  static getDerivedStateFromError(): Partial<BoundaryState> {
+    return { failed: true };
+  }
+
+  static getDerivedStateFromProps({ about }: BoundaryProps, state: BoundaryState): BoundaryState | null {
+    return state.about === about ? null : { about, failed: false };
+  }
+
+  override render(): ReactNode {
+    if (!this.state.failed) return this.props.children;
+    return (
+      <Message
+        rank={1}
+        title="Something went wrong"
+        actions={<Button onClick={() => location.reload()}>Reload</Button>}
+      >
+        This is an error of the page; the plan is not affected. If the hub was just updated, reloading the page helps.
+      </Message>
+    );
+  }
 }

@@ -1,4 +1,4 @@
-/** No view has a serious fault for those who don't see it, or don't see it well. */
+/** No view has a serious accessibility violation. */
 import axe from "axe-core";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
@@ -26,7 +26,7 @@ describe.each<Scheme>(["light", "dark"])("%s", (colorScheme) => {
     await page.evaluate(axe.source);
     const found = await page.evaluate(async () => {
       const run = (globalThis as unknown as { readonly axe: typeof axe }).axe;
-      // Fluent keeps the tab order with empty elements that it never lets the focus stay on.
+      // Fluent uses empty elements to manage the tab order; they never keep the focus.
       const context = { exclude: ["[data-tabster-dummy]"] };
       const { violations } = await run.run(context, {
         runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],

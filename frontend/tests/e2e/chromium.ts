@@ -1,8 +1,8 @@
 import { type BrowserServer, chromium } from "playwright-core";
 
-/** Where it is on Debian; CHROMIUM names another. */
+/** Debian's path; CHROMIUM sets another. */
 const PATH = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-/** It asks nobody for anything but the page. */
+/** No requests other than the page's. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",

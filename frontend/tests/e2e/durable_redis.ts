@@ -1,4 +1,4 @@
-/** A redis-server that can end and begin again: with what it was told, or having forgotten everything. */
+/** A redis-server that can be stopped and restarted with its data. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Where a hub's engine keeps its own, for as long as a test. `remove` it when the hub is gone. */
+/** A temporary folder for a hub's engine. Call `remove` after the hub has stopped. */
 export class EngineFolder {
   readonly #folder = mkdtempSync(join(tmpdir(), "plancast-engine-"));
 

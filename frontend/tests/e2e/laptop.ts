@@ -1,4 +1,4 @@
-/** A browser of its own that can sleep: all its processes stand still, as on a laptop that is shut. */
+/** A separate browser whose processes can be suspended, like those of a closed laptop. */
 import { type Browser, type BrowserServer, chromium, type Page } from "playwright-core";
 import { launch } from "./chromium.js";
 import { TALL } from "./visits.js";
@@ -38,7 +38,7 @@ export class Laptop {
     await this.#server.close();
   }
 
-  /** To the browser and all it started: they are a process group. */
+  /** Sends a signal to the browser's process group. */
   #signal(signal: NodeJS.Signals): void {
     const { pid } = this.#server.process();
     if (pid === undefined) throw new Error("this browser has no process");

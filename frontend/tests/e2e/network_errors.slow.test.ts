@@ -1,4 +1,4 @@
-/** Bad weather, on each kind of log: whatever breaks, the page shows everything once. */
+/** Network errors and restarts, on each kind of log: the page shows everything once. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Hub } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
@@ -24,14 +24,14 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
     await redis?.close();
   });
 
-  test("the network is away for ten seconds while the plan goes on", async () => {
+  test("a network outage of ten seconds while the plan continues", async () => {
     const proxy = await Proxy.before(hub.port);
     try {
       await hub.publish("cut", messages(1, 5));
       const page = await visits.visit(`${proxy.url}/plan/cut`);
       await everythingOnce(page, 5);
       proxy.setAway(true);
-      const back = Date.now() + CUT_MS; // what is proved is the length of the cut
+      const back = Date.now() + CUT_MS; // the length of the outage is what is tested
       await page
         .getByText(/^(Reconnecting|Offline)/)
         .first()
@@ -67,7 +67,7 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
     await everythingOnce(page, 9);
   });
 
-  test("a laptop sleeps while the plan goes on and the hub is restarted, and wakes", async () => {
+  test("a laptop sleeps while the plan continues and the hub is restarted", async () => {
     await hub.publish("asleep", messages(1, 4));
     const laptop = await Laptop.open();
     try {
@@ -98,7 +98,7 @@ describe.each(["sqlite", "redis"] as const)("on %s", (kind) => {
   });
 });
 
-describe("what lies between is old", () => {
+describe("an old proxy", () => {
   let hub: Hub;
   let proxy: Proxy;
 
@@ -111,7 +111,7 @@ describe("what lies between is old", () => {
     await hub.close();
   });
 
-  test("no WebSocket gets through, then no stream, then everything: always the whole story", async () => {
+  test("WebSockets blocked, then streams, then neither: always all events", async () => {
     proxy.blocksWebSockets = true;
     await hub.publish("old", messages(1, 4));
     const page = await visits.visit(`${proxy.url}/plan/old`);
@@ -134,7 +134,7 @@ describe("what lies between is old", () => {
   });
 });
 
-/** The last word that was said of it. */
+/** The offset of the plan's last event. */
 async function lastOf(hub: Hub, plan: string): Promise<number> {
   const answer = await fetch(`${hub.url}/api/plans/${plan}`);
   return ((await answer.json()) as { readonly offset: number }).offset;

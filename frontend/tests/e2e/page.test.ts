@@ -1,4 +1,4 @@
-/** What everybody does with the page, each day. */
+/** Everyday use of the page. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Hub, message } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
@@ -19,19 +19,19 @@ afterAll(async () => {
   engine.remove();
 });
 
-test("a plan's page opens, says that it is live, and shows the sample as it is said", async () => {
+test("a plan's page opens, shows that it is live, and shows the sample as it is published", async () => {
   const page = await visits.visit(`${hub.url}/plan/seed-1`);
   await live(page);
   const sample = await fetch(`${hub.url}/api/test/streaming/seed-1?speed=10`, { method: "POST" });
   expect(await sample.json()).toMatchObject({ status: "success" });
-  for (const words of ["Let me see what the last quarter looks like…", "Open the next shop in the north."]) {
-    await page.locator("[data-conversation]").getByText(words).first().waitFor();
+  for (const text of ["Let me see what the last quarter looks like…", "Open the next shop in the north."]) {
+    await page.locator("[data-conversation]").getByText(text).first().waitFor();
   }
   await page.getByText("Data Analyst").first().waitFor();
   expect(await page.getByText(LIVE, { exact: true }).count()).toBe(1);
 });
 
-test("reloaded in mid-run, it shows everything once", async () => {
+test("reloaded during a run, it shows everything once", async () => {
   await hub.publish("reload-1", messages(1, 8));
   const page = await visits.visit(`${hub.url}/plan/reload-1`);
   await everythingOnce(page, 8);
@@ -41,7 +41,7 @@ test("reloaded in mid-run, it shows everything once", async () => {
   await everythingOnce(page, 18);
 });
 
-test("the network goes and comes back: nothing is missing, nothing twice", async () => {
+test("the network fails and recovers: nothing is lost or duplicated", async () => {
   const proxy = await Proxy.before(hub.port);
   try {
     await hub.publish("cut-1", messages(1, 3));
@@ -65,7 +65,7 @@ test("a plan is started from the gallery, and its page follows it to the end", a
   const page = await visits.visit(hub.url);
   await page.getByRole("button", { name: /Plan an exhibition/ }).click();
   await page.getByRole("button", { name: "Start", exact: true }).click();
-  await page.getByText("Theme is needed.").waitFor();
+  await page.getByText("Theme is required.").waitFor();
   await page.getByRole("textbox", { name: "Theme" }).fill("Rivers and what they carry");
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await page.waitForURL(/\/plan\/plan-/);
@@ -78,7 +78,7 @@ test("a plan is started from the gallery, and its page follows it to the end", a
     .waitFor();
 });
 
-test("the list is searched and filtered, and leads to plans by keyboard alone", async () => {
+test("the list is searched and filtered, and works with the keyboard alone", async () => {
   await hub.publish("north-1", [{ type: "plan_update", data: { title: "Shops of the north", labels: ["retail"] } }]);
   await hub.publish("south-1", [{ type: "plan_update", data: { title: "Shops of the south", status: "completed" } }]);
   const page = await visits.visit(hub.url);
@@ -94,10 +94,10 @@ test("the list is searched and filtered, and leads to plans by keyboard alone", 
   await page.keyboard.press("Enter");
   await page.waitForURL(`${hub.url}/plan/south-1`);
   await page.goBack();
-  await page.getByRole("heading", { name: "What shall the agents work on?" }).waitFor();
+  await page.getByRole("heading", { name: "What should the agents work on?" }).waitFor();
 });
 
-test("five plans hang on the wall, over one socket", async () => {
+test("five plans on the wall, over one socket", async () => {
   const plans = [1, 2, 3, 4, 5].map((number) => `wall-${number}`);
   for (const plan of plans) await hub.publish(plan, [message(`first of ${plan}`)]);
   const page = await visits.visit(`${hub.url}/wall?${plans.map((plan) => `plan=${plan}`).join("&")}`);
@@ -105,12 +105,12 @@ test("five plans hang on the wall, over one socket", async () => {
   for (const plan of plans) await hub.publish(plan, [message(`second of ${plan}`)]);
   for (const plan of plans) await page.getByText(`second of ${plan}`).waitFor();
   expect(await socketsOf(hub)).toBe(1);
-  await page.getByRole("button", { name: "Take off the wall: wall-3" }).last().click();
+  await page.getByRole("button", { name: "Remove from the wall: wall-3" }).last().click();
   await page.getByRole("article", { name: "wall-3" }).waitFor({ state: "detached" });
   expect(new URL(page.url()).searchParams.getAll("plan")).toEqual(plans.filter((plan) => plan !== "wall-3"));
 });
 
-test("a dialog that a key opened gives the focus back to where it was", async () => {
+test("a dialog that a key opened returns the focus", async () => {
   await hub.publish("keys-1", [message("message 1.")]);
   const page = await visits.visit(`${hub.url}/plan/keys-1`);
   const pause = page.getByRole("button", { name: "Pause" });
@@ -122,14 +122,14 @@ test("a dialog that a key opened gives the focus back to where it was", async ()
   await expect.poll(() => pause.evaluate((button) => button === document.activeElement)).toBe(true);
 });
 
-test("what is at no address is told so, and the way back is shown", async () => {
+test("an unknown address shows a message and a way back", async () => {
   const page = await visits.visit(`${hub.url}/plan/%20`);
-  await page.getByRole("heading", { name: "There is nothing at this address" }).waitFor();
-  await page.getByRole("button", { name: "To the start" }).click();
+  await page.getByRole("heading", { name: "Page not found" }).waitFor();
+  await page.getByRole("button", { name: "Go to the start page" }).click();
   await page.getByRole("list", { name: "Templates" }).waitFor();
 });
 
-test("where there is no room, the list is behind a button", async () => {
+test("on a narrow screen, the list is behind a button", async () => {
   await hub.publish("narrow-1", [message("message 1.")]);
   const page = await visits.visit(hub.url, { viewport: { width: 390, height: 844 } });
   await page.getByRole("button", { name: "Plans", exact: true }).click();

@@ -1,4 +1,4 @@
-/** `npm run bench`: P11. Ten thousand events come into an open plan page; then somebody scrolls through it. */
+/** `npm run bench`: P11. Ten thousand events arrive in an open plan page; then it is scrolled. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
@@ -54,12 +54,12 @@ test("P11", { timeout: 300_000 }, async () => {
   mkdirSync(dirname(OUT), { recursive: true });
   writeFileSync(OUT, `${JSON.stringify(result, null, 2)}\n`);
   console.table(result.rows);
-  expect(arriving.tasks).toBeGreaterThan(100); // the trace saw the page at work
-  // What the machine did in between is not the page's: its time on the processor is held to the target.
+  expect(arriving.tasks).toBeGreaterThan(100); // the trace recorded the page's tasks
+  // The target applies to CPU time, since wall time includes other processes.
   expect([arriving.over_50_ms_cpu, scrolling.over_50_ms_cpu]).toEqual([0, 0]);
 });
 
-/** Four tokens of a message in every five, as an agent that streams. */
+/** Events of a streaming agent: four out of five are tokens of a message. */
 function batch(from: number): readonly LooseEvent[] {
   return Array.from({ length: BATCH }, (_, at) => {
     const number = from + at;
@@ -83,7 +83,7 @@ function batch(from: number): readonly LooseEvent[] {
 interface Tasks {
   readonly tasks: number;
   readonly longest_ms: number;
-  /** The same, without what the machine did in between: time on the processor. */
+  /** The same in CPU time, without other processes. */
   readonly longest_cpu_ms: number;
   readonly over_50_ms: number;
   readonly over_50_ms_cpu: number;
@@ -99,7 +99,7 @@ interface TraceEvent {
   readonly args?: { readonly name?: string; readonly data?: { readonly url?: string } };
 }
 
-/** The tasks of the page's main thread while this goes on, from Chromium's trace. */
+/** The tasks of the page's main thread during `work`, from Chromium's trace. */
 async function traced(page: Page, work: () => Promise<unknown>): Promise<Tasks> {
   await browser.startTracing(page, {
     categories: ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"],
@@ -113,7 +113,7 @@ async function traced(page: Page, work: () => Promise<unknown>): Promise<Tasks> 
     traceEvents.filter(
       ({ name, ph, pid, tid }) => ph === "X" && pid === main.pid && tid === main.tid && /RunTask$/.test(name),
     );
-  // Other pages of this browser have little to do.
+  // Other pages of this browser have fewer tasks.
   const [tasks = []] = mains.map(tasksOf).sort((one, other) => other.length - one.length);
   const wall = tasks.map(({ dur = 0 }) => dur / 1_000);
   const processor = tasks.map(({ tdur = 0 }) => tdur / 1_000);
@@ -131,7 +131,7 @@ async function scrolled(page: Page): Promise<void> {
   for (let turn = 0; turn < 120; turn++) await page.mouse.wheel(0, turn < 60 ? -400 : 300);
 }
 
-/** How far apart frames are while the page scrolls by itself, a bit each frame. */
+/** The times between frames while a script scrolls the page. */
 function scrolledFrames(page: Page): Promise<{
   readonly count: number;
   readonly median_ms: number;

@@ -1,4 +1,4 @@
-/** The page as `npm run dev` shows it: React's development build, whose StrictMode mounts everything twice. */
+/** The page with `npm run dev`: React's development build, where StrictMode mounts everything twice. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,7 +40,7 @@ test("mounted twice, it has one socket and shows everything once", async () => {
   const url = server.resolvedUrls?.local[0] ?? "";
   await hub.publish("strict", messages(1, 5));
   const page = await visits.visit(`${url}plan/strict`);
-  await page.getByRole("heading", { name: "strict" }).waitFor({ timeout: 120_000 }); // it is made as it is asked for
+  await page.getByRole("heading", { name: "strict" }).waitFor({ timeout: 120_000 }); // modules are compiled on request
   await live(page);
   await everythingOnce(page, 5);
   await hub.publish("strict", messages(6, 8));

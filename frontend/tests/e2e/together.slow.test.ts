@@ -1,4 +1,4 @@
-/** Several who look at one plan. */
+/** Several users of one plan. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Hub } from "../hub/hub.js";
 import { live, Visits } from "./visits.js";
@@ -15,7 +15,7 @@ afterAll(async () => {
   await hub.close();
 });
 
-test("two tabs answer one question at once: one answer counts, and both say whose", async () => {
+test("two tabs answer one question at once: one answer is accepted, and both show whose", async () => {
   const asked = { request_id: "send-it", kind: "approval", prompt: "Send the offer on Monday?", agent_name: "Advisor" };
   await hub.publish("asked-1", [
     { type: "plan_update", data: { title: "An offer" } },
@@ -30,7 +30,7 @@ test("two tabs answer one question at once: one answer counts, and both say whos
   const [one, other] = tabs;
   const approve = await one.getByRole("button", { name: "Approve" }).elementHandle();
   const decline = await other.getByRole("button", { name: "Decline" }).elementHandle();
-  // At once: a click that waits until its button is there would come after the other's answer.
+  // At once: a click that waits for its button could come after the other answer.
   await Promise.all([approve, decline].map((button) => button.evaluate((node) => (node as HTMLElement).click())));
   for (const tab of tabs)
     await tab
@@ -42,6 +42,6 @@ test("two tabs answer one question at once: one answer counts, and both say whos
   };
   const answers = events.events.filter(({ type }) => type === "input_response");
   expect(answers).toHaveLength(1);
-  const words = answers[0]?.data.answer === true ? "Approve" : "Decline";
-  for (const tab of tabs) await tab.locator("[data-conversation]").getByText(words, { exact: true }).first().waitFor();
+  const label = answers[0]?.data.answer === true ? "Approve" : "Decline";
+  for (const tab of tabs) await tab.locator("[data-conversation]").getByText(label, { exact: true }).first().waitFor();
 });

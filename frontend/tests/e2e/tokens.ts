@@ -1,13 +1,13 @@
 import { createHmac } from "node:crypto";
 
-/** What a hub of the tests is told that asks who is there. */
+/** The settings of a hub that requires tokens. */
 export const AUTH_SETTINGS = {
   PLANCAST_AUTH_SECRET: "a secret that is long enough for everybody",
   PLANCAST_AUTH_LEEWAY: "0",
 };
 const EVERYTHING = { "*": ["read", "input", "signal", "publish", "start"] };
 
-/** A token that ends after so many seconds. */
+/** A token that expires after this many seconds. */
 export function token(seconds: number, sub = "ann", plans: object = EVERYTHING): string {
   const text = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const exp = Math.floor(Date.now() / 1_000) + seconds;

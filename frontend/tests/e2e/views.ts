@@ -1,4 +1,4 @@
-/** Every view of the page, as accessibility tests and screenshots look at it. */
+/** Every view of the page, for accessibility tests and screenshots. */
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { Hub, type LooseEvent } from "../hub/hub.js";
 import type { EngineFolder } from "./engine_folder.js";
@@ -8,12 +8,12 @@ export type Scheme = "light" | "dark";
 
 export interface View {
   readonly name: string;
-  /** Which hub: one that lets everybody in, one that asks, one that starts nothing. */
+  /** The hub to use: without authentication, or with tokens. */
   readonly hub: "open" | "guarded";
   readonly path: string;
-  /** Only where there is room, or only where there is none. */
+  /** Only on wide or narrow screens. */
   readonly only?: "wide" | "narrow";
-  /** What is done there before it is looked at. */
+  /** Brings the page to the view. */
   readonly reach: (page: Page) => Promise<unknown>;
 }
 
@@ -73,8 +73,8 @@ export const VIEWS: readonly View[] = [
   {
     name: "plan-unknown",
     hub: "open",
-    path: "/plan/nobody-knows",
-    reach: (page) => page.getByText("Nothing is known").waitFor(),
+    path: "/plan/no-events",
+    reach: (page) => page.getByText("This plan has no events yet").waitFor(),
   },
   {
     name: "wall",
@@ -82,8 +82,8 @@ export const VIEWS: readonly View[] = [
     path: "/wall?plan=autumn-campaign&plan=business&plan=exhibition&plan=figures&plan=lisbon",
     reach: (page) => page.getByText("Real-time updates active").waitFor(),
   },
-  { name: "wall-empty", hub: "open", path: "/wall", reach: (page) => page.getByText("Nothing hangs here").waitFor() },
-  { name: "not-found", hub: "open", path: "/plan/%20", reach: (page) => page.getByText("There is nothing").waitFor() },
+  { name: "wall-empty", hub: "open", path: "/wall", reach: (page) => page.getByText("The wall is empty").waitFor() },
+  { name: "not-found", hub: "open", path: "/plan/%20", reach: (page) => page.getByText("Page not found").waitFor() },
   {
     name: "list",
     hub: "open",
@@ -102,7 +102,7 @@ export const VIEWS: readonly View[] = [
     path: "/plan/hers",
     reach: async (page) => {
       await signIn(page, token(600, "bob", { "his-*": ["read"] }));
-      await page.getByText("This plan isn’t yours to see").waitFor();
+      await page.getByText("You cannot view this plan").waitFor();
     },
   },
   {
@@ -111,12 +111,12 @@ export const VIEWS: readonly View[] = [
     path: "/plan/hers",
     reach: async (page) => {
       await signIn(page, token(3));
-      await page.getByRole("heading", { name: "Your sign-in has ended" }).waitFor();
+      await page.getByRole("heading", { name: "Your sign-in has expired" }).waitFor();
     },
   },
 ];
 
-/** Plans of every kind, for the views to show. */
+/** Publishes plans of every kind for the views. */
 export async function publishPlans(hub: Hub): Promise<void> {
   await Promise.all([
     start(hub, "exhibition", "exhibition", { theme: "Rivers and what they carry" }),
@@ -169,7 +169,7 @@ const agentMessage = (agent_name: string, content: string, message_type: string,
   data: { agent_name, content, message_type, ...more },
 });
 
-/** A plan in the middle of its work: branches, a retry, a failed tool, a message that grows. */
+/** A running plan: branches, a retry, a failed tool, a streaming message. */
 const CAMPAIGN: readonly LooseEvent[] = [
   {
     type: "plan_update",

@@ -1,7 +1,7 @@
-/** What the list seeks, what cards show, how times read: the shell's small pure parts. */
+/** The filters of the list, the data of cards, and relative times. */
 import { describe, expect, test } from "vitest";
 import { emptySnapshot, type PlanSummary, type PlanView } from "../../src/client/index.js";
-import { EVERYTHING, filterCount, matching, queryOf } from "../../src/page/plans/sought.js";
+import { NO_FILTER, filterCount, matching, queryOf } from "../../src/page/plans/plan_filter.js";
 import { ago } from "../../src/page/shell/now.js";
 import { cardView, excerpt, sameCard } from "../../src/page/wall/card_view.js";
 import { toggledOnWall } from "../../src/page/wall/wall_plans.js";
@@ -20,7 +20,7 @@ const plan = (plan_id: string, more: Partial<PlanSummary> = {}): PlanSummary => 
   ...more,
 });
 
-describe("seeking", () => {
+describe("searching", () => {
   const plans = [plan("north-1", { title: "Shops of the North" }), plan("p-2", { owner: "maria", labels: ["retail"] })];
 
   test.each([
@@ -33,11 +33,11 @@ describe("seeking", () => {
     expect(matching(plans, text).map(({ plan_id }) => plan_id)).toEqual(found);
   });
 
-  test("filters are asked of the hub only where they are set", () => {
-    expect(queryOf(EVERYTHING)).toEqual({});
-    const sought = { ...EVERYTHING, status: "error", owner: " maria ", label: " " } as const;
-    expect(queryOf(sought)).toEqual({ status: "error", owner: "maria" });
-    expect(filterCount(sought)).toBe(2);
+  test("only filters that are set are sent to the hub", () => {
+    expect(queryOf(NO_FILTER)).toEqual({});
+    const filter = { ...NO_FILTER, status: "error", owner: " maria ", label: " " } as const;
+    expect(queryOf(filter)).toEqual({ status: "error", owner: "maria" });
+    expect(filterCount(filter)).toBe(2);
   });
 });
 
@@ -47,9 +47,9 @@ test.each([
   [7_300, "2 h ago"],
   [200_000, "2 d ago"],
   [-30, "just now"],
-])("%s seconds: %s", (seconds, words) => {
+])("%s seconds: %s", (seconds, text) => {
   const now = Date.parse("2026-01-01T00:00:00Z");
-  expect(ago(new Date(now - seconds * 1_000).toISOString(), now)).toBe(words);
+  expect(ago(new Date(now - seconds * 1_000).toISOString(), now)).toBe(text);
 });
 
 describe("cards", () => {
@@ -63,25 +63,25 @@ describe("cards", () => {
     error: null,
   });
 
-  test("a plan that nothing is known of, and one of which nothing was said", () => {
-    expect(cardView(view(null))).toMatchObject({ status: null, title: null, words: "" });
+  test("a plan that is not known yet, and one without events", () => {
+    expect(cardView(view(null))).toMatchObject({ status: null, title: null, text: "" });
     expect(cardView(view(emptySnapshot("p")))).toMatchObject({ status: null });
   });
 
-  test("the same plan makes the same card", () => {
+  test("equal plans have equal cards", () => {
     const snapshot = { ...emptySnapshot("p"), offset: 3, title: "Shops" };
     expect(sameCard(cardView(view(snapshot)), cardView(view({ ...snapshot })))).toBe(true);
     expect(sameCard(cardView(view(snapshot)), cardView(view({ ...snapshot, title: "Shop" })))).toBe(false);
   });
 
-  test("words without the marks of Markdown; the end of what still grows", () => {
+  test("excerpts have no Markdown syntax, and show the end of a streaming message", () => {
     expect(excerpt("## A *bold* [link](http://x)\n- one", false)).toBe("A bold link one");
     expect(excerpt("a ".repeat(400), false)).toMatch(/^a a .*…$/);
     expect(excerpt(`${"a ".repeat(400)}the end`, true)).toMatch(/^….*the end$/);
   });
 });
 
-test("a plan is put on the wall, and taken off", () => {
+test("a plan is added to the wall, and removed", () => {
   expect(toggledOnWall("c", ["a", "b"])).toEqual(["a", "b", "c"]);
   expect(toggledOnWall("a", ["a", "b"])).toEqual(["b"]);
 });

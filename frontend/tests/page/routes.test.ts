@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hrefOf, isPlanId, routeOf, type Route, WALL_MOST } from "../../src/page/routes.js";
+import { hrefOf, isPlanId, routeOf, type Route, MAX_WALL_PLANS } from "../../src/page/routes.js";
 
 test.each<[string, string, Route]>([
   ["/", "", { view: "welcome" }],
@@ -17,7 +17,7 @@ test.each<[string, string, Route]>([
   expect(routeOf(path, search)).toEqual(route);
 });
 
-describe("an address leads back to where it was made", () => {
+describe("addresses convert back to their routes", () => {
   test.each<Route>([
     { view: "welcome" },
     { view: "plan", planId: "a.b_c:d@e~f-g" },
@@ -30,9 +30,9 @@ describe("an address leads back to where it was made", () => {
   });
 });
 
-test("a wall holds no more than can be watched", () => {
-  const plans = Array.from({ length: WALL_MOST + 5 }, (_, at) => `plan=p${at}`);
-  expect(routeOf("/wall", `?${plans.join("&")}`)).toMatchObject({ plans: { length: WALL_MOST } });
+test("a wall has a limit of plans", () => {
+  const plans = Array.from({ length: MAX_WALL_PLANS + 5 }, (_, at) => `plan=p${at}`);
+  expect(routeOf("/wall", `?${plans.join("&")}`)).toMatchObject({ plans: { length: MAX_WALL_PLANS } });
 });
 
 test.each([

@@ -18,7 +18,7 @@ const SCHEMA = {
 };
 const fields = fieldsOf(SCHEMA);
 
-test("a field for each property, of the kind that fits it", () => {
+test("a field for each property, of the matching kind", () => {
   expect(fields.map(({ name, label, kind, required }) => [name, label, kind, required])).toEqual([
     ["query", "Query", "paragraph", true],
     ["user_id", "User id", "text", false],
@@ -33,15 +33,15 @@ test("a field for each property, of the kind that fits it", () => {
   expect(fields[5]?.options).toEqual(["Lisbon", "Porto"]);
 });
 
-test("what has a default begins with it", () => {
+test("a field starts with its default", () => {
   const initial = initialOf(fields);
   expect(initial).toMatchObject({ query: "", user_id: "", rows: "10", may_ask: "true", pois: "" });
 });
 
-describe("what was filled in", () => {
+describe("a form's input", () => {
   const filled = { ...initialOf(fields), query: "sales by month", place: "Porto" };
 
-  test("becomes the input; what was left empty is left to the template", () => {
+  test("becomes the plan's input; empty optional fields are omitted", () => {
     expect(inputOf(fields, filled)).toEqual({
       input: { query: "sales by month", rows: 10, may_ask: true, place: "Porto" },
     });
@@ -51,19 +51,19 @@ describe("what was filled in", () => {
   });
 
   test.each([
-    ["query", "  ", "Query is needed."],
-    ["query", "x".repeat(4001), "At most 4000 characters; these are 4001."],
-    ["rows", "many", "That is not a number."],
-    ["rows", "1.5", "A whole number is needed."],
-    ["rows", "0", "1 or more."],
-    ["rows", "51", "50 or less."],
-    ["pois", "[", "That is not JSON."],
-  ])("%s: %j is a problem of that field alone", (name, text, problem) => {
+    ["query", "  ", "Query is required."],
+    ["query", "x".repeat(4001), "At most 4000 characters; this has 4001."],
+    ["rows", "many", "Enter a number."],
+    ["rows", "1.5", "Enter a whole number."],
+    ["rows", "0", "Must be 1 or more."],
+    ["rows", "51", "Must be 50 or less."],
+    ["pois", "[", "Enter valid JSON."],
+  ])("%s: %j is an error of that field", (name, text, problem) => {
     expect(inputOf(fields, { ...filled, [name]: text })).toEqual({ problems: { [name]: problem } });
   });
 });
 
-test("a schema that says nothing asks for nothing", () => {
+test("a schema without properties has no fields", () => {
   expect(fieldsOf({})).toEqual([]);
   expect(fieldsOf({ properties: "none" })).toEqual([]);
   expect(inputOf([], {})).toEqual({ input: {} });

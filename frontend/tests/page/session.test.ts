@@ -14,61 +14,61 @@ class Drawer {
 function signedIn() {
   const drawer = new Drawer();
   const store = new SessionStore(drawer);
-  store.enter("one");
+  store.signIn("one");
   return { drawer, store };
 }
 
-test("a token is kept for this tab, and found again", () => {
+test("a token is kept for this tab, and restored", () => {
   const { drawer, store } = signedIn();
-  expect(store.getSnapshot()).toMatchObject({ token: "one", visit: 1, door: { state: "open" } });
-  expect(new SessionStore(drawer).getSnapshot()).toMatchObject({ token: "one", door: { state: "open" } });
-  store.leave();
+  expect(store.getSnapshot()).toMatchObject({ token: "one", signIns: 1, access: { state: "open" } });
+  expect(new SessionStore(drawer).getSnapshot()).toMatchObject({ token: "one", access: { state: "open" } });
+  store.signOut();
   expect(drawer.kept.size).toBe(0);
-  expect(store.getSnapshot()).toMatchObject({ token: undefined, door: { state: "closed", why: "needed" } });
+  expect(store.getSnapshot()).toMatchObject({ token: undefined, access: { state: "closed", why: "needed" } });
 });
 
 describe("the hub refuses", () => {
-  test("who has no token: one is needed", () => {
+  test("without a token: one is required", () => {
     const store = new SessionStore(new Drawer());
-    store.refuse(false, "who is there?");
-    expect(store.getSnapshot().door).toEqual({ state: "closed", why: "needed", detail: "who is there?" });
+    store.refuse(false, "a token is required");
+    expect(store.getSnapshot().access).toEqual({ state: "closed", why: "needed", detail: "a token is required" });
   });
 
   test.each([
     [false, "refused"],
     [true, "expired"],
-  ])("who has one that won't do (past its time: %s): it is forgotten", (expired, why) => {
+  ])("with a token (expired: %s): it is removed", (expired, why) => {
     const { drawer, store } = signedIn();
     store.refuse(expired, "no");
-    store.refuse(false, "no, said again");
-    expect(store.getSnapshot()).toMatchObject({ token: undefined, door: { state: "closed", why, detail: "no" } });
+    store.refuse(false, "refused again");
+    expect(store.getSnapshot()).toMatchObject({ token: undefined, access: { state: "closed", why, detail: "no" } });
     expect(drawer.kept.size).toBe(0);
   });
 });
 
-describe("a token ends", () => {
-  test("soon: it is said, once, and nothing is given that the hub has seen", () => {
+describe("a token expires", () => {
+  test("soon: a warning is shown, and a token that the hub has seen is not returned", () => {
     const { store } = signedIn();
     expect(store.fetchToken({ reason: "connect" })).toBe("one");
     expect(() => store.fetchToken({ reason: "expiring" })).toThrow("fresh token");
-    expect(store.getSnapshot().door).toEqual({ state: "open", endsSoon: true });
+    expect(store.getSnapshot().access).toEqual({ state: "open", endsSoon: true });
     store.renew("two");
-    expect(store.getSnapshot()).toMatchObject({ visit: 1, door: { state: "open", endsSoon: false } });
+    expect(store.getSnapshot()).toMatchObject({ signIns: 1, access: { state: "open", endsSoon: false } });
     expect(store.fetchToken({ reason: "expiring" })).toBe("two");
   });
 
-  test("while the page is in use: the page waits for another", () => {
+  test("while the page is in use: the page waits for a new one", () => {
     const { store } = signedIn();
     store.fetchToken({ reason: "connect" });
     store.fetchToken({ reason: "expired" });
-    expect(store.getSnapshot().door).toEqual({ state: "expired" });
+    expect(store.getSnapshot().access).toEqual({ state: "expired" });
     store.renew("two");
     expect(store.fetchToken({ reason: "expired" })).toBe("two");
-    expect(store.getSnapshot().door).toEqual({ state: "open", endsSoon: false });
+    expect(store.getSnapshot().access).toEqual({ state: "open", endsSoon: false });
   });
 });
 
-test("while the token has ended no request leaves the page; with another they do", async () => {
+test("while the token is expired, no request is sent; with a new one, they are", async () => {
   const asked = vi.fn(() => Promise.resolve(Response.json({ plans: [], cursor: null })));
   vi.stubGlobal("fetch", asked);
   const { store } = signedIn();
@@ -86,22 +86,22 @@ test("while the token has ended no request leaves the page; with another they do
   vi.unstubAllGlobals();
 });
 
-test("whoever listens is received, until they stop", () => {
+test("listeners are called until they unsubscribe", () => {
   const { store } = signedIn();
   let received = 0;
   const stop = store.subscribe(() => received++);
   store.expire();
   stop();
-  store.leave();
+  store.signOut();
   expect(received).toBe(1);
 });
 
-test("a browser that keeps nothing shows the page nonetheless", () => {
+test("the page works if the browser blocks storage", () => {
   vi.spyOn(globalThis, "sessionStorage", "get").mockImplementation(() => {
     throw new DOMException("storage is blocked", "SecurityError");
   });
   const store = new SessionStore(tabStorage());
-  store.enter("one");
+  store.signIn("one");
   expect(store.getSnapshot().token).toBe("one");
   rememberWall(["a"]);
   expect(rememberedWall()).toEqual([]);

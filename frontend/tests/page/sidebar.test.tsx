@@ -37,12 +37,12 @@ function open(...plans: readonly PlanSummary[]) {
   return { hub, asked, go: (route: Route) => rerender(shown(route)) };
 }
 
-test("a status that only a newer hub knows is shown in its own word", async () => {
+test("a status of a newer hub is shown by its name", async () => {
   open(summary("p", { status: "on_hold" }));
   await screen.findByText(/On hold/);
 });
 
-test("whoever stands on a plan in the list stays there when it ends", async () => {
+test("the focus stays on a plan in the list when the plan ends", async () => {
   const { hub, asked, go } = open(summary("p"));
   hub.publish("p", planUpdate({ title: "p" }));
   const link = await screen.findByRole("link", { name: /In progress/ });
@@ -53,7 +53,7 @@ test("whoever stands on a plan in the list stays there when it ends", async () =
   expect(document.activeElement).toBe(link);
 });
 
-test("a plan that was just started is listed at once, not with the next round", async () => {
+test("a new plan is listed at once, not at the next refresh", async () => {
   const { asked, go } = open();
   await screen.findByText("No plans yet");
   asked.mockResolvedValue({ plans: [summary("new")], cursor: null });

@@ -11,7 +11,7 @@ afterEach(cleanup);
 const TIMEOUT = { timeout: 30_000 };
 const PLANS = ["p", "q"];
 
-test("the tag says what the plan page says: updates are live, until the token has ended", async () => {
+test("the tag shows live updates, until the token has expired", async () => {
   const hub = new ScriptedHub();
   const client = hub.client();
   for (const plan of PLANS) hub.publish(plan, planUpdate({ title: `Plan ${plan}` }));
@@ -25,7 +25,7 @@ test("the tag says what the plan page says: updates are live, until the token ha
   await screen.findByText("Real-time updates active", {}, TIMEOUT);
   const reason = "the token has expired";
   act(() => hub.sockets[0]?.deliver({ type: "subscription_ended", plan_id: "q", code: 2501, reason }));
-  await screen.findByText("Sign-in ended", {}, TIMEOUT);
+  await screen.findByText("Sign-in expired", {}, TIMEOUT);
   expect(screen.queryByText("Real-time updates active")).toBeNull();
   client.close();
 });

@@ -8,7 +8,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-test("the example of the README shows a live plan", async () => {
+test("the README's example shows a live plan", async () => {
   const hub = new ScriptedHub();
   vi.stubGlobal("WebSocket", hub.Socket);
   hub.publish("plan-1", planUpdate({ title: "Trip to Rome" }));

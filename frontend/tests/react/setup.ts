@@ -1,4 +1,4 @@
 import { configure } from "@testing-library/react";
 
-/** So long is waited for what is to be shown: generous, for machines that have much else to do. */
+/** The timeout of waiting for elements: generous, for busy machines. */
 configure({ asyncUtilTimeout: 30_000 });

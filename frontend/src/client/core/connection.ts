@@ -14,7 +14,7 @@ interface Retrying {
   readonly reason: string;
 }
 
-/** The state of the client's connection; `status` tells the cases apart. */
+/** The state of the client's connection; the cases differ in `status`. */
 export type Connection =
   /** No plan is watched, so there is no connection. */
   | { readonly status: "idle" }

@@ -112,7 +112,7 @@ class SseLink implements Link {
     const positions = entries.map(([, { since }]) => positionText(since));
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (positions.some(Boolean)) headers["Last-Event-ID"] = positions.join(",");
-    // Plans without a position begin as `since` says.
+    // Plans without a position start as `since` specifies.
     const since = entries.some(([, entry]) => entry.since === "snapshot") ? "snapshot" : "now";
     const query = { plan: entries.map(([planId]) => planId), since };
     const token = this.#token;

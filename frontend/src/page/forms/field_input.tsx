@@ -8,7 +8,7 @@ interface FieldInputProps {
   readonly onValue: (value: string) => void;
 }
 
-/** One field of a form, with its name, what it is for, and what is wrong with it. */
+/** One field of a form, with its label, hint and error. */
 export function FieldInput({ field, value, problem, onValue }: FieldInputProps) {
   const { label, about, required, kind } = field;
   return (

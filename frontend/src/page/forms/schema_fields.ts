@@ -1,4 +1,4 @@
-/** What a form asks for, from a JSON Schema of an object, and what was filled in as a value of it. Pure. */
+/** Converts a JSON Schema to form fields, and the form's texts to a value of that schema. Pure. */
 
 export type FieldKind = "text" | "paragraph" | "number" | "integer" | "switch" | "choice" | "json";
 
@@ -8,7 +8,7 @@ export interface SchemaField {
   readonly about?: string;
   readonly kind: FieldKind;
   readonly required: boolean;
-  /** What is in it at first. */
+  /** The initial text. */
   readonly initial: string;
   readonly options?: readonly string[];
   readonly least?: number;
@@ -18,21 +18,21 @@ export interface SchemaField {
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Of what a person fills in: the text of each field, by name. A switch is "true" or "false". */
+/** The text of each field, by name. A switch is "true" or "false". */
 export type Filled = Readonly<Record<string, string>>;
 
 export type Outcome =
   | { readonly input: Readonly<Record<string, unknown>>; readonly problems?: undefined }
-  /** What is wrong, by the field's name. */
+  /** The errors, by the field's name. */
   | { readonly problems: Readonly<Record<string, string>> };
 
-/** Text that may be longer than this gets room for it. */
+/** Texts that may be longer than this get a multi-line input. */
 const PARAGRAPH = 200;
 
 export function fieldsOf(schema: Schema): readonly SchemaField[] {
   const required = new Set(Array.isArray(schema["required"]) ? schema["required"] : []);
-  return Object.entries(objectOf(schema["properties"])).map(([name, said]) =>
-    fieldOf(name, resolved(objectOf(said), schema), required.has(name)),
+  return Object.entries(objectOf(schema["properties"])).map(([name, property]) =>
+    fieldOf(name, resolved(objectOf(property), schema), required.has(name)),
   );
 }
 
@@ -40,7 +40,7 @@ export function initialOf(fields: readonly SchemaField[]): Filled {
   return Object.fromEntries(fields.map(({ name, initial }) => [name, initial]));
 }
 
-/** What was left empty and isn't required is left out: the template knows its defaults. */
+/** The form's value, or its errors. Empty optional fields are omitted, so the template's defaults apply. */
 export function inputOf(fields: readonly SchemaField[], filled: Filled): Outcome {
   const problems: Record<string, string> = {};
   const input: Record<string, unknown> = {};
@@ -59,7 +59,7 @@ interface Read {
 }
 
 function emptyOf({ required, label }: SchemaField): Read {
-  return required ? { problem: `${label} is needed.` } : {};
+  return required ? { problem: `${label} is required.` } : {};
 }
 
 function read(field: SchemaField, text: string): Read {
@@ -73,24 +73,24 @@ function read(field: SchemaField, text: string): Read {
       return readJson(text);
     default:
       return field.longest !== undefined && text.length > field.longest
-        ? { problem: `At most ${field.longest} characters; these are ${text.length}.` }
+        ? { problem: `At most ${field.longest} characters; this has ${text.length}.` }
         : { value: text };
   }
 }
 
 function readNumber({ kind, least = -Infinity, most = Infinity }: SchemaField, text: string): Read {
   const value = Number(text);
-  if (Number.isNaN(value)) return { problem: "That is not a number." };
-  if (kind === "integer" && !Number.isInteger(value)) return { problem: "A whole number is needed." };
-  if (value < least) return { problem: `${least} or more.` };
-  return value > most ? { problem: `${most} or less.` } : { value };
+  if (Number.isNaN(value)) return { problem: "Enter a number." };
+  if (kind === "integer" && !Number.isInteger(value)) return { problem: "Enter a whole number." };
+  if (value < least) return { problem: `Must be ${least} or more.` };
+  return value > most ? { problem: `Must be ${most} or less.` } : { value };
 }
 
 function readJson(text: string): Read {
   try {
     return { value: JSON.parse(text) as unknown };
   } catch {
-    return { problem: "That is not JSON." };
+    return { problem: "Enter valid JSON." };
   }
 }
 
@@ -138,13 +138,13 @@ function isEmpty(value: unknown): boolean {
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;
 }
 
-/** "user_id" and pydantic's "User Id" as people write: "User id". */
+/** Converts "user_id" and pydantic's "User Id" to "User id". */
 function labelOf(name: string, title: unknown): string {
-  const words = typeof title === "string" ? title : name.replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1).replace(/ [A-Z](?=[a-z]| |$)/g, (start) => start.toLowerCase());
+  const text = typeof title === "string" ? title : name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/ [A-Z](?=[a-z]| |$)/g, (start) => start.toLowerCase());
 }
 
-/** Behind references, and without the null of what is optional. */
+/** Resolves references, and removes the null of optional fields. */
 function resolved(schema: Schema, root: Schema, depth = 0): Schema {
   if (depth > 8) return {};
   const { $ref: reference, anyOf } = schema;

@@ -11,12 +11,12 @@ import {
   useRestoreFocusTarget,
 } from "@fluentui/react-components";
 import { ArrowRightRegular, PlugDisconnectedRegular, SparkleRegular } from "@fluentui/react-icons";
-import { useState } from "react";
-import type { Template } from "../../client/index.js";
+import { useCallback, useEffect, useState } from "react";
+import type { Client, PlancastError, Template } from "../../client/index.js";
+import { useClient } from "../../react/index.js";
+import { navigate } from "../navigation.js";
 import { Message } from "../shell/message.js";
-import { SampleTraffic } from "./sample_traffic.js";
 import { StartDialog } from "./start_dialog.js";
-import { useTemplates } from "./templates.js";
 
 const useStyles = makeStyles({
   grid: {
@@ -65,17 +65,17 @@ const useStyles = makeStyles({
   },
 });
 
-/** What can be started here, as cards. */
+/** The templates as cards. */
 export function Gallery() {
   const styles = useStyles();
   const { templates, error, retry } = useTemplates();
   const [chosen, setChosen] = useState<Template>();
-  const comesBack = useRestoreFocusTarget();
+  const restoreFocus = useRestoreFocusTarget();
   if (error) {
     return (
       <Message
         icon={<PlugDisconnectedRegular />}
-        title="What can be started isn't known"
+        title="The templates could not be loaded"
         actions={<Button onClick={retry}>Try again</Button>}
       >
         {error.message}
@@ -91,7 +91,7 @@ export function Gallery() {
           <li key={template.name}>
             <button
               type="button"
-              {...comesBack}
+              {...restoreFocus}
               className={mergeClasses(styles.card, styles.button)}
               onClick={() => setChosen(template)}
             >
@@ -112,7 +112,7 @@ export function Gallery() {
 function Loading() {
   const styles = useStyles();
   return (
-    <Skeleton aria-label="Loading what can be started">
+    <Skeleton aria-label="Loading templates">
       <div className={styles.grid}>
         {[1, 2, 3].map((place) => (
           <div key={place} className={styles.card}>
@@ -128,9 +128,79 @@ function Loading() {
 
 function NothingToStart() {
   return (
-    <Message icon={<SparkleRegular />} title="This hub shows plans and starts none" actions={<SampleTraffic />}>
-      Agents anywhere can tell of theirs, and you can watch. To start plans from here, run the hub with its engine:
-      install plancast[all], or name templates with --templates.
+    <Message icon={<SparkleRegular />} title="This hub cannot start plans" actions={<SampleTraffic />}>
+      You can watch plans that agents publish. To start plans here, run the hub with its engine: install plancast[all],
+      or pass templates with --templates.
     </Message>
   );
+}
+
+export interface Templates {
+  /** null: not known yet. */
+  readonly templates: readonly Template[] | null;
+  readonly error: PlancastError | null;
+  readonly retry: () => void;
+}
+
+/** The hub's templates. */
+export function useTemplates(): Templates {
+  const client = useClient();
+  const [tries, setTries] = useState(0);
+  const [known, setKnown] = useState<Omit<Templates, "retry">>({ templates: null, error: null });
+  useEffect(() => {
+    let gone = false;
+    client.templates().then(
+      (templates) => !gone && setKnown({ templates, error: null }),
+      (error: unknown) => !gone && setKnown({ templates: null, error: error as PlancastError }),
+    );
+    return () => {
+      gone = true;
+    };
+  }, [client, tries]);
+  const retry = useCallback(() => {
+    setKnown({ templates: null, error: null });
+    setTries((count) => count + 1);
+  }, []);
+  return { ...known, retry };
+}
+
+/** Publishes sample events to a new plan (on hubs in development mode), and shows that plan. */
+export function SampleTraffic() {
+  const client = useClient();
+  const [failure, setFailure] = useState<string>();
+  const [starting, setStarting] = useState(false);
+  const start = async () => {
+    setStarting(true);
+    const planId = `sample-${Date.now().toString(36)}`;
+    const failed = await started(client, planId);
+    setStarting(false);
+    setFailure(failed);
+    if (failed === undefined) navigate({ view: "plan", planId });
+  };
+  return (
+    <>
+      <Button onClick={() => void start()} disabledFocusable={starting}>
+        Show me a sample plan
+      </Button>
+      {failure && (
+        <Text role="alert" style={{ color: tokens.colorPaletteRedForeground1 }}>
+          {failure}
+        </Text>
+      )}
+    </>
+  );
+}
+
+/** Resolves when the plan has its first event (the request itself lasts as long as the sample), or with an error message. */
+async function started(client: Client, planId: string): Promise<string | undefined> {
+  let stop = (): void => undefined;
+  const published = new Promise<undefined>((resolve) => {
+    const store = client.plan(planId);
+    stop = store.subscribe(() => (store.getSnapshot().place?.offset ?? 0) > 0 && resolve(undefined));
+  });
+  const failed = client.sampleTraffic(planId).then(
+    () => undefined,
+    (error: unknown) => `This hub has no sample: ${error instanceof Error ? error.message : String(error)}`,
+  );
+  return Promise.race([published, failed]).finally(() => stop());
 }

@@ -39,7 +39,7 @@ interface StartDialogProps {
   readonly onClose: () => void;
 }
 
-/** What a template wants to know before it starts; then the plan is on its way, and shown. */
+/** The form of a template's input. It starts the plan and shows it. */
 export function StartDialog({ template, onClose }: StartDialogProps) {
   const styles = useStyles();
   const form = useStartForm(template, onClose);

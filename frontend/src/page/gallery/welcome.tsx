@@ -1,7 +1,9 @@
-import { LargeTitle, makeStyles, Text, tokens } from "@fluentui/react-components";
+import { Button, Field, Input, LargeTitle, makeStyles, Text, tokens } from "@fluentui/react-components";
+import { type SyntheticEvent, useState } from "react";
+import { navigate } from "../navigation.js";
+import { isPlanId } from "../routes.js";
 import { useTitle } from "../shell/title.js";
 import { Gallery } from "./gallery.js";
-import { OpenPlan } from "./open_plan.js";
 
 const useStyles = makeStyles({
   root: {
@@ -27,9 +29,18 @@ const useStyles = makeStyles({
     lineHeight: 1.5,
     maxWidth: "40rem",
   },
+  form: {
+    display: "flex",
+    alignItems: "flex-start",
+    flexWrap: "wrap",
+    gap: tokens.spacingHorizontalS,
+    maxWidth: "30rem",
+  },
+  field: { flex: "1 1 14rem" },
+  button: { marginTop: "26px" },
 });
 
-/** `/`: what can be begun here. */
+/** `/`: starts a plan, or opens one by its id. */
 export function Welcome() {
   const styles = useStyles();
   useTitle(undefined);
@@ -37,15 +48,50 @@ export function Welcome() {
     <div className={styles.root}>
       <div className={styles.lead}>
         <LargeTitle as="h1" className={styles.title}>
-          What shall the agents work on?
+          What should the agents work on?
         </LargeTitle>
         <Text className={styles.quiet}>
-          Start a plan and watch it live, step by step. Close the page when you like: the work goes on, and all of it is
-          here when you come back.
+          Start a plan and watch it live, step by step. You can close the page at any time: the work continues, and
+          everything is here when you come back.
         </Text>
       </div>
       <Gallery />
       <OpenPlan />
     </div>
+  );
+}
+
+/** Opens a plan by its id. */
+export function OpenPlan() {
+  const styles = useStyles();
+  const [text, setText] = useState("");
+  const [problem, setProblem] = useState<string>();
+  const open = (event: SyntheticEvent) => {
+    event.preventDefault();
+    const planId = text.trim();
+    if (isPlanId(planId)) navigate({ view: "plan", planId });
+    else setProblem("A plan id is 1 to 128 of A–Z a–z 0–9 . _ : @ ~ -");
+  };
+  return (
+    <form className={styles.form} onSubmit={open} noValidate>
+      <Field
+        className={styles.field}
+        label="Or watch a plan by its id"
+        {...(problem && { validationState: "error" as const, validationMessage: problem })}
+      >
+        <Input
+          value={text}
+          placeholder="plan-1"
+          spellCheck={false}
+          onChange={(_, { value }) => {
+            setText(value);
+            setProblem(undefined);
+          }}
+        />
+      </Field>
+      <Button type="submit" className={styles.button}>
+        Watch
+      </Button>
+    </form>
   );
 }

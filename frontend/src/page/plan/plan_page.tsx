@@ -11,7 +11,7 @@ import type { Connection, PlanView as View } from "../../client/index.js";
 import { useClient, useConnection, usePlan } from "../../react/index.js";
 import { ConnectionTag } from "./status/connection_tag.js";
 import { momentOf } from "./history/moments.js";
-import { useLookingBack } from "./history/use_looking_back.js";
+import { useTimeTravel } from "./history/use_time_travel.js";
 import { PlanView } from "./plan_view.js";
 import { Notice } from "./status/notice.js";
 
@@ -32,11 +32,11 @@ const useStyles = makeStyles({
 
 export interface PlanPageProps {
   readonly planId: string;
-  /** As in the address: `?at=…`. */
+  /** The `at` of the address. */
   readonly moment?: string | undefined;
 }
 
-/** A plan: how it goes, and how it went. Fills the height of what it is in. */
+/** The page of one plan. It fills the height of its container. */
 export function PlanPage({ planId, moment }: PlanPageProps) {
   const styles = useStyles();
   return (
@@ -51,13 +51,13 @@ function Watched({ planId, moment }: PlanPageProps) {
   const connection = useConnection();
   const linked = useMemo(() => momentOf(moment), [moment]);
   const head = view.place?.offset ?? 0;
-  const back = useLookingBack(planId, view.place, linked);
-  // What is typed or clicked comes first, what agents say a moment later.
+  const back = useTimeTravel(planId, view.place, linked);
+  // Input has priority over updates of the plan.
   const now = useDeferredValue(view.snapshot);
   const plan = back.snapshot ?? now;
   if (view.phase === "refused") return <Refused view={view} />;
-  if (!plan || !view.place) return <NotHereYet view={view} connection={connection} />;
-  if (head === 0) return <NothingSaid view={view} connection={connection} />;
+  if (!plan || !view.place) return <NotAvailable view={view} connection={connection} />;
+  if (head === 0) return <NoEvents view={view} connection={connection} />;
   return <PlanView {...{ plan, connection, back }} place={view.place} phase={view.phase} error={view.error} />;
 }
 
@@ -70,33 +70,33 @@ function Refused({ view }: { readonly view: View }) {
   const { code, message } = view.error ?? { code: "", message: "" };
   if (code === "forbidden") {
     return (
-      <Notice icon={<LockClosedRegular />} title="This plan isn’t yours to see" actions={<TryAgain />}>
-        You are signed in, but without the right to read {view.planId}. Whoever runs it can give you that.
+      <Notice icon={<LockClosedRegular />} title="You cannot view this plan" actions={<TryAgain />}>
+        You are signed in, but you have no permission to read {view.planId}. The operator of the hub can grant it.
       </Notice>
     );
   }
   if (code === "invalid_plan_id") {
     return (
-      <Notice icon={<SearchRegular />} title="There is no such plan">
-        “{view.planId}” can’t be the name of a plan: {message}.
+      <Notice icon={<SearchRegular />} title="Invalid plan id">
+        “{view.planId}” is not valid: {message}.
       </Notice>
     );
   }
-  const title = code === "plan_deleted" ? "This plan was deleted" : "This plan can’t be shown";
+  const title = code === "plan_deleted" ? "This plan was deleted" : "This plan cannot be shown";
   return (
     <Notice icon={<WarningRegular />} title={title} actions={code === "plan_deleted" ? null : <TryAgain />}>
-      {code === "plan_deleted" ? "Nothing of it is kept any more." : message}
+      {code === "plan_deleted" ? "Its events were deleted with it." : message}
     </Notice>
   );
 }
 
-function NotHereYet({ view, connection }: Shown) {
+function NotAvailable({ view, connection }: Shown) {
   const styles = useStyles();
   const { phase, planId, error } = view;
   if (connection.status === "refused") {
     return (
-      <Notice icon={<LockClosedRegular />} title="The hub doesn’t let you in" actions={<TryAgain />}>
-        {connection.reason || `It said ${connection.code}.`}
+      <Notice icon={<LockClosedRegular />} title="The hub refused the connection" actions={<TryAgain />}>
+        {connection.reason || `Close code ${connection.code}.`}
       </Notice>
     );
   }
@@ -127,15 +127,15 @@ function NotHereYet({ view, connection }: Shown) {
   );
 }
 
-function NothingSaid({ view, connection }: Shown) {
+function NoEvents({ view, connection }: Shown) {
   return (
     <Notice
       icon={<MoreHorizontalRegular />}
-      title="Nothing is known of this plan yet"
+      title="This plan has no events yet"
       actions={<ConnectionTag connection={connection} phase={view.phase} error={view.error} />}
     >
-      Nobody has said anything about {view.planId}. If that is the right name, leave this page open: the plan appears
-      here with its first word.
+      Nothing has been published to {view.planId}. If the id is correct, leave this page open: the plan appears here
+      with its first event.
     </Notice>
   );
 }

@@ -9,22 +9,21 @@ import {
   Tooltip,
 } from "@fluentui/react-components";
 import { Keyboard20Regular } from "@fluentui/react-icons";
-import { useDeferredValue, useMemo, useRef, useState } from "react";
+import { type RefObject, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import type { Connection, Place, PlancastError, PlanPhase, Snapshot } from "../../client/index.js";
 import { ConversationPanel } from "./conversation/conversation_panel.js";
 import { Scrubber } from "./history/scrubber.js";
-import type { LookingBack } from "./history/use_looking_back.js";
-import { ResultsPanel, resultsOf } from "./results/results_panel.js";
+import type { TimeTravel } from "./history/use_time_travel.js";
+import { resultsOf, ResultsPanel } from "./results/results_panel.js";
 import type { Shortcut } from "./shortcuts.js";
+import { useShortcuts } from "./shortcuts.js";
 import { ShortcutsDialog } from "./shortcuts_dialog.js";
 import { moment } from "./status/durations.js";
+import { announcement } from "./status/labels.js";
 import { PlanHeader } from "./status/plan_header.js";
-import { announcement } from "./status/words.js";
 import { StepsPanel } from "./steps/steps_panel.js";
-import { useShortcuts } from "./use_shortcuts.js";
-import { useIsNarrow } from "./use_width.js";
 
-/** Narrower than this, steps don't fit beside the conversation. */
+/** Below this width, steps do not fit beside the conversation. */
 const NARROW = 860;
 
 const useStyles = makeStyles({
@@ -72,13 +71,13 @@ const useStyles = makeStyles({
 type View = "steps" | "conversation" | "results";
 
 interface Props {
-  /** As it is shown: now, or at a moment of its past. */
+  /** The snapshot to show: the current or a past one. */
   readonly plan: Snapshot;
   readonly place: Place;
   readonly connection: Connection;
   readonly phase: PlanPhase;
   readonly error: PlancastError | null;
-  readonly back: LookingBack;
+  readonly back: TimeTravel;
 }
 
 export function PlanView({ plan, place, connection, phase, error, back }: Props) {
@@ -89,7 +88,7 @@ export function PlanView({ plan, place, connection, phase, error, back }: Props)
   const [help, setHelp] = useState(false);
   const view = chosen === "steps" && !narrow ? "conversation" : chosen;
   const past = back.offset !== null;
-  const [enabled, setEnabled] = useShortcuts((shortcut) => obey(shortcut, back, place.offset, setView, setHelp));
+  const [enabled, setEnabled] = useShortcuts((shortcut) => runShortcut(shortcut, back, place.offset, setView, setHelp));
   return (
     <div ref={root} className={styles.view}>
       <PlanHeader plan={plan} connection={connection} phase={phase} error={error} past={past} />
@@ -119,9 +118,9 @@ export function PlanView({ plan, place, connection, phase, error, back }: Props)
   );
 }
 
-function obey(
+function runShortcut(
   shortcut: Shortcut,
-  back: LookingBack,
+  back: TimeTravel,
   head: number,
   setView: (view: View) => void,
   setHelp: (open: boolean) => void,
@@ -129,9 +128,9 @@ function obey(
   const here = back.offset ?? head;
   const actions: Readonly<Partial<Record<Shortcut, () => void>>> = {
     play: back.playing ? back.pause : back.play,
-    back: () => back.lookAt(Math.max(back.past.start, here - 1)),
-    forward: () => back.lookAt(here + 1 >= head ? null : here + 1),
-    live: () => back.lookAt(null),
+    back: () => back.goTo(Math.max(back.past.start, here - 1)),
+    forward: () => back.goTo(here + 1 >= head ? null : here + 1),
+    live: () => back.goTo(null),
     help: () => setHelp(true),
     conversation: () => setView("conversation"),
     results: () => setView("results"),
@@ -164,7 +163,7 @@ function Tabs({ view, narrow, plan, onView }: TabsProps) {
   );
 }
 
-/** The conversation stays where it is, and what is typed in it, while something else is looked at. */
+/** The conversation stays mounted in the background, with its scroll position and form input. */
 function Panels({ view, plan, past }: { readonly view: View; readonly plan: Snapshot; readonly past: boolean }) {
   const styles = useStyles();
   const results = useMemo(() => resultsOf({ result: plan.result, steps: plan.steps }), [plan.result, plan.steps]);
@@ -180,18 +179,33 @@ function Panels({ view, plan, past }: { readonly view: View; readonly plan: Snap
   );
 }
 
-function PastBanner({ plan, back }: { readonly plan: Snapshot; readonly back: LookingBack }) {
+function PastBanner({ plan, back }: { readonly plan: Snapshot; readonly back: TimeTravel }) {
   const styles = useStyles();
   return (
     <div className={styles.past} data-past>
       <span>
         {back.snapshot
-          ? `This is the plan as it was${plan.updated_at ? ` ${moment(plan.updated_at)}` : " before its first word"}, after event ${plan.offset}.`
-          : "Reading what was…"}
+          ? `Showing the plan ${plan.updated_at ? `as of ${moment(plan.updated_at)}` : "before its first event"}, after event ${plan.offset}.`
+          : "Loading the history…"}
       </span>
-      <Button size="small" appearance="transparent" onClick={() => back.lookAt(null)}>
+      <Button size="small" appearance="transparent" onClick={() => back.goTo(null)}>
         Back to now
       </Button>
     </div>
   );
+}
+
+/** Whether an element is narrower than this, in pixels. */
+export function useIsNarrow(element: RefObject<HTMLElement | null>, below: number): boolean {
+  const [narrow, setNarrow] = useState(false);
+  useEffect(() => {
+    const watched = element.current;
+    if (!watched || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry && entry.contentRect.width > 0) setNarrow(entry.contentRect.width < below);
+    });
+    observer.observe(watched);
+    return () => observer.disconnect();
+  }, [element, below]);
+  return narrow;
 }

@@ -39,7 +39,7 @@ interface Props {
   readonly onEnabled: (enabled: boolean) => void;
 }
 
-/** Opened by a key, it has no button that focus would go back to: it goes back to where it was. */
+/** Returns the focus to where it was before the dialog, which a key may have opened. */
 function useFocusBack(open: boolean): void {
   const before = useRef<Element | null>(null);
   useLayoutEffect(() => {
@@ -64,12 +64,12 @@ export function ShortcutsDialog({ open, enabled, onClose, onEnabled }: Props) {
           <DialogTitle>Keyboard shortcuts</DialogTitle>
           <DialogContent>
             <dl className={styles.list}>
-              {SHORTCUTS.map(({ keys, words }) => (
+              {SHORTCUTS.map(({ keys, label }) => (
                 <div key={keys} style={{ display: "contents" }}>
                   <dt>
                     <kbd className={styles.key}>{keys}</kbd>
                   </dt>
-                  <dd style={{ margin: 0 }}>{words}</dd>
+                  <dd style={{ margin: 0 }}>{label}</dd>
                 </div>
               ))}
             </dl>

@@ -2,8 +2,8 @@ import { Button, CounterBadge, Field, Input, makeStyles, SearchBox, Select, toke
 import { FilterRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import type { PlanStatus } from "../../client/index.js";
-import { PLAN_WORDS } from "../plan/status/words.js";
-import { EVERYTHING, filterCount, type Sought } from "./sought.js";
+import { PLAN_STATUS_LABELS } from "../plan/status/labels.js";
+import { NO_FILTER, filterCount, type PlanFilter } from "./plan_filter.js";
 
 const useStyles = makeStyles({
   root: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalS },
@@ -17,14 +17,14 @@ const useStyles = makeStyles({
 });
 
 interface FiltersProps {
-  readonly sought: Sought;
-  readonly onSought: (sought: Sought) => void;
+  readonly filter: PlanFilter;
+  readonly onFilter: (filter: PlanFilter) => void;
 }
 
-export function Filters({ sought, onSought }: FiltersProps) {
+export function Filters({ filter, onFilter }: FiltersProps) {
   const styles = useStyles();
   const [open, setOpen] = useState(false);
-  const count = filterCount(sought);
+  const count = filterCount(filter);
   return (
     <div role="search" aria-label="Plans" className={styles.root}>
       <div className={styles.row}>
@@ -32,8 +32,8 @@ export function Filters({ sought, onSought }: FiltersProps) {
           className={styles.search}
           aria-label="Search plans"
           placeholder="Search plans"
-          value={sought.text}
-          onChange={(_, { value }) => onSought({ ...sought, text: value })}
+          value={filter.text}
+          onChange={(_, { value }) => onFilter({ ...filter, text: value })}
         />
         <span className={styles.funnel}>
           <Button
@@ -46,25 +46,25 @@ export function Filters({ sought, onSought }: FiltersProps) {
           {count > 0 && <CounterBadge className={styles.badge} size="small" count={count} aria-hidden="true" />}
         </span>
       </div>
-      {open && <More sought={sought} onSought={onSought} />}
+      {open && <More filter={filter} onFilter={onFilter} />}
     </div>
   );
 }
 
-function More({ sought, onSought }: FiltersProps) {
+function More({ filter, onFilter }: FiltersProps) {
   const styles = useStyles();
   return (
     <div className={styles.more}>
       <Field label="Status" size="small" className={styles.wide}>
         <Select
           size="small"
-          value={sought.status}
-          onChange={(_, { value }) => onSought({ ...sought, status: value as PlanStatus | "" })}
+          value={filter.status}
+          onChange={(_, { value }) => onFilter({ ...filter, status: value as PlanStatus | "" })}
         >
           <option value="">Any</option>
-          {Object.entries(PLAN_WORDS).map(([status, words]) => (
+          {Object.entries(PLAN_STATUS_LABELS).map(([status, label]) => (
             <option key={status} value={status}>
-              {words}
+              {label}
             </option>
           ))}
         </Select>
@@ -73,24 +73,24 @@ function More({ sought, onSought }: FiltersProps) {
         <Input
           size="small"
           className={styles.control}
-          value={sought.owner}
-          onChange={(_, { value }) => onSought({ ...sought, owner: value })}
+          value={filter.owner}
+          onChange={(_, { value }) => onFilter({ ...filter, owner: value })}
         />
       </Field>
       <Field label="Label" size="small">
         <Input
           size="small"
           className={styles.control}
-          value={sought.label}
-          onChange={(_, { value }) => onSought({ ...sought, label: value })}
+          value={filter.label}
+          onChange={(_, { value }) => onFilter({ ...filter, label: value })}
         />
       </Field>
-      {filterCount(sought) > 0 && (
+      {filterCount(filter) > 0 && (
         <Button
           size="small"
           appearance="subtle"
           className={styles.wide}
-          onClick={() => onSought({ ...EVERYTHING, text: sought.text })}
+          onClick={() => onFilter({ ...NO_FILTER, text: filter.text })}
         >
           Clear filters
         </Button>

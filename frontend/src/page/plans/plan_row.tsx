@@ -14,7 +14,7 @@ import type { PlanStatus, PlanSummary, PlanView } from "../../client/index.js";
 import { usePlan } from "../../react/index.js";
 import { ViewLink } from "../navigation.js";
 import { StatusMark } from "../plan/status/status_mark.js";
-import { planProgress, planWords } from "../plan/status/words.js";
+import { planProgress, planStatusLabel } from "../plan/status/labels.js";
 import { planHref } from "../routes.js";
 import { ago } from "../shell/now.js";
 
@@ -59,7 +59,7 @@ const useStyles = makeStyles({
 
 interface RowProps {
   readonly plan: PlanSummary;
-  /** Show it as it is now, watched over the page's one connection. */
+  /** Whether to watch the plan, to show its current state. */
   readonly live: boolean;
   readonly now: number;
   readonly chosen: boolean;
@@ -67,28 +67,28 @@ interface RowProps {
   readonly onToggleWall: (planId: string) => void;
 }
 
-interface Standing {
+interface RowState {
   readonly title: string | null;
   readonly status: PlanStatus;
   readonly progress: number | undefined;
 }
 
-/** No plan has this id: nothing is watched. */
+/** Not a valid id, so nothing is watched. */
 const NO_PLAN = "";
 
-/** A plan in the list, as the list last heard of it. */
+/** A plan in the list: its state as listed, or the current one if `live`. */
 export const PlanRow = memo(function PlanRow({ live, ...props }: RowProps) {
   const { plan_id, title, status, progress } = props.plan;
-  const now = usePlan(live ? plan_id : NO_PLAN, standingOf, sameStanding);
-  return <Row {...props} standing={now ?? { title, status, progress: progress ?? undefined }} />;
+  const now = usePlan(live ? plan_id : NO_PLAN, rowState, sameRowState);
+  return <Row {...props} state={now ?? { title, status, progress: progress ?? undefined }} />;
 });
 
-function standingOf({ snapshot }: PlanView): Standing | null {
+function rowState({ snapshot }: PlanView): RowState | null {
   if (!snapshot || snapshot.offset === 0) return null;
   return { title: snapshot.title ?? null, status: snapshot.status, progress: planProgress(snapshot) };
 }
 
-function sameStanding(one: Standing | null, other: Standing | null): boolean {
+function sameRowState(one: RowState | null, other: RowState | null): boolean {
   return one?.title === other?.title && one?.status === other?.status && one?.progress === other?.progress;
 }
 
@@ -98,12 +98,12 @@ function Row({
   chosen,
   onWall,
   onToggleWall,
-  standing,
-}: Omit<RowProps, "live"> & { readonly standing: Standing }) {
+  state,
+}: Omit<RowProps, "live"> & { readonly state: RowState }) {
   const styles = useStyles();
-  const { title, status, progress } = standing;
+  const { title, status, progress } = state;
   const name = title ?? plan.plan_id;
-  const wallLabel = onWall ? "Take off the wall" : "Put on the wall";
+  const wallLabel = onWall ? "Remove from the wall" : "Add to the wall";
   return (
     <li className={mergeClasses(styles.row, chosen && styles.chosen)}>
       <ViewLink href={planHref(plan.plan_id)} className={styles.link} aria-current={chosen ? "page" : undefined}>
@@ -112,7 +112,7 @@ function Row({
           {name}
         </Text>
         <Caption1 className={styles.about}>
-          {planWords(status)} · {ago(plan.updated_at, now)}
+          {planStatusLabel(status)} · {ago(plan.updated_at, now)}
           {plan.owner && ` · ${plan.owner}`}
         </Caption1>
         {status === "in_progress" && progress !== undefined && (

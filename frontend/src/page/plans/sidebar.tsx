@@ -10,11 +10,11 @@ import { useNow } from "../shell/now.js";
 import { toggledOnWall } from "../wall/wall_plans.js";
 import { Filters } from "./filters.js";
 import { PlanRow } from "./plan_row.js";
-import { EVERYTHING, filterCount, matching, queryOf, type Sought } from "./sought.js";
+import { NO_FILTER, filterCount, matching, queryOf, type PlanFilter } from "./plan_filter.js";
 
 const REFRESH_MS = 3_000;
 const TIMES_MS = 30_000;
-/** So many of the newest that are under way are watched; the others are as the list last heard. */
+/** How many of the newest running plans are watched; the others show the state of the last refresh. */
 const WATCHED = 12;
 
 const useStyles = makeStyles({
@@ -36,30 +36,30 @@ const useStyles = makeStyles({
   more: { width: "100%", marginTop: tokens.spacingVerticalS },
 });
 
-/** The plans there are. */
+/** The list of plans. */
 export function Sidebar({ route }: { readonly route: Route }) {
   const styles = useStyles();
-  const [sought, setSought] = useState<Sought>(EVERYTHING);
-  const list = usePlanList(queryOf(useDeferredValue(sought)), { refreshMs: REFRESH_MS });
-  useAnewWith(route.view === "plan" ? route.planId : undefined, list.refresh);
+  const [filter, setFilter] = useState<PlanFilter>(NO_FILTER);
+  const list = usePlanList(queryOf(useDeferredValue(filter)), { refreshMs: REFRESH_MS });
+  useRefreshOn(route.view === "plan" ? route.planId : undefined, list.refresh);
   return (
     <div className={styles.root}>
       <div className={styles.top}>
         <Button appearance="primary" icon={<AddRegular />} onClick={() => navigate({ view: "welcome" })}>
           New plan
         </Button>
-        <Filters sought={sought} onSought={setSought} />
+        <Filters filter={filter} onFilter={setFilter} />
       </div>
-      {/* Scrolled by keyboard through its links; a place to stop at when there are none. */}
+      {/* Keyboard users scroll through the links; focusable for when there are none. */}
       <div className={styles.scroll} tabIndex={-1}>
-        <Rows list={list} sought={sought} route={route} onClear={() => setSought(EVERYTHING)} />
+        <Rows list={list} filter={filter} route={route} onClear={() => setFilter(NO_FILTER)} />
       </div>
     </div>
   );
 }
 
-/** Another plan is looked at, perhaps one that was just started. */
-function useAnewWith(planId: string | undefined, refresh: () => void): void {
+/** Refreshes the list when another plan is shown, since it may be new. */
+function useRefreshOn(planId: string | undefined, refresh: () => void): void {
   const last = useRef(planId);
   useEffect(() => {
     if (last.current === planId) return;
@@ -70,18 +70,18 @@ function useAnewWith(planId: string | undefined, refresh: () => void): void {
 
 interface RowsProps {
   readonly list: PlanListing;
-  readonly sought: Sought;
+  readonly filter: PlanFilter;
   readonly route: Route;
   readonly onClear: () => void;
 }
 
-function Rows({ list, sought, route, onClear }: RowsProps) {
+function Rows({ list, filter, route, onClear }: RowsProps) {
   const styles = useStyles();
   const now = useNow(TIMES_MS);
-  const plans = matching(list.plans, sought.text);
+  const plans = matching(list.plans, filter.text);
   if (list.plans.length === 0 && list.loading) return <Loading />;
   if (list.plans.length === 0 && list.error) return <Failed list={list} />;
-  if (plans.length === 0) return <Nothing sought={sought} onClear={onClear} />;
+  if (plans.length === 0) return <Nothing filter={filter} onClear={onClear} />;
   const watched = new Set(plans.filter(({ status }) => !isPlanEnded(status)).slice(0, WATCHED));
   const onWall = new Set(route.view === "wall" ? route.plans : []);
   return (
@@ -129,7 +129,7 @@ function Failed({ list }: { readonly list: PlanListing }) {
   return (
     <Message
       icon={icon}
-      title={forbidden ? "You may not see the list" : "The plans can't be listed now"}
+      title={forbidden ? "You are not allowed to list plans" : "The plans could not be loaded"}
       actions={!forbidden && <Button onClick={list.refresh}>Try again</Button>}
     >
       {list.error?.message}
@@ -137,17 +137,17 @@ function Failed({ list }: { readonly list: PlanListing }) {
   );
 }
 
-function Nothing({ sought, onClear }: Pick<RowsProps, "sought" | "onClear">) {
-  if (sought.text.trim() === "" && filterCount(sought) === 0) {
-    return <Message title="No plans yet">What agents work on appears here, the last active first.</Message>;
+function Nothing({ filter, onClear }: Pick<RowsProps, "filter" | "onClear">) {
+  if (filter.text.trim() === "" && filterCount(filter) === 0) {
+    return <Message title="No plans yet">Plans appear here, the most recently active first.</Message>;
   }
   return (
     <Message
       icon={<DocumentSearchRegular />}
-      title="No such plan"
+      title="No matching plans"
       actions={<Button onClick={onClear}>Show all</Button>}
     >
-      Nothing here fits what you seek.
+      No plan matches the search and the filters.
     </Message>
   );
 }

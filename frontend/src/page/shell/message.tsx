@@ -14,7 +14,7 @@ const useStyles = makeStyles({
   },
   title: { margin: 0, color: tokens.colorNeutralForeground1 },
   icon: { fontSize: "32px", lineHeight: 1, color: tokens.colorNeutralForeground3 },
-  words: { maxWidth: "34rem", textAlign: "center", textWrap: "balance" },
+  text: { maxWidth: "34rem", textAlign: "center", textWrap: "balance" },
   actions: {
     display: "flex",
     flexWrap: "wrap",
@@ -27,13 +27,13 @@ const useStyles = makeStyles({
 interface MessageProps {
   readonly icon?: ReactNode;
   readonly title: string;
-  /** The heading's rank; 0: it is none. */
+  /** The heading's level; 0: not a heading. */
   readonly rank?: 0 | 1 | 2;
   readonly children?: ReactNode;
   readonly actions?: ReactNode;
 }
 
-/** What is shown where there is nothing to show: empty, failed, not found. */
+/** Shown in place of content: empty, failed, not found. */
 export function Message({ icon, title, rank = 0, children, actions }: MessageProps) {
   const styles = useStyles();
   return (
@@ -42,7 +42,7 @@ export function Message({ icon, title, rank = 0, children, actions }: MessagePro
       <Subtitle2 as={rank === 1 ? "h1" : rank === 2 ? "h2" : "span"} className={styles.title}>
         {title}
       </Subtitle2>
-      {children && <Text className={styles.words}>{children}</Text>}
+      {children && <Text className={styles.text}>{children}</Text>}
       {actions && <div className={styles.actions}>{actions}</div>}
     </div>
   );

@@ -1,16 +1,19 @@
 import { useEffect, useState } from "react";
 
-/** The time, anew every so often. */
-export function useNow(everyMs: number): number {
+/** The current time, updated every `everyMs` while `enabled`. */
+export function useNow(everyMs: number, enabled = true): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    if (!enabled) return;
+    const tick = () => setNow(Date.now());
+    tick();
+    const timer = setInterval(tick, everyMs);
     return () => clearInterval(timer);
-  }, [everyMs]);
+  }, [everyMs, enabled]);
   return now;
 }
 
-/** How long ago, roughly: "just now", "5 min ago". */
+/** A rough relative time: "just now", "5 min ago". */
 export function ago(at: string, now: number): string {
   const seconds = (now - Date.parse(at)) / 1_000;
   for (const [size, unit] of UNITS) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;

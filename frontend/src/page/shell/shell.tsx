@@ -5,7 +5,7 @@ import { hrefOf, type Route } from "../routes.js";
 import { useMedia } from "../theme/preference.js";
 import { TopBar } from "./top_bar.js";
 
-/** Below this there is no room for the list beside a plan. */
+/** From this width on, the list fits beside a plan. */
 const WIDE = "(min-width: 900px)";
 
 const useStyles = makeStyles({
@@ -47,17 +47,17 @@ interface ShellProps {
   readonly children: ReactNode;
 }
 
-/** The frame around every view: the list of plans beside it, or behind a button where there is no room. */
+/** The frame around every view, with the list of plans beside it, or in a drawer on narrow screens. */
 export function Shell({ route, onSignOut, children }: ShellProps) {
   const styles = useStyles();
   const wide = useMedia(WIDE);
-  const [drawn, setDrawn] = useState(false);
+  const [drawerOpen, setDrawerOpen] = useState(false);
   const main = useFocusOnNewView(route);
-  const place = placeOf(route);
-  const [last, setLast] = useState(place);
-  if (last !== place) {
-    setLast(place);
-    setDrawn(false); // somebody chose
+  const viewKey = viewKeyOf(route);
+  const [last, setLast] = useState(viewKey);
+  if (last !== viewKey) {
+    setLast(viewKey);
+    setDrawerOpen(false); // a plan was chosen
   }
   const skip = () => main.current?.focus();
   return (
@@ -65,7 +65,7 @@ export function Shell({ route, onSignOut, children }: ShellProps) {
       <a href="#main" className={styles.skip} onClick={(event) => (event.preventDefault(), skip())}>
         Skip to the plan
       </a>
-      <TopBar onMenu={wide ? undefined : () => setDrawn(true)} onSignOut={onSignOut} />
+      <TopBar onMenu={wide ? undefined : () => setDrawerOpen(true)} onSignOut={onSignOut} />
       <div className={styles.body}>
         {wide && (
           <nav className={styles.side} aria-label="Plans">
@@ -77,7 +77,7 @@ export function Shell({ route, onSignOut, children }: ShellProps) {
         </main>
       </div>
       {!wide && (
-        <OverlayDrawer open={drawn} onOpenChange={(_, { open }) => setDrawn(open)} aria-label="Plans">
+        <OverlayDrawer open={drawerOpen} onOpenChange={(_, { open }) => setDrawerOpen(open)} aria-label="Plans">
           <DrawerBody className={styles.drawer}>
             <Sidebar route={route} />
           </DrawerBody>
@@ -87,21 +87,21 @@ export function Shell({ route, onSignOut, children }: ShellProps) {
   );
 }
 
-/** Which view it is: another moment of the same plan, or another card on the wall, is the same. */
-function placeOf(route: Route): string {
+/** Identifies the view: positions of a plan, and selections of the wall, are the same view. */
+function viewKeyOf(route: Route): string {
   return route.view === "wall" ? "/wall" : hrefOf(route).replace(/\?.*/, "");
 }
 
-/** After a step to another view, reading and tabbing begin there. Not at first: the browser begins at the top. */
+/** Moves the focus to the main area after navigation to another view, but not on the first load. */
 function useFocusOnNewView(route: Route) {
   const main = useRef<HTMLElement>(null);
-  const place = placeOf(route);
-  const last = useRef(place);
+  const viewKey = viewKeyOf(route);
+  const last = useRef(viewKey);
   useEffect(() => {
-    if (last.current === place) return;
-    last.current = place;
+    if (last.current === viewKey) return;
+    last.current = viewKey;
     main.current?.focus({ preventScroll: true });
     main.current?.scrollTo(0, 0);
-  }, [place]);
+  }, [viewKey]);
   return main;
 }

@@ -1,6 +1,6 @@
 import { useEffect } from "react";
 
-/** The document's title, as long as the caller is shown. */
+/** Sets the document's title. */
 export function useTitle(title: string | undefined): void {
   useEffect(() => {
     document.title = title ? `${title} · Plancast` : "Plancast";

@@ -28,7 +28,7 @@ const useStyles = makeStyles({
 });
 
 interface TopBarProps {
-  /** Opens the list, where it isn't beside the view. */
+  /** Opens the list on narrow screens. */
   readonly onMenu?: (() => void) | undefined;
   readonly onSignOut?: (() => void) | undefined;
 }

@@ -1,35 +1,35 @@
-/** Who is there: a token that somebody pasted, kept in this tab only, and whether the hub still takes it. */
+/** The user's session: the token, kept in this tab only, and whether the hub accepts it. */
 import type { TokenReason } from "../../client/index.js";
 import type { TabStorage } from "./tab_storage.js";
 
-export type Door =
-  /** `endsSoon`: the token in use ends soon, and there is no other yet. */
+export type Access =
+  /** `endsSoon`: the token in use expires soon, and there is no new one yet. */
   | { readonly state: "open"; readonly endsSoon: boolean }
-  /** The token ended while the page was in use: what is shown stays, and waits for another. */
+  /** The token expired while the page was in use: the page stays, and waits for a new one. */
   | { readonly state: "expired" }
   | { readonly state: "closed"; readonly why: "needed" | "refused" | "expired"; readonly detail?: string };
 
 const KEY = "plancast.token";
-const ENDED = { code: "token_expired", detail: "Your sign-in has ended." };
-const OPEN: Door = { state: "open", endsSoon: false };
+const ENDED = { code: "token_expired", detail: "Your sign-in has expired." };
+const OPEN: Access = { state: "open", endsSoon: false };
 
 export interface Session {
-  readonly door: Door;
+  readonly access: Access;
   readonly token: string | undefined;
-  /** Counts who came in: another visit is another client. */
-  readonly visit: number;
+  /** Counts the sign-ins: each gets a new client. */
+  readonly signIns: number;
 }
 
-/** Made once, by the page. */
+/** The store of the session; the page has one. */
 export class SessionStore {
   readonly #storage: TabStorage;
   readonly #listeners = new Set<() => void>();
   #session: Session;
-  #given: string | undefined;
+  #lastToken: string | undefined;
 
   constructor(storage: TabStorage) {
     this.#storage = storage;
-    this.#session = { door: OPEN, token: storage.getItem(KEY) ?? undefined, visit: 0 };
+    this.#session = { access: OPEN, token: storage.getItem(KEY) ?? undefined, signIns: 0 };
   }
 
   readonly getSnapshot = (): Session => this.#session;
@@ -39,54 +39,54 @@ export class SessionStore {
     return () => this.#listeners.delete(listener);
   };
 
-  /** For the client: the token to be used now. */
+  /** For the client: the current token. */
   readonly fetchToken = ({ reason }: { readonly reason: TokenReason }): string => {
     const { token = "" } = this.#session;
-    const fresh = token !== this.#given;
-    this.#given = token;
-    if (!fresh && reason === "expired") this.#set({ door: { state: "expired" } });
+    const fresh = token !== this.#lastToken;
+    this.#lastToken = token;
+    if (!fresh && reason === "expired") this.#set({ access: { state: "expired" } });
     if (!fresh && reason === "expiring") {
-      if (this.#session.door.state === "open") this.#set({ door: { state: "open", endsSoon: true } });
-      throw new Error("nobody has pasted a fresh token yet");
+      if (this.#session.access.state === "open") this.#set({ access: { state: "open", endsSoon: true } });
+      throw new Error("waiting for a fresh token");
     }
     return token;
   };
 
-  /** For the client: while the token in use has ended, it is known here what the hub would answer. */
+  /** For the client: `fetch`, but while the token is expired, requests fail without reaching the hub. */
   readonly fetch: typeof fetch = (address, init) =>
-    this.#session.door.state === "expired"
+    this.#session.access.state === "expired"
       ? Promise.resolve(Response.json(ENDED, { status: 401 }))
       : globalThis.fetch(address, init);
 
-  /** Somebody comes in. */
-  enter(token: string): void {
+  /** A user signs in. */
+  signIn(token: string): void {
     this.#keep(token);
-    this.#set({ door: OPEN, token, visit: this.#session.visit + 1 });
+    this.#set({ access: OPEN, token, signIns: this.#session.signIns + 1 });
   }
 
-  /** The same person goes on, with a fresh token. */
+  /** The same user continues with a fresh token. */
   renew(token: string): void {
     this.#keep(token);
-    this.#set({ door: OPEN, token });
+    this.#set({ access: OPEN, token });
   }
 
-  /** The hub refused. Whether that was a token that ended, `expired` says. */
+  /** The hub refused the token; `expired`: because it has expired. */
   refuse(expired: boolean, detail: string): void {
-    const { door, token } = this.#session;
-    if (door.state === "closed") return;
+    const { access, token } = this.#session;
+    if (access.state === "closed") return;
     this.#storage.removeItem(KEY);
     const why = token === undefined ? "needed" : expired ? "expired" : "refused";
-    this.#set({ door: { state: "closed", why, detail }, token: undefined });
+    this.#set({ access: { state: "closed", why, detail }, token: undefined });
   }
 
-  /** The token ended, and the hub will not listen until there is another. */
+  /** The token expired during a connection. */
   expire(): void {
-    if (this.#session.door.state === "open") this.#set({ door: { state: "expired" } });
+    if (this.#session.access.state === "open") this.#set({ access: { state: "expired" } });
   }
 
-  leave(): void {
+  signOut(): void {
     this.#storage.removeItem(KEY);
-    this.#set({ door: { state: "closed", why: "needed" }, token: undefined, visit: this.#session.visit + 1 });
+    this.#set({ access: { state: "closed", why: "needed" }, token: undefined, signIns: this.#session.signIns + 1 });
   }
 
   #keep(token: string): void {

@@ -1,7 +1,7 @@
 import { makeStyles, Subtitle1, Text, tokens } from "@fluentui/react-components";
 import { Wordmark } from "../shell/wordmark.js";
 import { useTitle } from "../shell/title.js";
-import type { Door, SessionStore } from "./session.js";
+import type { Access, SessionStore } from "./session.js";
 import { TokenForm } from "./token_form.js";
 
 const useStyles = makeStyles({
@@ -29,16 +29,16 @@ const useStyles = makeStyles({
   code: { fontFamily: tokens.fontFamilyMonospace, fontSize: tokens.fontSizeBase200 },
 });
 
-type Closed = Extract<Door, { readonly state: "closed" }>;
+type Closed = Extract<Access, { readonly state: "closed" }>;
 
 const HEADINGS: Readonly<Record<Closed["why"], string>> = {
   needed: "Sign in to watch plans",
-  refused: "That token wasn't taken",
-  expired: "Your sign-in has ended",
+  refused: "The token was not accepted",
+  expired: "Your sign-in has expired",
 };
 
-/** The whole page, where the hub asks who is there. */
-export function SignIn({ door, session }: { readonly door: Closed; readonly session: SessionStore }) {
+/** The sign-in page. */
+export function SignIn({ access, session }: { readonly access: Closed; readonly session: SessionStore }) {
   const styles = useStyles();
   useTitle("Sign in");
   return (
@@ -46,13 +46,13 @@ export function SignIn({ door, session }: { readonly door: Closed; readonly sess
       <div className={styles.card}>
         <Wordmark />
         <Subtitle1 as="h1" className={styles.heading}>
-          {HEADINGS[door.why]}
+          {HEADINGS[access.why]}
         </Subtitle1>
         <Text className={styles.quiet}>
-          This hub asks who is there. Paste the token you were given; whoever runs the hub makes one with{" "}
+          This hub requires a token. Paste the one you were given; the operator creates tokens with{" "}
           <code className={styles.code}>plancast token</code>.
         </Text>
-        <TokenForm submitLabel="Sign in" problem={problemOf(door)} onToken={(token) => session.enter(token)} />
+        <TokenForm submitLabel="Sign in" problem={problemOf(access)} onToken={(token) => session.signIn(token)} />
       </div>
     </main>
   );
@@ -60,5 +60,7 @@ export function SignIn({ door, session }: { readonly door: Closed; readonly sess
 
 function problemOf({ why, detail }: Closed): string | undefined {
   if (why === "needed") return undefined;
-  return why === "expired" ? "The last token is past its time. Paste a fresh one." : `The hub says: ${detail ?? "no"}`;
+  return why === "expired"
+    ? "The last token has expired. Paste a new one."
+    : `The hub refused it: ${detail ?? "no reason given"}`;
 }

@@ -1,6 +1,6 @@
 export type TabStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
-/** What this tab keeps when it is loaded again; in a browser that keeps nothing, until then. */
+/** The tab's session storage; in memory if the browser blocks it. */
 export function tabStorage(): TabStorage {
   try {
     return sessionStorage;

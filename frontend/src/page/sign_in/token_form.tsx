@@ -8,10 +8,10 @@ const useStyles = makeStyles({
 
 interface TokenFormProps {
   readonly submitLabel: string;
-  /** Why the last one wouldn't do. */
+  /** Why the last token was refused. */
   readonly problem?: string | undefined;
   readonly onToken: (token: string) => void;
-  /** Other ways on, beside the button. */
+  /** More buttons. */
   readonly children?: ReactNode;
 }
 
@@ -25,14 +25,14 @@ export function TokenForm({ submitLabel, problem, onToken, children }: TokenForm
     setMissing(token === "");
     if (token !== "") onToken(token);
   };
-  const said = missing ? "Paste a token first." : text === "" ? problem : undefined;
+  const error = missing ? "Paste a token first." : text === "" ? problem : undefined;
   return (
     <form className={styles.form} onSubmit={submit} noValidate>
       <Field
         label="Token"
-        hint="It stays in this tab, and is forgotten when you close it."
-        validationState={said ? "error" : "none"}
-        {...(said && { validationMessage: said })}
+        hint="It stays in this tab, and is removed when you close it."
+        validationState={error ? "error" : "none"}
+        {...(error && { validationMessage: error })}
       >
         <Input
           type="password"

@@ -1,4 +1,4 @@
-/** Light or dark: as the system has it, or as somebody chose; the choice is kept in this browser. */
+/** The colour scheme: the system's, or the user's choice, which is kept in this browser. */
 import { useSyncExternalStore } from "react";
 
 export type Preference = "system" | "light" | "dark";
@@ -11,7 +11,7 @@ export function readPreference(): Preference {
     const kept = localStorage.getItem(KEY);
     return kept === "light" || kept === "dark" ? kept : "system";
   } catch {
-    return "system"; // a browser that keeps nothing
+    return "system"; // storage is blocked
   }
 }
 
@@ -20,7 +20,7 @@ export function choosePreference(preference: Preference): void {
     if (preference === "system") localStorage.removeItem(KEY);
     else localStorage.setItem(KEY, preference);
   } catch {
-    // a browser that keeps nothing: it stays as the system has it
+    // storage is blocked: the system's scheme stays in use
   }
   dispatchEvent(new CustomEvent(CHANGED));
 }

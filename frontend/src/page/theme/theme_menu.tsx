@@ -25,7 +25,7 @@ export function ThemeMenu() {
       <MenuPopover>
         <MenuList>
           <MenuItemRadio name="theme" value="system" icon={<DesktopRegular />}>
-            As the system
+            System
           </MenuItemRadio>
           <MenuItemRadio name="theme" value="light" icon={<WeatherSunnyRegular />}>
             Light

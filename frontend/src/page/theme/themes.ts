@@ -1,4 +1,4 @@
-/** Fluent's themes in our one accent: its own ramp of lightness, turned to indigo. */
+/** Fluent's themes with an indigo accent: Fluent's own ramp of lightness, in another hue. */
 import { type BrandVariants, createDarkTheme, createLightTheme, type Theme } from "@fluentui/react-components";
 
 const indigo: BrandVariants = {
@@ -29,7 +29,7 @@ const dark = createDarkTheme(indigo);
 export const darkTheme: Theme = {
   ...dark,
   fontFamilyBase,
-  // Fluent's are made for filled surfaces; as text on dark grey they are too dim.
+  // Fluent's colours are for filled surfaces; as text on dark grey they are too dark.
   colorBrandForeground1: indigo[110],
   colorBrandForeground2: indigo[120],
   colorBrandForegroundLink: indigo[110],

@@ -14,12 +14,12 @@ import { memo } from "react";
 import { usePlan } from "../../react/index.js";
 import { ViewLink } from "../navigation.js";
 import { StatusMark } from "../plan/status/status_mark.js";
-import { planWords } from "../plan/status/words.js";
+import { planStatusLabel } from "../plan/status/labels.js";
 import { planHref } from "../routes.js";
 import { ago } from "../shell/now.js";
 import { cardView, type CardView, sameCard } from "./card_view.js";
 
-/** No more than so many, and an ellipsis where there would be. */
+/** Clamps text to this many lines. */
 const lines = (most: number) =>
   ({ display: "-webkit-box", WebkitBoxOrient: "vertical", WebkitLineClamp: most, overflow: "hidden" }) as const;
 
@@ -45,7 +45,7 @@ const useStyles = makeStyles({
     minWidth: 0,
     color: "inherit",
     textDecorationLine: "none",
-    // The whole card leads there; what else can be done on it lies above.
+    // The whole card is a link; buttons are above it.
     "::after": { content: '""', position: "absolute", inset: 0, borderRadius: tokens.borderRadiusXLarge },
     ":focus-visible": { outlineStyle: "none" },
     ":focus-visible::after": { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: "-2px" },
@@ -53,7 +53,7 @@ const useStyles = makeStyles({
   title: { margin: 0, overflowWrap: "anywhere", ...lines(2) },
   off: { position: "absolute", zIndex: 1, top: tokens.spacingVerticalS, right: tokens.spacingHorizontalS },
   quiet: { color: tokens.colorNeutralForeground2 },
-  words: { lineHeight: tokens.lineHeightBase300, overflowWrap: "anywhere", ...lines(4) },
+  text: { lineHeight: tokens.lineHeightBase300, overflowWrap: "anywhere", ...lines(4) },
   foot: {
     marginTop: "auto",
     display: "flex",
@@ -93,7 +93,7 @@ export const WallCard = memo(function WallCard({ planId, now, onOff }: CardProps
         size="small"
         appearance="subtle"
         icon={<DismissRegular />}
-        aria-label={`Take off the wall: ${name}`}
+        aria-label={`Remove from the wall: ${name}`}
         onClick={() => onOff(planId)}
       />
       <Body card={card} name={name} />
@@ -105,9 +105,9 @@ export const WallCard = memo(function WallCard({ planId, now, onOff }: CardProps
 function Body({ card, name }: { readonly card: CardView; readonly name: string }) {
   const styles = useStyles();
   if (card.phase === "refused")
-    return <Text className={styles.quiet}>{card.error?.message ?? "This plan can't be watched."}</Text>;
+    return <Text className={styles.quiet}>{card.error?.message ?? "This plan cannot be watched."}</Text>;
   if (!card.status)
-    return <Text className={styles.quiet}>{card.phase === "live" ? "Nothing was said of it yet." : "Loading…"}</Text>;
+    return <Text className={styles.quiet}>{card.phase === "live" ? "No events yet." : "Loading…"}</Text>;
   return (
     <>
       <ProgressBar
@@ -117,10 +117,10 @@ function Body({ card, name }: { readonly card: CardView; readonly name: string }
         aria-label={`${name}: ${card.progress ?? 0} %`}
       />
       {card.steps && <Caption1 className={styles.quiet}>{card.steps}</Caption1>}
-      {card.words && (
-        <Text className={styles.words}>
+      {card.text && (
+        <Text className={styles.text}>
           {card.agent && <strong>{card.agent}: </strong>}
-          {card.words}
+          {card.text}
         </Text>
       )}
       {card.questions > 0 && (
@@ -140,7 +140,7 @@ function Foot({ card, now }: { readonly card: CardView; readonly now: number }) 
   return (
     <Caption1 className={styles.foot}>
       <span>
-        {planWords(card.status)}
+        {planStatusLabel(card.status)}
         {card.stepsInAll > 0 && ` · ${card.stepsOver} of ${card.stepsInAll} steps`}
       </span>
       {card.updatedAt && <span>{ago(card.updatedAt, now)}</span>}

@@ -1,6 +1,6 @@
-/** What a card of the wall shows of a plan. Pure. */
+/** The data of a card on the wall. Pure. */
 import type { PlancastError, PlanPhase, PlanStatus, PlanView, Snapshot } from "../../client/index.js";
-import { planProgress } from "../plan/status/words.js";
+import { planProgress } from "../plan/status/labels.js";
 
 export interface CardView {
   readonly phase: PlanPhase;
@@ -9,14 +9,14 @@ export interface CardView {
   readonly title: string | null;
   readonly status: PlanStatus | null;
   readonly progress: number | undefined;
-  /** What is worked on now, by its titles. */
+  /** The titles of the running steps. */
   readonly steps: string;
   readonly stepsOver: number;
   readonly stepsInAll: number;
   readonly agent: string;
-  readonly words: string;
+  readonly text: string;
   readonly streaming: boolean;
-  /** How many questions wait for somebody. */
+  /** The number of open questions. */
   readonly questions: number;
   readonly updatedAt: string | undefined;
 }
@@ -34,7 +34,7 @@ export function cardView({ snapshot, phase, error }: PlanView): CardView {
     progress: planProgress(snapshot),
     ...stepsOf(snapshot),
     agent: last?.agent_name ?? "",
-    words: excerpt(last?.content ?? snapshot.content ?? "", last?.streaming ?? false),
+    text: excerpt(last?.content ?? snapshot.content ?? "", last?.streaming ?? false),
     streaming: last?.streaming ?? false,
     questions: snapshot.inputs.filter(({ answered_at }) => answered_at === undefined).length,
     updatedAt: snapshot.updated_at,
@@ -49,7 +49,7 @@ const NOTHING = {
   stepsOver: 0,
   stepsInAll: 0,
   agent: "",
-  words: "",
+  text: "",
   streaming: false,
   questions: 0,
   updatedAt: undefined,
@@ -68,7 +68,7 @@ function stepsOf({ steps }: Snapshot): Pick<CardView, "steps" | "stepsOver" | "s
   };
 }
 
-/** Some words of a message: its end while it grows, else its beginning; without the marks of Markdown. */
+/** An excerpt of a message without Markdown syntax: its end while it is streaming, else its beginning. */
 export function excerpt(text: string, growing: boolean): string {
   const part = growing ? text.slice(-2 * EXCERPT) : text.slice(0, 2 * EXCERPT);
   const plain = part

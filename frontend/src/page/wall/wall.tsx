@@ -4,7 +4,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { isPlanEnded, type PlancastError } from "../../client/index.js";
 import { useClient, useConnection } from "../../react/index.js";
 import { navigate } from "../navigation.js";
-import { WALL_MOST } from "../routes.js";
+import { MAX_WALL_PLANS } from "../routes.js";
 import { ConnectionTag } from "../plan/status/connection_tag.js";
 import { Message } from "../shell/message.js";
 import { useNow } from "../shell/now.js";
@@ -33,12 +33,12 @@ const useStyles = makeStyles({
   },
 });
 
-/** `/wall?plan=a&plan=b`: many plans at once, over one connection. */
+/** `/wall?plan=a&plan=b`: many plans side by side, over one connection. */
 export function Wall({ plans }: { readonly plans: readonly string[] }) {
   const styles = useStyles();
   const now = useNow(TIMES_MS);
   const connection = useConnection();
-  const error = useLeftOut(plans);
+  const error = useUnavailable(plans);
   useTitle(plans.length > 0 ? `Wall of ${plans.length}` : "Wall");
   useEffect(() => rememberWall(plans), [plans]);
   return (
@@ -48,23 +48,23 @@ export function Wall({ plans }: { readonly plans: readonly string[] }) {
           Wall
         </Title2>
         {plans.length > 0 && <ConnectionTag connection={connection} phase={error ? "waiting" : "live"} error={error} />}
-        {plans.length > 0 && <HangWhatRuns plans={plans} />}
+        {plans.length > 0 && <AddRunning plans={plans} />}
       </div>
       {plans.length === 0 ? (
         <Message
           icon={<GridRegular />}
           rank={2}
-          title="Nothing hangs here yet"
-          actions={<HangWhatRuns plans={plans} primary />}
+          title="The wall is empty"
+          actions={<AddRunning plans={plans} primary />}
         >
-          Put plans on the wall with the small button beside each in the list, and watch them all at once. The address
-          holds them: share it.
+          Add plans with the button beside each plan in the list, and watch them side by side. The address contains the
+          selection, so you can share it.
         </Message>
       ) : (
         <ul className={styles.grid} aria-label="Plans on the wall">
           {plans.map((planId) => (
             <li key={planId}>
-              <WallCard planId={planId} now={now} onOff={takeOff} />
+              <WallCard planId={planId} now={now} onOff={removeFromWall} />
             </li>
           ))}
         </ul>
@@ -73,8 +73,8 @@ export function Wall({ plans }: { readonly plans: readonly string[] }) {
   );
 }
 
-/** Why plans on the wall aren't to be had, or not yet, if there are such. */
-function useLeftOut(plans: readonly string[]): PlancastError | null {
+/** Why a plan on the wall is not available; null if all are. */
+function useUnavailable(plans: readonly string[]): PlancastError | null {
   const client = useClient();
   const subscribe = useCallback(
     (listener: () => void) => {
@@ -83,25 +83,25 @@ function useLeftOut(plans: readonly string[]): PlancastError | null {
     },
     [client, plans],
   );
-  const leftOut = () =>
+  const unavailable = () =>
     plans.map((planId) => client.plan(planId).getSnapshot()).find(({ phase, error }) => phase === "waiting" && error);
-  return useSyncExternalStore(subscribe, leftOut)?.error ?? null;
+  return useSyncExternalStore(subscribe, unavailable)?.error ?? null;
 }
 
-function takeOff(planId: string): void {
+function removeFromWall(planId: string): void {
   navigate({ view: "wall", plans: toggledOnWall(planId) });
 }
 
-/** Puts all that is under way on the wall. */
-function HangWhatRuns({ plans, primary = false }: { readonly plans: readonly string[]; readonly primary?: boolean }) {
+/** Adds all running plans to the wall. */
+function AddRunning({ plans, primary = false }: { readonly plans: readonly string[]; readonly primary?: boolean }) {
   const client = useClient();
   const [failure, setFailure] = useState<string>();
-  const hang = () =>
+  const add = () =>
     client.plans({ limit: 200 }).then(
       (page) => {
         const running = page.plans.filter(({ status }) => !isPlanEnded(status)).map(({ plan_id }) => plan_id);
-        const all = [...new Set([...plans, ...running])].slice(0, WALL_MOST);
-        setFailure(all.length === plans.length ? "Nothing else is under way." : undefined);
+        const all = [...new Set([...plans, ...running])].slice(0, MAX_WALL_PLANS);
+        setFailure(all.length === plans.length ? "No other plan is running." : undefined);
         navigate({ view: "wall", plans: all });
       },
       (error: unknown) => setFailure((error as PlancastError).message),
@@ -109,8 +109,8 @@ function HangWhatRuns({ plans, primary = false }: { readonly plans: readonly str
   return (
     <>
       <span role="status">{failure}</span>
-      <Button appearance={primary ? "primary" : "secondary"} onClick={() => void hang()}>
-        Add all that run
+      <Button appearance={primary ? "primary" : "secondary"} onClick={() => void add()}>
+        Add all running plans
       </Button>
     </>
   );

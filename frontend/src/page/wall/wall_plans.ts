@@ -1,5 +1,5 @@
-/** Which plans hang on the wall: the address says so while it is shown; this tab remembers them in between. */
-import { isPlanId, WALL_MOST } from "../routes.js";
+/** The plans on the wall: in the address while it is shown, and in this tab's storage in between. */
+import { isPlanId, MAX_WALL_PLANS } from "../routes.js";
 
 const KEY = "plancast.wall";
 
@@ -7,7 +7,7 @@ export function rememberWall(plans: readonly string[]): void {
   try {
     sessionStorage.setItem(KEY, JSON.stringify(plans));
   } catch {
-    // a browser that keeps nothing: the address does
+    // storage is blocked: the address still has them
   }
 }
 
@@ -20,7 +20,7 @@ export function rememberedWall(): readonly string[] {
   }
 }
 
-/** The wall with this plan put on it, or taken off. */
+/** The plans on the wall after adding or removing this one. */
 export function toggledOnWall(planId: string, plans = rememberedWall()): readonly string[] {
-  return plans.includes(planId) ? plans.filter((one) => one !== planId) : [...plans, planId].slice(-WALL_MOST);
+  return plans.includes(planId) ? plans.filter((one) => one !== planId) : [...plans, planId].slice(-MAX_WALL_PLANS);
 }

@@ -47,7 +47,7 @@ export class ModelHub {
     for (const [epoch, end] of this.#ended) this.#ended.set(epoch, Math.min(end, survived));
     this.log = this.log.slice(0, survived);
     this.epoch = `e${this.#ended.size}`;
-    for (const link of this.links) if (link.subscribed) link.place(link.at);
+    for (const link of this.links) if (link.subscribed) link.seek(link.at);
   }
 
   trim(): void {
@@ -86,11 +86,11 @@ export class ModelLink {
     }
     if (frame.type !== "subscribe_plan") return;
     this.subscribed = true;
-    this.place(typeof frame.since === "object" ? frame.since : null, frame.request_id);
+    this.seek(typeof frame.since === "object" ? frame.since : null, frame.request_id);
   }
 
   /** Confirms a subscription from this position, or with a snapshot from the head. */
-  place(place: Place | null, request_id?: string): void {
+  seek(place: Place | null, request_id?: string): void {
     const { epoch, log } = this.#hub;
     const reason = place && this.#hub.gone(place);
     this.at = place && !reason ? { epoch: place.epoch || epoch, offset: place.offset } : { epoch, offset: log.length };
@@ -105,7 +105,7 @@ export class ModelLink {
 
   /** Skips ahead with a snapshot, as a hub does for a client far behind. */
   jump(): void {
-    if (this.subscribed) this.place(null);
+    if (this.subscribed) this.seek(null);
   }
 
   sendSnapshot(): void {

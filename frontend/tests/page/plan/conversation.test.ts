@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { announced } from "../../../src/page/plan/conversation/announcing.js";
-import { blocks, isPlain } from "../../../src/page/plan/conversation/blocks.js";
-import { followsAfter, isAtEnd } from "../../../src/page/plan/conversation/following.js";
+import { announced } from "../../../src/page/plan/conversation/announcer.js";
+import { blocks, isPlain } from "../../../src/page/plan/conversation/markdown.js";
+import { followsAfter, isAtEnd } from "../../../src/page/plan/conversation/use_scroll_end.js";
 import { conversation, newSince } from "../../../src/page/plan/conversation/lines.js";
 import { safeImage, safeLink } from "../../../src/page/plan/conversation/urls.js";
 import { AT, later, message, plan, step, tool } from "./plans.js";
 
-test("what was said, used, asked and made stands in the order in which it came up", () => {
+test("the rows are in order of first appearance", () => {
   const lines = conversation(
     plan({
       messages: [message(1, "a"), message(4, "b")],
@@ -24,7 +24,7 @@ test("what was said, used, asked and made stands in the order in which it came u
   ]);
 });
 
-test("what a step came to stands where it ended, and last while it goes on", () => {
+test("a step's result is placed where the step ended, and last while it is running", () => {
   const steps = [
     step("late", { data: { rows: [] }, status: "in_progress" }),
     step("done", { data: { answer: "42" }, status: "completed", ended_at: later(2) }),
@@ -34,7 +34,7 @@ test("what a step came to stands where it ended, and last while it goes on", () 
   expect(lines.map(({ key }) => key)).toEqual(["message @1", "result done", "message @3", "result late"]);
 });
 
-test("new lines are counted from the one that was last", () => {
+test("new rows are counted from the last one seen", () => {
   const lines = conversation(plan({ messages: [message(1, "a"), message(2, "b"), message(3, "c")] }));
   expect(newSince(lines, "message @1")).toBe(2);
   expect(newSince(lines, "message @3")).toBe(0);
@@ -42,7 +42,7 @@ test("new lines are counted from the one that was last", () => {
   expect(newSince(lines, undefined)).toBe(0);
 });
 
-test("scrolling up lets go of the end; reaching it takes hold; growing changes neither", () => {
+test("scrolling up stops following the end; reaching it starts again; growing changes neither", () => {
   expect(isAtEnd({ top: 360, height: 1000, seen: 600 })).toBe(true);
   expect(followsAfter(true, 400, { top: 200, height: 1000, seen: 600 })).toBe(false);
   expect(followsAfter(true, 400, { top: 400, height: 2000, seen: 600 })).toBe(true);
@@ -50,20 +50,20 @@ test("scrolling up lets go of the end; reaching it takes hold; growing changes n
   expect(followsAfter(false, 100, { top: 390, height: 1000, seen: 600 })).toBe(true);
 });
 
-test("blocks end where nothing that follows can change them", () => {
+test("blocks end where appended text cannot change them", () => {
   const text = "One\n\nTwo\n- a\n\n- b\n\n```\nx\n\ny\n```\n\nThree";
   expect(blocks(text)).toEqual(["One\n", "Two\n- a\n\n- b\n", "```\nx\n\ny\n```\n", "Three"]);
   expect(blocks(text).join("\n")).toBe(text);
 });
 
-test("only what markdown finds nothing in is plain", () => {
+test("only text without Markdown is plain", () => {
   for (const text of ["Looking…", "12 % more, isn't it?", "a\nb"]) expect(isPlain(text)).toBe(true);
   for (const text of ["**a**", "1. a", "- a", "x\n- a", "`a`", "www.a.org", "a | b", "<b>", "# a"]) {
     expect(isPlain(text)).toBe(false);
   }
 });
 
-test("addresses: the web's, and pictures without scripts", () => {
+test("safe URLs: http(s), and images without scripts", () => {
   expect(safeLink("https://example.org/a")).toBe("https://example.org/a");
   for (const bad of ["javascript:alert(1)", "data:text/html,<b>", "file:///etc/passwd", "http://", undefined]) {
     expect(safeLink(bad)).toBeNull();
@@ -74,7 +74,7 @@ test("addresses: the web's, and pictures without scripts", () => {
   expect(safeLink("data:image/png;base64,AAAA")).toBeNull();
 });
 
-test("results and questions are announced when they are finished, each once; what was there already isn't", () => {
+test("results and questions are announced once, when they are finished; those that exist at first are not", () => {
   const first = plan({ offset: 1, messages: [message(1, "old", { message_type: "result" })] });
   const start = announced(null, first);
   expect(start.lines).toEqual([]);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { answerForm } from "../../../src/page/plan/inputs/answer_form.js";
-import { answerWords, optionsOf } from "../../../src/page/plan/inputs/options.js";
+import { answerForm } from "../../../src/page/plan/inputs/input_form.js";
+import { answerLabel, optionsOf } from "../../../src/page/plan/inputs/options.js";
 
 test("options: values, or objects with a value and a label", () => {
   expect(optionsOf({ kind: "approval", options: ["yes", "no"] })).toMatchObject([
@@ -15,13 +15,13 @@ test("options: values, or objects with a value and a label", () => {
   expect(optionsOf({ kind: "clarification" })).toEqual([]);
 });
 
-test("answers in words", () => {
-  expect(answerWords({ kind: "choice", options: [{ value: 3, label: "Three" }], answer: 3 })).toBe("Three");
-  expect(answerWords({ kind: "clarification", answer: "Q3" })).toBe("Q3");
-  expect(answerWords({ kind: "approval", answer: null })).toBe("No answer");
+test("labels of answers", () => {
+  expect(answerLabel({ kind: "choice", options: [{ value: 3, label: "Three" }], answer: 3 })).toBe("Three");
+  expect(answerLabel({ kind: "clarification", answer: "Q3" })).toBe("Q3");
+  expect(answerLabel({ kind: "approval", answer: null })).toBe("No answer");
 });
 
-test("without a schema an answer is a text", () => {
+test("without a schema, an answer is a text", () => {
   const { fields, read } = answerForm(undefined);
   expect(fields).toHaveLength(1);
   expect(read({ answer: "Q3" })).toEqual({ answer: "Q3" });

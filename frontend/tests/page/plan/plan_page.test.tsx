@@ -3,18 +3,18 @@ import { act, cleanup, configure, fireEvent, render, screen, waitFor, within } f
 import { StrictMode } from "react";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { type Client, emptySnapshot, type PlanEvent } from "../../../src/client/index.js";
-import { PlanPage } from "../../../src/page/plan/index.js";
+import { PlanPage } from "../../../src/page/plan/plan_page.js";
 import { PlancastProvider } from "../../../src/react/index.js";
 import { at, message, planUpdate, ScriptedHub } from "../../scripted_hub.js";
 import { frame } from "./plans.js";
 
-// To ask of every element whether a style hides it takes longer than all else together.
+// Checking every element's visibility takes longer than everything else.
 configure({ defaultHidden: true });
 
 const clients: Client[] = [];
 const TIMEOUT = { timeout: 30_000 };
 
-/** Where nothing is laid out nothing has a size, and only what has one is drawn; and nothing moves or scrolls there. */
+/** happy-dom has no layout: elements have no size, so no rows would be rendered, and there is no scrolling or animation. */
 const stubs = [
   [HTMLElement.prototype, "clientHeight", { get: () => 600 }],
   [HTMLElement.prototype, "offsetHeight", { get: () => 40 }],
@@ -70,7 +70,7 @@ function asks(more: object = {}): PlanEvent {
   return { type: "input_request", data: { ...known, agent_name: "Business Advisor", ...more } };
 }
 
-test("a plan as it is: title, tag, progress, steps, what agents say", async () => {
+test("a plan: title, tag, progress, steps, messages", async () => {
   open([
     planUpdate({ title: "Trip to Rome", progress: 40 }),
     stepUpdate("look", { title: "Look around", agent_name: "Data Analyst" }),
@@ -85,14 +85,14 @@ test("a plan as it is: title, tag, progress, steps, what agents say", async () =
   expect(within(screen.getByRole("list", { name: "At work" })).getByText("Thinking…")).toBeTruthy();
 });
 
-test("it goes on as agents speak; results are announced", async () => {
+test("new messages are shown, and results are announced", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
   await screen.findByRole("heading", { level: 1 }, TIMEOUT);
   act(() => hub.publish("p", message("The north grew.", { message_type: "result" })));
   await waitFor(() => expect(screen.getByRole("log").textContent).toContain("Data Analyst: The north grew."), TIMEOUT);
 });
 
-test("a question is answered in place; whoever answered it stands there afterwards", async () => {
+test("a question is answered in its card, which then shows who answered", async () => {
   const { hub } = open([planUpdate({ title: "Trip" }), asks({ options: ["yes", "no"] })]);
   const yes = await screen.findByRole("button", { name: "Yes" }, TIMEOUT);
   yes.focus();
@@ -108,13 +108,13 @@ test("a question is answered in place; whoever answered it stands there afterwar
   expect(document.activeElement).toBe(screen.getByRole("region", { name: "Approval needed" }));
 });
 
-test("an answer that has to fit a schema is filled in, and checked before it is sent", async () => {
+test("an answer with a schema has a form, and is validated before it is sent", async () => {
   const schema = { type: "object", properties: { nights: { type: "integer", minimum: 1 } }, required: ["nights"] };
   const { hub } = open([planUpdate({}), asks({ kind: "clarification", prompt: "How long?", schema })]);
   const field = await screen.findByLabelText(/Nights/, {}, TIMEOUT);
   fireEvent.change(field, { target: { value: "0" } });
   fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
-  await screen.findByText("1 or more.", {}, TIMEOUT);
+  await screen.findByText("Must be 1 or more.", {}, TIMEOUT);
   fireEvent.change(field, { target: { value: "3" } });
   fireEvent.click(screen.getByRole("button", { name: "Send answer" }));
   await waitFor(
@@ -123,7 +123,7 @@ test("an answer that has to fit a schema is filled in, and checked before it is 
   );
 });
 
-test("pause is sent at once, cancelling asks first", async () => {
+test("pause is sent at once, cancel after a confirmation", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
   fireEvent.click(await screen.findByRole("button", { name: "Pause" }, TIMEOUT));
   await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "pause" }), TIMEOUT);
@@ -132,7 +132,7 @@ test("pause is sent at once, cancelling asks first", async () => {
   await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "cancel" }), TIMEOUT);
 });
 
-test("a shared moment shows the plan as it was, and leads back to now", async () => {
+test("a link to a position shows the plan as it was, with a way back to now", async () => {
   open([planUpdate({ title: "First" }), message("early"), planUpdate({ title: "Later" }), message("late")], "e.2");
   await screen.findByRole("heading", { level: 1, name: "First" }, TIMEOUT);
   expect(screen.queryByText("late")).toBeNull();
@@ -141,7 +141,7 @@ test("a shared moment shows the plan as it was, and leads back to now", async ()
   await screen.findByText("late", {}, TIMEOUT);
 });
 
-test("the scrubber goes to any event", async () => {
+test("the slider goes to any event", async () => {
   open([planUpdate({ title: "First" }), planUpdate({ title: "Second" }), planUpdate({ title: "Third" })]);
   const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, TIMEOUT);
   fireEvent.change(slider, { target: { value: "2" } });
@@ -152,20 +152,20 @@ test("the scrubber goes to any event", async () => {
   await screen.findByRole("heading", { level: 1, name: "Third" }, TIMEOUT);
 });
 
-test("a plan that begins anew is shown as it is now, and its past is read anew", async () => {
+test("a restarted plan shows its current state, and its history is read again", async () => {
   const { hub, events } = open([planUpdate({ title: "First" }), planUpdate({ title: "Second" })]);
   const slider = await screen.findByRole("slider", { name: "Moment of the plan" }, TIMEOUT);
   fireEvent.change(slider, { target: { value: "1" } });
   await screen.findByRole("heading", { level: 1, name: "First" }, TIMEOUT);
-  const data = { ...emptySnapshot("p"), offset: 3, status: "in_progress", title: "Anew" };
+  const data = { ...emptySnapshot("p"), offset: 3, status: "in_progress", title: "Restarted" };
   act(() => hub.sockets.at(-1)?.deliver({ type: "snapshot", plan_id: "p", epoch: "f", offset: 3, data }));
-  await screen.findByRole("heading", { level: 1, name: "Anew" }, TIMEOUT);
+  await screen.findByRole("heading", { level: 1, name: "Restarted" }, TIMEOUT);
   events.mockClear();
   fireEvent.keyDown(document.body, { key: "," });
   await waitFor(() => expect(events).toHaveBeenCalledWith("p", expect.objectContaining({ after: 0 })), TIMEOUT);
 });
 
-test("where the browser gives no clipboard, as over plain HTTP, the link is shown to be copied", async () => {
+test("without a clipboard, as over plain HTTP, the link is shown in a prompt", async () => {
   const prompt = vi.fn();
   vi.stubGlobal("prompt", prompt);
   vi.spyOn(navigator, "clipboard", "get").mockReturnValue(undefined as unknown as Clipboard);
@@ -174,7 +174,7 @@ test("where the browser gives no clipboard, as over plain HTTP, the link is show
   await waitFor(() => expect(prompt).toHaveBeenCalledWith("Copy this link", expect.stringContaining("/plan/p")));
 });
 
-test("tool calls fold", async () => {
+test("tool calls can be folded", async () => {
   const call = { plan_id: "p", timestamp: at, agent_name: "Ann", call_id: "c", tool_name: "sql" };
   open([{ type: "tool_call", data: { ...call, phase: "completed", arguments: { query: "select 1" }, result: 7 } }]);
   const head = await screen.findByRole("button", { name: /sql/ }, TIMEOUT);
@@ -184,13 +184,13 @@ test("tool calls fold", async () => {
   expect(screen.getByText("Query")).toBeTruthy();
 });
 
-test("results are collected", async () => {
+test("the results tab", async () => {
   open([planUpdate({}), stepUpdate("s", { status: "completed", title: "Sums", data: { rows: [{ n: 1 }, { n: 2 }] } })]);
   fireEvent.click(await screen.findByRole("tab", { name: /Results/ }, TIMEOUT));
   await screen.findByRole("heading", { level: 2, name: /Sums/ }, TIMEOUT);
 });
 
-test("what agents say is never markup, and only the web is linked", async () => {
+test("messages are never rendered as HTML, and only http(s) URLs are links", async () => {
   open([message("<img src=x onerror=alert(1)> [a](javascript:alert(1)) [b](https://example.org/b) **c**")]);
   const link = await screen.findByRole("link", { name: "b" }, TIMEOUT);
   expect(link.getAttribute("rel")).toContain("noopener");
@@ -198,17 +198,17 @@ test("what agents say is never markup, and only the web is linked", async () => 
   expect(screen.queryByRole("link", { name: "a" })).toBeNull();
 });
 
-test("of a plan that nobody spoke of, just that is said", async () => {
+test("a plan without events", async () => {
   open([]);
-  await screen.findByRole("heading", { name: "Nothing is known of this plan yet" }, TIMEOUT);
+  await screen.findByRole("heading", { name: "This plan has no events yet" }, TIMEOUT);
 });
 
-test("what isn't the name of a plan, is said to be none", async () => {
+test("an invalid plan id", async () => {
   open([], undefined, "no plan/at all");
-  await screen.findByRole("heading", { name: "There is no such plan" }, TIMEOUT);
+  await screen.findByRole("heading", { name: "Invalid plan id" }, TIMEOUT);
 });
 
-test("what is shown stays while a broken line mends", async () => {
+test("the plan stays visible during a reconnect", async () => {
   const { hub } = open([planUpdate({ title: "Trip" })]);
   await screen.findByText("Real-time updates active", {}, TIMEOUT);
   const before = hub.sockets.length;

@@ -1,4 +1,4 @@
-/** Parts of plans, as short as a test can say them. */
+/** Builders of plans and their parts. */
 import type {
   EventFrame,
   MessageState,

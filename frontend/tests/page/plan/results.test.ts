@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { chartOf, labelEvery, linePath, scale, ticks } from "../../../src/page/plan/results/charting.js";
-import { csvCell, csvRows } from "../../../src/page/plan/results/csv.js";
+import { csvCell, csvRows } from "../../../src/page/plan/results/csv_table.js";
 import { optionsIn } from "../../../src/page/plan/results/itinerary.js";
-import { ground, poisIn } from "../../../src/page/plan/results/places.js";
-import { label } from "../../../src/page/plan/results/read.js";
+import { poiMap, poisIn } from "../../../src/page/plan/results/pois.js";
+import { label } from "../../../src/page/plan/results/fields.js";
 import { sectionsBeside, sectionsOf } from "../../../src/page/plan/results/sections.js";
 import { resultsOf } from "../../../src/page/plan/results/results_panel.js";
 import { errorIn, hasResult, resultIn } from "../../../src/page/plan/results/step_result.js";
@@ -13,7 +13,7 @@ import { plan, step } from "./plans.js";
 
 const kinds = (data: Record<string, unknown>) => sectionsOf(data).map(({ kind }) => kind);
 
-test("data is told by its shape", () => {
+test("data is recognised by its shape", () => {
   expect(kinds({ exhibition_title: "Dreams", subtitle: "s" })).toEqual(["theme"]);
   expect(kinds({ artists: [{ name: "Dalí", score: 0.9 }] })).toEqual(["artists"]);
   expect(kinds({ artworks: [{ title: "Time", iiif_manifest: "https://x.org" }] })).toEqual(["artworks"]);
@@ -30,7 +30,7 @@ test("data is told by its shape", () => {
   ]);
 });
 
-test("what isn't known of several parts is kept together, under their names", () => {
+test("unrecognised fields of several parts are grouped under their names", () => {
   const parts = { intent: { kind: "x" }, insight: { text: "Warm." }, summary: { text: "One city.", months: 12 } };
   expect(sectionsOf(parts)).toEqual([
     { kind: "text", text: "Warm." },
@@ -39,19 +39,19 @@ test("what isn't known of several parts is kept together, under their names", ()
   ]);
 });
 
-test("what a message says is not said again beside it", () => {
+test("a text that a message contains is not shown again beside it", () => {
   const data = { type: "insight", payload: { text: "Warm.", rows: [{ city: "Lisbon", value: 17 }] } };
   expect(sectionsBeside("Warm.\n", data).map(({ kind }) => kind)).toEqual(["table", "rest"]);
   expect(sectionsBeside("Wet.", data).map(({ kind }) => kind)).toEqual(["text", "table", "rest"]);
 });
 
-test("a step that came to just what the plan did isn't told again", () => {
+test("a step's result that equals the plan's is not shown again", () => {
   const steps = [step("a", { data: { answer: "41" } }), step("b", { data: { answer: "42", restarts: 1 } })];
   expect(resultsOf(plan({ steps })).map(({ key }) => key)).toEqual(["step b", "step a"]);
   expect(resultsOf(plan({ steps, result: { answer: "42" } })).map(({ key }) => key)).toEqual(["plan", "step a"]);
 });
 
-test("nothing that may be said breaks it; whatever is said, something is shown", () => {
+test("no data breaks it, and any data shows something", () => {
   const names = fc.constantFrom("rows", "columns", "artists", "plan", "pois", "result", "theme", "days", "sql", "x");
   fc.assert(
     fc.property(fc.dictionary(names, fc.jsonValue()), (data) => {
@@ -61,7 +61,7 @@ test("nothing that may be said breaks it; whatever is said, something is shown",
   );
 });
 
-test("what the engine says for its own sake is no result", () => {
+test("the engine's internal fields are not a result", () => {
   expect(hasResult(step("a", { data: { restarts: 2, error: { type: "X" } } }))).toBe(false);
   const data = { answer: "42", restarts: 1 };
   expect(resultIn(data)).toEqual({ answer: "42" });
@@ -70,7 +70,7 @@ test("what the engine says for its own sake is no result", () => {
   expect(errorIn({ error: "E" })).toBeNull();
 });
 
-test("tables: rows as lists or as objects, no more of them than can be looked at", () => {
+test("tables: rows as lists or as objects, up to a limit", () => {
   expect(tableOf([{ a: 1, b: "x" }, { a: 2 }])).toMatchObject({
     columns: ["a", "b"],
     numeric: [true, false],
@@ -90,7 +90,7 @@ test("tables: rows as lists or as objects, no more of them than can be looked at
 
 const table = (rows: readonly (readonly [string, number])[]) => tableOf(rows, ["name", "sum"]) as Table;
 
-test("a chart where it tells more: a line over time, bars over names", () => {
+test("a line chart over time, a bar chart over names", () => {
   expect(
     chartOf(
       table([
@@ -119,7 +119,7 @@ test("a chart where it tells more: a line over time, bars over names", () => {
   ).toBeNull();
 });
 
-test("a scale of round numbers that holds all of them", () => {
+test("the scale has round numbers and includes all values", () => {
   expect(ticks([{ name: "a", values: [0, 87] }])).toEqual([0, 50, 100]);
   expect(ticks([{ name: "a", values: [-3, 5, null] }])).toEqual([-4, -2, 0, 2, 4, 6]);
   expect(ticks([{ name: "a", values: [0] }])).toEqual([0, 1]);
@@ -145,7 +145,7 @@ test("a scale of round numbers that holds all of them", () => {
   expect(labelEvery(12, 600, 7)).toBeGreaterThan(1);
 });
 
-test("places: north is up, east is right, and all of them fit", () => {
+test("map: north is up, east is right, and all points fit", () => {
   const pois = poisIn([
     { name: "Leeds", lat: 53.8, lon: -1.54 },
     { name: "York", location: { latitude: 53.96, longitude: -1.08 } },
@@ -157,11 +157,11 @@ test("places: north is up, east is right, and all of them fit", () => {
     ["York", true],
     ["Nowhere", false],
   ]);
-  const [leeds, york] = ground(pois, 480, 320)?.spots ?? [];
+  const [leeds, york] = poiMap(pois, 480, 320)?.spots ?? [];
   expect(york && leeds && york.x > leeds.x && york.y < leeds.y).toBe(true);
   for (const spot of [leeds, york])
     expect(spot && spot.x >= 0 && spot.x <= 480 && spot.y >= 0 && spot.y <= 320).toBe(true);
-  expect(ground(pois.slice(2), 480, 320)).toBeNull();
+  expect(poiMap(pois.slice(2), 480, 320)).toBeNull();
 });
 
 test("itineraries: options with days, or days alone", () => {
@@ -179,7 +179,7 @@ test("itineraries: options with days, or days alone", () => {
   expect(optionsIn([{ x: 1 }])).toEqual([]);
 });
 
-test("comma-separated values: quotes, and commas and line ends in them", () => {
+test("comma-separated values: quotes, with commas and line breaks inside", () => {
   expect(csvRows('a,b\r\n"x, ""y""",1\n\n"two\nlines",2')).toEqual([
     ["a", "b"],
     ['x, "y"', "1"],

@@ -4,36 +4,42 @@ import { activities } from "../../../src/page/plan/agents/activity.js";
 import { PlancastError } from "../../../src/client/index.js";
 import { agentColour, agentColours } from "../../../src/page/plan/agents/colour.js";
 import { shortcutOf, takesKeys } from "../../../src/page/plan/shortcuts.js";
-import { connectionWords, LIVE_TEXT } from "../../../src/page/plan/status/connection.js";
+import { connectionLabel, LIVE_TEXT } from "../../../src/page/plan/status/connection.js";
 import { between, duration } from "../../../src/page/plan/status/durations.js";
-import { announcement, obeyedSignal, planProgress, planWords, stepWords } from "../../../src/page/plan/status/words.js";
-import { statusText } from "../../../src/page/plan/status/status_badge.js";
+import {
+  announcement,
+  acknowledgedSignal,
+  planProgress,
+  planStatusLabel,
+  stepStatusLabel,
+} from "../../../src/page/plan/status/labels.js";
+import { statusText } from "../../../src/page/plan/status/plan_header.js";
 import { AT, later, message, plan, step, tool } from "./plans.js";
 
-test("the tag says how things are", () => {
-  const words = (...said: Parameters<typeof connectionWords>) => connectionWords(...said).text;
-  expect(words({ status: "live", transport: "websocket" }, "live", 0)).toBe(LIVE_TEXT);
+test("the connection tag", () => {
+  const text = (...state: Parameters<typeof connectionLabel>) => connectionLabel(...state).text;
+  expect(text({ status: "live", transport: "websocket" }, "live", 0)).toBe(LIVE_TEXT);
   expect(LIVE_TEXT).toBe("Real-time updates active");
-  expect(words({ status: "live", transport: "sse" }, "catching_up", 0)).toBe("Catching up…");
-  expect(words({ status: "polling", transport: "polling" }, "live", 0)).toBe("Polling");
+  expect(text({ status: "live", transport: "sse" }, "catching_up", 0)).toBe("Catching up…");
+  expect(text({ status: "polling", transport: "polling" }, "live", 0)).toBe("Polling");
   const reconnecting = { status: "reconnecting", attempt: 2, inMs: 9, retryAt: 5_400, reason: "gone" } as const;
-  expect(words(reconnecting, "waiting", 1_000)).toBe("Reconnecting in 5 s");
-  expect(words(reconnecting, "waiting", 6_000)).toBe("Reconnecting…");
-  expect(words({ status: "offline", attempt: 1, inMs: 1, retryAt: 1, reason: "no network" }, "waiting", 0)).toBe(
+  expect(text(reconnecting, "waiting", 1_000)).toBe("Reconnecting in 5 s");
+  expect(text(reconnecting, "waiting", 6_000)).toBe("Reconnecting…");
+  expect(text({ status: "offline", attempt: 1, inMs: 1, retryAt: 1, reason: "no network" }, "waiting", 0)).toBe(
     "Offline",
   );
-  expect(words({ status: "refused", code: 4503, reason: "no right" }, "refused", 0)).toBe("Refused: no right");
+  expect(text({ status: "refused", code: 4503, reason: "no right" }, "refused", 0)).toBe("Refused: no right");
 });
 
-test("the tag doesn't promise what won't come: a sign-in that ended, a plan that can't be had for now", () => {
+test("the tag shows an expired sign-in, and a plan that is not available", () => {
   const tag = (code: string, phase: "waiting" | "live") =>
-    connectionWords({ status: "live", transport: "websocket" }, phase, 0, new PlancastError(code, "too many plans"));
-  expect(tag("token_expired", "waiting")).toMatchObject({ tone: "warning", text: "Sign-in ended" });
+    connectionLabel({ status: "live", transport: "websocket" }, phase, 0, new PlancastError(code, "too many plans"));
+  expect(tag("token_expired", "waiting")).toMatchObject({ tone: "warning", text: "Sign-in expired" });
   expect(tag("unavailable", "waiting")).toMatchObject({ text: "Not up to date", detail: "too many plans" });
   expect(tag("unavailable", "live").text).toBe(LIVE_TEXT);
 });
 
-test("durations in few words", () => {
+test("short durations", () => {
   expect([40, 1_200, 59_600, 185_000, 7_800_000, 90_000_000].map(duration)).toEqual([
     "0.0 s",
     "1 s",
@@ -47,7 +53,7 @@ test("durations in few words", () => {
   expect(between(undefined, 1)).toBeUndefined();
 });
 
-test("progress is the plan's own word, or else that of its steps", () => {
+test("progress is the plan's own value, or the share of finished steps", () => {
   expect(planProgress(plan({ progress: 12 }))).toBe(12);
   expect(planProgress(plan({ steps: [step("a", { status: "completed" }), step("b")] }))).toBe(50);
   expect(planProgress(plan())).toBeUndefined();
@@ -55,16 +61,16 @@ test("progress is the plan's own word, or else that of its steps", () => {
   expect(announcement(plan({ title: "T", progress: 74 }))).toBe(announcement(plan({ title: "T", progress: 50 })));
 });
 
-test("signals that the plan heard, and questions that wait, show in its status", () => {
+test("acknowledged signals and open questions show in the status", () => {
   const paused = plan({ status: "waiting", data: { signal: "pause", state: "acknowledged" } });
-  expect([obeyedSignal(paused), statusText(paused)]).toEqual(["pause", "Paused"]);
+  expect([acknowledgedSignal(paused), statusText(paused)]).toEqual(["pause", "Paused"]);
   expect(statusText(plan({ data: { signal: "cancel", state: "acknowledged" } }))).toBe("Stopping…");
   const asked = { request_id: "q", offset: 1, at: AT, kind: "approval", prompt: "?" } as const;
   expect(statusText(plan({ status: "waiting", inputs: [asked] }))).toBe("Waiting for you");
   expect(statusText(plan({ status: "waiting", inputs: [{ ...asked, answered_at: AT }] }))).toBe("Waiting");
 });
 
-test("who is at work: thinking, acting or working; nobody once the plan has ended", () => {
+test("agents at work are thinking, acting or working; none are once the plan has ended", () => {
   const busy = plan({
     steps: [
       step("s", { agent_name: "Bob", status: "in_progress" }),
@@ -81,7 +87,7 @@ test("who is at work: thinking, acting or working; nobody once the plan has ende
   expect(activities({ ...busy, status: "completed" })).toEqual([]);
 });
 
-test("nobody is at work on a plan that is paused, and whoever steers it never is", () => {
+test("no agent is at work on a paused plan, and the sender of a signal never is", () => {
   const steers = message(2, "Please pause this plan", {
     agent_name: "maria",
     message_type: "action",
@@ -93,9 +99,9 @@ test("nobody is at work on a plan that is paused, and whoever steers it never is
   expect(activities({ ...busy, status: "waiting", data: { signal: "pause", state: "acknowledged" } })).toEqual([]);
 });
 
-test("statuses that only a newer hub knows are said in its own words", () => {
-  expect([planWords("waiting"), planWords("on_hold" as "waiting")]).toEqual(["Waiting", "On hold"]);
-  expect([stepWords("pending"), stepWords("handed_over" as "pending")]).toEqual(["To do", "Handed over"]);
+test("statuses of a newer hub are shown by their names", () => {
+  expect([planStatusLabel("waiting"), planStatusLabel("on_hold" as "waiting")]).toEqual(["Waiting", "On hold"]);
+  expect([stepStatusLabel("pending"), stepStatusLabel("handed_over" as "pending")]).toEqual(["To do", "Handed over"]);
 });
 
 function luminance(hex: string): number {
@@ -111,7 +117,7 @@ function contrast(one: string, other: string): number {
   return (high + 0.05) / (low + 0.05);
 }
 
-test("each name has its colour, readable on every ground of both themes", () => {
+test("each name has a colour that is readable on every background of both themes", () => {
   expect(agentColour("Data Analyst")).toBe(agentColour("Data Analyst"));
   expect(agentColour("Data Analyst")).not.toBe(agentColour("Business Advisor"));
   const grounds = ["colorNeutralBackground1", "colorNeutralBackground2", "colorNeutralBackground3"] as const;
@@ -124,7 +130,7 @@ test("each name has its colour, readable on every ground of both themes", () => 
   expect(new Set(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(agentColour)).size).toBeGreaterThan(4);
 });
 
-test("shortcuts are keys by themselves, and none while something is typed", () => {
+test("shortcuts are single keys, and inactive while text is being typed", () => {
   const key = (pressed: string, more = {}) =>
     shortcutOf({ key: pressed, ctrlKey: false, metaKey: false, altKey: false, defaultPrevented: false, ...more });
   expect([key("p"), key("?"), key("x"), key("c", { ctrlKey: true })]).toEqual(["play", "help", null, null]);

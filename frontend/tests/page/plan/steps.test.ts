@@ -6,7 +6,7 @@ import { step } from "./plans.js";
 
 const shape = (steps: readonly StepState[]) => timeline(steps).rows.map((row) => [row.step.step_id, row.lane]);
 
-test("steps that say nothing of each other come one after the other, in one lane", () => {
+test("steps without needs are a sequence in one lane", () => {
   const { rows, lanes } = timeline([step("a", { status: "completed" }), step("b"), step("c")]);
   expect(lanes).toBe(1);
   expect(rows.map(({ arrive, leaves }) => [arrive.length, leaves])).toEqual([
@@ -17,7 +17,7 @@ test("steps that say nothing of each other come one after the other, in one lane
   expect(rows.map(({ arrive }) => arrive[0]?.done)).toEqual([undefined, true, false]);
 });
 
-test("what runs side by side stands side by side, and meets where both are needed", () => {
+test("parallel steps have parallel lanes, which join where both are needed", () => {
   const steps = [step("a"), step("b", { needs: ["a"] }), step("c", { needs: ["a"] }), step("d", { needs: ["b", "c"] })];
   const { rows, lanes } = timeline(steps);
   expect(shape(steps)).toEqual([
@@ -34,14 +34,14 @@ test("what runs side by side stands side by side, and meets where both are neede
   expect(rows[2]?.pass.map(({ from }) => from)).toEqual([1]);
 });
 
-test("each comes after those it needs, whatever order they were told in; circles end", () => {
+test("each step comes after those it needs, in any order of arrival; cycles end", () => {
   const received = [step("c", { needs: ["b"] }), step("b", { needs: ["a"] }), step("a")];
   expect(timeline(received).rows.map((row) => row.step.step_id)).toEqual(["a", "b", "c"]);
-  const circle = [step("a", { needs: ["b"] }), step("b", { needs: ["a"] }), step("x", { needs: ["x", "nobody"] })];
-  expect(timeline(circle).rows).toHaveLength(3);
+  const cycle = [step("a", { needs: ["b"] }), step("b", { needs: ["a"] }), step("x", { needs: ["x", "unknown"] })];
+  expect(timeline(cycle).rows).toHaveLength(3);
 });
 
-test("any steps: each has its row, and every line that arrives left somewhere above", () => {
+test("any steps: each has a row, and every edge that arrives has a source above", () => {
   const ids = ["a", "b", "c", "d", "e", "f"];
   const some = fc
     .uniqueArray(fc.constantFrom(...ids), { minLength: 1 })

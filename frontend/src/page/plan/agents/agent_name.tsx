@@ -15,7 +15,7 @@ export function AgentName({ name, small = false }: { readonly name: string; read
   );
 }
 
-/** Decoration: the name stands beside it. */
+/** Decorative, beside the name. */
 export function AgentFace({ name, size = 28 }: { readonly name: string; readonly size?: 20 | 28 }) {
   const style = { color: agentText(name), backgroundColor: agentGround(name) };
   return <Avatar aria-hidden name={name} size={size} initials={{ style }} />;

@@ -1,11 +1,11 @@
-/** A colour for each agent's name: always the same, and readable in both themes (the test measures it). */
+/** A stable colour for each agent's name, readable in both themes (a test verifies the contrast). */
 
 export interface AgentColour {
   readonly light: string;
   readonly dark: string;
 }
 
-/** Ten hues, a third of the circle apart from one to the next, as light as each other. */
+/** Ten hues of equal lightness; neighbours are a third of the circle apart. */
 export const agentColours: readonly AgentColour[] = [
   { light: "#1e5ba1", dark: "#8abeff" },
   { light: "#006f38", dark: "#7ed09c" },
@@ -23,18 +23,18 @@ export function agentColour(name: string): AgentColour {
   return agentColours[hash(name) % agentColours.length] as AgentColour;
 }
 
-/** For a style: whichever the page's colour scheme asks for. */
+/** The CSS colour for the page's colour scheme. */
 export function agentText(name: string): string {
   const { light, dark } = agentColour(name);
   return `light-dark(${light}, ${dark})`;
 }
 
-/** A ground that the colour stands on as readably. */
+/** A background on which the colour is as readable. */
 export function agentGround(name: string): string {
   return `color-mix(in srgb, ${agentText(name)} 14%, transparent)`;
 }
 
-/** FNV-1a, and mixed once more: names are short, and the last letters would count too little. */
+/** FNV-1a with a final mix, since the last letters of short names would have too little effect. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);

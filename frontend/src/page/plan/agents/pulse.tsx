@@ -14,7 +14,7 @@ const useStyles = makeStyles({
   },
 });
 
-/** Something is going on: three dots that breathe. Decoration, said in words beside it. */
+/** Activity indicator: three pulsing dots. Decorative, beside a text. */
 export function Pulse() {
   const styles = useStyles();
   return (

@@ -31,7 +31,7 @@ const useStyles = makeStyles({
   blocked: { color: tokens.colorStatusWarningForeground1 },
 });
 
-/** Something that was made: shown, where a page can; else a link to it. */
+/** An artifact: its content if it can be shown, else a link to it. */
 export const ArtifactCard = memo(function ArtifactCard({ artifact }: { readonly artifact: ArtifactState }) {
   const styles = useStyles();
   const link = safeLink(artifact.url);
@@ -48,7 +48,7 @@ export const ArtifactCard = memo(function ArtifactCard({ artifact }: { readonly 
           </Link>
         )}
         {artifact.url !== undefined && !link && !safeImage(artifact.url) && (
-          <span className={styles.blocked}>Its address is not one that a page may open.</span>
+          <span className={styles.blocked}>Its address is not allowed.</span>
         )}
       </figcaption>
       <ArtifactBody artifact={artifact} />
@@ -73,7 +73,7 @@ function ArtifactBody({ artifact }: { readonly artifact: ArtifactState }) {
       />
     );
   }
-  if (broken) return <div className={styles.body}>The picture could not be loaded.</div>;
+  if (broken) return <div className={styles.body}>The image could not be loaded.</div>;
   if (data === undefined || data === null) return null;
   return (
     <div className={styles.body} tabIndex={0} role="group" aria-label={name}>
@@ -89,7 +89,7 @@ function Content({ type, data }: { readonly type: string; readonly data: unknown
   return <pre style={{ margin: 0, whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>{data}</pre>;
 }
 
-/** Data of a picture comes as a data address, or as plain base64. */
+/** Image data is a data: URL, or base64. */
 function imageData(data: unknown, type: string): string | undefined {
   if (typeof data !== "string") return undefined;
   return data.startsWith("data:") ? data : `data:${type};base64,${data}`;

@@ -4,12 +4,12 @@ import { defaultRangeExtractor, type Range, type ReactVirtualizer, useVirtualize
 import { memo, useCallback, useMemo, useState } from "react";
 import { isPlanEnded, type Snapshot } from "../../../client/index.js";
 import { activities } from "../agents/activity.js";
-import { ActivityStrip } from "../agents/activity_strip.js";
+import { ActivityStrip } from "../agents/activity.js";
 import { Notice } from "../status/notice.js";
 import { Announcer } from "./announcer.js";
 import { LineRow } from "./line_row.js";
 import { conversation, type Line, newSince } from "./lines.js";
-import { type End, useEnd } from "./use_end.js";
+import { type ScrollEnd, useScrollEnd } from "./use_scroll_end.js";
 
 const useStyles = makeStyles({
   panel: { position: "relative", display: "flex", flexDirection: "column", flexGrow: 1, minHeight: 0, minWidth: 0 },
@@ -69,7 +69,7 @@ interface Props {
   readonly past: boolean;
 }
 
-/** What the agents say, use, ask and make. Only what is seen is drawn, however much there is. */
+/** The messages, tool calls, questions and artifacts of a plan. Only visible rows are rendered. */
 export const ConversationPanel = memo(function ConversationPanel({ plan, past }: Props) {
   const styles = useStyles();
   const lines = useMemo(() => conversation(plan), [plan]);
@@ -78,8 +78,8 @@ export const ConversationPanel = memo(function ConversationPanel({ plan, past }:
   return (
     <div className={styles.panel}>
       {lines.length === 0 ? (
-        <Notice icon={<ChatMultipleRegular />} title="Nothing was said yet" level="h2">
-          What the agents say appears here as they say it.
+        <Notice icon={<ChatMultipleRegular />} title="No messages yet" level="h2">
+          Messages from the agents appear here as they are published.
         </Notice>
       ) : (
         <Lines planId={plan.plan_id} lines={lines} past={past} omitted={omitted} />
@@ -107,7 +107,7 @@ function Lines({ planId, lines, past, omitted }: LinesProps) {
   const waiting = useMemo(() => (past ? [] : unanswered(lines)), [lines, past]);
   const virtualizer = useLines(scroller, lines, waiting);
   const size = virtualizer.getTotalSize();
-  const end = useEnd(scroller, size);
+  const end = useScrollEnd(scroller, size);
   const show = (at: number) => {
     end.leave();
     virtualizer.scrollToIndex(at, { align: "center" });
@@ -124,7 +124,9 @@ function Lines({ planId, lines, past, omitted }: LinesProps) {
         data-conversation
       >
         {omitted > 0 && (
-          <p className={styles.omitted}>{`${omitted} older lines are left out here; look back in time to see them.`}</p>
+          <p
+            className={styles.omitted}
+          >{`${omitted} older entries are not shown here; move the slider below to see them.`}</p>
         )}
         <div className={styles.inner} style={{ height: `${size}px` }}>
           <Rows planId={planId} lines={lines} past={past} virtualizer={virtualizer} />
@@ -138,14 +140,14 @@ function Lines({ planId, lines, past, omitted }: LinesProps) {
 type Virtualizer = ReactVirtualizer<HTMLElement, HTMLElement>;
 
 function useLines(scroller: HTMLElement | null, lines: readonly Line[], kept: readonly number[]): Virtualizer {
-  // It renders whoever uses it whenever something moved, and is itself never handed on as if it hadn't changed.
+  // It re-renders this component on scroll, and is not passed to memoised components.
   // eslint-disable-next-line react-hooks/incompatible-library
   return useVirtualizer<HTMLElement, HTMLElement>({
     count: lines.length,
     getScrollElement: () => scroller,
     estimateSize: (at) => estimated(lines[at]),
     getItemKey: (at) => lines[at]?.key ?? at,
-    // What is filled in must not be lost when the question leaves the view.
+    // Open questions stay mounted, so that filled-in text is not lost.
     rangeExtractor: (range: Range) => withKept(defaultRangeExtractor(range), kept),
     overscan: 3,
     useFlushSync: false,
@@ -193,11 +195,11 @@ function Rows({ planId, lines, past, virtualizer }: RowsProps) {
 interface JumpsProps {
   readonly lines: readonly Line[];
   readonly waiting: readonly number[];
-  readonly end: End;
+  readonly end: ScrollEnd;
   readonly onShow: (at: number) => void;
 }
 
-/** Ways back to what the reader has scrolled away from. */
+/** Buttons to the newest row and to open questions, while the reader has scrolled up. */
 function Jumps({ lines, waiting, end, onShow }: JumpsProps) {
   const styles = useStyles();
   const unseen = useUnseen(lines, end.follows);
@@ -217,7 +219,7 @@ function Jumps({ lines, waiting, end, onShow }: JumpsProps) {
   );
 }
 
-/** How many lines came since the reader let go of the end. */
+/** The number of rows added since the reader scrolled up. */
 function useUnseen(lines: readonly Line[], follows: boolean): number {
   const [left, setLeft] = useState<string | undefined>(undefined);
   const newest = lines.at(-1)?.key;
@@ -226,12 +228,12 @@ function useUnseen(lines: readonly Line[], follows: boolean): number {
   return useMemo(() => newSince(lines, leftAt), [lines, leftAt]);
 }
 
-const KEPT_AT_MOST = 20;
+const MAX_KEPT = 20;
 
 function unanswered(lines: readonly Line[]): readonly number[] {
   return lines
     .flatMap((line, at) => (line.kind === "input" && line.part.answered_at === undefined ? [at] : []))
-    .slice(-KEPT_AT_MOST);
+    .slice(-MAX_KEPT);
 }
 
 function withKept(shown: number[], kept: readonly number[]): number[] {
@@ -244,7 +246,7 @@ function toggled(before: ReadonlySet<string>, id: string): ReadonlySet<string> {
   return after;
 }
 
-/** Near enough that scrolling doesn't jump before a line was measured. */
+/** An estimate good enough that scrolling does not jump before a row is measured. */
 function estimated(line: Line | undefined): number {
   if (!line) return 40;
   const head = line.head ? 36 : 8;

@@ -7,7 +7,7 @@ import { resultIn } from "../results/step_result.js";
 import { moment } from "../status/durations.js";
 import { ArtifactCard } from "./artifact_row.js";
 import type { Line } from "./lines.js";
-import { MESSAGE_WORDS, MessageRow } from "./message_row.js";
+import { MESSAGE_TYPE_LABELS, MessageRow } from "./message_row.js";
 import { ToolRow } from "./tool_row.js";
 
 const useStyles = makeStyles({
@@ -49,7 +49,7 @@ interface Props {
   readonly onToggle: (callId: string) => void;
 }
 
-/** One line of the conversation. Drawn again only when what it shows changed. */
+/** One row of the conversation. Re-renders only when its part changes. */
 export const LineRow = memo(
   function LineRow(props: Props) {
     const styles = useStyles();
@@ -90,11 +90,11 @@ function Head({ line }: { readonly line: Line }) {
 function aboutOf(line: Line): string {
   switch (line.kind) {
     case "message":
-      return line.part.data?.["signal"] === undefined ? MESSAGE_WORDS[line.part.message_type] : "asks";
+      return line.part.data?.["signal"] === undefined ? MESSAGE_TYPE_LABELS[line.part.message_type] : "asks";
     case "input":
       return line.agent === undefined ? "The plan asks" : "asks";
     case "artifact":
-      return "Made";
+      return "Artifact";
     case "result":
       return "Result";
     case "tool":

@@ -1,4 +1,4 @@
-/** The lines of the conversation: everything that was said, used, asked and made, in the order in which it first came up. */
+/** The rows of the conversation: messages, tool calls, questions, artifacts and results, in order of first appearance. */
 import type {
   ArtifactState,
   InputState,
@@ -9,15 +9,15 @@ import type {
 } from "../../../client/index.js";
 import { hasResult } from "../results/step_result.js";
 
-interface Spoken {
+interface LineBase {
   readonly key: string;
-  /** Whose line it is; undefined: the plan's. */
+  /** The agent; undefined: the plan itself. */
   readonly agent: string | undefined;
-  /** Another agent, or a question, came before: the name is shown. */
+  /** Whether the agent's name is shown: it differs from the row before. */
   readonly head: boolean;
 }
 
-export type Line = Spoken &
+export type Line = LineBase &
   (
     | { readonly kind: "message"; readonly part: MessageState }
     | { readonly kind: "tool"; readonly part: ToolCallState }
@@ -28,7 +28,7 @@ export type Line = Spoken &
 
 type Part = Line["part"];
 
-interface Placed {
+interface Entry {
   readonly kind: Line["kind"];
   readonly part: Part;
   readonly agent: string | undefined;
@@ -37,19 +37,19 @@ interface Placed {
 
 export function conversation(plan: Snapshot): readonly Line[] {
   const agents = new Map(plan.steps.map((step) => [step.step_id, step.agent_name]));
-  const placed = merged([
+  const entries = merged([
     plan.messages.map((part) => ({ kind: "message", part, agent: part.agent_name, at: part.at })),
     plan.tool_calls.map((part) => ({ kind: "tool", part, agent: part.agent_name, at: part.started_at })),
     plan.inputs.map((part) => ({ kind: "input", part, agent: part.agent_name, at: part.at })),
     plan.artifacts.map((part) => ({ kind: "artifact", part, agent: agents.get(part.step_id ?? ""), at: part.at })),
   ]);
-  return withHeads(withResults(placed, plan.steps));
+  return withHeads(withResults(entries, plan.steps));
 }
 
-/** Each is in order already, by the offset of its first mention. */
-function merged(sorted: readonly (readonly Placed[])[]): Placed[] {
+/** Merges lists that are each sorted by offset. */
+function merged(sorted: readonly (readonly Entry[])[]): Entry[] {
   const next = sorted.map(() => 0);
-  const all: Placed[] = [];
+  const all: Entry[] = [];
   for (;;) {
     let first = -1;
     let offset = Infinity;
@@ -60,25 +60,25 @@ function merged(sorted: readonly (readonly Placed[])[]): Placed[] {
         offset = candidate.part.offset;
       }
     });
-    const taken = sorted[first]?.[next[first] ?? 0];
-    if (!taken) return all;
+    const entry = sorted[first]?.[next[first] ?? 0];
+    if (!entry) return all;
     next[first] = (next[first] ?? 0) + 1;
-    all.push(taken);
+    all.push(entry);
   }
 }
 
-/** What a step came to stands where the step ended: a step has no place of its own for that, but a time. */
-function withResults(placed: Placed[], steps: readonly StepState[]): readonly Placed[] {
+/** Inserts the results of steps by the time they ended, since a result has no offset of its own. */
+function withResults(entries: Entry[], steps: readonly StepState[]): readonly Entry[] {
   const results = steps.filter(hasResult).sort((a, b) => timeOf(a).localeCompare(timeOf(b)));
-  if (results.length === 0) return placed;
-  const all: Placed[] = [];
+  if (results.length === 0) return entries;
+  const all: Entry[] = [];
   let next = 0;
   const add = (before: string | null) => {
     for (let step = results[next]; step && (before === null || timeOf(step) < before); step = results[++next]) {
       all.push({ kind: "result", part: step, agent: step.agent_name, at: timeOf(step) });
     }
   };
-  for (const line of placed) {
+  for (const line of entries) {
     add(line.at);
     all.push(line);
   }
@@ -86,16 +86,16 @@ function withResults(placed: Placed[], steps: readonly StepState[]): readonly Pl
   return all;
 }
 
-/** While it is under way it stands last. */
+/** A step in progress sorts last. */
 function timeOf(step: StepState): string {
   return step.ended_at ?? "9999";
 }
 
-function withHeads(placed: readonly Placed[]): readonly Line[] {
-  let speaker: string | null = null;
-  return placed.map(({ kind, part, agent }) => {
-    const head = kind === "input" || kind === "result" || agent !== speaker;
-    speaker = kind === "input" || kind === "result" ? null : (agent ?? null);
+function withHeads(entries: readonly Entry[]): readonly Line[] {
+  let lastAgent: string | null = null;
+  return entries.map(({ kind, part, agent }) => {
+    const head = kind === "input" || kind === "result" || agent !== lastAgent;
+    lastAgent = kind === "input" || kind === "result" ? null : (agent ?? null);
     return { kind, part, agent, head, key: keyOf(kind, part) } as Line;
   });
 }
@@ -107,7 +107,7 @@ function keyOf(kind: Line["kind"], part: Part): string {
   return "artifact_id" in part ? `artifact ${part.artifact_id}` : `${kind} ${part.step_id}`;
 }
 
-/** How many lines there are behind the one that was last when the reader let go. */
+/** The number of rows after the one with this key. */
 export function newSince(lines: readonly Line[], lastKey: string | undefined): number {
   if (lastKey === undefined) return 0;
   for (let at = lines.length - 1; at >= 0; at--) if (lines[at]?.key === lastKey) return lines.length - 1 - at;

@@ -1,15 +1,14 @@
 import { makeStyles } from "@fluentui/react-components";
 import { lazy, memo, Suspense, useMemo } from "react";
-import { blocks, isPlain } from "./blocks.js";
 
 const Body = lazy(() => import("./markdown_body.js"));
 
-/** Longer texts that are still written are drawn block by block. */
+/** Streaming texts longer than this are rendered block by block. */
 const LONG = 1_500;
 
 const useStyles = makeStyles({ plain: { whiteSpace: "pre-wrap", overflowWrap: "anywhere" } });
 
-/** What an agent wrote, as it meant it. Never as HTML: that is shown as the text it is. */
+/** Renders an agent's Markdown. HTML in it is shown as text. */
 export const Markdown = memo(function Markdown({
   text,
   growing = false,
@@ -28,3 +27,32 @@ export const Markdown = memo(function Markdown({
     </Suspense>
   );
 });
+
+/**
+ * Splits Markdown into blocks: at blank lines outside of code, before a line that is not indented. Only the last block can
+ * still change as text is appended, so the others need not be parsed again.
+ */
+export function blocks(text: string): readonly string[] {
+  const found: string[] = [];
+  let current: string[] = [];
+  let fence: string | null = null;
+  let blank = false;
+  for (const line of text.split("\n")) {
+    const startsBlock = blank && fence === null && /^[^\s\-*+\d>|]/.test(line);
+    if (startsBlock && current.length > 0) {
+      found.push(current.join("\n"));
+      current = [];
+    }
+    const mark = /^\s{0,3}(```|~~~)/.exec(line)?.[1];
+    if (mark && (fence === null || fence === mark)) fence = fence === null ? mark : null;
+    blank = line.trim() === "";
+    current.push(line);
+  }
+  found.push(current.join("\n"));
+  return found;
+}
+
+/** Whether text contains no Markdown, as most messages do. */
+export function isPlain(text: string): boolean {
+  return !/[*_`#[\]|<>~\\&]|https?:|www\.|^\s*([-+]|\d+[.)])\s|\n\s*([-+=]|\d+[.)])|@\w+\.|^ {4}|\n {4}/.test(text);
+}

@@ -1,4 +1,4 @@
-/** Loaded when there is markdown to show. */
+/** The Markdown renderer, loaded on demand. */
 import { makeStyles, tokens } from "@fluentui/react-components";
 import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
@@ -48,14 +48,14 @@ const useStyles = makeStyles({
       padding: "4px 10px",
       borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
       textAlign: "left",
-      // Not "anywhere": a table that is too wide is scrolled, before its words are torn.
+      // Not "anywhere": wide tables scroll instead of breaking words.
       overflowWrap: "break-word",
     },
     "& img": { maxWidth: "100%", maxHeight: "360px", borderRadius: tokens.borderRadiusMedium },
   },
 });
 
-/** The page has its h1 and h2: what an agent calls a heading comes below them. */
+/** Headings of agents are below the page's h1 and h2. */
 const COMPONENTS: Components = {
   h1: "h3",
   h2: "h4",
@@ -85,14 +85,14 @@ export default memo(function MarkdownBody({ text }: { readonly text: string }) {
   const styles = useStyles();
   return (
     <div className={styles.body}>
-      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={asItIs}>
+      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={unchanged}>
         {text}
       </ReactMarkdown>
     </div>
   );
 });
 
-/** The components above check it. */
-function asItIs(url: string): string {
+/** No transform: the components above check URLs. */
+function unchanged(url: string): string {
   return url;
 }

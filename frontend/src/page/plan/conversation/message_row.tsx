@@ -3,7 +3,7 @@ import { memo, useMemo } from "react";
 import type { MessageState } from "../../../client/index.js";
 import { Pulse } from "../agents/pulse.js";
 import { JsonFold } from "../results/json_view.js";
-import type { Fields } from "../results/read.js";
+import type { Fields } from "../results/fields.js";
 import { SectionsView } from "../results/result_view.js";
 import { sectionsBeside } from "../results/sections.js";
 import { resultIn } from "../results/step_result.js";
@@ -53,13 +53,13 @@ export const MessageRow = memo(function MessageRow({
           <Pulse />
         </span>
       )}
-      {message.error && <div className={styles.error}>It broke off here: {message.error}</div>}
+      {message.error && <div className={styles.error}>Stopped with an error: {message.error}</div>}
       {data && <MessageData message={message.content} data={data} />}
     </div>
   );
 });
 
-/** What is known is shown; what isn't, is for those who want to know. */
+/** The data of a message: known shapes are rendered, and the rest is folded. */
 function MessageData({ message, data }: { readonly message: string; readonly data: Fields }) {
   const sections = useMemo(() => sectionsBeside(message, data), [message, data]);
   const [first] = sections;
@@ -67,7 +67,7 @@ function MessageData({ message, data }: { readonly message: string; readonly dat
   return <SectionsView sections={sections} />;
 }
 
-export const MESSAGE_WORDS: Readonly<Record<MessageState["message_type"], string>> = {
+export const MESSAGE_TYPE_LABELS: Readonly<Record<MessageState["message_type"], string>> = {
   thinking: "Thinking",
   action: "Acting",
   result: "Result",

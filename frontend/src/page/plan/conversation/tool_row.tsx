@@ -66,7 +66,7 @@ interface Props {
   readonly onToggle: (callId: string) => void;
 }
 
-/** A tool in use, or used; what went in and came out folds away. */
+/** A tool call, whose arguments and result can be folded. */
 export const ToolRow = memo(function ToolRow({ call, open, onToggle }: Props) {
   const styles = useStyles();
   return (
@@ -80,11 +80,13 @@ export const ToolRow = memo(function ToolRow({ call, open, onToggle }: Props) {
       </button>
       {open && (
         <div className={styles.body}>
-          {call.arguments !== undefined && <JsonView label="Given" value={call.arguments} />}
+          {call.arguments !== undefined && <JsonView label="Arguments" value={call.arguments} />}
           {call.result !== undefined && (
             <JsonView label={call.phase === "error" ? "Error" : "Result"} value={call.result} />
           )}
-          {call.arguments === undefined && call.result === undefined && <span>Nothing was told of it.</span>}
+          {call.arguments === undefined && call.result === undefined && (
+            <span>No arguments or result were published.</span>
+          )}
         </div>
       )}
     </div>
@@ -96,7 +98,7 @@ function ToolPhase({ call }: { readonly call: ToolCallState }) {
   if (call.phase === "started") {
     return (
       <span className={styles.state}>
-        in use <Pulse />
+        running <Pulse />
       </span>
     );
   }
@@ -109,7 +111,7 @@ function ToolPhase({ call }: { readonly call: ToolCallState }) {
   );
 }
 
-/** The first of what it was given, in few words. */
+/** A short form of the arguments. */
 function inShort(given: unknown): string {
   if (given === undefined || given === null) return "";
   const values = typeof given === "object" ? Object.values(given) : [given];

@@ -1,10 +1,10 @@
-/** Which addresses a page may follow. What agents say is not to be trusted with more. */
+/** The URLs from agents that the page may link to or load. */
 
 export function safeLink(url: string | undefined): string | null {
   return checked(url, (parsed) => parsed.protocol === "http:" || parsed.protocol === "https:");
 }
 
-/** Also pictures that come with the data; none that could hold a script. */
+/** Also data: URLs of images, except types that can contain scripts. */
 export function safeImage(url: string | undefined): string | null {
   return checked(
     url,

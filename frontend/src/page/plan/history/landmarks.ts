@@ -1,4 +1,4 @@
-/** What stands out in a plan's past: marked above the scrubber. */
+/** Notable events of a plan's history, marked above the slider. */
 import type { EventFrame } from "../../../client/index.js";
 
 export interface Landmark {

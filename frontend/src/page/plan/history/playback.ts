@@ -1,14 +1,14 @@
-/** Playing a plan back: which event is due when. */
+/** Playback: when each event is due. */
 
 export const SPEEDS = [1, 4, 16] as const;
 export type Speed = (typeof SPEEDS)[number];
 
-/** Nobody wants to look at nothing for longer than this, at the usual speed. */
+/** The longest pause between two events, at normal speed. */
 const LONGEST_MS = 2_000;
 
 /**
- * How long into the play each event comes, in milliseconds at the usual speed, from the moments they were said at. Never
- * backwards, though clocks may have gone so.
+ * The playback time of each event in milliseconds, at normal speed, from the events' timestamps. It never decreases, even if
+ * the timestamps do.
  */
 export function schedule(moments: readonly string[]): readonly number[] {
   let due = 0;
@@ -22,7 +22,7 @@ export function schedule(moments: readonly string[]): readonly number[] {
   });
 }
 
-/** How many events have come when so much of the play is over: an index into the schedule, from 0 to its length. */
+/** The number of events played after this time. */
 export function playedBy(due: readonly number[], elapsedMs: number): number {
   let low = 0;
   let high = due.length;

@@ -12,7 +12,7 @@ import { moment } from "../status/durations.js";
 import type { Landmark } from "./landmarks.js";
 import { momentLink } from "./moments.js";
 import { type Speed, SPEEDS } from "./playback.js";
-import type { LookingBack } from "./use_looking_back.js";
+import type { TimeTravel } from "./use_time_travel.js";
 
 const useStyles = makeStyles({
   bar: {
@@ -50,22 +50,22 @@ const MARK_COLOURS: Readonly<Record<Landmark["kind"], string>> = {
 
 interface Props {
   readonly planId: string;
-  /** Where the plan is now. */
+  /** The plan's current position. */
   readonly place: Place;
-  readonly back: LookingBack;
+  readonly back: TimeTravel;
 }
 
-/** Goes through the plan's past: any event of it, or all of them as they came. */
+/** The slider through a plan's history, with playback. */
 export const Scrubber = memo(function Scrubber({ planId, place, back }: Props) {
   const styles = useStyles();
-  const { past, offset, lookAt } = back;
+  const { past, offset, goTo } = back;
   const head = Math.max(place.offset, past.end);
   const shown = offset ?? head;
   const at = past.moments[shown - past.start - 1];
   const where = offset === null ? "Now" : `${shown} of ${head}`;
   const when = offset === null || at === undefined ? "" : moment(at);
   return (
-    <div className={styles.bar} role="group" aria-label="Look back in time" data-scrubber>
+    <div className={styles.bar} role="group" aria-label="History" data-scrubber>
       <PlayButton back={back} />
       <div className={styles.track}>
         <Landmarks landmarks={past.landmarks} start={past.start} head={head} known={past.end} />
@@ -78,19 +78,19 @@ export const Scrubber = memo(function Scrubber({ planId, place, back }: Props) {
           disabled={head === 0}
           aria-label="Moment of the plan"
           aria-valuetext={offset === null ? `Now, event ${head}` : `Event ${shown} of ${head}${when && `, ${when}`}`}
-          onChange={(_, { value }) => lookAt(value >= head ? null : value)}
+          onChange={(_, { value }) => goTo(value >= head ? null : value)}
         />
       </div>
       <span className={styles.where}>
         {where}{" "}
         <span className={mergeClasses(styles.quiet, styles.wideOnly)}>
-          {back.loading && offset !== null && past.end < shown ? "reading…" : when}
+          {back.loading && offset !== null && past.end < shown ? "loading…" : when}
         </span>
       </span>
       {offset !== null && <SpeedChoice speed={back.speed} onSpeed={back.setSpeed} />}
       <ShareMoment planId={planId} place={offset === null ? null : { epoch: place.epoch, offset: shown }} />
       {offset !== null && (
-        <Button size="small" appearance="primary" onClick={() => lookAt(null)}>
+        <Button size="small" appearance="primary" onClick={() => goTo(null)}>
           Live
         </Button>
       )}
@@ -99,24 +99,26 @@ export const Scrubber = memo(function Scrubber({ planId, place, back }: Props) {
   );
 });
 
-/** What of the past is not to be had, and why. */
-function Limits({ back: { past, error } }: { readonly back: LookingBack }) {
+/** Why parts of the history are not available. */
+function Limits({ back: { past, error } }: { readonly back: TimeTravel }) {
   const styles = useStyles();
-  const lost = "This moment is no longer part of what is kept of the plan. This is the plan as it is now.";
+  const lost = "This moment is no longer in the plan's history. Showing the plan as it is now.";
   return (
     <>
       {error && (
         <p className={styles.error} role="alert">
-          {error.code === "continuity_lost" ? lost : `The past could not be read: ${error.message}`}
+          {error.code === "continuity_lost" ? lost : `The history could not be loaded: ${error.message}`}
         </p>
       )}
-      {past.start > 0 && <p className={styles.error}>{`What was before event ${past.start} is no longer kept.`}</p>}
+      {past.start > 0 && (
+        <p className={styles.error}>{`Earlier events, up to ${past.start}, are no longer available.`}</p>
+      )}
     </>
   );
 }
 
-function PlayButton({ back }: { readonly back: LookingBack }) {
-  const name = back.playing ? "Pause the playback" : "Play back";
+function PlayButton({ back }: { readonly back: TimeTravel }) {
+  const name = back.playing ? "Pause playback" : "Play back";
   return (
     <Tooltip content={name} relationship="label">
       <Button
@@ -134,7 +136,7 @@ function SpeedChoice({ speed, onSpeed }: { readonly speed: Speed; readonly onSpe
     <Select
       size="small"
       appearance="underline"
-      aria-label="Speed of the playback"
+      aria-label="Playback speed"
       value={speed}
       onChange={(_, { value }) => onSpeed(SPEEDS.find((one) => String(one) === value) ?? 1)}
     >
@@ -155,7 +157,7 @@ function ShareMoment({ planId, place }: { readonly planId: string; readonly plac
       await navigator.clipboard.writeText(link);
       setCopied(link);
     } catch {
-      window.prompt("Copy this link", link); // not allowed; or there is no clipboard, for the page came over plain HTTP
+      window.prompt("Copy this link", link); // not allowed, or no clipboard: the page was loaded over plain HTTP
     }
   };
   return (
@@ -175,15 +177,15 @@ interface LandmarksProps {
   readonly landmarks: readonly Landmark[];
   readonly start: number;
   readonly head: number;
-  /** How far the landmarks are known: they are one list that grows. */
+  /** The offset up to which they are known; changes when the list, which is mutated, has grown. */
   readonly known: number;
 }
 
-const MARKS_AT_MOST = 200;
+const MAX_MARKS = 200;
 
 const Landmarks = memo(function Landmarks({ landmarks, start, head }: LandmarksProps) {
   const styles = useStyles();
-  const every = Math.max(1, Math.ceil(landmarks.length / MARKS_AT_MOST));
+  const every = Math.max(1, Math.ceil(landmarks.length / MAX_MARKS));
   const length = Math.max(1, head - start);
   return (
     <div className={styles.marks} aria-hidden>

@@ -6,11 +6,11 @@ import { isPlanEnded } from "../../../client/index.js";
 import { usePlan, usePlanInput } from "../../../react/index.js";
 import { Markdown } from "../conversation/markdown.js";
 import { JsonView } from "../results/json_view.js";
-import { isFields } from "../results/read.js";
+import { isFields } from "../results/fields.js";
 import { duration, moment } from "../status/durations.js";
-import { useNow } from "../status/use_now.js";
+import { useNow } from "../../shell/now.js";
 import { InputForm } from "./input_form.js";
-import { answerWords } from "./options.js";
+import { answerLabel } from "./options.js";
 
 const useStyles = makeStyles({
   card: {
@@ -47,11 +47,11 @@ const useStyles = makeStyles({
 interface Props {
   readonly planId: string;
   readonly request: InputState;
-  /** As it was: not to be answered there. */
+  /** Shown at a past position, where it cannot be answered. */
   readonly past: boolean;
 }
 
-/** A question to people: answered where it was asked. */
+/** An input request, with its form or its answer. */
 export const InputCard = memo(function InputCard({ planId, request, past }: Props) {
   const styles = useStyles();
   const open = request.answered_at === undefined;
@@ -61,7 +61,7 @@ export const InputCard = memo(function InputCard({ planId, request, past }: Prop
       ref={card}
       tabIndex={-1}
       className={mergeClasses(styles.card, open && !past && styles.open)}
-      aria-label={KIND_WORDS[request.kind]}
+      aria-label={KIND_LABELS[request.kind]}
       data-input={request.request_id}
     >
       <div className={styles.prompt}>
@@ -81,7 +81,7 @@ export const InputCard = memo(function InputCard({ planId, request, past }: Prop
   );
 });
 
-/** Who answers stands on what goes away then; from the card they go on. */
+/** The focused form disappears when it is answered: moves the focus to the card. */
 function useFocusWhenAnswered(open: boolean) {
   const card = useRef<HTMLElement>(null);
   const wasOpen = useRef(open);
@@ -93,7 +93,7 @@ function useFocusWhenAnswered(open: boolean) {
   return card;
 }
 
-const KIND_WORDS = { approval: "Approval needed", clarification: "Question", choice: "Choice" } as const;
+const KIND_LABELS = { approval: "Approval needed", clarification: "Question", choice: "Choice" } as const;
 
 function Answered({ request }: { readonly request: InputState }) {
   const styles = useStyles();
@@ -103,10 +103,10 @@ function Answered({ request }: { readonly request: InputState }) {
       {isFields(request.answer) ? (
         <JsonView value={request.answer} />
       ) : (
-        <span className={styles.answer}>{answerWords(request)}</span>
+        <span className={styles.answer}>{answerLabel(request)}</span>
       )}
       <span>
-        {request.by === "the clock" ? "nobody answered in time" : `answered${request.by ? ` by ${request.by}` : ""}`}
+        {request.by === "the clock" ? "not answered in time" : `answered${request.by ? ` by ${request.by}` : ""}`}
         {request.answered_at && `, ${moment(request.answered_at)}`}
       </span>
     </div>
@@ -117,15 +117,15 @@ function Open({ planId, request }: { readonly planId: string; readonly request: 
   const styles = useStyles();
   const { state, answer, error } = usePlanInput(planId, request.request_id);
   const ended = usePlan(planId, ({ status }) => status !== null && isPlanEnded(status));
-  if (ended) return <p className={styles.line}>The plan has ended; nobody waits for an answer any more.</p>;
-  if (state === "expired") return <p className={styles.line}>The time to answer this is over.</p>;
+  if (ended) return <p className={styles.line}>The plan has ended; this question no longer needs an answer.</p>;
+  if (state === "expired") return <p className={styles.line}>The time to answer has expired.</p>;
   return (
     <>
       <InputForm request={request} sending={state === "sending"} onAnswer={(given) => void answer(given)} />
       {request.expires_at && <TimeLeft expiresAt={request.expires_at} />}
       {error && (
         <p className={styles.error} role="alert">
-          {errorWords(error)}
+          {errorText(error)}
         </p>
       )}
     </>
@@ -134,19 +134,18 @@ function Open({ planId, request }: { readonly planId: string; readonly request: 
 
 function TimeLeft({ expiresAt }: { readonly expiresAt: string }) {
   const styles = useStyles();
-  const left = Date.parse(expiresAt) - useNow(true);
+  const left = Date.parse(expiresAt) - useNow(1_000);
   return (
     <div className={styles.line}>
       <Clock16Regular aria-hidden />
-      {left > 0 ? `${duration(left)} left to answer` : "The time to answer is over."}
+      {left > 0 ? `${duration(left)} left to answer` : "The time to answer has expired."}
     </div>
   );
 }
 
-function errorWords({ code, message, by, at }: PlancastError): string {
-  if (code === "already_answered")
-    return `${by ?? "Somebody"} was faster${at ? `, ${moment(at)}` : ""}. That answer counts.`;
-  if (code === "forbidden") return "You may watch this plan, but not answer for it.";
-  if (code === "request_expired") return "The time to answer this is over.";
+function errorText({ code, message, by, at }: PlancastError): string {
+  if (code === "already_answered") return `Already answered${by ? ` by ${by}` : ""}${at ? `, ${moment(at)}` : ""}.`;
+  if (code === "forbidden") return "You can watch this plan, but you may not answer its questions.";
+  if (code === "request_expired") return "The time to answer has expired.";
   return message;
 }

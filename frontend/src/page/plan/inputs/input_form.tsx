@@ -2,8 +2,15 @@ import { Button, makeStyles, tokens } from "@fluentui/react-components";
 import { type SubmitEvent, useMemo, useState } from "react";
 import type { InputState } from "../../../client/index.js";
 import { FieldInput } from "../../forms/field_input.js";
-import { initialOf } from "../../forms/schema_fields.js";
-import { answerForm } from "./answer_form.js";
+import {
+  fieldsOf,
+  type Filled,
+  initialOf,
+  inputOf,
+  type Outcome,
+  type SchemaField,
+} from "../../forms/schema_fields.js";
+import type { Fields } from "../results/fields.js";
 import { optionsOf } from "./options.js";
 
 const useStyles = makeStyles({
@@ -18,7 +25,7 @@ interface Props {
   readonly onAnswer: (answer: unknown) => void;
 }
 
-/** How a question is answered: by a choice, or by filling in what its schema asks for. */
+/** The answer's controls: buttons for options, or a form for a schema. */
 export function InputForm({ request, sending, onAnswer }: Props) {
   const options = optionsOf(request);
   return options.length > 0 && request.schema === undefined ? (
@@ -78,4 +85,29 @@ function Answering({ request, sending, onAnswer }: Props) {
       </div>
     </form>
   );
+}
+
+const WHOLE = "answer";
+
+export interface AnswerForm {
+  readonly fields: readonly SchemaField[];
+  readonly read: (
+    filled: Filled,
+  ) => { readonly answer: unknown } | { readonly problems: Readonly<Record<string, string>> };
+}
+
+/** The form for an answer schema: a text without a schema; a single field for a schema that is not of an object. */
+export function answerForm(schema: Fields | undefined): AnswerForm {
+  const isObject = schema !== undefined && (schema["type"] === "object" || "properties" in schema);
+  if (isObject) {
+    const fields = fieldsOf(schema);
+    return { fields, read: (filled) => answered(inputOf(fields, filled), (input) => input) };
+  }
+  const whole = schema && Object.keys(schema).length > 0 ? schema : { type: "string", maxLength: 20_000 };
+  const fields = fieldsOf({ properties: { [WHOLE]: whole }, required: [WHOLE], $defs: schema?.["$defs"] });
+  return { fields, read: (filled) => answered(inputOf(fields, filled), (input) => input[WHOLE]) };
+}
+
+function answered(outcome: Outcome, pick: (input: Fields) => unknown): ReturnType<AnswerForm["read"]> {
+  return outcome.problems ? { problems: outcome.problems } : { answer: pick(outcome.input) };
 }

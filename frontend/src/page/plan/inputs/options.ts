@@ -1,12 +1,12 @@
-/** What may be chosen, in words and as the answer it gives. */
+/** The options of an input request: their labels and answers. */
 import type { InputState } from "../../../client/index.js";
-import { isFields, textOf } from "../results/read.js";
+import { isFields, textOf } from "../results/fields.js";
 
 export interface AnswerOption {
   readonly label: string;
   readonly about?: string;
   readonly answer: unknown;
-  /** The one that lets the plan go on as asked. */
+  /** The option that approves. */
   readonly primary: boolean;
 }
 
@@ -21,11 +21,11 @@ export function optionsOf({ kind, options }: Pick<InputState, "kind" | "options"
 }
 
 function answerOption(option: unknown, primary: boolean): AnswerOption {
-  if (!isFields(option)) return { label: optionWords(option), answer: option, primary };
+  if (!isFields(option)) return { label: optionLabel(option), answer: option, primary };
   const answer = "value" in option ? option["value"] : option;
   const about = textOf(option, "description", "about");
   return {
-    label: textOf(option, "label", "title", "name") ?? optionWords(answer),
+    label: textOf(option, "label", "title", "name") ?? optionLabel(answer),
     answer,
     primary,
     ...(about && { about }),
@@ -33,15 +33,15 @@ function answerOption(option: unknown, primary: boolean): AnswerOption {
 }
 
 /** "yes" → "Yes". */
-function optionWords(option: unknown): string {
+function optionLabel(option: unknown): string {
   if (option === true) return "Yes";
   if (option === false) return "No";
-  const words = typeof option === "string" ? option : JSON.stringify(option);
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  const text = typeof option === "string" ? option : JSON.stringify(option);
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** An answer as it is told afterwards. */
-export function answerWords(request: Pick<InputState, "kind" | "options" | "answer">): string {
+/** The label of a given answer. */
+export function answerLabel(request: Pick<InputState, "kind" | "options" | "answer">): string {
   const { answer } = request;
   const chosen = optionsOf(request).find((option) => JSON.stringify(option.answer) === JSON.stringify(answer));
   if (chosen) return chosen.label;

@@ -1,7 +1,7 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import { memo } from "react";
 import { type Chart, labelEvery, linePath, scale, shortNumber, ticks } from "./charting.js";
-import { label } from "./read.js";
+import { label } from "./fields.js";
 
 const WIDTH = 640;
 const HEIGHT = 240;
@@ -29,7 +29,7 @@ const useStyles = makeStyles({
   sample: { display: "inline-block", width: "10px", height: "10px", marginRight: "6px", borderRadius: "2px" },
 });
 
-/** Bars, or a line where the names are times. The table beside it says the same to those who listen. */
+/** A bar chart, or a line chart over time. Screen readers use the table beside it. */
 export const ChartView = memo(function ChartView({ chart }: { readonly chart: Chart }) {
   const styles = useStyles();
   const marks = ticks(chart.series);

@@ -1,4 +1,4 @@
-/** Which chart a table makes, and where its marks are. Pure arithmetic; what is drawn is in chart.tsx. */
+/** Chooses a chart for a table, and computes its scale. Pure; chart_view.tsx renders it. */
 import { isName, type Table } from "./tabular.js";
 
 export interface Series {
@@ -12,14 +12,14 @@ export interface Chart {
   readonly series: readonly Series[];
 }
 
-const POINTS_AT_MOST = 120;
-const BARS_AT_MOST = 24;
-const SERIES_AT_MOST = 3;
+const MAX_POINTS = 120;
+const MAX_BARS = 24;
+const MAX_SERIES = 3;
 
-/** A chart, where one tells more than the table: a name, and numbers of about the same size. */
+/** A chart of the table, if it has a name column and numeric columns of similar size. */
 export function chartOf(table: Table): Chart | null {
   const { columns, rows, numeric } = table;
-  if (rows.length < 2 || rows.length > POINTS_AT_MOST) return null;
+  if (rows.length < 2 || rows.length > MAX_POINTS) return null;
   const named = columns.findIndex((column, at) => !numeric[at] || isName(column));
   if (named === -1) return null;
   const labels = rows.map((row) => String(row[named] ?? ""));
@@ -28,12 +28,12 @@ export function chartOf(table: Table): Chart | null {
     .map((name, at) => ({ name, values: rows.map((row) => numberIn(row[at])), at }))
     .filter(({ name, at }) => at !== named && numeric[at] === true && !isName(name));
   const kind = isTime(labels) && rows.length > 2 ? "line" : "bars";
-  if (series.length === 0 || (kind === "bars" && rows.length > BARS_AT_MOST)) return null;
+  if (series.length === 0 || (kind === "bars" && rows.length > MAX_BARS)) return null;
   return {
     kind,
     labels,
     series: alike(series)
-      .slice(0, SERIES_AT_MOST)
+      .slice(0, MAX_SERIES)
       .map(({ name, values }) => ({ name, values })),
   };
 }
@@ -47,7 +47,7 @@ function isTime(labels: readonly string[]): boolean {
   return labels.every((one) => /^\d{4}([-/](\d{1,2}|Q[1-4]|W\d{1,2})([-/]\d{1,2})?)?/.test(one));
 }
 
-/** Those that a common scale suits: not a hundred times smaller or larger than the first. */
+/** The series that fit on one scale: within a factor of 20 of the first. */
 function alike<Some extends Series>(series: readonly Some[]): readonly Some[] {
   const first = series[0] ? largest(series[0]) : 0;
   return series.filter((one) => {
@@ -60,7 +60,7 @@ function largest({ values }: Series): number {
   return Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
 }
 
-/** What is smaller than this has no scale of its own: its steps would be nothing. */
+/** A range smaller than this has no usable scale. */
 const LEAST = 1e-300;
 
 /** Round numbers from below the smallest (0, unless it is negative) to above the largest, about `count` of them. */
@@ -85,14 +85,14 @@ function tidy(value: number): number {
   return Number(value.toPrecision(12));
 }
 
-/** From a value to a place: `ticks` name the ends of the scale, `from` and `to` their places. */
+/** Maps values to coordinates: the ends of `marks` to `from` and `to`. */
 export function scale(marks: readonly number[], from: number, to: number): (value: number) => number {
   const low = marks[0] ?? 0;
   const high = marks.at(-1) ?? 1;
   return (value) => from + ((value - low) / (high - low || 1)) * (to - from);
 }
 
-/** The path of a line; where a value is missing, it has a gap. */
+/** The SVG path of a line, with gaps for missing values. */
 export function linePath(
   values: readonly (number | null)[],
   x: (at: number) => number,
@@ -112,7 +112,7 @@ export function shortNumber(value: number): string {
   return new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 }
 
-/** Every so many labels are written, so that they don't run into each other. */
+/** The interval at which labels are drawn without overlapping. */
 export function labelEvery(count: number, width: number, longest: number): number {
   const needed = Math.min(90, 12 + longest * 6);
   return Math.max(1, Math.ceil((count * needed) / Math.max(1, width)));

@@ -172,7 +172,7 @@ function Manifest({ artwork }: { readonly artwork: Artwork }) {
   );
 }
 
-/** Where there is no picture to show, its initials in the artist's colour. */
+/** The image; without one, the title's initials in the artist's colour. */
 function Picture({ artwork }: { readonly artwork: Artwork }) {
   const styles = useStyles();
   const [broken, setBroken] = useState(false);
@@ -202,10 +202,10 @@ function Picture({ artwork }: { readonly artwork: Artwork }) {
 }
 
 function initials(title: string): string {
-  const words = title.split(/\s+/).filter((word) => /^[\p{Lu}\d]/u.test(word));
-  return words
+  const capitalised = title.split(/\s+/).filter((part) => /^[\p{Lu}\d]/u.test(part));
+  return capitalised
     .slice(0, 2)
-    .map((word) => word.charAt(0))
+    .map((part) => part.charAt(0))
     .join("");
 }
 

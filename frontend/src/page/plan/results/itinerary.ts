@@ -1,5 +1,5 @@
-/** Plans of a trip: one or more options, each with its days, each with what is done then. */
-import { fieldsIn, isFields, numberOf, textOf, textsOf, type Fields } from "./read.js";
+/** Itineraries: options, each with days, each with stops. */
+import { fieldsIn, isFields, numberOf, textOf, textsOf, type Fields } from "./fields.js";
 
 export interface Stop {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Option {
 const DAYS = ["days", "itinerary", "schedule"] as const;
 const STOPS = ["items", "stops", "activities", "pois", "visits", "entries", "plan"] as const;
 
-/** Options, or days without one: these are one option. Empty: neither is there. */
+/** The options in a value; days alone are one option. Empty if there are neither. */
 export function optionsIn(value: unknown): readonly Option[] {
   const all = fieldsIn(value);
   const options = all.flatMap((fields, at) => {
@@ -46,9 +46,9 @@ function daysIn(value: unknown): readonly Day[] {
 
 function dayTitle(fields: Fields, at: number): string {
   const title = textOf(fields, "title", "label");
-  const told = numberOf(fields, "day", "number");
-  if (title !== undefined) return told === undefined || /\d/.test(title) ? title : `Day ${told}: ${title}`;
-  const number = told ?? (fields["day"] === undefined ? at + 1 : undefined);
+  const dayNumber = numberOf(fields, "day", "number");
+  if (title !== undefined) return dayNumber === undefined || /\d/.test(title) ? title : `Day ${dayNumber}: ${title}`;
+  const number = dayNumber ?? (fields["day"] === undefined ? at + 1 : undefined);
   const date = textOf(fields, "date");
   const day = number === undefined ? (textOf(fields, "day") ?? `Day ${at + 1}`) : `Day ${number}`;
   return date === undefined ? day : `${day}, ${date}`;

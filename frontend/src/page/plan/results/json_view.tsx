@@ -1,11 +1,11 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import { memo, type ReactNode } from "react";
-import { isFields } from "./read.js";
-import { label as nameWords } from "./read.js";
+import { isFields } from "./fields.js";
+import { label as fieldLabel } from "./fields.js";
 
 const DEEPEST = 6;
-const ENTRIES_AT_MOST = 100;
-const TEXT_AT_MOST = 20_000;
+const MAX_ENTRIES = 100;
+const MAX_TEXT = 20_000;
 
 const useStyles = makeStyles({
   whole: { fontSize: tokens.fontSizeBase200, lineHeight: tokens.lineHeightBase300, minWidth: 0 },
@@ -26,7 +26,7 @@ const useStyles = makeStyles({
   summary: { cursor: "pointer", color: tokens.colorNeutralForeground2 },
 });
 
-/** Any data, tidily. */
+/** Renders any JSON value. */
 export const JsonView = memo(function JsonView({ value, label }: { readonly value: unknown; readonly label?: string }) {
   const styles = useStyles();
   return (
@@ -37,7 +37,7 @@ export const JsonView = memo(function JsonView({ value, label }: { readonly valu
   );
 });
 
-/** The same, folded away. */
+/** The same, folded. */
 export function JsonFold({ value, label }: { readonly value: unknown; readonly label: string }) {
   const styles = useStyles();
   return (
@@ -62,15 +62,15 @@ function Value({ value, depth }: { readonly value: unknown; readonly depth: numb
 function Items({ items, depth }: { readonly items: readonly unknown[]; readonly depth: number }) {
   const styles = useStyles();
   if (items.length === 0) return <span className={styles.none}>none</span>;
-  if (items.every((item) => typeof item !== "object")) return items.slice(0, ENTRIES_AT_MOST).map(String).join(", ");
+  if (items.every((item) => typeof item !== "object")) return items.slice(0, MAX_ENTRIES).map(String).join(", ");
   return (
     <ol className={styles.items}>
-      {items.slice(0, ENTRIES_AT_MOST).map((item, at) => (
+      {items.slice(0, MAX_ENTRIES).map((item, at) => (
         <li key={at}>
           <Value value={item} depth={depth + 1} />
         </li>
       ))}
-      <More count={items.length - ENTRIES_AT_MOST} />
+      <More count={items.length - MAX_ENTRIES} />
     </ol>
   );
 }
@@ -86,9 +86,9 @@ function Entries({
   if (entries.length === 0) return <span className={styles.none}>none</span>;
   return (
     <dl className={styles.list}>
-      {entries.slice(0, ENTRIES_AT_MOST).map(([name, value]) => (
+      {entries.slice(0, MAX_ENTRIES).map(([name, value]) => (
         <div key={name} style={{ display: "contents" }}>
-          <dt className={styles.name}>{nameWords(name)}</dt>
+          <dt className={styles.name}>{fieldLabel(name)}</dt>
           <dd className={styles.value}>
             <Value value={value} depth={depth + 1} />
           </dd>
@@ -103,5 +103,5 @@ function More({ count }: { readonly count: number }) {
 }
 
 function shortened(text: string): string {
-  return text.length > TEXT_AT_MOST ? `${text.slice(0, TEXT_AT_MOST)}…` : text;
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }

@@ -5,7 +5,7 @@ import { ChartView } from "./chart_view.js";
 import { chartOf } from "./charting.js";
 import { ArtistsView, ArtworksView, ThemeView } from "./exhibition.js";
 import { JsonFold, JsonView } from "./json_view.js";
-import type { Fields } from "./read.js";
+import type { Fields } from "./fields.js";
 import { type Section, sectionsOf } from "./sections.js";
 import { TableView } from "./table_view.js";
 import { ItineraryView, PoisView, RequirementsView } from "./trip.js";
@@ -34,7 +34,7 @@ const useStyles = makeStyles({
   both: { display: "flex", flexDirection: "column", gap: tokens.spacingVerticalM },
 });
 
-/** What a step, a plan or an artifact came to. Data of no known shape is shown as names and values. */
+/** The result of a step or a plan. Data of an unknown shape is shown as names and values. */
 export const ResultView = memo(function ResultView({ data }: { readonly data: Fields }) {
   const sections = useMemo(() => sectionsOf(data), [data]);
   return <SectionsView sections={sections} />;

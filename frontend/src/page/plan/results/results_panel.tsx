@@ -5,7 +5,7 @@ import type { ArtifactState, Snapshot } from "../../../client/index.js";
 import { AgentName } from "../agents/agent_name.js";
 import { ArtifactCard } from "../conversation/artifact_row.js";
 import { Notice } from "../status/notice.js";
-import type { Fields } from "./read.js";
+import type { Fields } from "./fields.js";
 import { ResultView } from "./result_view.js";
 import { resultIn } from "./step_result.js";
 
@@ -40,13 +40,13 @@ export interface Result {
   readonly data: Fields;
 }
 
-/** The plan's own result first, then what its steps came to, the last first; a step that came to just that isn't told again. */
+/** The plan's result, then the results of its steps, the last first, without those equal to the plan's. */
 export function resultsOf(plan: Pick<Snapshot, "result" | "steps">): readonly Result[] {
   const own = resultIn(plan.result);
-  const told = own && JSON.stringify(own);
+  const ownJson = own && JSON.stringify(own);
   const ofSteps = plan.steps.flatMap((step) => {
     const data = resultIn(step.data);
-    return data && (told === null || JSON.stringify(data) !== told)
+    return data && (ownJson === null || JSON.stringify(data) !== ownJson)
       ? [{ key: `step ${step.step_id}`, title: step.title ?? step.step_id, agent: step.agent_name, data }]
       : [];
   });
@@ -64,7 +64,7 @@ export const ResultsPanel = memo(function ResultsPanel({ results, artifacts }: P
   if (results.length + artifacts.length === 0) {
     return (
       <Notice icon={<DocumentSearchRegular />} title="No results yet" level="h2">
-        What the steps come to, and what the agents make, is collected here.
+        Results of the steps, and artifacts, appear here.
       </Notice>
     );
   }

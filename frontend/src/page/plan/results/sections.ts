@@ -1,10 +1,10 @@
 /**
- * What data is shown as: parts that look like something known each in their own way, and the rest as what it is, names and
- * values. Told by shape, not by who said it; nothing in the data can make this fail.
+ * Divides result data into sections: recognised shapes get a view of their own, and the rest is shown as names and values.
+ * Recognition is by shape only, and never throws.
  */
 import { optionsIn, type Option } from "./itinerary.js";
-import { poisIn, type Poi } from "./places.js";
-import { fieldsIn, isFields, label, numberOf, textOf, textsOf, type Fields } from "./read.js";
+import { poisIn, type Poi } from "./pois.js";
+import { fieldsIn, isFields, label, numberOf, textOf, textsOf, type Fields } from "./fields.js";
 import { tableOf, type Table } from "./tabular.js";
 
 export interface Artist {
@@ -47,7 +47,7 @@ export type Section =
   | { readonly kind: "code"; readonly title: string; readonly text: string }
   | { readonly kind: "rest"; readonly value: Fields };
 
-/** Takes what it knows from the fields: the sections, and the names of what it used. */
+/** Recognises a shape: returns its sections, and the names of the fields used. */
 type Recogniser = (
   fields: Fields,
 ) => { readonly sections: readonly Section[]; readonly used: readonly string[] } | null;
@@ -87,7 +87,7 @@ export function sectionsOf(data: Fields, depth = 0): readonly Section[] {
   return sections;
 }
 
-/** The same beside a message: what that says is not said twice. */
+/** The sections to show beside a message, without texts that repeat it. */
 export function sectionsBeside(message: string, data: Fields): readonly Section[] {
   return sectionsOf(data).filter((section) => section.kind !== "text" || section.text.trim() !== message.trim());
 }
@@ -95,12 +95,12 @@ export function sectionsBeside(message: string, data: Fields): readonly Section[
 function theme(fields: Fields): ReturnType<Recogniser> {
   const title = textOf(fields, "exhibition_title");
   if (title === undefined) return null;
-  const said = {
+  const texts = {
     subtitle: textOf(fields, "subtitle"),
     statement: textOf(fields, "curatorial_statement"),
     rationale: textOf(fields, "scholarly_rationale"),
   };
-  const known = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+  const known = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== undefined));
   return {
     sections: [{ kind: "theme", title, ...known }],
     used: ["exhibition_title", "subtitle", "curatorial_statement", "scholarly_rationale"],
@@ -172,7 +172,7 @@ function texts(fields: Fields): ReturnType<Recogniser> {
   return { sections, used: found };
 }
 
-/** Paragraphs, whatever they are called. */
+/** Whether a field holds paragraphs, under any name. */
 function isProse(name: string, fields: Fields): boolean {
   const value = fields[name];
   return typeof value === "string" && /\S\n\s*\n\S/.test(value) && !CODE.includes(name);
@@ -197,11 +197,11 @@ function pois(fields: Fields): ReturnType<Recogniser> {
 function requirements(fields: Fields): ReturnType<Recogniser> {
   const given = fields["requirements"];
   const plain = textsOf(given).map((text) => ({ text, priority: undefined }));
-  const told = fieldsIn(given).flatMap((one) => {
+  const described = fieldsIn(given).flatMap((one) => {
     const text = textOf(one, "description", "text", "requirement");
     return text === undefined ? [] : [{ text, priority: textOf(one, "priority") }];
   });
-  const found = [...plain, ...told];
+  const found = [...plain, ...described];
   return found.length > 0
     ? { sections: [{ kind: "requirements", requirements: found }], used: ["requirements"] }
     : null;
@@ -218,7 +218,7 @@ function code(fields: Fields): ReturnType<Recogniser> {
   return { sections, used: found };
 }
 
-/** Objects in which something is known, and lists of objects that make a table. */
+/** Nested objects with recognised shapes, and lists of objects as tables. */
 function nested(fields: Fields, depth = 0): ReturnType<Recogniser> {
   const sections: Section[] = [];
   const used: string[] = [];

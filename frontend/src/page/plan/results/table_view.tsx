@@ -1,6 +1,6 @@
 import { makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { memo } from "react";
-import { label } from "./read.js";
+import { label } from "./fields.js";
 import { columnText, type Table } from "./tabular.js";
 
 const useStyles = makeStyles({

@@ -1,27 +1,27 @@
-/** Rows and columns in what a step came to. */
-import { isFields, textOf } from "./read.js";
+/** Tables in result data. */
+import { isFields, textOf } from "./fields.js";
 
 export type Cell = string | number | boolean | null;
 
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
-  /** Of each column: does it hold numbers only (and some)? */
+  /** For each column, whether it contains only numbers. */
   readonly numeric: readonly boolean[];
-  /** How many rows there are in all, where not all were told. */
+  /** The total number of rows, if not all are included. */
   readonly total?: number | undefined;
 }
 
-/** More than so many aren't drawn; the rest is counted. */
-export const ROWS_AT_MOST = 200;
+/** The most rows that are rendered. */
+export const MAX_ROWS = 200;
 
-/** A table, if the value is one: rows as lists, or as objects that have their fields in common. */
+/** The table in a value, whose rows are lists or objects; null if it is none. */
 export function tableOf(rows: unknown, columns?: unknown, total?: number): Table | null {
   if (!Array.isArray(rows)) return null;
   const listed = Array.isArray(columns) ? columns.map(columnName) : [];
   const names = listed.length > 0 ? listed : namesIn(rows);
   if (names.length === 0) return null;
-  const cells = rows.slice(0, ROWS_AT_MOST).map((row) => names.map((name, at) => cellOf(valueIn(row, name, at))));
+  const cells = rows.slice(0, MAX_ROWS).map((row) => names.map((name, at) => cellOf(valueIn(row, name, at))));
   if (cells.length > 0 && cells.every((row) => row.every((cell) => cell === null))) return null;
   const numeric = names.map((_, at) => isNumeric(cells.map((row) => row[at] ?? null)));
   const all = total ?? rows.length;
@@ -66,7 +66,7 @@ export function cellText(cell: Cell): string {
   return cell;
 }
 
-/** Numbers in a column that names years, ids or the like are names, and get no thousands separators. */
+/** The text of a cell; numbers in columns of years, ids and the like get no thousands separators. */
 export function columnText(column: string, cell: Cell): string {
   return typeof cell === "number" && isName(column) ? String(cell) : cellText(cell);
 }

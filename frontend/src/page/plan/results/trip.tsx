@@ -1,12 +1,12 @@
 import { Badge, makeStyles, tokens } from "@fluentui/react-components";
 import { memo, useMemo } from "react";
 import type { Option } from "./itinerary.js";
-import { ground, type Ground, type Poi } from "./places.js";
+import { poiMap, type PoiMap, type Poi } from "./pois.js";
 import type { Requirement } from "./sections.js";
 
 const WIDTH = 480;
 const HEIGHT = 340;
-/** Room for the scale, below. */
+/** The height of the scale bar. */
 const BAR = 24;
 
 const useStyles = makeStyles({
@@ -83,7 +83,7 @@ const useStyles = makeStyles({
 
 export const PoisView = memo(function PoisView({ pois }: { readonly pois: readonly Poi[] }) {
   const styles = useStyles();
-  const map = useMemo(() => ground(pois, WIDTH, HEIGHT - BAR), [pois]);
+  const map = useMemo(() => poiMap(pois, WIDTH, HEIGHT - BAR), [pois]);
   return (
     <div className={styles.pois}>
       {map && <PlaceMap map={map} />}
@@ -111,15 +111,15 @@ export const PoisView = memo(function PoisView({ pois }: { readonly pois: readon
   );
 });
 
-/** Not a map of streets: where the places are to each other. */
-function PlaceMap({ map }: { readonly map: Ground }) {
+/** A schematic map: only the relative positions. */
+function PlaceMap({ map }: { readonly map: PoiMap }) {
   const styles = useStyles();
   return (
     <svg
       className={styles.map}
       viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
       role="img"
-      aria-label={`Where the ${map.spots.length} places are to each other`}
+      aria-label={`Map of ${map.spots.length} places`}
     >
       {[1, 2, 3, 4, 5].map((at) => (
         <line key={`v${at}`} className={styles.grid} x1={at * 80} x2={at * 80} y1={0} y2={HEIGHT} />

@@ -1,32 +1,32 @@
-/** The tag that says how current the page is: the truth, and nothing nicer. */
+/** The text of the connection tag: how current the page is. */
 import type { Connection, PlancastError, PlanPhase } from "../../../client/index.js";
 
 export type Tone = "good" | "busy" | "warning" | "bad" | "quiet";
 
-export interface ConnectionWords {
+export interface ConnectionLabel {
   readonly tone: Tone;
   readonly text: string;
   readonly detail?: string;
-  /** A try at once makes sense. */
+  /** Whether to show a button that retries now. */
   readonly mayRetry?: boolean;
 }
 
 export const LIVE_TEXT = "Real-time updates active";
 
-/** `error`: why the plan isn't to be had, or not yet. */
-export function connectionWords(
+/** `error`: why the plan is not available, or not yet. */
+export function connectionLabel(
   connection: Connection,
   phase: PlanPhase,
   now: number,
   error: PlancastError | null = null,
-): ConnectionWords {
-  if (error && isLeftOut(connection, phase)) return notToBeHad(error);
+): ConnectionLabel {
+  if (error && isUnavailable(connection, phase)) return unavailable(error);
   switch (connection.status) {
     case "live":
       return phase === "live" ? { tone: "good", text: LIVE_TEXT, detail: viaOf(connection.transport) } : catchingUp;
     case "polling":
       return phase === "live"
-        ? { tone: "warning", text: "Polling", detail: "The network holds back live updates; asking every so often." }
+        ? { tone: "warning", text: "Polling", detail: "The network blocks live updates; refreshing at intervals." }
         : catchingUp;
     case "catching_up":
       return catchingUp;
@@ -43,7 +43,7 @@ export function connectionWords(
       return {
         tone: "bad",
         text: "Offline",
-        detail: "This device has no network. It goes on where it was.",
+        detail: "This device has no network. Updates resume when it is back.",
         mayRetry: true,
       };
     case "refused":
@@ -57,17 +57,17 @@ export function connectionWords(
 
 const CONNECTED = new Set<Connection["status"]>(["catching_up", "live", "polling"]);
 
-/** There is a connection, but not for this plan. */
-function isLeftOut({ status }: Connection, phase: PlanPhase): boolean {
+/** Connected, but this plan is not subscribed. */
+function isUnavailable({ status }: Connection, phase: PlanPhase): boolean {
   return phase === "waiting" && CONNECTED.has(status);
 }
 
-function notToBeHad({ code, message }: PlancastError): ConnectionWords {
+function unavailable({ code, message }: PlancastError): ConnectionLabel {
   const signedOut = code === "token_expired" || code === "unauthenticated";
-  return { tone: "warning", text: signedOut ? "Sign-in ended" : "Not up to date", detail: message };
+  return { tone: "warning", text: signedOut ? "Sign-in expired" : "Not up to date", detail: message };
 }
 
-const catchingUp: ConnectionWords = { tone: "busy", text: "Catching up…", detail: "What was missed is on its way." };
+const catchingUp: ConnectionLabel = { tone: "busy", text: "Catching up…", detail: "Receiving missed events." };
 
 function viaOf(transport: "websocket" | "sse"): string {
   return transport === "websocket" ? "Over a WebSocket" : "Over server-sent events";

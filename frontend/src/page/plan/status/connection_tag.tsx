@@ -1,8 +1,8 @@
 import { Button, makeStyles, mergeClasses, tokens, Tooltip } from "@fluentui/react-components";
 import type { Connection, PlancastError, PlanPhase } from "../../../client/index.js";
 import { useClient } from "../../../react/index.js";
-import { connectionWords, type Tone } from "./connection.js";
-import { useNow } from "./use_now.js";
+import { connectionLabel, type Tone } from "./connection.js";
+import { useNow } from "../../shell/now.js";
 
 const useStyles = makeStyles({
   whole: { display: "inline-flex", alignItems: "center", gap: tokens.spacingHorizontalXS, minWidth: 0 },
@@ -48,8 +48,8 @@ interface Props {
 export function ConnectionTag({ connection, phase, error = null }: Props) {
   const styles = useStyles();
   const client = useClient();
-  const now = useNow(connection.status === "reconnecting");
-  const { tone, text, detail, mayRetry } = connectionWords(connection, phase, now, error);
+  const now = useNow(1_000, connection.status === "reconnecting");
+  const { tone, text, detail, mayRetry } = connectionLabel(connection, phase, now, error);
   const tag = (
     <span className={mergeClasses(styles.tag, styles[tone])} data-connection={connection.status}>
       <span className={mergeClasses(styles.dot, BREATHES[tone] && styles.breathe)} aria-hidden />

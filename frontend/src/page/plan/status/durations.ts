@@ -1,4 +1,4 @@
-/** How long something took, and when it was, in few words. */
+/** Short texts for durations and times. */
 
 /** "0.4 s", "12 s", "3 min 5 s", "2 h 10 min". */
 export function duration(ms: number): string {
@@ -24,14 +24,14 @@ const DAY = new Intl.DateTimeFormat(undefined, {
   second: "2-digit",
 });
 
-/** The time of day, with the day when that isn't today's. A moment that can't be read is shown as it is. */
+/** The time of day, with the date if it is not today. A timestamp that cannot be parsed is returned unchanged. */
 export function moment(at: string, now = new Date()): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return at;
   return (date.toDateString() === now.toDateString() ? TIME : DAY).format(date);
 }
 
-/** Between two moments, in milliseconds; never less than nothing. */
+/** The milliseconds between two times, at least 0. */
 export function between(from: string | undefined, to: string | number | undefined): number | undefined {
   if (from === undefined || to === undefined) return undefined;
   const ms = (typeof to === "number" ? to : Date.parse(to)) - Date.parse(from);

@@ -31,7 +31,7 @@ interface Props {
   readonly level?: "h1" | "h2";
 }
 
-/** There is nothing to show, and this is why. */
+/** Shown in place of content: why there is none. */
 export function Notice({ icon, title, children, actions, level: Heading = "h1" }: Props) {
   const styles = useStyles();
   return (

@@ -14,7 +14,7 @@ import { PauseRegular, PlayRegular, StopRegular } from "@fluentui/react-icons";
 import type { PlancastError, Snapshot } from "../../../client/index.js";
 import { isPlanEnded } from "../../../client/index.js";
 import { usePlanSignal } from "../../../react/index.js";
-import { obeyedSignal } from "./words.js";
+import { acknowledgedSignal } from "./labels.js";
 
 const useStyles = makeStyles({
   row: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },
@@ -25,16 +25,16 @@ const useStyles = makeStyles({
   },
 });
 
-/** Pause, resume, cancel, in a row that wraps. What happens then, the plan says itself. */
+/** The buttons to pause, resume and cancel a plan. Their effect shows in the plan's events. */
 export function PlanActions({ plan }: { readonly plan: Snapshot }) {
   const styles = useStyles();
   const { send, sending, error } = usePlanSignal(plan.plan_id);
   if (isPlanEnded(plan.status)) return null;
-  const signal = obeyedSignal(plan);
+  const signal = acknowledgedSignal(plan);
   const paused = signal === "pause";
   return (
     <>
-      <div className={styles.row} role="group" aria-label="Steer the plan">
+      <div className={styles.row} role="group" aria-label="Plan actions">
         <Button
           size="small"
           icon={paused ? <PlayRegular /> : <PauseRegular />}
@@ -47,16 +47,16 @@ export function PlanActions({ plan }: { readonly plan: Snapshot }) {
       </div>
       {error && (
         <span className={styles.error} role="alert">
-          {signalWords(error)}
+          {signalErrorText(error)}
         </span>
       )}
     </>
   );
 }
 
-function signalWords({ code, message }: PlancastError): string {
-  if (code === "not_supported") return "Nobody on this hub runs this plan, so it can't be steered from here.";
-  if (code === "forbidden") return "You may watch this plan, but not steer it.";
+function signalErrorText({ code, message }: PlancastError): string {
+  if (code === "not_supported") return "This hub does not run this plan, so it cannot be controlled from here.";
+  if (code === "forbidden") return "You can watch this plan, but you may not control it.";
   return message;
 }
 
@@ -71,10 +71,10 @@ function CancelButton({ disabled, onCancel }: { readonly disabled: boolean; read
       <DialogSurface>
         <DialogBody>
           <DialogTitle>Cancel this plan?</DialogTitle>
-          <DialogContent>The agents stop where they are. What they said and made so far is kept.</DialogContent>
+          <DialogContent>The agents stop where they are. Their messages and results so far are kept.</DialogContent>
           <DialogActions>
             <DialogTrigger disableButtonEnhancement>
-              <Button>Let it go on</Button>
+              <Button>Keep running</Button>
             </DialogTrigger>
             <DialogTrigger disableButtonEnhancement>
               <Button appearance="primary" onClick={onCancel}>

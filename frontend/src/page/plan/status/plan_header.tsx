@@ -1,13 +1,17 @@
-import { makeStyles, ProgressBar, tokens } from "@fluentui/react-components";
+import { Badge, type BadgeProps, makeStyles, ProgressBar, tokens } from "@fluentui/react-components";
 import { memo } from "react";
-import type { Connection, PlancastError, PlanPhase, Snapshot } from "../../../client/index.js";
-import { isPlanEnded } from "../../../client/index.js";
+import {
+  type Connection,
+  isPlanEnded,
+  type PlancastError,
+  type PlanPhase,
+  type Snapshot,
+} from "../../../client/index.js";
+import { useNow } from "../../shell/now.js";
 import { ConnectionTag } from "./connection_tag.js";
 import { between, duration, moment } from "./durations.js";
+import { acknowledgedSignal, isPaused, planProgress, planStatusLabel } from "./labels.js";
 import { PlanActions } from "./plan_actions.js";
-import { StatusBadge } from "./status_badge.js";
-import { useNow } from "./use_now.js";
-import { planProgress } from "./words.js";
 
 const useStyles = makeStyles({
   header: {
@@ -55,6 +59,7 @@ const useStyles = makeStyles({
     minHeight: "24px",
   },
   bar: { flexGrow: 1, flexShrink: 1, minWidth: 0 },
+  badge: { padding: `0 ${tokens.spacingHorizontalMNudge}`, whiteSpace: "nowrap" },
 });
 
 interface Props {
@@ -62,7 +67,7 @@ interface Props {
   readonly connection: Connection;
   readonly phase: PlanPhase;
   readonly error: PlancastError | null;
-  /** It is the past that is shown: nothing can be done there. */
+  /** Whether a past snapshot is shown, without actions. */
   readonly past: boolean;
 }
 
@@ -111,12 +116,39 @@ function Progress({ plan, past }: { readonly plan: Snapshot; readonly past: bool
 function Elapsed({ plan, past }: { readonly plan: Snapshot; readonly past: boolean }) {
   const styles = useStyles();
   const counting = plan.ended_at === undefined && !past;
-  const now = useNow(counting);
+  const now = useNow(1_000, counting);
   const ms = between(plan.created_at, plan.ended_at ?? (past ? plan.updated_at : now));
   if (ms === undefined || plan.created_at === undefined) return null;
   return (
-    <span className={styles.quiet} title={`Begun ${moment(plan.created_at)}`}>
+    <span className={styles.quiet} title={`Started ${moment(plan.created_at)}`}>
       {plan.ended_at === undefined ? duration(ms) : `took ${duration(ms)}`}
     </span>
   );
+}
+
+const COLOURS: Readonly<Record<Snapshot["status"], BadgeProps["color"]>> = {
+  pending: "subtle",
+  in_progress: "brand",
+  waiting: "warning",
+  completed: "success",
+  error: "danger",
+  cancelled: "subtle",
+};
+
+/** The plan's status as a badge. */
+export function StatusBadge({ plan }: { readonly plan: Snapshot }) {
+  const styles = useStyles();
+  return (
+    <Badge className={styles.badge} appearance="tint" size="large" color={COLOURS[plan.status]}>
+      {statusText(plan)}
+    </Badge>
+  );
+}
+
+export function statusText(plan: Snapshot): string {
+  if (plan.status === "waiting" && plan.inputs.some(({ answered_at }) => answered_at === undefined))
+    return "Waiting for you";
+  if (isPaused(plan)) return "Paused";
+  const signal = plan.ended_at === undefined ? acknowledgedSignal(plan) : null;
+  return signal === "cancel" ? "Stopping…" : planStatusLabel(plan.status);
 }

@@ -36,7 +36,7 @@ const useStyles = makeStyles({
 
 type Look = "quiet" | "good" | "bad" | "warning" | "busy";
 
-/** The status of a plan or a step as a sign, so many pixels wide. Beside it, it is to be said in words. */
+/** Icon for the status of a plan or a step. Decorative: show a label beside it. */
 export function StatusMark({ status, size = 16 }: { readonly status: StepStatus; readonly size?: number }) {
   const styles = useStyles();
   const [sign, look] = signOf(status, <span className={styles.dot} />);

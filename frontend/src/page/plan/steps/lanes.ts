@@ -1,13 +1,12 @@
 /**
- * Where steps and the lines between them are drawn: a row each, in an order in which every step comes after those it needs, and
- * lanes side by side for what runs side by side.
+ * Layout of the step graph: one row per step, in topological order, with parallel lanes for parallel branches.
  *
- * A lane carries a step's outcome down to the last step that needs it, and is free again from there on.
+ * A lane leads from a step down to the last step that needs it, and is free after that.
  */
 import type { StepState } from "../../../client/index.js";
 
-/** A line that begins in one lane and ends in another, and whether what it carries is there already. */
-export interface Strand {
+/** An edge from one lane to another; `done`: its source step has finished. */
+export interface Edge {
   readonly from: number;
   readonly to: number;
   readonly done: boolean;
@@ -16,11 +15,11 @@ export interface Strand {
 export interface TimelineRow {
   readonly step: StepState;
   readonly lane: number;
-  /** Lines that come from above and end at this step. */
-  readonly arrive: readonly Strand[];
-  /** Lines that go past it. */
-  readonly pass: readonly Strand[];
-  /** The line that leaves downwards, if anything needs this step. */
+  /** Edges that end at this step. */
+  readonly arrive: readonly Edge[];
+  /** Edges that pass it. */
+  readonly pass: readonly Edge[];
+  /** Whether other steps need this step. */
   readonly leaves: boolean;
 }
 
@@ -79,7 +78,7 @@ function isOver({ status }: StepState): boolean {
   return status === "completed" || status === "skipped";
 }
 
-/** What each step needs, as far as it is there. Where no step says anything, they come one after the other. */
+/** The known needs of each step. If no step has any, they are treated as a sequence. */
 function needsOf(steps: readonly StepState[]): Map<string, readonly string[]> {
   const known = new Set(steps.map(({ step_id }) => step_id));
   if (steps.every(({ needs }) => !needs?.length)) {
@@ -90,20 +89,20 @@ function needsOf(steps: readonly StepState[]): Map<string, readonly string[]> {
   );
 }
 
-/** As they were told, but each after those it needs. Of those that need each other in a circle, one has to be first. */
+/** In the given order, but each after those it needs. Cycles are broken at their first step. */
 function ordered(steps: readonly StepState[], needs: ReadonlyMap<string, readonly string[]>): readonly StepState[] {
   const known = new Map(steps.map((step) => [step.step_id, step]));
-  const placed = new Set<StepState>();
+  const sorted = new Set<StepState>();
   const begun = new Set<StepState>();
-  const place = (step: StepState) => {
+  const visit = (step: StepState) => {
     if (begun.has(step)) return;
     begun.add(step);
     for (const need of needs.get(step.step_id) ?? []) {
       const needed = known.get(need);
-      if (needed) place(needed);
+      if (needed) visit(needed);
     }
-    placed.add(step);
+    sorted.add(step);
   };
-  steps.forEach(place);
-  return [...placed];
+  steps.forEach(visit);
+  return [...sorted];
 }

@@ -4,8 +4,8 @@ import type { AttemptState, StepState } from "../../../client/index.js";
 import { AgentName } from "../agents/agent_name.js";
 import { errorIn } from "../results/step_result.js";
 import { between, duration } from "../status/durations.js";
-import { useNow } from "../status/use_now.js";
-import { stepWords } from "../status/words.js";
+import { useNow } from "../../shell/now.js";
+import { stepStatusLabel } from "../status/labels.js";
 
 const useStyles = makeStyles({
   step: { minWidth: 0, flexGrow: 1, padding: `${tokens.spacingVerticalS} 0 ${tokens.spacingVerticalM}` },
@@ -100,7 +100,7 @@ function Meta({ step }: { readonly step: StepState }) {
   const of = step.max_attempts === undefined ? "" : ` of ${step.max_attempts}`;
   return (
     <div className={styles.meta}>
-      <span className={mergeClasses(toneOf(step, styles))}>{stepWords(step.status)}</span>
+      <span className={mergeClasses(toneOf(step, styles))}>{stepStatusLabel(step.status)}</span>
       {several && (
         <span>
           Attempt {step.attempt}
@@ -115,7 +115,7 @@ function Meta({ step }: { readonly step: StepState }) {
 function Took({ step, past }: { readonly step: StepState; readonly past: boolean }) {
   const styles = useStyles();
   const running = step.started_at !== undefined && step.ended_at === undefined && !past;
-  const now = useNow(running);
+  const now = useNow(1_000, running);
   const ms = step.duration_ms ?? (running ? between(step.started_at, now) : undefined);
   return ms === undefined ? null : <span className={styles.took}>{duration(ms)}</span>;
 }
@@ -129,7 +129,7 @@ function Attempts({ attempts }: { readonly attempts: readonly AttemptState[] }) 
       <ol className={styles.attempts}>
         {attempts.map((one) => (
           <li key={one.attempt} value={one.attempt}>
-            {stepWords(one.status)}
+            {stepStatusLabel(one.status)}
             {one.duration_ms !== undefined && ` after ${duration(one.duration_ms)}`}
             {one.content && `: ${one.content}`}
           </li>
@@ -139,7 +139,7 @@ function Attempts({ attempts }: { readonly attempts: readonly AttemptState[] }) 
   );
 }
 
-/** For engineers. What people are told stands above it. */
+/** The error's traceback, for engineers. */
 function Trouble({ step }: { readonly step: StepState }) {
   const styles = useStyles();
   const error = errorIn(step.data);

@@ -2,7 +2,7 @@ import { makeStyles, tokens } from "@fluentui/react-components";
 import { memo, useMemo } from "react";
 import type { StepState } from "../../../client/index.js";
 import { timeline } from "./lanes.js";
-import { Rail } from "./rail.js";
+import { StepGraph } from "./step_graph.js";
 import { StepRow } from "./step_row.js";
 
 const useStyles = makeStyles({
@@ -36,7 +36,7 @@ const useStyles = makeStyles({
   none: { color: tokens.colorNeutralForeground3, margin: 0 },
 });
 
-/** The steps of the plan, those that run side by side beside each other. */
+/** The steps of the plan, with their dependency graph. */
 export const StepsPanel = memo(function StepsPanel({
   steps,
   past,
@@ -53,11 +53,11 @@ export const StepsPanel = memo(function StepsPanel({
         Steps
         {steps.length > 0 && <span className={styles.count}>{`${over} of ${steps.length}`}</span>}
       </h2>
-      {steps.length === 0 && <p className={styles.none}>No steps were named yet.</p>}
+      {steps.length === 0 && <p className={styles.none}>No steps yet.</p>}
       <ol className={styles.list}>
         {rows.map((row) => (
           <li key={row.step.step_id} className={styles.row}>
-            <Rail row={row} lanes={lanes} />
+            <StepGraph row={row} lanes={lanes} />
             <StepRow step={row.step} past={past} />
           </li>
         ))}

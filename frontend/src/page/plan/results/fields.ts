@@ -1,4 +1,4 @@
-/** Reading data that anybody may have said: whatever isn't as expected is simply not there. */
+/** Readers of untrusted data: values of an unexpected type are treated as missing. */
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -10,7 +10,7 @@ export function fieldsIn(value: unknown): readonly Fields[] {
   return Array.isArray(value) ? value.filter(isFields) : [];
 }
 
-/** The first of these names under which there is some text. Numbers are text, too. */
+/** The first non-empty text among these fields; numbers count as text. */
 export function textOf(fields: Fields, ...names: readonly string[]): string | undefined {
   for (const name of names) {
     const value = fields[name];
@@ -20,7 +20,7 @@ export function textOf(fields: Fields, ...names: readonly string[]): string | un
   return undefined;
 }
 
-/** The first of these names under which there is a number; text that is one counts. */
+/** The first number among these fields; numeric text counts. */
 export function numberOf(fields: Fields, ...names: readonly string[]): number | undefined {
   for (const name of names) {
     const value = fields[name];
@@ -36,14 +36,14 @@ export function textsOf(value: unknown): readonly string[] {
 
 /** "total_amount", "totalAmount" → "Total amount". */
 export function label(name: string): string {
-  const words = name
+  const text = name
     .replace(/([a-z\d])([A-Z])/g, "$1 $2")
     .replace(/[_-]+/g, " ")
     .trim()
     .toLowerCase();
-  return words === ""
+  return text === ""
     ? name
-    : (words.charAt(0).toUpperCase() + words.slice(1)).replace(SHORT, (word) => word.toUpperCase());
+    : (text.charAt(0).toUpperCase() + text.slice(1)).replace(SHORT, (match) => match.toUpperCase());
 }
 
 const SHORT = /\b(sql|id|url|iiif|json|csv|poi)\b/gi;

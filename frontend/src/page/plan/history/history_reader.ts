@@ -1,43 +1,43 @@
-/** Reads a plan's past from the hub, page by page, as far as somebody wants to look. */
+/** Reads a plan's history from the hub, page by page, up to the offset that is needed. */
 import { type Client, emptySnapshot, type Place, PlancastError } from "../../../client/index.js";
-import { Past } from "./past.js";
+import { PlanHistory } from "./plan_history.js";
 
 const PAGE = 500;
-/** So many events a page can hold and be at ease. */
-const EVENTS_AT_MOST = 50_000;
+/** The most events that are read and kept. */
+const MAX_EVENTS = 50_000;
 
-export interface ArchiveView {
-  readonly past: Past;
-  /** How much of it is known: changes as it grows. */
+export interface HistoryView {
+  readonly past: PlanHistory;
+  /** The offset up to which it is known; changes as it grows. */
   readonly end: number;
   readonly loading: boolean;
   readonly error: PlancastError | null;
 }
 
-export type Asked = Pick<Client, "events" | "snapshot">;
+export type HistorySource = Pick<Client, "events" | "snapshot">;
 
-/** A store for one plan. `want` begins to read; when nobody is subscribed any more, it stops. */
-export class Archive {
-  readonly #client: Asked;
+/** Store of one plan's history. `want` starts reading; it stops when there are no subscribers. */
+export class HistoryReader {
+  readonly #client: HistorySource;
   readonly #planId: string;
-  /** Of the history that is read; a plan that begins anew has another. */
+  /** The epoch being read; a plan that is restarted gets another one. */
   readonly #epoch: { readonly epoch?: string };
-  /** A moment that has to be of this plan's history before anything is read. */
-  #unproved: Place | null;
+  /** A position from a link, which must be verified before anything is read. */
+  #unverified: Place | null;
   readonly #listeners = new Set<() => void>();
   #wanted = 0;
   #reading: AbortController | null = null;
-  #view: ArchiveView;
+  #view: HistoryView;
 
-  constructor(client: Asked, planId: string, linked: Place | null, epoch = "") {
+  constructor(client: HistorySource, planId: string, linked: Place | null, epoch = "") {
     this.#client = client;
     this.#planId = planId;
     this.#epoch = epoch ? { epoch } : {};
-    this.#unproved = linked;
-    this.#view = { past: new Past(emptySnapshot(planId)), end: 0, loading: false, error: null };
+    this.#unverified = linked;
+    this.#view = { past: new PlanHistory(emptySnapshot(planId)), end: 0, loading: false, error: null };
   }
 
-  readonly getSnapshot = (): ArchiveView => this.#view;
+  readonly getSnapshot = (): HistoryView => this.#view;
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -50,9 +50,9 @@ export class Archive {
     };
   };
 
-  /** Reads on until this offset is known. After a failure it tries again. */
+  /** Reads until this offset is known. After a failure, another call retries. */
   readonly want = (offset: number): void => {
-    this.#wanted = Math.max(this.#wanted, Math.min(offset, this.#view.past.start + EVENTS_AT_MOST));
+    this.#wanted = Math.max(this.#wanted, Math.min(offset, this.#view.past.start + MAX_EVENTS));
     if (this.#reading || this.#view.past.end >= this.#wanted) return;
     const reading = new AbortController();
     this.#reading = reading;
@@ -64,12 +64,12 @@ export class Archive {
   };
 
   async #read(signal: AbortSignal): Promise<void> {
-    await this.#prove(signal);
-    while (this.#view.past.end < this.#wanted) if (!(await this.#readOn(signal))) return;
+    await this.#verify(signal);
+    while (this.#view.past.end < this.#wanted) if (!(await this.#readPage(signal))) return;
   }
 
-  /** Reads a page; false: there is no more, or nobody wants it. */
-  async #readOn(signal: AbortSignal): Promise<boolean> {
+  /** Reads a page; false: there are no more events, or reading was stopped. */
+  async #readPage(signal: AbortSignal): Promise<boolean> {
     const { past } = this.#view;
     try {
       const page = await this.#client.events(this.#planId, { after: past.end, ...this.#epoch, limit: PAGE, signal });
@@ -79,23 +79,23 @@ export class Archive {
       return true;
     } catch (error) {
       if (past.end > 0 || asPlancastError(error).code !== "continuity_lost") throw error;
-      return this.#beginLater(signal);
+      return this.#startAtSnapshot(signal);
     }
   }
 
-  /** The moment of a link counts only if its history is the one that there is. */
-  async #prove(signal: AbortSignal): Promise<void> {
-    if (!this.#unproved) return;
-    const { offset, epoch } = this.#unproved;
-    this.#unproved = null;
+  /** Verifies that a link's position is in the current history; throws `continuity_lost` if not. */
+  async #verify(signal: AbortSignal): Promise<void> {
+    if (!this.#unverified) return;
+    const { offset, epoch } = this.#unverified;
+    this.#unverified = null;
     await this.#client.events(this.#planId, { after: offset, epoch, limit: 1, signal });
   }
 
-  /** The beginning was let go: the past begins here and now. */
-  async #beginLater(signal: AbortSignal): Promise<boolean> {
+  /** The first events were trimmed: the history starts at the current snapshot. */
+  async #startAtSnapshot(signal: AbortSignal): Promise<boolean> {
     const now = await this.#client.snapshot(this.#planId);
     if (signal.aborted || !now || now.snapshot.offset === 0) return false;
-    const past = new Past(now.snapshot);
+    const past = new PlanHistory(now.snapshot);
     this.#show({ past, end: past.end });
     return true;
   }
@@ -106,7 +106,7 @@ export class Archive {
     this.#show({ loading: false, error });
   }
 
-  #show(news: Partial<ArchiveView>): void {
+  #show(news: Partial<HistoryView>): void {
     this.#view = { ...this.#view, ...news };
     for (const listener of [...this.#listeners]) listener();
   }

@@ -1,6 +1,10 @@
-/** What agents are doing at this moment. */
+/** What each agent is doing now. */
+import { makeStyles, tokens } from "@fluentui/react-components";
+import { memo } from "react";
 import { isPlanEnded, type MessageState, type Snapshot } from "../../../client/index.js";
-import { isPaused } from "../status/words.js";
+import { isPaused } from "../status/labels.js";
+import { AgentFace, AgentName } from "./agent_name.js";
+import { Pulse } from "./pulse.js";
 
 export type Doing = "thinking" | "acting" | "working";
 
@@ -9,18 +13,17 @@ export interface Activity {
   readonly doing: Doing;
 }
 
-export const DOING_WORDS: Readonly<Record<Doing, string>> = {
+export const ACTIVITY_LABELS: Readonly<Record<Doing, string>> = {
   thinking: "Thinking…",
   acting: "Acting…",
   working: "Working…",
 };
 
-/** Who looks back further than this at what was said last looks too far. */
+/** How many of the newest messages are considered. */
 const NEWEST = 200;
 
 /**
- * One line for each agent that is at work, in the order of their names: those whose step is under way, whose tool is in use, or
- * who are in the middle of a sentence.
+ * The agents at work, by name: those with a step in progress, a running tool, or an unfinished message.
  */
 export function activities(plan: Snapshot): readonly Activity[] {
   if (standsStill(plan)) return [];
@@ -32,9 +35,9 @@ export function activities(plan: Snapshot): readonly Activity[] {
   const lastSaid = new Map<string, MessageState>();
   for (const message of plan.messages.slice(-NEWEST)) lastSaid.set(message.agent_name, message);
   for (const [agent, message] of lastSaid) {
-    const said = doingOf(message);
+    const current = doingOf(message);
     const since = plan.messages.at(-1) === message || message.streaming || doing.has(agent);
-    if (said && since && !isStepOver(plan, message.step_id)) doing.set(agent, said);
+    if (current && since && !isStepOver(plan, message.step_id)) doing.set(agent, current);
   }
   for (const call of plan.tool_calls.slice(-NEWEST)) if (call.phase === "started") doing.set(call.agent_name, "acting");
   return [...doing].map(([agent, what]) => ({ agent, doing: what })).sort((a, b) => a.agent.localeCompare(b.agent));
@@ -45,7 +48,7 @@ function standsStill(plan: Snapshot): boolean {
 }
 
 function doingOf({ message_type, streaming, data }: MessageState): Doing | null {
-  if (data?.["signal"] !== undefined) return null; // somebody who steers the plan, and works on none
+  if (data?.["signal"] !== undefined) return null; // a signal's sender, who does not work on the plan
   if (message_type === "thinking") return "thinking";
   if (message_type === "action") return "acting";
   return streaming ? "working" : null;
@@ -62,3 +65,31 @@ export function sameActivities(one: readonly Activity[], other: readonly Activit
     one.every(({ agent, doing }, at) => agent === other[at]?.agent && doing === other[at].doing)
   );
 }
+
+const useStyles = makeStyles({
+  strip: { display: "flex", flexWrap: "wrap", columnGap: tokens.spacingHorizontalL, rowGap: tokens.spacingVerticalXS },
+  one: {
+    display: "inline-flex",
+    alignItems: "center",
+    gap: tokens.spacingHorizontalS,
+    color: tokens.colorNeutralForeground2,
+    fontSize: tokens.fontSizeBase200,
+  },
+});
+
+/** The agents at work. Not announced to screen readers; results are. */
+export const ActivityStrip = memo(function ActivityStrip({ activities }: { readonly activities: readonly Activity[] }) {
+  const styles = useStyles();
+  return (
+    <ul className={styles.strip} aria-label="At work" style={{ listStyle: "none", margin: 0, padding: 0 }}>
+      {activities.map(({ agent, doing }) => (
+        <li key={agent} className={styles.one} data-doing={doing}>
+          <AgentFace name={agent} size={20} />
+          <AgentName name={agent} small />
+          <span>{ACTIVITY_LABELS[doing]}</span>
+          <Pulse />
+        </li>
+      ))}
+    </ul>
+  );
+});

@@ -1,17 +1,16 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
-import { followsAfter } from "./following.js";
 
-export interface End {
+export interface ScrollEnd {
   readonly follows: boolean;
   /** For the scroller's onScroll. */
   readonly scrolled: () => void;
   readonly jump: () => void;
-  /** Lets go, to look at something else. */
+  /** Stops following, to scroll elsewhere. */
   readonly leave: () => void;
 }
 
-/** Keeps a scroller at its end as what is in it grows (`size` says that it has), until the reader scrolls up. */
-export function useEnd(scroller: HTMLElement | null, size: number): End {
+/** Keeps a scroller at its end as its content grows (a change of `size`), until the reader scrolls up. */
+export function useScrollEnd(scroller: HTMLElement | null, size: number): ScrollEnd {
   const [follows, setFollows] = useState(true);
   const last = useRef(0);
   useLayoutEffect(() => {
@@ -38,7 +37,26 @@ export function useEnd(scroller: HTMLElement | null, size: number): End {
   return { follows, scrolled, jump, leave };
 }
 
-/** As far as it goes, without asking how far that is: asking would lay out the page. */
+/** Scrolls past the end, since reading the real height would force a layout. */
 function toEnd(scroller: HTMLElement): void {
   scroller.scrollTo({ top: 2 ** 30, behavior: "instant" });
+}
+
+export interface Scrolled {
+  readonly top: number;
+  readonly height: number;
+  readonly seen: number;
+}
+
+/** The distance in pixels that still counts as the end. */
+const NEAR = 48;
+
+export function isAtEnd({ top, height, seen }: Scrolled): boolean {
+  return height - top - seen <= NEAR;
+}
+
+/** Whether the view follows the end after a scroll event: reaching the end starts it, scrolling up stops it. */
+export function followsAfter(follows: boolean, before: number, now: Scrolled): boolean {
+  if (isAtEnd(now)) return true;
+  return follows && now.top >= before - 1;
 }

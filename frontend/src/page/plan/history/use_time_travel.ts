@@ -1,16 +1,16 @@
-/** Looking back: which moment of a plan is shown, and the playing of it. */
+/** Time travel: the position that is shown, and playback. */
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { Place, Snapshot } from "../../../client/index.js";
 import { useClient } from "../../../react/index.js";
-import { Archive, type ArchiveView } from "./archive.js";
+import { HistoryReader, type HistoryView } from "./history_reader.js";
 import { playedBy, schedule, type Speed } from "./playback.js";
 
-export interface LookingBack extends ArchiveView {
-  /** The moment that is looked at; null: now. */
+export interface TimeTravel extends HistoryView {
+  /** The offset that is shown; null: now. */
   readonly offset: number | null;
-  /** The plan at that moment, or as near to it as is known yet. */
+  /** The snapshot at that offset, or the nearest one known yet. */
   readonly snapshot: Snapshot | null;
-  readonly lookAt: (offset: number | null) => void;
+  readonly goTo: (offset: number | null) => void;
   readonly playing: boolean;
   readonly speed: Speed;
   readonly setSpeed: (speed: Speed) => void;
@@ -18,11 +18,11 @@ export interface LookingBack extends ArchiveView {
   readonly pause: () => void;
 }
 
-/** `place`: how far the plan is now; `linked`: the moment that a link named. */
-export function useLookingBack(planId: string, place: Place | null, linked: Place | null): LookingBack {
+/** `place`: the plan's current position; `linked`: the position in a link. */
+export function useTimeTravel(planId: string, place: Place | null, linked: Place | null): TimeTravel {
   const client = useClient();
   const { epoch, offset: head = 0 } = place ?? {};
-  const archive = useMemo(() => new Archive(client, planId, linked, epoch), [client, planId, linked, epoch]);
+  const archive = useMemo(() => new HistoryReader(client, planId, linked, epoch), [client, planId, linked, epoch]);
   const view = useSyncExternalStore(archive.subscribe, archive.getSnapshot, archive.getSnapshot);
   const [chosen, setOffset] = useState<number | null>(linked?.offset ?? null);
   const [playing, setPlaying] = useState(false);
@@ -30,16 +30,16 @@ export function useLookingBack(planId: string, place: Place | null, linked: Plac
   const [last, setLast] = useState(epoch);
   if (last !== epoch) {
     setLast(epoch);
-    if (last !== undefined) setOffset(null); // the moment was one of another history
+    if (last !== undefined) setOffset(null); // the offset belonged to another epoch
   }
   const { past, end } = view;
-  // A link to a moment that is no longer part of what is kept shows what is now.
+  // A link to a position that is no longer available shows the current state.
   const offset = view.error?.code === "continuity_lost" ? null : chosen;
   const isLooking = offset !== null || playing;
   useEffect(() => {
     if (isLooking && epoch !== undefined) archive.want(Math.max(head, offset ?? 0));
   }, [archive, isLooking, epoch, head, offset]);
-  const lookAt = useCallback((to: number | null) => {
+  const goTo = useCallback((to: number | null) => {
     setPlaying(false);
     setOffset(to);
   }, []);
@@ -48,18 +48,18 @@ export function useLookingBack(planId: string, place: Place | null, linked: Plac
     setPlaying(true);
   }, [head, past]);
   const pause = useCallback(() => setPlaying(false), []);
-  const finish = useCallback(() => lookAt(null), [lookAt]);
+  const finish = useCallback(() => goTo(null), [goTo]);
   usePlaying(view, playing, speed, offset, setOffset, finish);
-  // `end` says that the past, which is the same object, has grown.
+  // `end` is a dependency because `past` is mutated as it grows.
   const snapshot = useMemo(() => (offset === null || end === 0 ? null : past.at(offset)), [past, end, offset]);
-  return { ...view, offset, snapshot, lookAt, playing, speed, setSpeed, play, pause };
+  return { ...view, offset, snapshot, goTo, playing, speed, setSpeed, play, pause };
 }
 
 const TICK_MS = 50;
 
-/** Moves on, as fast as it was said (times the speed), up to what is known; at its end, when nothing more is to come, it is now. */
+/** Plays the known events at their original pace, times the speed; at the end of the history it returns to now. */
 function usePlaying(
-  { past, end, loading }: ArchiveView,
+  { past, end, loading }: HistoryView,
   playing: boolean,
   speed: Speed,
   offset: number | null,

@@ -1,11 +1,11 @@
 import { makeStyles, tokens } from "@fluentui/react-components";
 import type { StepState } from "../../../client/index.js";
 import { StatusMark } from "../status/status_mark.js";
-import type { Strand, TimelineRow } from "./lanes.js";
+import type { Edge, TimelineRow } from "./lanes.js";
 
 const LANE = 20;
 const FIRST = 12;
-/** Where the step's mark is, from the top of its row. */
+/** The distance of the step's icon from the top of its row. */
 const MARK_Y = 20;
 
 const useStyles = makeStyles({
@@ -24,25 +24,18 @@ const useStyles = makeStyles({
   },
 });
 
-/** The lines beside a step: what it waited for comes from above, what waits for it goes on below. Decoration. */
-export function Rail({ row, lanes }: { readonly row: TimelineRow; readonly lanes: number }) {
+/** The graph beside a step: edges from the steps it needs, and to those that need it. Decorative. */
+export function StepGraph({ row, lanes }: { readonly row: TimelineRow; readonly lanes: number }) {
   const styles = useStyles();
   const { step, lane, arrive, pass, leaves } = row;
   return (
     <div className={styles.rail} style={{ width: `${FIRST * 2 + (Math.min(lanes, 8) - 1) * LANE}px` }} aria-hidden>
       <svg className={styles.lines} fill="none" strokeWidth={2}>
-        {pass.map((strand) => (
-          <line
-            key={strand.from}
-            x1={x(strand.from)}
-            x2={x(strand.from)}
-            y1={0}
-            y2="100%"
-            stroke={colour(strand.done)}
-          />
+        {pass.map((edge) => (
+          <line key={edge.from} x1={x(edge.from)} x2={x(edge.from)} y1={0} y2="100%" stroke={colour(edge.done)} />
         ))}
-        {arrive.map((strand) => (
-          <path key={strand.from} d={curve(strand)} stroke={colour(strand.done)} />
+        {arrive.map((edge) => (
+          <path key={edge.from} d={curve(edge)} stroke={colour(edge.done)} />
         ))}
         {leaves && <line x1={x(lane)} x2={x(lane)} y1={MARK_Y} y2="100%" stroke={colour(isDone(step))} />}
       </svg>
@@ -53,12 +46,12 @@ export function Rail({ row, lanes }: { readonly row: TimelineRow; readonly lanes
   );
 }
 
-/** Beyond eight side by side they share the last lane. */
+/** More than eight lanes share the last one. */
 function x(lane: number): number {
   return FIRST + Math.min(lane, 7) * LANE;
 }
 
-function curve({ from, to }: Strand): string {
+function curve({ from, to }: Edge): string {
   const [a, b] = [x(from), x(to)];
   return a === b ? `M${a} 0V${MARK_Y}` : `M${a} 0C${a} ${MARK_Y * 0.7} ${b} 0 ${b} ${MARK_Y}`;
 }

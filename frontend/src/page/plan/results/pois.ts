@@ -1,5 +1,5 @@
-/** Points of interest on a plan of the place: north is up, and a kilometre is as long everywhere. */
-import { fieldsIn, numberOf, textOf, textsOf, isFields, type Fields } from "./read.js";
+/** Points of interest on a map: north is up, and the scale is the same everywhere. */
+import { fieldsIn, numberOf, textOf, textsOf, isFields, type Fields } from "./fields.js";
 
 export interface Poi {
   readonly name: string;
@@ -38,22 +38,22 @@ function pointOf(fields: Fields): Poi["point"] {
   return null;
 }
 
-export interface Spot {
+export interface MapPoint {
   readonly poi: Poi;
-  /** As in the list, from 1. */
+  /** The number in the list, from 1. */
   readonly number: number;
   readonly x: number;
   readonly y: number;
 }
 
-export interface Ground {
-  readonly spots: readonly Spot[];
-  /** A round distance, and how long it is drawn. */
+export interface PoiMap {
+  readonly spots: readonly MapPoint[];
+  /** The scale bar: a round distance, and its length on the map. */
   readonly bar: { readonly km: number; readonly length: number };
 }
 
-/** Where each of them is drawn in a box of this size; null when fewer than two say where they are. */
-export function ground(pois: readonly Poi[], width: number, height: number, margin = 28): Ground | null {
+/** The map of the points in a box of this size; null if fewer than two have coordinates. */
+export function poiMap(pois: readonly Poi[], width: number, height: number, margin = 28): PoiMap | null {
   const known = pois.flatMap((one, at) => (one.point ? [{ poi: one, number: at + 1, ...one.point }] : []));
   if (known.length < 2) return null;
   const lats = known.map(({ lat }) => lat);
@@ -74,7 +74,7 @@ export function ground(pois: readonly Poi[], width: number, height: number, marg
   return { spots, bar: scaleBar(perKm, width) };
 }
 
-function scaleBar(perKm: number, width: number): Ground["bar"] {
+function scaleBar(perKm: number, width: number): PoiMap["bar"] {
   const wanted = width / 5 / perKm;
   const power = 10 ** Math.floor(Math.log10(wanted));
   const km = [5, 2, 1].map((lead) => lead * power).find((one) => one <= wanted) ?? power;

@@ -1,16 +1,16 @@
 /**
- * A plan's past as far as it was read, and the plan as it was at any event of it.
+ * A plan's history as far as it was read, and the plan's snapshot at any event of it.
  *
- * Every so many events the folded plan is kept, so that any moment is a short fold away from one that is there. Folded parts
- * share what is unchanged, so these cost little.
+ * A snapshot is kept every KEPT_EVERY events, so any other is a short fold away. Snapshots share unchanged parts, so they need
+ * little memory.
  */
 import { type EventFrame, fold, type PlanEvent, type Snapshot } from "../../../client/index.js";
 import { landmark, type Landmark } from "./landmarks.js";
 
 const KEPT_EVERY = 100;
 
-export class Past {
-  /** The offset it begins after: 0, unless what was before is no longer kept. */
+export class PlanHistory {
+  /** The offset it starts after: 0, unless earlier events were trimmed. */
   readonly start: number;
   readonly #events: (PlanEvent | null)[] = [];
   readonly #moments: string[] = [];
@@ -27,7 +27,7 @@ export class Past {
     return this.start + this.#events.length;
   }
 
-  /** When each event was said, from the first. */
+  /** The timestamp of each event. */
   get moments(): readonly string[] {
     return this.#moments;
   }
@@ -36,7 +36,7 @@ export class Past {
     return this.#landmarks;
   }
 
-  /** Takes what follows, up to this offset; a frame may stand for several events. */
+  /** Appends events up to this offset; a frame may stand for several. */
   add(frames: readonly EventFrame[], upTo: number): void {
     for (const frame of frames) {
       if (frame.offset <= this.end) continue;
@@ -47,7 +47,7 @@ export class Past {
     while (this.end < upTo) this.#push(null, last);
   }
 
-  /** The plan as it was right after this event. */
+  /** The snapshot after this event. */
   at(offset: number): Snapshot {
     const wanted = Math.max(this.start, Math.min(offset, this.end));
     const nearest = Math.min(Math.floor((wanted - this.start) / KEPT_EVERY), this.#kept.length - 1);
