@@ -1,4 +1,4 @@
-"""Connections that are killed, fall silent, or stand still: nothing is lost or stored twice, and watchers are told."""
+"""Connections that are killed or fall silent, and paused servers: nothing is lost or stored twice, and watchers are told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The short form: what takes seconds takes tenths of them."""
+    """Shorten timeouts from seconds to tenths of them."""
     monkeypatch.setattr(link, "BEAT", 0.15)
     monkeypatch.setattr(opening, "OPEN_PATIENCE", 0.5)
 
@@ -53,7 +53,7 @@ async def test_writers_are_killed_under_load(open_log: OpenLog) -> None:
         await under_load(open_log, server, ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), times=20)
 
 
-async def test_tails_are_killed_watchers_are_told_and_miss_nothing_they_could_not_know_of(open_log: OpenLog) -> None:
+async def test_tails_are_killed_and_watchers_miss_nothing_without_notice(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log, heard = await open_log(server.url), Heard()
         await log.watch("plan", heard)
@@ -90,17 +90,17 @@ async def falls_silent(open_log: OpenLog) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_line_falls_silent_watchers_are_told_and_all_goes_on_when_it_heals(open_log: OpenLog) -> None:
+async def test_a_connection_falls_silent_watchers_are_told_and_all_resumes_when_it_heals(open_log: OpenLog) -> None:
     await falls_silent(open_log)
 
 
 @pytest.mark.slow
-async def test_a_line_falls_silent_at_the_real_pace(open_log: OpenLog) -> None:
+async def test_a_connection_falls_silent_with_real_timeouts(open_log: OpenLog) -> None:
     await falls_silent(open_log)
 
 
 async def stands_still(open_log: OpenLog, seconds: float) -> None:
-    """The server takes what it was sent before it stood still, and the repetitions after that: stored once."""
+    """A paused server executes afterwards what it was sent, and then its repetitions: each event is stored once."""
     with RedisServer() as server:
         log = await open_log(server.url)
         senders = [Sender(log, "plan", f"agent-{i}") for i in range(8)]
@@ -118,16 +118,16 @@ async def stands_still(open_log: OpenLog, seconds: float) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_the_server_stands_still_and_nothing_is_stored_twice(open_log: OpenLog) -> None:
+async def test_the_server_is_paused_and_nothing_is_stored_twice(open_log: OpenLog) -> None:
     await stands_still(open_log, 1.0)
 
 
 @pytest.mark.slow
-async def test_the_server_stands_still_for_eight_seconds(open_log: OpenLog) -> None:
+async def test_the_server_is_paused_for_eight_seconds(open_log: OpenLog) -> None:
     await stands_still(open_log, 8.0)
 
 
-async def test_appends_given_up_by_their_senders_do_not_mix_up_replies(open_log: OpenLog) -> None:
+async def test_cancelled_appends_do_not_mix_up_replies(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
         connections = int(server.info("stats")["total_connections_received"])
@@ -147,7 +147,7 @@ async def test_appends_given_up_by_their_senders_do_not_mix_up_replies(open_log:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_with_the_server_away_calls_fail_and_the_same_log_works_when_it_is_back(open_log: OpenLog) -> None:
+async def test_calls_fail_while_the_server_is_down_and_work_when_it_is_back(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes") as server:
         log, heard = await open_log(server.url), Heard()
         await log.watch("plan", heard)

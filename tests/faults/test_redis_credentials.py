@@ -37,7 +37,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Passwords(CredentialProvider):
-    """Gives the user and password that it is told to."""
+    """Provider of the user and password that the test sets."""
 
     def __init__(self, user: str, password: str) -> None:
         self.current = (user, password)
@@ -47,7 +47,7 @@ class Passwords(CredentialProvider):
 
 
 class BlockingPasswords(CredentialProvider):
-    """As many are written: without a coroutine."""
+    """A provider without a coroutine, as many are written."""
 
     def __init__(self, user: str, password: str) -> None:
         self.current = (user, password)
@@ -58,7 +58,7 @@ class BlockingPasswords(CredentialProvider):
 
 @asynccontextmanager
 async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLog, list[Sender], Heard]]:
-    """Four senders and a watcher of a plan. When the block is left, the whole story is checked."""
+    """Run four senders and a watcher of a plan during the block, then check the whole log."""
     log, heard = log_of(client), Heard()
     await log.open()
     await log.watch("plan", heard)
@@ -81,7 +81,7 @@ async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLo
 
 
 def users_of(server: RedisServer) -> list[str]:
-    """Who is logged in, but for the tests themselves."""
+    """The users of all connections, except the test's own."""
     lines = server.call("CLIENT", "LIST").splitlines()
     facts = [dict(fact.split("=", 1) for fact in line.split()) for line in lines]
     return [fact["user"] for fact in facts if fact["user"].startswith("agent")]
@@ -96,7 +96,7 @@ def add_user(user: str, *servers: RedisServer) -> None:
 async def test_links_log_in_again_before_the_old_credentials_are_void(
     kind: type[Passwords | BlockingPasswords], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are not even interrupted."""
+    """No append is repeated, and the tail is not lost."""
     with RedisServer() as server:
         add_user("agent-1", server)
         add_user("agent-2", server)
@@ -206,7 +206,7 @@ class Identities(IdentityProviderInterface):
 
 
 class Streaming(StreamingCredentialProvider):
-    """Made of the library's parts as `redis-entraid` is: it has one listener, and the client is that."""
+    """Built like `redis-entraid`: it has one listener, and that is the client's."""
 
     def __init__(self, identities: Identities) -> None:
         self._tokens = TokenManager(identities, TokenManagerConfig(0.25, 0, 1000, RetryPolicy(3, 10)))
@@ -231,7 +231,7 @@ class Streaming(StreamingCredentialProvider):
 
 
 async def test_a_streaming_provider_whose_tokens_expire() -> None:
-    """Three tokens expire during the test. The client's own connections get the new ones, too, as without us."""
+    """Three tokens expire during the test. The client's own connections still receive the new ones."""
     with RedisServer() as server:
         identities = Identities(server, lifetime_s=4.0)
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=Streaming(identities))

@@ -1,4 +1,4 @@
-"""A master that is lost, with what its replica had not yet: readers who saw more are told, the others go on."""
+"""A master that is lost with events its replica had not received: readers that saw those are told, the others continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_a_stale_replica_is_promoted(open_log: OpenLog) -> None:
         sender, other = Sender(log, "plan", "agent"), Sender(log, "plan", "other")
         seen = [await sender.say() for _ in range(5)]
         eventually("the replica has them", lambda: replica.call("XLEN", "plancast:{plan}:log") == 5)
-        replica.call("REPLICAOF", "127.0.0.1", 1)  # the line is cut
+        replica.call("REPLICAOF", "127.0.0.1", 1)  # cut off
         lost = [await other.say() for _ in range(3)]
         master.kill()
         replica.call("REPLICAOF", "NO", "ONE")
@@ -97,7 +97,7 @@ async def test_sentinels_replace_a_dead_master(open_log: OpenLog) -> None:
 
 
 async def cluster_failover(open_log: OpenLog, cluster: RedisCluster, *, kill: bool) -> None:
-    """The watcher does nothing, nor does anybody append meanwhile."""
+    """The watcher is idle, and nothing is appended meanwhile."""
     log, heard = await open_log(cluster.url), Heard()
     await log.watch("plan", heard)
     sender = Sender(log, "plan", "agent")
@@ -122,7 +122,7 @@ def _offset_of(master: RedisServer) -> str:
     return master.info("replication")["master_repl_offset"]
 
 
-async def test_a_cluster_hands_over_a_shard_and_an_idle_watcher_hears_what_follows(open_log: OpenLog) -> None:
+async def test_a_cluster_hands_over_a_shard_and_an_idle_watcher_receives_what_follows(open_log: OpenLog) -> None:
     with RedisCluster() as cluster:
         await cluster_failover(open_log, cluster, kill=False)
         await slot_moves(open_log, cluster)
@@ -130,20 +130,20 @@ async def test_a_cluster_hands_over_a_shard_and_an_idle_watcher_hears_what_follo
 
 
 @pytest.mark.slow
-async def test_a_cluster_replaces_a_dead_master_and_an_idle_watcher_hears_what_follows(open_log: OpenLog) -> None:
+async def test_a_cluster_replaces_a_dead_master_and_an_idle_watcher_receives_what_follows(open_log: OpenLog) -> None:
     with RedisCluster() as cluster:
         await cluster_failover(open_log, cluster, kill=True)
 
 
 def ends_of_move(cluster: RedisCluster, plan_id: str) -> tuple[RedisServer, RedisServer]:
-    """The master that has the plan's slot, and another one."""
+    """The master that holds the plan's slot, and another one."""
     masters = [node for node in cluster.masters if node.info("replication")["role"] == "master"]
     source = cluster.holder(plan_id)
     return source, next(node for node in masters if node is not source)
 
 
 async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
-    """While the plan is written and watched; nothing is lost, nothing stored twice."""
+    """A slot moves while its plan is written and watched: nothing is lost or stored twice."""
     log, heard = await open_log(cluster.url), Heard()
     plan_id = "moving"
     await log.watch(plan_id, heard)
@@ -165,8 +165,8 @@ async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
 
 
 async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
-    """A reshard may take long, or stay half done. All can be said and read meanwhile, but for the moments in which a
-    plan's keys are in two places."""
+    """A reshard may take long, or stay half done. Everything can be written and read meanwhile, but for the moments in
+    which a plan's keys are in two places."""
     plan_id = "slow"
     anew, unknown = (f"{name}-{same_slot(plan_id, name)}" for name in ("anew", "unknown"))
     log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), Heard()
@@ -179,7 +179,7 @@ async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
             group.create_task(sender.until(enough))
         await all_said_more(senders)
         cluster.begin_move(plan_id, source, target)
-        source.call("HSET", f"plancast:{{{plan_id}}}:meta", "touched", 1)  # its life is to be renewed
+        source.call("HSET", f"plancast:{{{plan_id}}}:meta", "touched", 1)  # so the next append renews the expiry
         await all_said_more(senders)
         senders.append(newcomer := Sender(log, plan_id, "newcomer"))
         group.create_task(newcomer.until(enough))

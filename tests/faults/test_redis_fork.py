@@ -33,13 +33,13 @@ NEVER = 600.0
 
 @pytest.fixture
 def unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links do not ask the server who it is again: all of it happens between two questions."""
+    """The watchdogs of links do not run: everything happens between two of their probes."""
     monkeypatch.setattr(link, "BEAT", NEVER)
 
 
 @contextmanager
 def master_and_replica(load: str = "disabled") -> Generator[tuple[RedisServer, RedisServer]]:
-    """`load`: how the master is to take the replica's data, see repl-diskless-load."""
+    """`load`: the server's repl-diskless-load."""
     with RedisServer(repl_diskless_load=load) as master, RedisServer() as replica:
         follow(replica, master)
         yield master, replica
@@ -52,7 +52,7 @@ def follow(server: RedisServer, master: RedisServer) -> None:
 
 
 def detach(replica: RedisServer, events: int) -> None:
-    """It receives nothing more, once it has so many events."""
+    """Cut the replica off once it has so many events."""
     eventually("the replica has the events", lambda: replica.call("XLEN", EVENTS) == events)
     replica.call("REPLICAOF", "127.0.0.1", 1)
 
@@ -126,7 +126,7 @@ async def test_a_partial_resynchronisation_loses_nothing_and_begins_no_epoch(ope
 
 @pytest.mark.usefixtures("unnoticed")
 async def test_what_the_other_master_wrote_ends_the_epoch(open_log: OpenLog) -> None:
-    """Nothing is lost either, but the plan went on elsewhere."""
+    """Nothing is lost either, but the other master continued the plan."""
     with master_and_replica() as (master, replica):
         log = await open_log(master.url)
         writer = Sender(log, "plan", "writer")
@@ -144,7 +144,7 @@ async def test_what_the_other_master_wrote_ends_the_epoch(open_log: OpenLog) -> 
 
 @pytest.mark.usefixtures("unnoticed")
 async def test_a_first_replica_begins_no_epoch(open_log: OpenLog) -> None:
-    """The server takes a new replication id for it, and loses nothing."""
+    """The server gets a new replication id, and loses nothing."""
     with RedisServer() as master, RedisServer() as replica:
         writer = Sender(await open_log(master.url), "plan", "writer")
         before, replid = await writer.say(), master.info("replication")["master_replid"]
@@ -155,7 +155,7 @@ async def test_a_first_replica_begins_no_epoch(open_log: OpenLog) -> None:
 
 @pytest.mark.usefixtures("unnoticed")
 async def test_two_versions_of_the_function_agree_on_the_epoch(open_log: OpenLog) -> None:
-    """The second one asks the server for its identity later, and gets another answer; the first one believes it."""
+    """The second one reads the server's identity later, and another one; the first one adopts it."""
     text = files("broadcasters.log.redis").joinpath("append.lua").read_text("utf-8")
 
     def append(seq: int) -> str:

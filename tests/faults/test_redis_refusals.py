@@ -1,4 +1,4 @@
-"""A redis-server that refuses: each time it is clear whose fault it is, and what was stored."""
+"""A redis-server that refuses commands: the error says whose fault that is, and whether anything was stored."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RIGHTS = "~plancast:*", "&plancast:*", "+@all"
 
 
 async def refused(url: str) -> str:
-    """What is said when this log is opened."""
+    """The error that opening this log raises."""
     with pytest.raises(LogMisconfigured) as caught:
         await RedisLog(url).open()
     return str(caught.value)
 
 
 async def say_much(log: PlanLog, seq: int) -> None:
-    """Five megabytes about the plan `big`."""
+    """Append five megabytes to the plan `big`."""
     entry = Entry(b'{"type":"agent_message","id":"big","data":{"content":"%b"}}' % (b"x" * 100_000))
     for number in range(50):
         await log.append("big", "talker", seq + number, [entry], Facts())
@@ -42,7 +42,7 @@ def room_in(server: RedisServer) -> int:
     return int(memory["maxmemory"]) - int(memory["used_memory"])
 
 
-async def test_memory_is_full_nothing_is_written_all_is_readable_and_room_can_be_made(open_log: OpenLog) -> None:
+async def test_with_memory_full_nothing_is_written_all_is_readable_and_memory_can_be_freed(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
         await say_much(log, 1)
@@ -141,7 +141,7 @@ async def test_a_user_with_just_these_rights_is_enough(open_log: OpenLog) -> Non
 
 
 @pytest.mark.parametrize("part", ["log", "meta"])
-async def test_something_else_is_stored_at_the_key(open_log: OpenLog, part: str) -> None:
+async def test_another_kind_of_value_is_stored_at_the_key(open_log: OpenLog, part: str) -> None:
     with RedisServer() as server:
         key = f"plancast:{{plan}}:{part}"
         server.call("SET", key, "somebody else's")
@@ -152,7 +152,7 @@ async def test_something_else_is_stored_at_the_key(open_log: OpenLog, part: str)
         assert server.call("DBSIZE") == 1
 
 
-async def test_somebody_else_writes_to_the_stream(open_log: OpenLog) -> None:
+async def test_another_program_writes_to_the_stream(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
         sender = Sender(log, "plan", "agent")
@@ -162,7 +162,7 @@ async def test_somebody_else_writes_to_the_stream(open_log: OpenLog) -> None:
             await sender.say()
 
 
-async def test_events_missing_from_the_middle_are_not_passed_over_in_silence(open_log: OpenLog) -> None:
+async def test_events_missing_from_the_middle_are_an_error(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
         await Sender(log, "plan", "agent").say(events=5)
@@ -171,7 +171,7 @@ async def test_events_missing_from_the_middle_are_not_passed_over_in_silence(ope
             await log.read("plan", 0)
 
 
-async def test_a_replica_is_not_a_log() -> None:
+async def test_a_replica_is_refused() -> None:
     with RedisServer() as master, RedisServer(replicaof=f"127.0.0.1 {master.port}") as replica:
         log = RedisLog(replica.url)
         with pytest.raises(LogUnavailable, match=r"replica.*127\.0\.0\.1"):
@@ -182,7 +182,7 @@ async def test_a_replica_is_not_a_log() -> None:
 async def test_a_master_becomes_a_replica_and_a_master_again(
     open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its scripts survive that; its identity must not: what happened in between is another history."""
+    """Its scripts survive that. Its identity must not, because what happened in between is another history."""
     monkeypatch.setattr(link, "BEAT", 0.1)
     with RedisServer() as server, RedisServer() as other:
         log, heard = await open_log(server.url), Heard()
@@ -229,7 +229,7 @@ async def test_replicated_means_on_a_replica_too(open_log: OpenLog) -> None:
             assert replica.call("XLEN", "plancast:{plan}:log") == 1
 
 
-async def test_a_server_without_room_for_connections(open_log: OpenLog) -> None:
+async def test_a_server_at_its_limit_of_connections(open_log: OpenLog) -> None:
     with RedisServer(maxclients=4) as server:  # each log has two connections
         await open_log(server.url)
         log = await open_log(server.url)

@@ -1,4 +1,4 @@
-"""A redis-server that dies: what was acknowledged, and what readers are told, when it is back."""
+"""A redis-server that is killed: what is still stored, and what readers are told, when it is back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def survive_kills(open_log: OpenLog, kills: int, acknowledged_between: int
             assert 1 <= len(head.lineage.ended) <= kills
 
 
-async def test_killed_with_aof_under_64_senders_nothing_acknowledged_is_lost_or_told_twice(open_log: OpenLog) -> None:
+async def test_killed_with_aof_under_64_senders_nothing_acknowledged_is_lost_or_stored_twice(open_log: OpenLog) -> None:
     await survive_kills(open_log, kills=1, acknowledged_between=500)
 
 
@@ -78,7 +78,7 @@ async def test_restarted_empty_it_has_a_fresh_lineage(open_log: OpenLog) -> None
         assert [plan.plan_id for plan in (await log.plans()).plans] == ["plan"]
 
 
-async def test_watchers_are_told_and_hear_again_without_help(open_log: OpenLog) -> None:
+async def test_watchers_are_told_and_resume_by_themselves(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         log = await open_log(server.url)
         heard = {plan_id: Heard() for plan_id in ("one", "two", "three")}
@@ -93,7 +93,7 @@ async def test_watchers_are_told_and_hear_again_without_help(open_log: OpenLog) 
 
 
 async def test_what_was_stored_before_the_kill_but_not_acknowledged_is_not_stored_again(open_log: OpenLog) -> None:
-    """The reply is lost, not the append: the server dies after it stored, and the repetition comes to the next one."""
+    """The reply is lost, not the append: the server is killed after it stored the events, and they are sent again."""
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         batch = Producer("plan").batch("once", "only")
         first = await batch.to(await open_log(server.url))

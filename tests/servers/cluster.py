@@ -59,7 +59,7 @@ class RedisCluster:
         self.close()
 
     def holder(self, plan_id: str) -> RedisServer:
-        """The node that is master of this plan at the moment, as the living nodes see it."""
+        """The master that holds this plan, as the running nodes see it."""
         slot = slot_of(plan_id)
         for node in self.nodes:
             if node.alive and node.info("replication")["role"] == "master" and self._serves(node, slot):
@@ -97,7 +97,7 @@ class RedisCluster:
             node.call("CLUSTER", "SETSLOT", slot_of(plan_id), "NODE", target.call("CLUSTER", "MYID"))
 
     def wait_until_whole(self) -> None:
-        """Every living node agrees that all slots are served."""
+        """Wait until every running node reports that all slots are served."""
         for node in self.nodes:
             if node.alive:
                 eventually("the cluster is whole", partial(self._is_whole, node))

@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 
 
 def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
-    """Wait until it is true, and return what it then is; fails, naming it, when it is not by the deadline."""
+    """Wait until `true` returns something true, and return that. Fails after the deadline, naming `what`."""
     until = time.monotonic() + deadline_s
     while not (value := true()):
         if time.monotonic() > until:
@@ -31,7 +31,7 @@ def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
+    """A free port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -62,7 +62,7 @@ class RedisServer:
     # ---- life
 
     def start(self) -> Self:
-        """Begin, or begin again. Returns when it answers."""
+        """Start, or start again. Returns when it answers."""
         for _ in range(5):
             self._spawn(self.port or free_port())
             if self._answers():
@@ -85,7 +85,7 @@ class RedisServer:
         self.start()
 
     def pause(self) -> None:
-        """It stands still (SIGSTOP): connections stay, nothing is answered."""
+        """SIGSTOP: connections stay open, nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -119,7 +119,7 @@ class RedisServer:
         return (self.directory / "log").read_text(errors="replace")
 
     def call(self, *words: object) -> Any:
-        """The answer to one command, on a connection of its own. A refusal is raised."""
+        """The reply to one command, on a connection of its own. Raises the error that Redis replies."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
             reader = hiredis.Reader(encoding="utf-8", errors="replace", notEnoughData=...)
             for command in ([("AUTH", self.password)] if self.password else []) + [words]:
@@ -151,7 +151,7 @@ class RedisServer:
             )
 
     def _conf(self) -> tuple[str, ...]:
-        """A Sentinel insists on a file to keep what it learns in."""
+        """A Sentinel requires a file for its state."""
         if not self._sentinel:
             return ()
         conf = self.directory / "sentinel.conf"
@@ -159,7 +159,7 @@ class RedisServer:
         return (str(conf), "--sentinel")
 
     def _answers(self) -> bool:
-        """Wait until it does; False when it ended instead (its port was taken, for one)."""
+        """Wait until it does; False if it exited instead (its port may be taken)."""
         process = self._process
         assert process is not None
 

@@ -26,7 +26,7 @@ class SentinelSet:
 
     @property
     def master(self) -> RedisServer:
-        """Who is the master, by the word of the first Sentinel that lives."""
+        """The master that the first running Sentinel names."""
         sentinel = next(one for one in self.sentinels if one.alive)
         _, port = sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.port == int(port))

@@ -85,6 +85,10 @@ class RedisOptions:
     replicas: int = 0
     """How many must have an append before it returns."""
 
+    def __post_init__(self) -> None:
+        if not _PREFIX.match(self.prefix):
+            raise LogMisconfigured(f"prefix={self.prefix!r} of a Redis log; expected 1 to 64 of A-Z a-z 0-9 . _ : / -")
+
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
@@ -103,7 +107,9 @@ class RedisUrl:
     def parse(cls, url: str) -> RedisUrl:
         parts = urlsplit(url)
         if parts.fragment or "@" in parts.path:
-            raise LogMisconfigured("in the Redis URL's user and password, / ? and # are written %2F, %3F and %23")
+            raise LogMisconfigured(
+                "the Redis URL can't be read; in a user or password, / ? and # are written %2F, %3F and %23"
+            )
         scheme, _, kind = parts.scheme.partition("+")
         options = _options(parts.query)
         service, db = _service_and_db(kind, parts.path)
@@ -116,7 +122,7 @@ class RedisUrl:
             service=service,
             db=db,
             options=RedisOptions(
-                prefix=_prefix(options.get("prefix", "plancast")),
+                prefix=options.get("prefix", "plancast"),
                 ttl=round(_number(options, "ttl", 30.0) * _DAY),
                 replicas=int(_number(options, "replicas", 0)),
             ),
@@ -126,7 +132,7 @@ class RedisUrl:
 def _kind(scheme: str, kind: str) -> Kind:
     if scheme not in ("redis", "rediss") or kind not in ("", "sentinel", "cluster"):
         raise LogMisconfigured(
-            "a Redis log's URL begins with redis://, redis+sentinel:// or redis+cluster:// (or rediss…)"
+            "unknown kind of Redis URL; expected redis://, redis+sentinel:// or redis+cluster:// (or rediss…)"
         )
     return "single" if kind == "" else "sentinel" if kind == "sentinel" else "cluster"
 
@@ -134,7 +140,9 @@ def _kind(scheme: str, kind: str) -> Kind:
 def _options(query: str) -> Mapping[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := sorted(options.keys() - KNOWN):
-        raise LogMisconfigured(f"the Redis URL has an option {unknown[0]!r}; known are {', '.join(sorted(KNOWN))}")
+        raise LogMisconfigured(
+            f"the Redis URL has an unknown option {unknown[0]!r}; expected some of {', '.join(sorted(KNOWN))}"
+        )
     return options
 
 
@@ -161,25 +169,19 @@ def _service_and_db(kind: str, path: str) -> tuple[str, int]:
     if kind == "sentinel" and not service:
         raise LogMisconfigured("a Sentinel URL names the service: redis+sentinel://host:26379/<service>")
     if named and (len(named) > 1 or not named[0].isdecimal() or kind == "cluster"):
-        raise LogMisconfigured(f"the Redis URL's path {path!r} is not a database's number (a cluster has none)")
+        raise LogMisconfigured(f"the Redis URL's path {path!r} is not the number of a database (a Cluster has none)")
     return service, int(named[0]) if named else 0
 
 
 def _tls(options: Mapping[str, str], scheme: str) -> Tls | None:
     if scheme != "rediss":
         if given := sorted(options.keys() & {"ca", "cert", "key", "verify"}):
-            raise LogMisconfigured(f"{given[0]}= in the Redis URL is for TLS, and without rediss there is none")
+            raise LogMisconfigured(f"{given[0]}= in the Redis URL is an option of TLS, which requires rediss")
         return None
     verify = options.get("verify", "yes")
     if verify not in ("yes", "no"):
-        raise LogMisconfigured(f"verify={verify!r} in the Redis URL; it is yes or no")
+        raise LogMisconfigured(f"verify={verify!r} in the Redis URL; expected yes or no")
     return Tls(options.get("ca"), options.get("cert"), options.get("key"), verify == "yes")
-
-
-def _prefix(prefix: str) -> str:
-    if not _PREFIX.match(prefix):
-        raise LogMisconfigured(f"prefix={prefix!r} in the Redis URL: 1 to 64 of A-Z a-z 0-9 . _ : / - are allowed")
-    return prefix
 
 
 def _number(options: Mapping[str, str], name: str, default: float) -> float:
@@ -188,5 +190,5 @@ def _number(options: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 36_500:
-        raise LogMisconfigured(f"{name}={options[name]!r} in the Redis URL is not a number from 0 on")
+        raise LogMisconfigured(f"{name}={options[name]!r} in the Redis URL; expected a number from 0 to 36500")
     return number

@@ -1,4 +1,4 @@
-"""One redis-server for these tests; each has a prefix of its own."""
+"""Fixtures: one redis-server for all tests of this folder, and a prefix for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an append leaves behind in Redis, beyond what the contract tells."""
+"""What an append stores in Redis, beyond the contract."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_all_of_a_plan_is_in_one_slot(log: RedisLog, server: RedisServer, 
     assert [entry[0] for entry in server.call("XRANGE", f"{prefix}:{{plan}}:log", "-", "+")] == ["1-0", "2-0"]
 
 
-async def test_plans_live_thirty_days_from_their_last_event(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_plans_expire_thirty_days_after_their_last_event(log: RedisLog, server: RedisServer, prefix: str) -> None:
     producer, stem = Producer("plan"), f"{prefix}:{{plan}}:"
     await producer.batch("a", keys=["once"]).to(log)
     for part in ("log", "meta", "keys"):
@@ -43,14 +43,14 @@ async def test_plans_live_thirty_days_from_their_last_event(log: RedisLog, serve
         assert 29 * DAY < ttl_of(server, stem + part) <= 30 * DAY
 
 
-async def test_keys_said_later_live_as_long(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_keys_added_later_expire_with_the_plan(log: RedisLog, server: RedisServer, prefix: str) -> None:
     producer = Producer("plan")
     await producer.batch("a").to(log)
     await producer.batch("b", keys=["once"]).to(log)
     assert 29 * DAY < ttl_of(server, f"{prefix}:{{plan}}:keys") <= 30 * DAY
 
 
-async def test_with_ttl_0_plans_are_kept_for_ever(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_with_ttl_0_plans_never_expire(log: RedisLog, server: RedisServer, prefix: str) -> None:
     old = Producer("old")
     await old.batch("a").to(log)
     eternal = RedisLog(f"{server.url}?prefix={prefix}&ttl=0")
@@ -63,7 +63,7 @@ async def test_with_ttl_0_plans_are_kept_for_ever(log: RedisLog, server: RedisSe
     await eternal.close()
 
 
-async def test_a_plan_begun_without_a_status_gets_the_first_that_is_said(log: RedisLog) -> None:
+async def test_a_plan_begun_without_a_status_gets_the_first_one_published(log: RedisLog) -> None:
     producer = Producer("plan")
     await producer.batch("a", facts=Facts()).to(log)
     await producer.batch("b", facts=Facts(first_status="in_progress")).to(log)
@@ -86,7 +86,7 @@ async def test_half_a_plan_is_no_plan(log: RedisLog, server: RedisServer, prefix
 
 
 @pytest.mark.parametrize("repeated", [True, False])
-async def test_of_half_a_plan_nothing_is_remembered(
+async def test_half_a_plan_leaves_nothing_to_its_successor(
     log: RedisLog, server: RedisServer, prefix: str, repeated: bool
 ) -> None:
     producer, stem = Producer("plan"), f"{prefix}:{{plan}}:"
@@ -114,7 +114,7 @@ async def test_a_lineage_keeps_its_last_sixteen_epochs(log: RedisLog, server: Re
     assert continuity == ["epoch"] * 3 + ["ok"] * 17
 
 
-async def test_producers_long_silent_are_forgotten_when_there_are_many(
+async def test_long_silent_producers_are_removed_from_plans_with_many(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
     meta = f"{prefix}:{{plan}}:meta"
@@ -131,7 +131,7 @@ async def test_producers_long_silent_are_forgotten_when_there_are_many(
     assert list(late.offsets) == [1]
 
 
-async def test_watchers_hear_a_batch_as_one_message(log: RedisLog) -> None:
+async def test_watchers_receive_a_batch_as_one_message(log: RedisLog) -> None:
     heard = Heard()
     await log.watch("plan", heard)
     batch = Producer("plan").batch(*(f"{i}" for i in range(100)))
@@ -140,7 +140,7 @@ async def test_watchers_hear_a_batch_as_one_message(log: RedisLog) -> None:
     assert heard.calls == [(appended.epoch, 1, [entry.payload for entry in batch.entries])]
 
 
-async def test_what_somebody_else_publishes_is_not_told(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_third_party_messages_on_the_channel_are_ignored(log: RedisLog, server: RedisServer, prefix: str) -> None:
     heard = Heard()
     await log.watch("plan", heard)
     for message in ("hello", "", "a b c\nd", "epoch 1 2\nonly one", "\n\n"):

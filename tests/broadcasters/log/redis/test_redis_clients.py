@@ -40,8 +40,8 @@ async def says_and_hears(client: Redis | RedisCluster, plan_id: str = "plan") ->
     assert await client.ping()
 
 
-async def test_of_one_server(server: RedisServer) -> None:
-    """Whatever else the client is set to: how it reads replies, and how often it retries, is not how the log does."""
+async def test_a_client_of_one_server(server: RedisServer) -> None:
+    """The log takes over where and as whom to connect; not how the client reads replies, nor how often it retries."""
     with RedisServer() as own:
         own.call("ACL", "SETUSER", "agent", "on", ">pw", "~*", "&*", "+@all")
         async with Redis(
@@ -67,7 +67,7 @@ async def test_of_one_server(server: RedisServer) -> None:
         assert own.info("keyspace").keys() == {"db3"}
 
 
-async def test_of_a_url_names_the_library_and_us() -> None:
+async def test_connections_of_a_url_have_our_name() -> None:
     with RedisServer() as own:
         log = log_of(own.url)
         await log.open()
@@ -76,14 +76,14 @@ async def test_of_a_url_names_the_library_and_us() -> None:
     assert len([line for line in known if "name=plancast" in line]) == 2
 
 
-async def test_over_a_unix_socket(tmp_path: Path) -> None:
+async def test_a_client_of_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with RedisServer(unixsocket=path):
         async with Redis(unix_socket_path=str(path)) as client:
             await says_and_hears(client)
 
 
-async def test_over_tls(certificate: Path) -> None:
+async def test_a_client_with_tls(certificate: Path) -> None:
     port = free_port()
     files: dict[str, Any] = {"tls_cert_file": certificate, "tls_key_file": certificate.with_suffix(".key")}
     with RedisServer(tls_port=port, tls_ca_cert_file=certificate, tls_auth_clients="no", **files):
@@ -94,7 +94,7 @@ async def test_over_tls(certificate: Path) -> None:
             await log_of(Redis(**where)).open()
 
 
-async def test_of_a_master_behind_sentinels() -> None:
+async def test_a_client_of_a_master_behind_sentinels() -> None:
     with SentinelSet() as servers:
         sentinel = Sentinel([("127.0.0.1", one.port) for one in servers.sentinels])  # type: ignore[no-untyped-call]
         async with sentinel.master_for("plans") as client:
@@ -104,7 +104,7 @@ async def test_of_a_master_behind_sentinels() -> None:
         await sentinel.aclose()
 
 
-async def test_of_a_cluster() -> None:
+async def test_a_client_of_a_cluster() -> None:
     with ClusterServers(replicas=False) as servers:
         nodes = [ClusterNode("127.0.0.1", node.port) for node in servers.nodes[:2]]
         async with RedisCluster(
@@ -113,7 +113,7 @@ async def test_of_a_cluster() -> None:
             await says_and_hears(client)
 
 
-async def test_of_a_cluster_whose_nodes_are_reached_at_other_addresses() -> None:
+async def test_a_client_of_a_cluster_that_remaps_addresses() -> None:
     with ClusterServers(replicas=False, cluster_announce_ip="198.51.100.1", cluster_node_timeout=30_000) as servers:
 
         def reachable(address: tuple[str, int]) -> tuple[str, int]:
@@ -123,7 +123,7 @@ async def test_of_a_cluster_whose_nodes_are_reached_at_other_addresses() -> None
             await says_and_hears(client)
 
 
-def test_in_a_thread_of_its_own(server: RedisServer) -> None:
+def test_a_client_given_to_a_blocking_broadcaster(server: RedisServer) -> None:
     """The client belongs to no event loop as far as the log is concerned."""
     client = Redis.from_url(server.url)
     with BlockingBroadcaster(client) as broadcaster:
@@ -131,7 +131,7 @@ def test_in_a_thread_of_its_own(server: RedisServer) -> None:
     server.call("FLUSHALL")
 
 
-async def test_with_options(server: RedisServer, prefix: str) -> None:
+async def test_a_client_with_options(server: RedisServer, prefix: str) -> None:
     client = Redis(connection_pool=ConnectionPool.from_url(server.url))
     log = RedisLog(client, RedisOptions(prefix=prefix, ttl=0))
     await log.open()
@@ -143,6 +143,6 @@ async def test_with_options(server: RedisServer, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [redis.Redis(), 7, ["redis://"]])
-def test_anything_else_is_refused(wrong: Any) -> None:
+def test_anything_but_a_url_or_a_client_is_refused(wrong: Any) -> None:
     with pytest.raises(LogMisconfigured, match=r"redis\.asyncio"):
         Broadcaster(wrong)

@@ -1,4 +1,4 @@
-"""The index, beyond what the contract tells: what is stale is dropped, and what fails harms no append."""
+"""The index, beyond the contract: stale entries are removed, and its failures affect no append."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_owners_and_labels_may_have_any_name(log: RedisLog, server: RedisS
     assert not [key for key in server.call("KEYS", f"{prefix}:index:*") if "{" in key]
 
 
-async def test_entries_whose_plan_has_vanished_are_dropped_when_met(
+async def test_entries_whose_plan_is_gone_are_removed_by_a_list(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
     for i in range(5):
@@ -51,7 +51,7 @@ async def test_entries_whose_plan_has_vanished_are_dropped_when_met(
     assert members(server, f"{prefix}:index:owner:ada") == ["plan-0", "plan-2", "plan-4"]
 
 
-async def test_a_plan_that_changed_hands_is_with_its_new_owner_only(
+async def test_a_plan_with_a_new_owner_is_listed_for_that_owner_only(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
     producer = Producer("plan")
@@ -64,7 +64,7 @@ async def test_a_plan_that_changed_hands_is_with_its_new_owner_only(
     assert members(server, f"{prefix}:index:owner:ada") == []
 
 
-async def test_an_agent_whose_clock_is_fast_drops_nobodys_plans(
+async def test_an_agent_with_a_fast_clock_removes_no_plans(
     log: RedisLog, server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await Producer("plan-1").update(owner="ada").to(log)
@@ -88,7 +88,7 @@ async def test_owner_and_label_together(log: RedisLog) -> None:
     assert sorted(found) == ["plan-3", "plan-9"]
 
 
-async def test_plans_of_one_moment_are_all_listed_once(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_plans_of_one_millisecond_are_all_listed_once(log: RedisLog, server: RedisServer, prefix: str) -> None:
     names = [f"plan-{i:02}" for i in range(30)]
     for name in names:
         await Producer(name).batch("x").to(log)
@@ -104,7 +104,7 @@ async def test_plans_of_one_moment_are_all_listed_once(log: RedisLog, server: Re
     assert found == sorted(names, reverse=True)
 
 
-async def test_an_index_that_can_not_be_written_harms_no_append(
+async def test_an_append_succeeds_although_the_index_can_not_be_written(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
     server.call("SET", f"{prefix}:index:all", "not an index")
@@ -115,7 +115,7 @@ async def test_an_index_that_can_not_be_written_harms_no_append(
     assert await listed(log) == ["plan"]
 
 
-async def test_a_mistake_in_the_index_harms_no_append(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_append_succeeds_although_the_index_raises(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
         raise ValueError("not a number")
 
@@ -125,9 +125,7 @@ async def test_a_mistake_in_the_index_harms_no_append(log: RedisLog, monkeypatch
     assert await listed(log) == ["plan"]
 
 
-async def test_an_append_does_not_wait_for_an_index_that_is_away(
-    log: RedisLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_append_does_not_wait_for_an_unavailable_index(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen master of the index cost each append to a plan that isn't in it six seconds."""
     asked, producer = 0, Producer("plan")
 
@@ -149,7 +147,7 @@ async def test_an_append_does_not_wait_for_an_index_that_is_away(
     assert "another" in log._index._indexed, "it is there again, and waited for"
 
 
-async def test_the_index_is_refreshed_although_that_failed(
+async def test_a_failed_refresh_of_the_index_is_tried_again(
     server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broadcasters.log.redis.index.BEAT", 0.02)
@@ -173,7 +171,7 @@ async def test_the_index_is_refreshed_although_that_failed(
             await asyncio.sleep(0.01)
 
 
-async def test_plans_older_than_their_life_leave_the_index(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_expired_plans_leave_the_index(log: RedisLog, server: RedisServer, prefix: str) -> None:
     long_ago = int((time.time() - 40 * 86_400) * 1000)
     server.call("ZADD", f"{prefix}:index:all", long_ago, "forgotten")
     await Producer("plan").batch("x").to(log)
@@ -190,7 +188,7 @@ async def test_a_deleted_plan_leaves_the_index_at_once(log: RedisLog, server: Re
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "-5:plan", "999999999999999999999:plan"])
-async def test_a_cursor_nobody_gave(log: RedisLog, cursor: str) -> None:
+async def test_an_unknown_cursor(log: RedisLog, cursor: str) -> None:
     if cursor == "1":
         assert (await log.plans(cursor="1:")).plans == []
     else:

@@ -1,4 +1,4 @@
-"""One connection: order, room, refusals, and its end."""
+"""A link: order of replies, back-pressure, errors, and its end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_caller_that_gives_up_does_not_shift_the_answers(link: RedisLink
     assert all(task.cancelled() for task in given_up)
 
 
-async def test_a_refusal_belongs_to_its_caller(link: RedisLink) -> None:
+async def test_an_error_goes_to_the_caller_it_answers(link: RedisLink) -> None:
     answers = await asyncio.gather(
         link.send("ECHO", "before"), link.send("NONSENSE"), link.send("ECHO", "after"), return_exceptions=True
     )
@@ -58,7 +58,7 @@ async def test_a_refusal_belongs_to_its_caller(link: RedisLink) -> None:
     assert answers[2] == b"after"
 
 
-async def test_refusals_of_unanswered_commands_are_told_apart_from_answers(server: RedisServer) -> None:
+async def test_errors_of_commands_answered_by_pushes_are_collected(server: RedisServer) -> None:
     pushes: list[Sequence[Any]] = []
     one = await opened(server, pushes.append)
     before = one.send("ECHO", "before")
@@ -84,7 +84,7 @@ async def test_callers_wait_for_room(link: RedisLink, monkeypatch: pytest.Monkey
     assert most <= 10
 
 
-async def test_a_lost_link_fails_all_that_is_owed_and_all_that_comes(server: RedisServer, link: RedisLink) -> None:
+async def test_a_lost_link_fails_calls_under_way_and_later_ones(server: RedisServer, link: RedisLink) -> None:
     number = await link.call("CLIENT", "ID")
     owed = [link.send("BLPOP", "nothing here", 0), link.send("ECHO", "x"), link.send_unanswered([("SSUBSCRIBE", "a")])]
     await asyncio.sleep(0)
@@ -119,7 +119,7 @@ async def test_the_beat_ends_a_silent_link(server: RedisServer, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("answer", ["a reason", None])
-async def test_the_beat_ends_a_link_for_a_reason_only(
+async def test_the_beat_ends_a_link_only_for_a_reason(
     link: RedisLink, monkeypatch: pytest.MonkeyPatch, answer: str | None
 ) -> None:
     monkeypatch.setattr(links, "BEAT", 0.01)

@@ -1,4 +1,4 @@
-"""Every refusal of Redis has a meaning."""
+"""The contract's error for each error of Redis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from broadcasters.log.redis.refusals import as_log_error
         ("ERR anything unheard of", LogMisconfigured, "anything unheard of"),
     ],
 )
-def test_a_refusal_means(text: str, kind: type[LogError], said: str) -> None:
+def test_the_meaning_of_an_error(text: str, kind: type[LogError], said: str) -> None:
     error = as_log_error(_parse_error(text), "plancast:{plan}:log")
     assert type(error) is kind
     assert said in str(error)

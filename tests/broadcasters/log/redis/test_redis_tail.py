@@ -1,4 +1,4 @@
-"""The tail: one subscription a plan however many watch, and none when nobody does."""
+"""The tail: one subscription a plan, however many watchers it has, and none without watchers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def subscribed(server: RedisServer, prefix: str) -> dict[str, int]:
 
 
 async def settled(log: RedisLog) -> None:
-    """All that was sent on the tail's links before has happened."""
+    """Wait until everything that the tail's links have sent was executed."""
     for link in log._tail._subscriptions.values():
         assert link._link is not None
         await link._link.call("PING")
@@ -54,7 +54,9 @@ async def test_thousands_of_plans_are_watched_over_one_connection(
     assert sum(len(watcher.calls) for watcher in heard) == 3
 
 
-async def test_watch_given_up_before_it_stands_leaves_nothing(log: RedisLog, server: RedisServer, prefix: str) -> None:
+async def test_a_watch_cancelled_before_it_stands_leaves_no_subscription(
+    log: RedisLog, server: RedisServer, prefix: str
+) -> None:
     await log.watch("another", Heard())
     tasks = [asyncio.create_task(log.watch("plan", Heard())) for _ in range(3)]
     await asyncio.sleep(0)
@@ -76,7 +78,7 @@ async def test_closed_and_watched_again_at_once(log: RedisLog) -> None:
         await watch.close()
 
 
-async def test_a_watcher_that_raises_does_not_keep_others_from_hearing(
+async def test_a_watcher_that_raises_does_not_disturb_the_others(
     log: RedisLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Clumsy(Heard):
@@ -91,7 +93,7 @@ async def test_a_watcher_that_raises_does_not_keep_others_from_hearing(
     assert "a watcher of plan raised" in caplog.text
 
 
-async def test_closing_the_log_fails_those_who_wait(server: RedisServer, prefix: str) -> None:
+async def test_closing_the_log_fails_waiting_callers(server: RedisServer, prefix: str) -> None:
     log = RedisLog(f"{server.url}?prefix={prefix}")
     await log.open()
     waiting = asyncio.create_task(log.watch("plan", Heard()))
@@ -101,7 +103,7 @@ async def test_closing_the_log_fails_those_who_wait(server: RedisServer, prefix:
         await waiting
 
 
-async def test_a_watch_that_can_not_be_placed_is_refused_and_the_next_one_is_not(
+async def test_a_watch_whose_master_is_not_found_fails_and_the_next_one_succeeds(
     log: RedisLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(_: str) -> None:
@@ -116,7 +118,7 @@ async def test_a_watch_that_can_not_be_placed_is_refused_and_the_next_one_is_not
         await log.watch("plan", Heard())
 
 
-async def test_a_subscription_that_fails_in_an_unknown_way_is_refused_and_the_next_one_is_not(
+async def test_an_unexpected_error_fails_a_watch_and_the_next_one_succeeds(
     log: RedisLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(*_: object) -> None:
@@ -131,7 +133,7 @@ async def test_a_subscription_that_fails_in_an_unknown_way_is_refused_and_the_ne
         await log.watch("plan", Heard())
 
 
-async def test_moves_are_followed_although_that_failed(
+async def test_following_moves_goes_on_after_an_unexpected_error(
     server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broadcasters.log.redis.log.BEAT", 0.02)

@@ -35,7 +35,7 @@ async def says_and_hears(url: str) -> None:
     await log.close()
 
 
-async def test_with_the_certificates_authority(tls_url: str, certificate: Path) -> None:
+async def test_with_the_authority_of_the_certificate(tls_url: str, certificate: Path) -> None:
     await says_and_hears(f"{tls_url}?ca={certificate}")
 
 
@@ -43,18 +43,18 @@ async def test_unverified_when_asked_for(tls_url: str) -> None:
     await says_and_hears(f"{tls_url}?verify=no")
 
 
-async def test_a_certificate_of_a_stranger(tls_url: str) -> None:
+async def test_a_certificate_of_an_unknown_authority(tls_url: str) -> None:
     with pytest.raises(LogMisconfigured, match="not trusted"):
         await RedisLog(tls_url).open()
 
 
-async def test_tls_to_a_server_that_speaks_none(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_to_a_server_without_tls(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "OPEN_PATIENCE", 0.3)  # it waits for more, politely
     with pytest.raises(LogUnavailable):
         await RedisLog(f"rediss://127.0.0.1:{server.port}?verify=no").open()
 
 
-def test_uvloop_will_do(server: RedisServer, prefix: str, tls_url: str) -> None:
+def test_with_uvloop(server: RedisServer, prefix: str, tls_url: str) -> None:
     uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(says_and_hears(f"{server.url}?prefix={prefix}"))

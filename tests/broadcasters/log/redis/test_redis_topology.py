@@ -40,13 +40,13 @@ async def test_a_single_server_holds_everything() -> None:
         ("TRYAGAIN Multiple keys request during rehashing of slot", None),
     ],
 )
-def test_where_a_refusal_points(said: str, where: Address | None) -> None:
+def test_where_an_error_redirects_to(said: str, where: Address | None) -> None:
     error = _parse_error(said)
     assert isinstance(error, RedisError)
     assert pointed_to(error, Address("asked", 6379)) == where
 
 
-async def test_an_unknown_service_is_the_operators_mistake() -> None:
+async def test_an_unknown_service_is_a_misconfiguration() -> None:
     with RedisServer(sentinel=True) as sentinel:
         log = RedisLog(f"redis+sentinel://127.0.0.1:{sentinel.port}/nobody")
         with pytest.raises(LogMisconfigured, match="nobody"):
@@ -81,7 +81,7 @@ async def test_most_sentinels_are_believed() -> None:
 
 
 async def test_a_node_that_missed_an_election_is_not_believed() -> None:
-    """Cut off from the others, it still names the masters of before. (`redis` believes the first node that answers.)"""
+    """Cut off from the others, it still names the old masters. (`redis` believes the first node that answers.)"""
     with RedisServer(cluster_enabled="yes") as stale, RedisServer(cluster_enabled="yes") as current:
         for epoch, node in enumerate((stale, current), 1):
             node.call("CLUSTER", "SET-CONFIG-EPOCH", epoch)
@@ -94,14 +94,14 @@ async def test_a_node_that_missed_an_election_is_not_believed() -> None:
         await masters.close()
 
 
-async def test_a_cluster_url_to_a_server_that_is_none() -> None:
+async def test_a_cluster_url_of_a_server_without_cluster_mode() -> None:
     with RedisServer() as server:
         log = RedisLog(f"redis+cluster://127.0.0.1:{server.port}")
         with pytest.raises(LogMisconfigured, match="cluster support disabled"):
             await log.open()
 
 
-async def test_a_slot_that_nobody_serves_keeps_nobody_from_the_others() -> None:
+async def test_a_slot_without_a_master_does_not_affect_the_others() -> None:
     with RedisServer(cluster_enabled="yes", cluster_require_full_coverage="no") as server:
         server.call("CLUSTER", "ADDSLOTSRANGE", 0, 8000)
         eventually("it serves", lambda: "cluster_state:ok" in server.call("CLUSTER", "INFO"))
@@ -128,8 +128,8 @@ async def test_a_slot_that_nobody_serves_keeps_nobody_from_the_others() -> None:
         await log.close()
 
 
-async def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
-    """Whoever asked tries again later, as when there is none."""
+async def test_an_unreadable_answer_means_unavailable() -> None:
+    """The caller tries again later, as if no server had answered."""
 
     class Confused(SingleMaster):
         fixed = False

@@ -15,7 +15,7 @@ def test_a_single_server() -> None:
     assert (url.options, url.tls) == (RedisOptions("x", 43_200, 1), None)
 
 
-def test_what_is_not_said() -> None:
+def test_defaults() -> None:
     url = RedisUrl.parse("redis://")
     assert (url.addresses, url.user, url.db) == ((Address("localhost", 6379),), User(None, None), 0)
     assert url.options == RedisOptions("plancast", 30 * 86_400, 0)
@@ -54,7 +54,7 @@ def test_a_cluster_with_tls() -> None:
         ("redis://a?verify=yes", "rediss"),
     ],
 )
-def test_what_is_wrong_is_named(url: str, said: str) -> None:
+def test_an_error_names_what_is_wrong(url: str, said: str) -> None:
     with pytest.raises(LogMisconfigured, match=None) as caught:
         RedisUrl.parse(url)
     assert said in str(caught.value)
@@ -66,13 +66,13 @@ def test_a_password_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://agent:hun#ter2@a", "redis://agent:hun/ter2@a"])
-def test_nor_when_it_is_written_wrongly(url: str) -> None:
+def test_a_password_is_not_shown_by_a_url_that_can_not_be_read(url: str) -> None:
     with pytest.raises(LogMisconfigured, match="%2F") as caught:
         RedisUrl.parse(url)
     assert "ter" not in str(caught.value)
 
 
-def test_missing_certificates_are_the_operators_mistake() -> None:
+def test_missing_certificates_are_a_misconfiguration() -> None:
     tls = RedisUrl.parse("rediss://a?ca=/nowhere/ca.pem").tls
     assert tls is not None
     with pytest.raises(LogMisconfigured, match="TLS"):
