@@ -122,7 +122,7 @@ def test_files_and_functions_stay_small() -> None:
 STARTS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 KEPT = {
     "broadcasters/checkpointing.py: DueCheckpoints.add": "logs what a checkpoint raises, and takes the next one",
-    "broadcasters/log/http/append_batches.py: Courier._leave": "fails the appends it carries",
+    "broadcasters/log/http/append_batches.py: AppendBatches._send": "fails the appends it carries",
     "broadcasters/log/redis/tail.py: _Subscriptions.add": "fails the watches it was to place",
     "broadcasters/streamed_message.py: RollUp._send_part": "its failure is raised by the next write, or on closing",
     "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that it leaves behind",

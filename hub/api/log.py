@@ -23,7 +23,7 @@ from broadcasters.events import EVENTS, MAX_EVENT_BYTES, PlanEvent, PlanId, buil
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Checkpoint, facts_of
 from broadcasters.log.http.lines import (
     MEDIA_TYPE,
-    AppendAsked,
+    AppendRequest,
     Unreadable,
     read_appends,
     read_checkpoint,
@@ -287,7 +287,7 @@ def _appending(hub: Hub) -> APIRouter:
     return routes
 
 
-async def _answer(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendTaken | AppendRefused:
+async def _answer(hub: Hub, principal: Principal, asked: AppendRequest) -> AppendTaken | AppendRefused:
     try:
         async with asyncio.timeout(APPEND_S):
             return await _append(hub, principal, asked)
@@ -298,7 +298,7 @@ async def _answer(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendT
         return AppendRefused(problem=ProblemBody.model_validate(problem.body))
 
 
-async def _append(hub: Hub, principal: Principal, asked: AppendAsked) -> AppendTaken:
+async def _append(hub: Hub, principal: Principal, asked: AppendRequest) -> AppendTaken:
     plan_id, entries = check_plan_id(asked.plan_id), asked.entries
     require(principal, "publish", plan_id)
     if len(entries) > MAX_APPEND_EVENTS:

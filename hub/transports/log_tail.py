@@ -14,7 +14,7 @@ from math import inf
 from typing import Final
 
 from broadcasters.log.contract import Head, PlanLog
-from broadcasters.log.http.lines import MEDIA_TYPE, TAIL_BEAT_S, write_arrived, write_said, write_standing
+from broadcasters.log.http.lines import MEDIA_TYPE, TAIL_BEAT_S, write_arrived, write_standing, write_tail_state
 from hub.core.shares import Holder
 from hub.transports.admission import Door
 
@@ -87,7 +87,7 @@ class Tailing:
         waiting, self._waiting, self._size = self._waiting, [], 0
         if self._missed:
             self._missed = False
-            told = [write_said(plan_id, word) for plan_id in self._plan_ids for word in ("lost", "resumed")]
+            told = [write_tail_state(plan_id, word) for plan_id in self._plan_ids for word in ("lost", "resumed")]
             waiting = told + waiting
         return b"".join(waiting)
 
@@ -103,10 +103,10 @@ class _Ear:
         self._tailing.put(write_arrived(self._plan_id, epoch, first, payloads))
 
     def lost(self) -> None:
-        self._tailing.put(write_said(self._plan_id, "lost"))
+        self._tailing.put(write_tail_state(self._plan_id, "lost"))
 
     def resumed(self) -> None:
-        self._tailing.put(write_said(self._plan_id, "resumed"))
+        self._tailing.put(write_tail_state(self._plan_id, "resumed"))
 
     def deleted(self) -> None:
-        self._tailing.put(write_said(self._plan_id, "deleted"))
+        self._tailing.put(write_tail_state(self._plan_id, "deleted"))

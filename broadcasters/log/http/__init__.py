@@ -1,4 +1,4 @@
-"""The log behind a hub's HTTP interface, for agents that can't reach the log itself."""
+"""The log behind a hub, over HTTP, for agents that can't reach the log itself."""
 
 from broadcasters.log.http.log import HttpLog
 

@@ -1,8 +1,8 @@
-"""Brings appends to the hub: whatever waits when a request can be sent goes along with it, whichever plans it is for.
+"""Appends in batches: each request to the hub carries all appends that wait, of whatever plans.
 
-A request costs more than an event does, so an agent that speaks about many plans at once sends few requests. Each
-append has an answer of its own. A request that got no answer has told nobody anything: all its senders know is that
-they may repeat (L3).
+A request costs more than an event, so an agent that works on many plans at once sends few requests. Each append is
+answered by itself. If a request is not answered, its appends may be stored or not, and their senders may repeat them
+(L3).
 """
 
 from __future__ import annotations
@@ -16,98 +16,99 @@ from typing import Any, Final
 from broadcasters.errors import LogMisconfigured, LogUnavailable, PlancastError
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry
 from broadcasters.log.http.lines import write_append
-from broadcasters.log.http.link import Link, Refused
-from broadcasters.log.http.refusals import Refusal
+from broadcasters.log.http.link import HubLink, HubRefused, error_of
+from broadcasters.supervision import fail_future
 
-__all__ = ["Courier"]
+__all__ = ["AppendBatches"]
 
 _logger = logging.getLogger("plancast.log")
 
 AT_ONCE: Final = 4
-"""Requests under way: enough to keep a hub busy while answers travel."""
+"""Requests under way: enough to keep a hub busy while responses travel."""
 
 
-class Courier:
-    """`bring` appends; `close` fails those under way."""
+class AppendBatches:
+    """`append`, any number of them at once; `close` fails those under way."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: HubLink) -> None:
         self._link = link
-        self._waiting: dict[_Parcel, None] = {}
-        self._trips: set[asyncio.Task[None]] = set()
-        self._leaving = False
+        self._waiting: dict[_Append, None] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._scheduled = False
 
-    async def bring(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry]) -> Appended:
-        """The hub's answer. Cancelled before it was sent, it is not sent."""
+    async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry]) -> Appended:
+        """The hub's answer. An append that is cancelled before its request is sent is not sent."""
         self._link.check_open()
-        parcel = _Parcel(plan_id, write_append(plan_id, producer, seq, entries), len(entries))
-        self._waiting[parcel] = None
-        self._leave_soon()
+        append = _Append(plan_id, write_append(plan_id, producer, seq, entries), len(entries))
+        self._waiting[append] = None
+        self._send_soon()
         try:
-            return await parcel.answer
+            return await append.answer
         finally:
-            self._waiting.pop(parcel, None)
+            self._waiting.pop(append, None)
 
     async def close(self) -> None:
         waiting, self._waiting = list(self._waiting), {}
-        trips = list(self._trips)
-        for trip in trips:
-            trip.cancel()
-        await asyncio.gather(*trips, return_exceptions=True)
-        for parcel in waiting:
-            parcel.fail(LogUnavailable("the log was closed before this was sent"))
+        requests = list(self._requests)
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+        for append in waiting:
+            fail_future(append.answer, LogUnavailable("the log was closed before this was sent"))
 
-    def _leave_soon(self) -> None:
-        """With all that is said in this turn of the event loop."""
-        if not self._leaving:
-            self._leaving = True
-            asyncio.get_running_loop().call_soon(self._leave)
+    def _send_soon(self) -> None:
+        """Together with the other appends of this turn of the event loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._send)
 
-    def _leave(self) -> None:
-        self._leaving = False
-        while self._waiting and len(self._trips) < AT_ONCE:
-            trip = asyncio.create_task(self._trip(self._load()), name="appends on their way to a hub")
-            self._trips.add(trip)
-            trip.add_done_callback(self._back)
+    def _send(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._requests) < AT_ONCE:
+            request = asyncio.create_task(self._request(self._batch()), name="appends on their way to a hub")
+            self._requests.add(request)
+            request.add_done_callback(self._sent)
 
-    def _back(self, trip: asyncio.Task[None]) -> None:
-        self._trips.discard(trip)
-        self._leave()
+    def _sent(self, request: asyncio.Task[None]) -> None:
+        self._requests.discard(request)
+        self._send()
 
-    def _load(self) -> Sequence[_Parcel]:
-        """As much as one request may carry, and one parcel in any case."""
-        load: list[_Parcel] = []
+    def _batch(self) -> Sequence[_Append]:
+        """As many appends as one request may carry; at least one."""
+        batch: list[_Append] = []
         size = events = 0
         while self._waiting:
-            parcel = next(iter(self._waiting))
-            size, events = size + len(parcel.lines), events + parcel.events
-            if load and (size > MAX_APPEND_BYTES or events > MAX_APPEND_EVENTS):
+            append = next(iter(self._waiting))
+            size, events = size + len(append.lines), events + append.events
+            if batch and (size > MAX_APPEND_BYTES or events > MAX_APPEND_EVENTS):
                 break
-            del self._waiting[parcel]
-            load.append(parcel)
-        return load
+            del self._waiting[append]
+            batch.append(append)
+        return batch
 
-    async def _trip(self, load: Sequence[_Parcel]) -> None:
-        about = f"an append to {load[0].plan_id}" if len(load) == 1 else f"{len(load)} appends"
+    async def _request(self, batch: Sequence[_Append]) -> None:
+        about = f"an append to {batch[0].plan_id}" if len(batch) == 1 else f"{len(batch)} appends"
         try:
-            body = await self._link.ask("POST", "/api/log", about, lines=b"".join(parcel.lines for parcel in load))
-            for parcel, answer in zip(load, json.loads(body)["appends"], strict=True):
-                parcel.answered(answer)
-        except Refused as refused:
-            _fail_all(load, refused.refusal.error(about))
+            lines = b"".join(append.lines for append in batch)
+            body = await self._link.request("POST", "/api/log", about, lines=lines)
+            for append, answer in zip(batch, json.loads(body)["appends"], strict=True):
+                append.answered(answer)
+        except HubRefused as refused:
+            _fail_all(batch, refused.error)
         except PlancastError as error:
-            _fail_all(load, error)
+            _fail_all(batch, error)
         except (ValueError, LookupError, TypeError) as error:
-            _fail_all(load, LogMisconfigured(f"what {self._link.address} answers is not what a hub says: {error!r}"))
+            _fail_all(batch, LogMisconfigured(f"{self._link.address} answered {about} unlike a hub: {error!r}"))
         except Exception as error:
             _logger.exception("%s failed", about)
-            _fail_all(load, LogUnavailable(f"{about} failed: {error!r}"))
+            _fail_all(batch, LogUnavailable(f"{about} failed: {error!r}"))
         except asyncio.CancelledError:
-            _fail_all(load, LogUnavailable("the log was closed while this was on its way"))
+            _fail_all(batch, LogUnavailable("the log was closed while this was on its way"))
             raise
 
 
-class _Parcel:
-    """An append on its way."""
+class _Append:
+    """An append on its way, encoded."""
 
     def __init__(self, plan_id: str, lines: bytes, events: int) -> None:
         self.plan_id = plan_id
@@ -117,24 +118,19 @@ class _Parcel:
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         if (problem := answer.get("problem")) is not None:
-            self.fail(Refusal(problem["status"], problem).error(f"an append to {self.plan_id}"))
+            fail_future(self.answer, error_of(problem["status"], problem, f"an append to {self.plan_id}"))
         elif not self.answer.done():
             offsets = [int(offset) for offset in answer["offsets"]]
             self.answer.set_result(Appended(str(answer["epoch"]), offsets, bool(answer["checkpoint_due"])))
 
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # whoever waits gets it; if nobody does, that is nobody's mistake
+
+def _fail_all(batch: Sequence[_Append], error: PlancastError) -> None:
+    for append in batch:
+        fail_future(append.answer, _copy(error))
 
 
-def _fail_all(load: Sequence[_Parcel], error: PlancastError) -> None:
-    for parcel in load:
-        parcel.fail(_again(error))
-
-
-def _again(error: PlancastError) -> PlancastError:
-    """One for each sender: a raised exception remembers where."""
-    told = error.__class__.__new__(error.__class__, *error.args)
-    told.args, told.__dict__, told.__cause__ = error.args, dict(error.__dict__), error
-    return told
+def _copy(error: PlancastError) -> PlancastError:
+    """One for each sender: a raised exception has a traceback of its own."""
+    copy = error.__class__.__new__(error.__class__, *error.args)
+    copy.args, copy.__dict__, copy.__cause__ = error.args, dict(error.__dict__), error
+    return copy

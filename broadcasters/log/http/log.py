@@ -1,9 +1,8 @@
-"""The log behind a hub, with all the promises of a log.
+"""The log behind a hub, which keeps all promises of a log.
 
-The hub stores what it is sent under the agent's own producer and counting, so an append repeated on another connection,
-or through another hub on the same log, is known (L3). When it says that a checkpoint is due, it is this side that
-takes it, as with every log: folding is work, and there are more agents than hubs. (An agent that may not read can't;
-it is not told, and the hub does it.)
+The hub appends under the agent's own producer name and sequence numbers, so that it recognises an append repeated on
+another connection, or through another hub with the same log (L3). When a checkpoint is due, the agent takes it, as with
+every log, since folding is work and there are more agents than hubs. (For an agent that may not read, the hub does.)
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from broadcasters.log.contract import (
     Watch,
     Watcher,
 )
-from broadcasters.log.http.append_batches import Courier
+from broadcasters.log.http.append_batches import AppendBatches
 from broadcasters.log.http.lines import (
     Unreadable,
     read_checkpoint,
@@ -38,9 +37,8 @@ from broadcasters.log.http.lines import (
     read_page,
     write_checkpoint,
 )
-from broadcasters.log.http.link import Link, Refused
+from broadcasters.log.http.link import HubLink, HubRefused, HubUrl
 from broadcasters.log.http.tail import HttpTail
-from broadcasters.log.http.url import HubUrl
 from broadcasters.position import Position
 from broadcasters.supervision import Part
 
@@ -49,15 +47,15 @@ __all__ = ["HttpLog"]
 HEADS_AT_ONCE: Final = 500
 PAGE_EVENTS: Final = 1_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A hub gives no larger pages."""
+"""Limits of a hub's pages."""
 
 
 class HttpLog(PlanLog):
-    """`url` is a hub's, http://… or https://…; see `broadcasters.log.http.url`."""
+    """The log of the hub at `url`, http://… or https://…; see `HubUrl`."""
 
     def __init__(self, url: str) -> None:
-        self._link = Link(HubUrl.parse(url))
-        self._courier = Courier(self._link)
+        self._link = HubLink(HubUrl.parse(url))
+        self._appends = AppendBatches(self._link)
         self._tail = HttpTail(self._link, self._page)
         self._durability: Durability = "memory"
 
@@ -74,7 +72,7 @@ class HttpLog(PlanLog):
             return
         self._link.open()
         try:
-            about = await self._ask_json("GET", "/api/log", "what log it keeps")
+            about = await self._request_json("GET", "/api/log", "what log it has")
         except BaseException:
             await self._link.close()
             raise
@@ -83,16 +81,16 @@ class HttpLog(PlanLog):
 
     async def close(self) -> None:
         await self._tail.close()
-        await self._courier.close()
+        await self._appends.close()
         await self._link.close()
 
     async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:  # noqa: ARG002 - the hub finds them in the events
         check_plan_id(plan_id)
         if not 0 < len(entries) <= MAX_APPEND_EVENTS:
-            raise ValueError(f"an append has 1 to {MAX_APPEND_EVENTS} entries, not {len(entries)}")
+            raise ValueError(f"expected 1 to {MAX_APPEND_EVENTS} entries; got {len(entries)}")
         if any(b"\n" in entry.payload for entry in entries):
-            raise InvalidEvent("event", "a payload is one line")
-        return await self._courier.bring(plan_id, producer, seq, entries)
+            raise InvalidEvent("event", "the payload has a line break; expected one line")
+        return await self._appends.append(plan_id, producer, seq, entries)
 
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
         params = {
@@ -102,18 +100,18 @@ class HttpLog(PlanLog):
         }
         path = _path(plan_id, "/log")
         try:
-            return read_page(await self._link.ask("GET", path, f"a page of {plan_id}", params=params))
-        except Refused as refused:
+            return read_page(await self._link.request("GET", path, f"a page of {plan_id}", params=params))
+        except HubRefused as refused:
             _raise(refused)
         except Unreadable as error:
             raise self._strange("a page", error) from None
 
     async def heads(self, plan_ids: Collection[str]) -> Mapping[str, Head]:
-        asked = [check_plan_id(plan_id) for plan_id in plan_ids]
+        ids = [check_plan_id(plan_id) for plan_id in plan_ids]
         heads: dict[str, Head] = {}
-        for at in range(0, len(asked), HEADS_AT_ONCE):
-            some = asked[at : at + HEADS_AT_ONCE]
-            answer = await self._ask_json("POST", "/api/heads", "heads", json={"plans": some})
+        for at in range(0, len(ids), HEADS_AT_ONCE):
+            some = ids[at : at + HEADS_AT_ONCE]
+            answer = await self._request_json("POST", "/api/heads", "heads", json={"plans": some})
             try:
                 heads |= {plan_id: read_head(answer["heads"][plan_id]) for plan_id in some}
             except (Unreadable, LookupError, TypeError) as error:
@@ -126,9 +124,9 @@ class HttpLog(PlanLog):
     async def checkpoint(self, plan_id: str) -> Checkpoint | None:
         path = _path(plan_id, "/checkpoint")
         try:
-            return read_checkpoint(await self._link.ask("GET", path, f"the checkpoint of {plan_id}"))[0]
-        except Refused as refused:
-            if refused.refusal.code == "no_checkpoint":
+            return read_checkpoint(await self._link.request("GET", path, f"the checkpoint of {plan_id}"))[0]
+        except HubRefused as refused:
+            if refused.code == "no_checkpoint":
                 return None
             _raise(refused)
         except Unreadable as error:
@@ -137,7 +135,7 @@ class HttpLog(PlanLog):
     async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:
         body = write_checkpoint(checkpoint, max(window, 0))
         path = _path(plan_id, "/checkpoint")
-        answer = await self._ask_json("PUT", path, f"a checkpoint of {plan_id}", lines=body)
+        answer = await self._request_json("PUT", path, f"a checkpoint of {plan_id}", lines=body)
         return bool(answer.get("kept"))
 
     async def plans(
@@ -145,7 +143,7 @@ class HttpLog(PlanLog):
     ) -> PlanPage:
         given = {"owner": owner, "label": label, "cursor": cursor, "limit": min(max(limit, 1), 500)}
         params = {name: value for name, value in given.items() if value is not None}
-        answer = await self._ask_json("GET", "/api/plans", "a list of plans", params=params)
+        answer = await self._request_json("GET", "/api/plans", "a list of plans", params=params)
         try:
             return PlanPage([_entry(plan) for plan in answer["plans"]], answer["cursor"])
         except (LookupError, TypeError) as error:
@@ -153,9 +151,9 @@ class HttpLog(PlanLog):
 
     async def delete(self, plan_id: str) -> bool:
         try:
-            await self._link.ask("DELETE", _path(plan_id), f"to forget {plan_id}")
-        except Refused as refused:
-            if refused.refusal.code == "no_such_plan":
+            await self._link.request("DELETE", _path(plan_id), f"the deletion of {plan_id}")
+        except HubRefused as refused:
+            if refused.code == "no_such_plan":
                 return False
             _raise(refused)
         return True
@@ -163,28 +161,28 @@ class HttpLog(PlanLog):
     async def _page(self, plan_id: str, after: int) -> Page:
         return await self.read(plan_id, after)
 
-    async def _ask_json(self, method: str, path: str, about: str, **more: Any) -> dict[str, Any]:
+    async def _request_json(self, method: str, path: str, about: str, **more: Any) -> dict[str, Any]:
         try:
-            body = await self._link.ask(method, path, about, **more)
-            said: Any = json.loads(body)
-        except Refused as refused:
+            body = await self._link.request(method, path, about, **more)
+            answer: Any = json.loads(body)
+        except HubRefused as refused:
             _raise(refused)
         except ValueError as error:
             raise self._strange(about, error) from None
-        if not isinstance(said, dict):
-            raise self._strange(about, "not an object")
-        return cast("dict[str, Any]", said)
+        if not isinstance(answer, dict):
+            raise self._strange(about, "expected an object")
+        return cast("dict[str, Any]", answer)
 
     def _strange(self, about: str, error: object) -> LogMisconfigured:
-        return LogMisconfigured(f"what {self._link.address} answers to {about} is not what a hub says: {error}")
+        return LogMisconfigured(f"{self._link.address} answered the request for {about} unlike a hub: {error}")
 
 
-def _raise(refused: Refused) -> NoReturn:
-    raise refused.refusal.error(refused.about) from None
+def _raise(refused: HubRefused) -> NoReturn:
+    raise refused.error from None
 
 
 def _path(plan_id: str, rest: str = "") -> str:
-    """Ids of dots alone are legal, but not in an address, where they would mean something else."""
+    """An id of dots alone is allowed, but means something else in a URL, so its dots are escaped."""
     check_plan_id(plan_id)
     plan = plan_id.replace(".", "%2E") if plan_id.strip(".") == "" else quote(plan_id, safe="~:@")
     return f"/api/plans/{plan}{rest}"

@@ -120,7 +120,7 @@ async def test_a_hub_that_is_drained_ends_its_tails_at_once(hub: HubServer) -> N
         await heard.until_word("resumed")
 
 
-@pytest.mark.parametrize("broken", ["tail_line.TailLine.open", "watched.WatchedPlan.stand"])
+@pytest.mark.parametrize("broken", ["tail_stream.TailStream.open", "tail._HttpPlan.stand_at"])
 async def test_a_tail_that_fails_in_an_unknown_way_is_opened_anew(
     broken: str, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +200,7 @@ async def test_an_append_that_fails_in_an_unknown_way_may_be_repeated(
     producer = Producer(plan_ids("unknown", 1)[0])
     async with opened(hub.url) as log, asyncio.timeout(60):
         with monkeypatch.context() as broken:
-            broken.setattr(log._link, "ask", fails)
+            broken.setattr(log._link, "request", fails)
             with pytest.raises(LogUnavailable, match="a mistake of ours"):
                 await producer.batch("a").to(log)
         await producer.batch("b").to(log)

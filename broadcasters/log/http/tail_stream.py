@@ -1,4 +1,4 @@
-"""One open tail: a hub's answer that goes on, line by line, for a fixed set of plans."""
+"""One open tail: a response of the hub that goes on, line by line, for a fixed set of plans."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import httpx
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import Head
 from broadcasters.log.http.lines import TAIL_BEAT_S, Unreadable, read_head, read_line
-from broadcasters.log.http.link import ANSWER_S, Link
+from broadcasters.log.http.link import ANSWER_S, HubLink
 
-__all__ = ["Arrived", "Said", "TailLine"]
+__all__ = ["TailEvents", "TailState", "TailStream"]
 
 SILENCE_S: Final = 2.5 * TAIL_BEAT_S
-"""A tail that says nothing for so long, not even that it stands, doesn't."""
+"""A tail that sends nothing for so long, not even an empty line, is broken."""
 LONGEST_LINE: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class TailEvents:
+    """Events appended to a plan, from the offset `first` on."""
+
     plan_id: str
     epoch: str
     first: int
@@ -32,56 +34,56 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """`lost`, `resumed` or `deleted`."""
+class TailState:
+    """The hub's own tail of a plan is `lost` or `resumed`, or the plan was `deleted`."""
 
     plan_id: str
-    word: str
+    state: str
 
 
-class TailLine:
-    """`open` one, listen to it once, `close` it."""
+class TailStream:
+    """`open` one, iterate `events` once, `close` it."""
 
     def __init__(self, heads: Mapping[str, Head], lines: _Lines, stack: AsyncExitStack) -> None:
         self.heads = heads
-        """The plans on this line, and where they stood just after it did."""
+        """The plans of this stream, with heads read just after it stood."""
         self._lines = lines
         self._stack = stack
 
     @classmethod
-    async def open(cls, link: Link, plan_ids: Collection[str]) -> Self:
-        """Returns once the hub has said that it stands. Errors as with `Link.ask`."""
+    async def open(cls, link: HubLink, plan_ids: Collection[str]) -> Self:
+        """Return once the hub has confirmed the tail. Errors as with `HubLink.request`."""
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    asked = link.stream("/api/tail", {"plans": list(plan_ids)}, "a tail", SILENCE_S)
-                    response = await stack.enter_async_context(asked)
+                    opening = link.stream("/api/tail", {"plans": list(plan_ids)}, "a tail", SILENCE_S)
+                    response = await stack.enter_async_context(opening)
                     lines = _Lines(response.aiter_raw())
                     heads = _standing(await lines.next(), plan_ids)
             except TimeoutError:
-                raise LogUnavailable(f"the hub at {link.address} is slow to open a tail") from None
+                raise LogUnavailable(f"the hub at {link.address} did not open a tail within {ANSWER_S:g} s") from None
             except Unreadable as error:
-                raise LogUnavailable(f"what the hub at {link.address} sends is no tail: {error}") from None
+                raise LogUnavailable(f"the hub at {link.address} sent something other than a tail: {error}") from None
             return cls(heads, lines, stack.pop_all())
 
-    async def listen(self) -> AsyncIterator[Arrived | Said]:
-        """What the hub tells. Never ends by itself: `LogUnavailable` when the line breaks."""
+    async def events(self) -> AsyncIterator[TailEvents | TailState]:
+        """What the hub sends, without end; `LogUnavailable` when the stream breaks."""
         while True:
             if not (line := await self._lines.next()):
                 continue
-            said = read_line(line)
-            if "said" in said:
-                yield Said(str(said["plan_id"]), str(said["said"]))
-            elif "count" in said:
-                payloads = [await self._lines.next() for _ in range(int(said["count"]))]
-                yield Arrived(str(said["plan_id"]), str(said["epoch"]), int(said["first"]), payloads)
+            members = read_line(line)
+            if "said" in members:
+                yield TailState(str(members["plan_id"]), str(members["said"]))
+            elif "count" in members:
+                payloads = [await self._lines.next() for _ in range(int(members["count"]))]
+                yield TailEvents(str(members["plan_id"]), str(members["epoch"]), int(members["first"]), payloads)
 
     async def close(self) -> None:
         await self._stack.aclose()
 
 
 class _Lines:
-    """Bytes as they come, cut at line feeds and nowhere else (text has more kinds of line end)."""
+    """Splits a stream of bytes at line feeds only (text has more kinds of line ends)."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -108,4 +110,4 @@ def _standing(line: bytes, plan_ids: Collection[str]) -> Mapping[str, Head]:
     try:
         return {plan_id: read_head(heads[plan_id]) for plan_id in plan_ids}
     except (LookupError, TypeError):
-        raise Unreadable("its first line doesn't say that all of them stand") from None
+        raise Unreadable("the first line does not confirm all plans") from None
