@@ -1,4 +1,4 @@
-"""How appends become rows: deduplicate, count, store; many appends in one transaction."""
+"""Appends as rows: deduplicated, numbered and stored, many in one transaction."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Append", "Appender"]
 
 EPOCHS_KEPT: Final = 16
 MAX_REMEMBERED: Final = 4096
-"""Plans, and producers of one plan, whose state is kept in memory between transactions."""
+"""Plans, and producers of one plan, whose state is cached between transactions."""
 
 
 class Append(NamedTuple):
-    """One append as its caller gave it."""
+    """The arguments of one append."""
 
     plan_id: str
     producer: str
@@ -32,16 +32,16 @@ class Append(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Said:
-    """A producer's last append: where its `seq`-th entry and those behind it stand."""
+class _LastAppend:
+    """A producer's last append: the offsets of its `seq`-th entry and those after it."""
 
     seq: int
     offsets: Sequence[int]
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What has to be known of a plan to append to it."""
+class _PlanRow:
+    """The state of a plan that appends need."""
 
     no: int
     epoch: str
@@ -49,42 +49,42 @@ class _Plan:
     head: int
     checkpoint: int
     status: str | None
-    said: dict[str, _Said | None] = field(default_factory=dict[str, "_Said | None"])
+    last: dict[str, _LastAppend | None] = field(default_factory=dict[str, "_LastAppend | None"])
 
 
 class Appender:
-    """Makes rows of appends. What it remembers holds while nobody else wrote to the file (PRAGMA data_version)."""
+    """Stores appends. Its cache is valid while no other connection has written to the file (PRAGMA data_version)."""
 
     def __init__(self) -> None:
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, _PlanRow] = {}
         self._db: sqlite3.Connection | None = None
         self._version = -1
 
     def forget(self, plan_id: str | None = None) -> None:
-        """What is remembered of this plan, or of all, is not true any more."""
+        """Drop what is cached of this plan, or of all plans."""
         if plan_id is None:
             self._plans.clear()
         else:
             self._plans.pop(plan_id, None)
 
     def append(self, db: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended]:
-        """Append all of these within the transaction that the caller has begun.
+        """Store the appends within the transaction that the caller has begun.
 
-        When it is not committed, whatever the reason, the caller says so (`forget`).
+        If it is not committed, for whatever reason, the caller must call `forget`.
         """
-        self._notice_others(db)
+        self._check_version(db)
         group = _Group(db)
         answers = [group.add(self._plan(append.plan_id, group), append) for append in appends]
         group.store()
         return answers
 
-    def _notice_others(self, db: sqlite3.Connection) -> None:
+    def _check_version(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA data_version").fetchone()
         if db is not self._db or version != self._version or len(self._plans) > MAX_REMEMBERED:
             self._plans.clear()
             self._db, self._version = db, version
 
-    def _plan(self, plan_id: str, group: _Group) -> _Plan:
+    def _plan(self, plan_id: str, group: _Group) -> _PlanRow:
         plan = self._plans.get(plan_id)
         if plan is None:
             plan = self._plans[plan_id] = group.stored_plan(plan_id) or group.begin_plan(plan_id)
@@ -100,18 +100,18 @@ class _Group:
         self._activity, self._incarnation = db.execute("SELECT activity, incarnation FROM log").fetchone()
         self._events: list[tuple[int, bytes]] = []
         self._keys: dict[tuple[int, str], int] = {}
-        self._said: dict[tuple[int, str], _Said] = {}
-        self._touched: dict[int, _Plan] = {}
+        self._last: dict[tuple[int, str], _LastAppend] = {}
+        self._touched: dict[int, _PlanRow] = {}
         self._facts: list[tuple[int, str | None, Facts]] = []
 
-    def stored_plan(self, plan_id: str) -> _Plan | None:
+    def stored_plan(self, plan_id: str) -> _PlanRow | None:
         row = self._db.execute(
             "SELECT no, epoch, incarnation, head, checkpoint, status FROM plans WHERE plan_id = ?", (plan_id,)
         ).fetchone()
-        return _Plan(*row) if row else None
+        return _PlanRow(*row) if row else None
 
-    def begin_plan(self, plan_id: str) -> _Plan:
-        """The first append to a plan: a row, and an epoch that was never used before."""
+    def begin_plan(self, plan_id: str) -> _PlanRow:
+        """Insert the row of a new plan, with an epoch that was never used before."""
         epoch = secrets.token_hex(4)
         self._activity += 1
         row = self._db.execute(
@@ -120,10 +120,10 @@ class _Group:
             (plan_id, epoch, self._incarnation, self._activity, self._now_ms, self._now_ms),
         )
         assert row.lastrowid is not None  # noqa: S101 - an INSERT has one
-        return _Plan(row.lastrowid, epoch, self._incarnation, 0, 0, None)
+        return _PlanRow(row.lastrowid, epoch, self._incarnation, 0, 0, None)
 
-    def _begin_epoch(self, plan: _Plan) -> None:
-        """The plan goes on in a file put back from a copy: who saw more than the copy holds shall notice (L7)."""
+    def _begin_epoch(self, plan: _PlanRow) -> None:
+        """The file was restored from a copy: readers that have more than the copy must notice (L7)."""
         (ended,) = self._db.execute("SELECT ended FROM plans WHERE no = ?", (plan.no,)).fetchone()
         lineage = [*json.loads(ended), (plan.epoch, plan.head)][-EPOCHS_KEPT:]
         plan.epoch, plan.incarnation = secrets.token_hex(4), self._incarnation
@@ -132,10 +132,10 @@ class _Group:
             (plan.epoch, json.dumps(lineage), plan.incarnation, plan.no),
         )
 
-    def add(self, plan: _Plan, append: Append) -> Appended:
-        """Give the append its offsets: those it had already, or the next ones."""
-        said = self._last_said(plan, append.producer)
-        known = _known(said, append.seq, len(append.entries)) if said else ()
+    def add(self, plan: _PlanRow, append: Append) -> Appended:
+        """Assign offsets to the append: those it has already, or the next ones."""
+        last = self._last_append(plan, append.producer)
+        known = _known(last, append.seq, len(append.entries)) if last else ()
         before = plan.head
         if len(known) == len(append.entries):
             offsets: Sequence[int] = known
@@ -145,20 +145,20 @@ class _Group:
             offsets = self._place(plan, append.entries, known)
             self._remember(plan, append, offsets)
         if plan.head > before:
-            self._touched.pop(plan.no, None)  # so that the last one touched stands last
+            self._touched.pop(plan.no, None)  # the one touched last comes last
             self._touched[plan.no] = plan
             self._note_facts(plan, append.facts)
         return Appended(plan.epoch, offsets, plan.head - plan.checkpoint >= CHECKPOINT_EVERY)
 
     def store(self) -> None:
-        """Write everything gathered: a handful of statements, however many appends there were."""
+        """Store everything with a few statements, however many appends there are."""
         db = self._db
         db.executemany("INSERT INTO events VALUES (?, ?)", self._events)
         db.executemany("INSERT INTO keys VALUES (?, ?, ?)", [(*key, offset) for key, offset in self._keys.items()])
         db.executemany(
             "INSERT INTO producers VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET seq = excluded.seq, offsets = excluded.offsets",
-            [(*who, said.seq, _packed(said.offsets)) for who, said in self._said.items()],
+            [(*who, last.seq, _packed(last.offsets)) for who, last in self._last.items()],
         )
         first = self._activity + 1
         db.executemany(
@@ -168,25 +168,25 @@ class _Group:
         self._store_facts()
         db.execute("UPDATE log SET activity = ?", (self._activity + len(self._touched),))
 
-    def _last_said(self, plan: _Plan, producer: str) -> _Said | None:
-        if producer not in plan.said:
-            if len(plan.said) > MAX_REMEMBERED:
-                plan.said.clear()
+    def _last_append(self, plan: _PlanRow, producer: str) -> _LastAppend | None:
+        if producer not in plan.last:
+            if len(plan.last) > MAX_REMEMBERED:
+                plan.last.clear()
             # What this group adds is in _said before it is in the table.
-            plan.said[producer] = self._said.get((plan.no, producer)) or self._stored_said(plan.no, producer)
-        return plan.said[producer]
+            plan.last[producer] = self._last.get((plan.no, producer)) or self._stored_append(plan.no, producer)
+        return plan.last[producer]
 
-    def _stored_said(self, no: int, producer: str) -> _Said | None:
+    def _stored_append(self, no: int, producer: str) -> _LastAppend | None:
         row = self._db.execute(
             "SELECT seq, offsets FROM producers WHERE no = ? AND producer = ?", (no, producer)
         ).fetchone()
-        return _Said(row[0], _unpacked(row[1])) if row else None
+        return _LastAppend(row[0], _unpacked(row[1])) if row else None
 
-    def _place(self, plan: _Plan, entries: Sequence[Entry], known: Sequence[int]) -> Sequence[int]:
+    def _place(self, plan: _PlanRow, entries: Sequence[Entry], known: Sequence[int]) -> Sequence[int]:
         new = entries[len(known) :] if known else entries
         head = plan.head
         if head + len(new) > LAST_OFFSET:
-            raise LogFull(f"a plan holds at most {LAST_OFFSET:,} events; nothing was written")
+            raise LogFull(f"a plan has at most {LAST_OFFSET:,} events; nothing was stored")
         if any(entry.key is not None for entry in new):
             return [*known, *[self._place_keyed(plan, entry) for entry in new]]
         start = place_of(plan.no, head + 1)
@@ -195,7 +195,7 @@ class _Group:
         offsets = range(head + 1, plan.head + 1)
         return [*known, *offsets] if known else offsets
 
-    def _place_keyed(self, plan: _Plan, entry: Entry) -> int:
+    def _place_keyed(self, plan: _PlanRow, entry: Entry) -> int:
         if entry.key is not None:
             offset = self._keys.get((plan.no, entry.key)) or self._stored_key(plan.no, entry.key)
             if offset:
@@ -209,12 +209,12 @@ class _Group:
         row = self._db.execute("SELECT offset FROM keys WHERE no = ? AND key = ?", (no, key)).fetchone()
         return row[0] if row else 0
 
-    def _remember(self, plan: _Plan, append: Append, offsets: Sequence[int]) -> None:
-        said = _Said(append.seq, offsets)
-        plan.said[append.producer] = said
-        self._said[plan.no, append.producer] = said
+    def _remember(self, plan: _PlanRow, append: Append, offsets: Sequence[int]) -> None:
+        last = _LastAppend(append.seq, offsets)
+        plan.last[append.producer] = last
+        self._last[plan.no, append.producer] = last
 
-    def _note_facts(self, plan: _Plan, facts: Facts) -> None:
+    def _note_facts(self, plan: _PlanRow, facts: Facts) -> None:
         status = facts.status or (facts.first_status if plan.status is None else None)
         if status is not None or _more_than_status(facts):
             plan.status = status or plan.status
@@ -238,20 +238,20 @@ def _more_than_status(facts: Facts) -> bool:
     return not (facts.title is None and facts.progress is None and facts.owner is None and facts.labels is None)
 
 
-def _known(said: _Said, seq: int, count: int) -> Sequence[int]:
-    """The offsets of those entries that the producer said before: all, the first of them, or none.
+def _known(last: _LastAppend, seq: int, count: int) -> Sequence[int]:
+    """The offsets of those entries that the producer has appended before: all, the first of them, or none.
 
-    What comes late from before its last append is not stored any more; nobody waits for its offsets, and they are 0.
+    Entries from before its last append arrive too late and are not stored; their offsets, which no one awaits, are 0.
     """
-    skipped = seq - said.seq
+    skipped = seq - last.seq
     if skipped >= 0:
-        return said.offsets[skipped : skipped + count]
+        return last.offsets[skipped : skipped + count]
     late = min(-skipped, count)
-    return [*[0] * late, *said.offsets[: count - late]]
+    return [*[0] * late, *last.offsets[: count - late]]
 
 
 def _packed(offsets: Sequence[int]) -> str:
-    """`3-5` for neighbours, which they are unless some entries were known by their keys."""
+    """`3-5` for consecutive offsets, which they are unless some entries were known by their keys."""
     return f"{offsets[0]}-{offsets[-1]}" if isinstance(offsets, range) else json.dumps(list(offsets))
 
 

@@ -1,4 +1,4 @@
-"""The embedded log: every plan in one file, durable on disk, shared by all programs that open it; no server."""
+"""The embedded log: all plans in one file, durable on disk, shared by all programs that open it, without a server."""
 
 from __future__ import annotations
 
@@ -28,9 +28,16 @@ from broadcasters.log.contract import (
     Watcher,
 )
 from broadcasters.log.sqlite.append import Append
-from broadcasters.log.sqlite.change import delete_idle, delete_plan, keep
-from broadcasters.log.sqlite.file import Opened, SqliteFile
-from broadcasters.log.sqlite.read import checkpoint_of, heads_of, page_of, plans_of
+from broadcasters.log.sqlite.file import SqliteConnection, SqliteFile
+from broadcasters.log.sqlite.queries import (
+    checkpoint_of,
+    delete_idle,
+    delete_plan,
+    heads_of,
+    keep_checkpoint,
+    page_of,
+    plans_of,
+)
 from broadcasters.log.sqlite.tail import SqliteTail
 from broadcasters.log.sqlite.writer import Writer
 from broadcasters.supervision import Part, Supervisor
@@ -42,20 +49,20 @@ T = TypeVar("T")
 TIDY_FIRST_S: Final = 30.0
 TIDY_EVERY_S: Final = 600.0
 TIDY_PLANS: Final = 20
-"""Plans deleted in one transaction, so that appends never wait long."""
+"""Plans deleted in one transaction, so that appends don't wait long."""
 
 
 class SqliteLog(PlanLog):
-    """`sqlite:///plans.db` or `sqlite:////var/lib/plancast/plans.db`.
+    """The log of `sqlite:///plans.db` or `sqlite:////var/lib/plancast/plans.db`.
 
     Options: `?ttl=30` days that a plan is kept after its last event (`never` deletes none), `&timeout=5` seconds to
-    wait for another process that is writing. A writer thread commits whatever waits in one transaction, a reader
+    wait for another process that writes. A writer thread commits all waiting appends in one transaction, a reader
     thread reads, and a tail thread finds what was appended, by this process or another.
     """
 
     def __init__(self, url: str) -> None:
         self._file = SqliteFile.at(url)
-        self._opened: _Open | None = None
+        self._opened: _OpenLog | None = None
 
     @property
     def parts(self) -> Mapping[str, Part]:
@@ -67,13 +74,13 @@ class SqliteLog(PlanLog):
 
     async def open(self) -> None:
         if self._opened is None:
-            reader = _Reader(self._file)
+            reader = _ReaderThread(self._file)
             try:
                 await reader.run(lambda _: None)
             except BaseException:
                 await reader.close()
                 raise
-            self._opened = _Open(self._file, reader)
+            self._opened = _OpenLog(self._file, reader)
 
     async def close(self) -> None:
         opened, self._opened = self._opened, None
@@ -83,7 +90,7 @@ class SqliteLog(PlanLog):
     async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
         check_plan_id(plan_id)
         if not 0 < len(entries) <= MAX_APPEND_EVENTS:
-            raise ValueError(f"an append has 1 to {MAX_APPEND_EVENTS} entries, not {len(entries)}")
+            raise ValueError(f"expected 1 to {MAX_APPEND_EVENTS} entries; got {len(entries)}")
         return await self._now_open.writer.append(Append(plan_id, producer, seq, entries, facts))
 
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
@@ -104,7 +111,9 @@ class SqliteLog(PlanLog):
 
     async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:
         check_plan_id(plan_id)
-        return await self._now_open.writer.run(lambda db: keep(db, plan_id, checkpoint, window), forget=plan_id)
+        return await self._now_open.writer.run(
+            lambda db: keep_checkpoint(db, plan_id, checkpoint, window), forget=plan_id
+        )
 
     async def plans(
         self, *, owner: str | None = None, label: str | None = None, cursor: str | None = None, limit: int = 50
@@ -116,16 +125,16 @@ class SqliteLog(PlanLog):
         return await self._now_open.writer.run(lambda db: delete_plan(db, plan_id), forget=plan_id)
 
     @property
-    def _now_open(self) -> _Open:
+    def _now_open(self) -> _OpenLog:
         if self._opened is None:
             raise LogUnavailable(f"the log {self._file.path} is not open")
         return self._opened
 
 
-class _Open:
-    """What an open log holds: its three threads, and the task that removes old plans."""
+class _OpenLog:
+    """The three threads of an open log, and the task that deletes old plans."""
 
-    def __init__(self, file: SqliteFile, reader: _Reader) -> None:
+    def __init__(self, file: SqliteFile, reader: _ReaderThread) -> None:
         self.reader = reader
         self.tail = SqliteTail(file)
         self.writer = Writer(file, committed=self.tail.look)
@@ -141,32 +150,34 @@ class _Open:
         await self.reader.close()
 
     async def _tidy(self, ttl_s: float) -> None:
-        with suppress(LogError):  # the next append raises it
+        with suppress(LogError):  # the next append raises it, too
             while await self.writer.run(lambda db: delete_idle(db, ttl_s, TIDY_PLANS)):
                 pass
 
 
-class _Reader:
-    """One thread that reads, with a connection of its own."""
+class _ReaderThread:
+    """A thread that reads, with a connection of its own."""
 
     def __init__(self, file: SqliteFile) -> None:
-        self._opened = Opened(file, wait_s=file.patience_s)
+        self._connection = SqliteConnection(file, wait_s=file.patience_s)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plancast-log-reader")
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
-        except RuntimeError as error:  # of the thread; what the read itself raises is no sign that the log was closed
-            raise LogUnavailable(f"the log {self._opened.file.path} can't be read ({error}); open it again") from error
+        except RuntimeError as error:  # the thread has ended
+            raise LogUnavailable(
+                f"the log {self._connection.file.path} can't be read ({error}); open it again"
+            ) from error
         return await reading
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.end)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.end)
         self._thread.shutdown()
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            with self._opened.in_use:
-                return read(self._opened.db())
+            with self._connection.in_use:
+                return read(self._connection.db())
         except sqlite3.Error as error:
-            raise self._opened.file.error(error) from error
+            raise self._connection.file.error(error) from error

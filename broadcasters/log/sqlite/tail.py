@@ -1,4 +1,4 @@
-"""The embedded log's tail: one thread that looks what has been appended, by this process or another."""
+"""The embedded log's tail: one thread that finds what was appended, by this process or another."""
 
 from __future__ import annotations
 
@@ -8,118 +8,117 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from broadcasters.errors import LogError, LogUnavailable
 from broadcasters.log.contract import Watch, Watcher
 from broadcasters.log.sqlite import file as sqlite_file
-from broadcasters.log.sqlite.file import Opened, SqliteFile
-from broadcasters.log.sqlite.read import heads_of, page_of
+from broadcasters.log.sqlite.file import SqliteConnection, SqliteFile
+from broadcasters.log.sqlite.queries import heads_of, page_of
+from broadcasters.log.watched import WatchedPlan
 
 __all__ = ["SqliteTail"]
 
 BEAT_S: Final = 0.02
-"""How often to look whether another process appended, while somebody watches."""
+"""How often to check for appends of other processes while a plan is watched."""
 AGAIN_S: Final = 0.25
-"""How long to wait before a tail that broke is tried again."""
+"""Pause before a tail that broke is tried again."""
 PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 1024 * 1024
+CLOSED: Final = "the log was closed; open it again"
 
-News = tuple[str, Callable[[Watcher], None]]
-"""Something to tell the watchers of a plan."""
+News: TypeAlias = tuple[WatchedPlan, Callable[[WatchedPlan], None]]
+"""A plan, and the call that reports something to its watchers."""
 
 
 @dataclass(slots=True)
-class _Told:
-    """How much of a plan its watchers were told."""
+class _Followed:
+    """A plan that the thread follows, and the position up to which its watchers have the events."""
 
+    plan: WatchedPlan
     epoch: str = ""
     offset: int = 0
 
 
 class SqliteTail:
-    """Tells watchers in the event loop what a thread of its own finds in the file.
+    """Calls watchers in the event loop for what a thread of its own finds in the file.
 
-    There is one path: what another process appended is found on the beat, and a commit of our own only makes the
-    thread look at once. The thread reads on when the loop has taken what it found, so a busy loop costs no memory.
+    Appends of this process and of others take the same path: the thread finds both every `BEAT_S`, and a commit here
+    only wakes it at once. The thread waits until the loop has taken what it found, so a busy loop needs no memory.
     """
 
     def __init__(self, file: SqliteFile) -> None:
         self._loop = asyncio.get_running_loop()
-        self._watches: dict[str, list[_SqliteWatch]] = {}
+        self._plans: dict[str, WatchedPlan] = {}
         self._ended = self._loop.create_future()
         self._closing = threading.Event()
         self._wake = threading.Event()
         self._taken = threading.Event()
-        self._wishes: queue.SimpleQueue[_Wish] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[WatchedPlan, bool]] = queue.SimpleQueue()
+        """Plans to follow (True), or no longer to follow."""
         # The rest belongs to the thread.
-        self._opened = Opened(file, wait_s=file.patience_s)
+        self._connection = SqliteConnection(file, wait_s=file.patience_s)
         self._db: sqlite3.Connection | None = None
-        self._told: dict[str, _Told] = {}
-        self._seen = 0
+        self._followed: dict[str, _Followed] = {}
+        self._activity = 0
         self._version = -1
         self._standing = True
         self._thread = threading.Thread(target=self._run, name="plancast-log-tail", daemon=True)
         self._thread.start()
 
     def look(self) -> None:
-        """Something was committed. Any thread may say so."""
-        if self._told:
+        """Wake the thread after a commit. Can be called in any thread."""
+        if self._followed:
             self._wake.set()
 
     # In the event loop.
 
     async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
-        """Tell the watcher of what is appended from now on."""
-        watch = _SqliteWatch(self, plan_id, watcher)
-        self._watches.setdefault(plan_id, []).append(watch)
-        stands: asyncio.Future[None] = self._loop.create_future()
+        """Call the watcher for every later append."""
+        if self._closing.is_set():
+            raise LogUnavailable(CLOSED)
+        plan = self._plans.get(plan_id) or self._plans.setdefault(plan_id, WatchedPlan(plan_id, self._deserted))
+        hold = plan.take(watcher)
         try:
-            self._wish(_Wish(plan_id, stands))
-            await stands
+            if not hold.stands.done():
+                self._request(plan, follow=True)
+            await hold.stands
         except BaseException:
-            self.end(watch)
+            plan.release(hold)
             raise
-        return watch
-
-    def end(self, watch: _SqliteWatch) -> None:
-        """No more calls to this watcher."""
-        watches = self._watches.get(watch.plan_id, [])
-        if watch in watches:
-            watches.remove(watch)
-            if not watches:
-                del self._watches[watch.plan_id]
-                if not self._closing.is_set():
-                    self._wish(_Wish(watch.plan_id, None))
+        return hold
 
     async def close(self) -> None:
-        """No more calls to anybody. The thread has ended when this returns."""
-        self._watches.clear()
+        """Call no watcher any more. The thread has ended when this returns."""
+        plans, self._plans = self._plans, {}
+        for plan in plans.values():
+            plan.end(LogUnavailable(CLOSED))
         self._closing.set()
         self._wake.set()
         self._taken.set()
         await asyncio.shield(self._ended)
         self._thread.join()
 
-    def _wish(self, wish: _Wish) -> None:
-        if self._closing.is_set():
-            raise LogUnavailable("the log was closed; open it again")
-        self._wishes.put(wish)
+    def _deserted(self, plan: WatchedPlan) -> None:
+        if self._plans.get(plan.plan_id) is plan:
+            del self._plans[plan.plan_id]
+            self._request(plan, follow=False)
+
+    def _request(self, plan: WatchedPlan, *, follow: bool) -> None:
+        self._requests.put((plan, follow))
         self._wake.set()
 
-    def _tell(self, news: Sequence[News]) -> None:
+    def _report(self, news: Sequence[News]) -> None:
         try:
-            for plan_id, call in news:
-                for watch in tuple(self._watches.get(plan_id, ())):
-                    self._tell_one(watch, call)
+            for plan, call in news:
+                call(plan)
         finally:
             self._taken.set()
 
-    def _tell_one(self, watch: _SqliteWatch, call: Callable[[Watcher], None]) -> None:
-        try:
-            call(watch.watcher)
-        except Exception as error:  # a watcher that breaks its promise shall not harm the others
-            self._loop.call_exception_handler({"message": f"a watcher of {watch.plan_id} raised", "exception": error})
+    def _fail(self, plan: WatchedPlan, error: LogError) -> None:
+        plan.fail(error)
+        if not plan.held:
+            self._deserted(plan)
 
     # In the thread.
 
@@ -128,199 +127,164 @@ class SqliteTail:
             while not self._closing.is_set() and not self._loop.is_closed():
                 self._wake.wait(self._pause())
                 self._wake.clear()
-                with self._opened.in_use:
+                with self._connection.in_use:
                     self._turn()
         finally:
-            self._opened.end()
-            self._refuse_wishes(LogUnavailable("the log was closed; open it again"))
+            self._connection.end()
+            self._refuse_requests(LogUnavailable(CLOSED))
             self._to_loop(self._ended.set_result, None)
 
     def _pause(self) -> float:
         if not self._standing:
             return AGAIN_S
-        return BEAT_S if self._told else sqlite_file.LOOK_S
+        return BEAT_S if self._followed else sqlite_file.LOOK_S
 
     def _turn(self) -> None:
         try:
-            db = self._opened.db()
+            db = self._connection.db()
             if db is not self._db:
                 self._start(db)
         except Exception as error:
             self._break()
-            self._refuse_wishes(self._explained(error))
+            self._refuse_requests(self._as_log_error(error))
             return
         try:
-            self._grant_wishes(db)
-            if self._told:
+            self._take_requests(db)
+            if self._followed:
                 self._look(db)
-        except Exception:  # whatever it was, the watchers shall not wait for a tail that has ended
+        except Exception:  # whatever it was, the watchers must not wait for a tail that has ended
             self._break()
 
     def _start(self, db: sqlite3.Connection) -> None:
-        """Stand at the heads of now. What happened since the last look may be missing, and the watchers know it."""
-        if self._db is not None and self._standing:  # another file stands at the path
-            self._send([(plan_id, _say_lost) for plan_id in self._told])
-        self._start_at(db)
-        self._told = {plan_id: _told_now(db, plan_id) for plan_id in self._told}
+        """Continue from the current heads. Watchers are told that events since the last look may be missing."""
+        if self._db is not None and self._standing:  # another file is at the path
+            self._send([(followed.plan, WatchedPlan.fall) for followed in self._followed.values()])
+        self._start_at_head(db)
+        self._followed = {plan_id: _at_head(db, followed.plan) for plan_id, followed in self._followed.items()}
         if self._db is not None or not self._standing:
-            self._send([(plan_id, _say_resumed) for plan_id in self._told])
+            self._send([(followed.plan, WatchedPlan.stand) for followed in self._followed.values()])
         self._db = db
         self._standing = True
 
-    def _start_at(self, db: sqlite3.Connection) -> None:
-        (self._seen,) = db.execute("SELECT activity FROM log").fetchone()
+    def _start_at_head(self, db: sqlite3.Connection) -> None:
+        (self._activity,) = db.execute("SELECT activity FROM log").fetchone()
         self._version = -1
 
     def _break(self) -> None:
-        self._opened.close()
+        self._connection.close()
         if self._standing:
             self._standing = False
-            self._send([(plan_id, _say_lost) for plan_id in self._told])
+            self._send([(followed.plan, WatchedPlan.fall) for followed in self._followed.values()])
 
-    def _explained(self, error: Exception) -> LogError:
+    def _as_log_error(self, error: Exception) -> LogError:
         if isinstance(error, LogError):
             return error
         if isinstance(error, sqlite3.Error):
-            return self._opened.file.error(error)
-        return LogUnavailable(f"the tail of the log {self._opened.file.path} failed: {error!r}")
+            return self._connection.file.error(error)
+        return LogUnavailable(f"the tail of the log {self._connection.file.path} failed: {error!r}")
 
-    def _grant_wishes(self, db: sqlite3.Connection) -> None:
-        while not self._wishes.empty():
-            wish = self._wishes.get()
-            if wish.stands is None:
-                self._told.pop(wish.plan_id, None)
+    def _take_requests(self, db: sqlite3.Connection) -> None:
+        while not self._requests.empty():
+            plan, follow = self._requests.get()
+            if not follow:
+                self._followed.pop(plan.plan_id, None)
                 continue
             try:
-                self._begin(db, wish.plan_id)
+                self._follow(db, plan)
             except Exception as error:
-                self._to_loop(_settle, wish.stands, self._explained(error))
+                self._to_loop(self._fail, plan, self._as_log_error(error))
                 raise
-            self._to_loop(_settle, wish.stands, None)
+            self._to_loop(plan.stand)
 
-    def _begin(self, db: sqlite3.Connection, plan_id: str) -> None:
-        if not self._told:
-            self._start_at(db)
-        if plan_id not in self._told:
-            self._told[plan_id] = _told_now(db, plan_id)
+    def _follow(self, db: sqlite3.Connection, plan: WatchedPlan) -> None:
+        if not self._followed:
+            self._start_at_head(db)
+        if plan.plan_id not in self._followed:
+            self._followed[plan.plan_id] = _at_head(db, plan)
 
-    def _refuse_wishes(self, error: LogError) -> None:
-        while not self._wishes.empty():
-            wish = self._wishes.get()
-            if wish.stands is None:
-                self._told.pop(wish.plan_id, None)
+    def _refuse_requests(self, error: LogError) -> None:
+        while not self._requests.empty():
+            plan, follow = self._requests.get()
+            if follow:
+                self._to_loop(self._fail, plan, type(error)(*error.args))
             else:
-                self._to_loop(_settle, wish.stands, type(error)(*error.args))
+                self._followed.pop(plan.plan_id, None)
 
     def _look(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
-        deleted, moved, seen = _since(db, self._seen)
-        self._send([(plan_id, _say_deleted) for plan_id in self._forget(deleted)])
+        deleted, active, activity = _since(db, self._activity)
+        self._send([(plan, WatchedPlan.deleted) for plan in self._restarted(deleted)])
         news: list[News] = []
-        weight = 0
-        for plan_id in moved:
-            for say, size in self._read(db, plan_id):
-                news.append((plan_id, say))
-                weight += size
-                if weight >= PAGE_BYTES:
-                    self._send(news)
-                    news, weight = [], 0
+        size = 0
+        for plan_id in active:
+            if followed := self._followed.get(plan_id):
+                for call, length in _read(db, followed):
+                    news.append((followed.plan, call))
+                    size += length
+                    if size >= PAGE_BYTES:
+                        self._send(news)
+                        news, size = [], 0
         self._send(news)
-        self._seen, self._version = seen, version
+        self._activity, self._version = activity, version
 
-    def _forget(self, deleted: Sequence[str]) -> Iterator[str]:
+    def _restarted(self, deleted: Sequence[str]) -> Iterator[WatchedPlan]:
+        """The watched ones of these plans; they are followed from their beginning."""
         for plan_id in deleted:
-            if plan_id in self._told:
-                self._told[plan_id] = _Told()
-                yield plan_id
-
-    def _read(self, db: sqlite3.Connection, plan_id: str) -> Iterator[tuple[Callable[[Watcher], None], int]]:
-        """What its watchers were not told yet, page by page."""
-        told = self._told.get(plan_id)
-        while told is not None:
-            page = page_of(db, plan_id, told.offset, PAGE_EVENTS, PAGE_BYTES)
-            lineage = page.head.lineage
-            begun_again = told.epoch and not lineage.contains(told.epoch)  # the next look finds word of it
-            if begun_again or not page.payloads:
-                return
-            told.epoch, told.offset = lineage.epoch, page.first + len(page.payloads) - 1
-            yield _say_arrived(lineage.epoch, page.first, page.payloads), sum(map(len, page.payloads))
-            if told.offset >= page.head.offset:
-                return
+            if followed := self._followed.get(plan_id):
+                followed.epoch, followed.offset = "", 0
+                yield followed.plan
 
     def _send(self, news: Sequence[News]) -> None:
-        """Hand it to the loop, and wait until it is taken. (The loop may be the one that forks, so it may.)"""
+        """Hand it to the loop, and wait until it is taken. (The loop may fork meanwhile, so it must be allowed to.)"""
         if news:
             self._taken.clear()
-            self._to_loop(self._tell, news)
-            self._opened.in_use.release()
+            self._to_loop(self._report, news)
+            self._connection.in_use.release()
             if not self._closing.is_set():
                 self._taken.wait()
-            self._opened.in_use.acquire()
+            self._connection.in_use.acquire()
 
     def _to_loop(self, call: Callable[..., object], *args: object) -> None:
         try:
             self._loop.call_soon_threadsafe(call, *args)
-        except RuntimeError:  # the loop is gone, and with it whoever would have wanted to know
+        except RuntimeError:  # the loop is closed, and no watcher is left
             self._closing.set()
             self._taken.set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """Begin to watch a plan, and say when that stands; or cease to (None)."""
-
-    plan_id: str
-    stands: asyncio.Future[None] | None
+def _at_head(db: sqlite3.Connection, plan: WatchedPlan) -> _Followed:
+    return _Followed(plan, *heads_of(db, [plan.plan_id])[plan.plan_id].position)
 
 
-class _SqliteWatch(Watch):
-    def __init__(self, tail: SqliteTail, plan_id: str, watcher: Watcher) -> None:
-        self.plan_id = plan_id
-        self.watcher = watcher
-        self._tail = tail
+def _read(db: sqlite3.Connection, followed: _Followed) -> Iterator[tuple[Callable[[WatchedPlan], None], int]]:
+    """The calls for the events that the watchers don't have yet, page by page, with their bytes."""
+    while True:
+        page = page_of(db, followed.plan.plan_id, followed.offset, PAGE_EVENTS, PAGE_BYTES)
+        lineage = page.head.lineage
+        begun_again = followed.epoch and not lineage.contains(followed.epoch)  # the next look finds the deletion
+        if begun_again or not page.payloads:
+            return
+        followed.epoch, followed.offset = lineage.epoch, page.first + len(page.payloads) - 1
+        yield _arrived(lineage.epoch, page.first, page.payloads), sum(map(len, page.payloads))
+        if followed.offset >= page.head.offset:
+            return
 
-    async def close(self) -> None:
-        self._tail.end(self)
 
-
-def _told_now(db: sqlite3.Connection, plan_id: str) -> _Told:
-    return _Told(*heads_of(db, [plan_id])[plan_id].position)
-
-
-def _since(db: sqlite3.Connection, seen: int) -> tuple[list[str], list[str], int]:
-    """Plans deleted, plans appended to, and the newest activity, in one view."""
+def _since(db: sqlite3.Connection, activity: int) -> tuple[list[str], list[str], int]:
+    """Plans deleted since then, plans appended to, and the latest activity, in one view."""
     db.execute("BEGIN")
     try:
-        deleted = db.execute("SELECT plan_id FROM deletions WHERE activity > ? ORDER BY activity", (seen,)).fetchall()
-        moved = db.execute("SELECT plan_id FROM plans WHERE activity > ? ORDER BY activity", (seen,)).fetchall()
-        (seen,) = db.execute("SELECT activity FROM log").fetchone()
+        deleted = db.execute(
+            "SELECT plan_id FROM deletions WHERE activity > ? ORDER BY activity", (activity,)
+        ).fetchall()
+        active = db.execute("SELECT plan_id FROM plans WHERE activity > ? ORDER BY activity", (activity,)).fetchall()
+        (activity,) = db.execute("SELECT activity FROM log").fetchone()
     finally:
         db.execute("COMMIT")
-    return [row[0] for row in deleted], [row[0] for row in moved], seen
+    return [row[0] for row in deleted], [row[0] for row in active], activity
 
 
-def _say_arrived(epoch: str, first: int, payloads: Sequence[bytes]) -> Callable[[Watcher], None]:
-    return lambda watcher: watcher.arrived(epoch, first, payloads)
-
-
-def _say_lost(watcher: Watcher) -> None:
-    watcher.lost()
-
-
-def _say_resumed(watcher: Watcher) -> None:
-    watcher.resumed()
-
-
-def _say_deleted(watcher: Watcher) -> None:
-    watcher.deleted()
-
-
-def _settle(future: asyncio.Future[None], error: LogError | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+def _arrived(epoch: str, first: int, payloads: Sequence[bytes]) -> Callable[[WatchedPlan], None]:
+    return lambda plan: plan.arrived(epoch, first, payloads)

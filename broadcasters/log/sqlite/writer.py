@@ -1,4 +1,4 @@
-"""The embedded log's writer: one thread that commits everything waiting for it in one transaction."""
+"""The embedded log's writer: one thread that commits all waiting appends in one transaction."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from broadcasters.errors import InvalidEvent, LogError, LogUnavailable
 from broadcasters.log.contract import Appended
 from broadcasters.log.sqlite import file as sqlite_file
 from broadcasters.log.sqlite.append import Append, Appender
-from broadcasters.log.sqlite.file import Opened, SqliteFile
+from broadcasters.log.sqlite.file import SqliteConnection, SqliteFile
 
 __all__ = ["Writer"]
 
 T = TypeVar("T")
 
 WAITING_BYTES: Final = 16 * 1024 * 1024
-"""What may wait for the disk; beyond it, appends wait for room first."""
+"""Bytes that may wait for the disk; beyond it, further appends wait for room."""
 ENTRY_BYTES: Final = 256
-"""What an entry weighs in memory besides its payload."""
+"""Memory of an entry besides its payload."""
 GROUP_APPENDS: Final = 4096
 CLOSED: Final = "the log was closed before this was stored; open it again and repeat the call"
 
 
 class _Waiting:
-    """An append and the future of whoever waits for it."""
+    """An append and the future of its answer."""
 
     __slots__ = ("append", "future", "weight")
 
@@ -41,14 +41,15 @@ class _Waiting:
 
 
 class Writer:
-    """Takes appends from the event loop, and gives back where they stand once they are on disk.
+    """Takes appends from the event loop, and answers once they are on disk.
 
-    All appends of one turn of the loop go over together, and whatever waits when the disk is free is one transaction.
+    The appends of one turn of the loop are handed over together, and all that wait when the disk is free are committed
+    in one transaction.
     """
 
     def __init__(self, file: SqliteFile, committed: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._opened = Opened(file, wait_s=0)  # we wait ourselves, see _begun
+        self._connection = SqliteConnection(file, wait_s=0)  # _begun waits instead
         self._committed = committed
         self._appender = Appender()
         self._queue: queue.SimpleQueue[list[_Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
@@ -63,11 +64,11 @@ class Writer:
 
     @property
     def waiting_bytes(self) -> int:
-        """About how much memory is held by appends that are not on disk yet: never more than one above the bound."""
+        """Approximate memory of appends that are not on disk yet: the bound, and at most one append more."""
         return self._weight
 
     async def append(self, append: Append) -> Appended:
-        """Where the append stands, once it is on disk."""
+        """The answer to the append, once it is on disk."""
         waiting = _Waiting(append, self._loop.create_future())
         if not self._room.is_set() or self._closing.is_set():
             await self._wait_for_room()
@@ -78,7 +79,7 @@ class Writer:
         return await waiting.future
 
     async def run(self, work: Callable[[sqlite3.Connection], T], forget: str | None = None) -> T:
-        """Do `work` in a transaction of its own, which changes what is known of the plan `forget`."""
+        """Run `work` in a transaction of its own. `forget` names a plan that it changes."""
         await self._wait_for_room()
         future: asyncio.Future[T] = self._loop.create_future()
 
@@ -86,8 +87,8 @@ class Writer:
             answer: T | Exception
             try:
                 answer = self._transaction(work)
-            except Exception as error:  # it is raised where it is awaited
-                answer = self._explained(error)
+            except Exception as error:  # the caller raises it
+                answer = self._as_caller_error(error)
             if forget is not None:
                 self._appender.forget(forget)
             self._to_loop(_settle, future, answer)
@@ -97,7 +98,7 @@ class Writer:
         return await future
 
     async def close(self) -> None:
-        """Finish the transaction under way; what waits behind it fails. The thread has ended when this returns."""
+        """Finish the transaction under way; later ones fail. The thread has ended when this returns."""
         if not self._closing.is_set():
             self._closing.set()
             self._room.set()
@@ -138,11 +139,11 @@ class Writer:
             while self._serve():
                 pass
         finally:
-            self._opened.end()
+            self._connection.end()
             self._to_loop(self._ended.set_result, None)
 
     def _serve(self) -> bool:
-        """One wait, then everything that waits: appends together, a job by itself. False at the end."""
+        """Wait, then serve all that has arrived: appends together, a job by itself. False at the end."""
         group: list[_Waiting] = []
         item = self._next()
         while isinstance(item, list):
@@ -168,13 +169,13 @@ class Writer:
         appends = [waiting.append for waiting in group]
         try:
             return self._transaction(lambda db: self._appender.append(db, appends))
-        except Exception as error:  # it is raised where it is awaited
-            if len(group) > 1 and not _is_weather(error):  # one of them is at fault; the others shall not suffer
+        except Exception as error:  # the callers raise it
+            if len(group) > 1 and not _concerns_all(error):  # one of them failed; the others must not
                 return [self._answers([waiting])[0] for waiting in group]
-            return [self._explained(error) for _ in group]
+            return [self._as_caller_error(error) for _ in group]
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._opened.in_use:
+        with self._connection.in_use:
             db = self._begun()
             try:
                 result = work(db)
@@ -187,10 +188,10 @@ class Writer:
         return result
 
     def _begun(self) -> sqlite3.Connection:
-        """A transaction of ours, waiting for another process's to end. (SQLite's own wait is longer than need be, and
-        can't be broken off.)"""
-        db = self._opened.db()
-        deadline = time.monotonic() + self._opened.file.patience_s
+        """Begin a transaction when that of another process has ended. (SQLite's own wait sleeps longer, and can't be
+        interrupted.)"""
+        db = self._connection.db()
+        deadline = time.monotonic() + self._connection.file.patience_s
         pause = 0.0005
         while True:
             if self._closing.is_set():
@@ -210,25 +211,25 @@ class Writer:
             if db.in_transaction:
                 db.execute("ROLLBACK")
         except sqlite3.Error:
-            self._opened.close()
+            self._connection.close()
 
-    def _explained(self, error: Exception) -> Exception:
+    def _as_caller_error(self, error: Exception) -> Exception:
         if isinstance(error, sqlite3.Error):
-            return self._opened.file.error(error)
+            return self._connection.file.error(error)
         if isinstance(error, UnicodeEncodeError):
-            return InvalidEvent("append", "half of a surrogate pair; such text can't be stored")
+            return InvalidEvent("append", "it has half of a surrogate pair, which UTF-8 can't encode")
         return error
 
     def _to_loop(self, call: Callable[..., object], *args: object) -> None:
         try:
             self._loop.call_soon_threadsafe(call, *args)
-        except RuntimeError:  # the loop is gone, and with it whoever would have wanted to know
+        except RuntimeError:  # the loop is closed, and no caller is left
             self._closing.set()
             self._queue.put(None)
 
 
 def _settle(future: asyncio.Future[T], answer: T | Exception) -> None:
-    if future.done():  # whoever waited was cancelled
+    if future.done():  # the caller was cancelled
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)
@@ -240,6 +241,6 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
-def _is_weather(error: Exception) -> bool:
-    """Whether it would have happened to any append: SQLite itself failed, or the log is closed or not usable."""
+def _concerns_all(error: Exception) -> bool:
+    """Whether any append would have failed: SQLite itself failed, or the log is closed or unusable."""
     return isinstance(error, LogError) or hasattr(error, "sqlite_errorname")
