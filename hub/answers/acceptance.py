@@ -49,12 +49,12 @@ class Answers:
             _check(request, event.answer)
         else:
             _check_repeats(request, event)
-        place = await self._broadcaster.send(event, key=_key(event.request_id))
+        position = await self._broadcaster.send(event, key=_key(event.request_id))
         if request.answered_at is None:  # of two at once, the first in the log wins
             snapshot, _ = await snapshot_of(self._log, event.plan_id)
             for taken in _requests(snapshot, event.request_id):
                 _check_repeats(taken, event)
-        return place
+        return position
 
 
 def _key(request_id: str) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, create_model
 
 from broadcasters.events import EVENTS, PlanEvent, PlanId
-from broadcasters.schemas import DIALECT, AsSent
+from broadcasters.schemas import AsSent
 from broadcasters.snapshot import Snapshot
 from hub.wire.client_frames import CLIENT_FRAMES
 from hub.wire.codes import (
@@ -81,7 +81,7 @@ def frame_schemas() -> Mapping[str, dict[str, Any]]:
 
 
 def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
-    return {"$schema": DIALECT, **model.model_json_schema(mode=mode, schema_generator=AsSent)}
+    return {"$schema": AsSent.schema_dialect, **model.model_json_schema(mode=mode, schema_generator=AsSent)}
 
 
 # -- AsyncAPI ----------------------------------------------------------------------------------------------------------
