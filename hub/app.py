@@ -11,12 +11,12 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from hub import dialects
 from hub.api import events, health, log, page, plans, sample_traffic, steering, streams, tickets
 from hub.api.middleware import teach
 from hub.api.openapi import describe
-from hub.dialects import routes as dialects
 from hub.node import Hub
-from hub.transports.admission import Door
+from hub.transports.admission import AdmissionControl
 from hub.transports.websocket import serve_websocket
 
 __all__ = ["create_app", "streaming_router"]
@@ -61,7 +61,7 @@ def streaming_router(hub: Hub) -> APIRouter:
 
     routes = APIRouter(lifespan=lifespan)
 
-    routes.routes.append(WebSocketRoute("/ws/streaming", _Streaming(hub.door)))
+    routes.routes.append(WebSocketRoute("/ws/streaming", _Streaming(hub.admission)))
     if hub.engine is not None:  # behind the exact path above, which `/ws/{session_id}` would take for a session
         routes.include_router(dialects.router(hub))
     return routes
@@ -70,8 +70,8 @@ def streaming_router(hub: Hub) -> APIRouter:
 class _Streaming:
     """An ASGI application, not a function: FastAPI's own way to call one costs 5 KiB for as long as a socket is open."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, admission: AdmissionControl) -> None:
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_websocket(self._door, WebSocket(scope, receive, send))
+        await serve_websocket(self._admission, WebSocket(scope, receive, send))

@@ -21,7 +21,7 @@ from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.connections import Connections
 from hub.core.counts import HubCounts
-from hub.core.effects import Signal
+from hub.core.effects import SendSignal
 from hub.core.plan_lists import PlanLists
 from hub.core.registry import Pace, Registry
 from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
@@ -29,10 +29,10 @@ from hub.telemetry.metrics import Metrics
 from hub.telemetry.probe import Probe
 from hub.telemetry.tracing import deliveries
 from hub.telemetry.worker_metrics import Siblings
-from hub.transports.admission import Door
-from hub.transports.http_guard import Crowd
+from hub.transports.admission import AdmissionControl
+from hub.transports.http_guard import HttpConnectionLimit
 from hub.transports.native import NativeSockets
-from hub.transports.visitors import Proxies
+from hub.transports.peers import Proxies
 
 __all__ = ["Hub"]
 
@@ -68,13 +68,13 @@ class Hub:
         self.probe = Probe(self.log)
         origins = Origins(frozenset(settings.origins), not settings.authenticated, settings.development)
         self.origins = origins
-        self.door = Door(
+        self.admission = AdmissionControl(
             self.registry, self.roster, self, self.authenticator, self.tickets, origins, limits, self.counts
         )
-        self.lists = PlanLists(self.log, self.door.rates)
+        self.lists = PlanLists(self.log, self.admission.rates)
         proxies = Proxies(settings.proxies)
-        self.crowd = Crowd(limits.connections, proxies, self.counts)
-        self.native = NativeSockets(self.door, proxies)
+        self.http_limit = HttpConnectionLimit(limits.connections, proxies, self.counts)
+        self.native = NativeSockets(self.admission, proxies)
         self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
         self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings, lambda: self.parts)
         self.leaving = asyncio.Event()
@@ -96,7 +96,7 @@ class Hub:
         self._entered -= 1
         if self._entered == 0:
             self._over = True
-            self.door.open = False
+            self.admission.open = False
             await self._open.aclose()
 
     async def _begin(self) -> None:
@@ -120,13 +120,13 @@ class Hub:
             for part in (self.registry, self.roster, self.native, self.metrics):
                 part.start(self._supervisor)
             self._open = stack.pop_all()
-        self.door.open = True
+        self.admission.open = True
 
     async def drain(self, patience: float) -> None:
         """Send every client away, spread over the time there is; they come back to another node, or to this one's
         successor."""
         self.leaving.set()
-        self.door.refusals.end_all()
+        self.admission.refusals.end_all()
         await self.roster.drain(window=patience / 2, patience=patience)
 
     @property
@@ -143,7 +143,7 @@ class Hub:
             return f"failed, and tried again: {', '.join(down)}"
         if self.registry.watch_lost:
             return "the tail is lost"
-        if (full := self.door.full) is not None:
+        if (full := self.admission.full) is not None:
             return full
         return await self.probe.problem()
 
@@ -166,7 +166,7 @@ class Hub:
         except TimeoutError:
             raise EngineUnreachable(f"the engine did not answer within {ENGINE_S:g} s; try again") from None
 
-    async def signal(self, signal: Signal) -> None:
+    async def signal(self, signal: SendSignal) -> None:
         """Pass the signal to the engine. Raises `RequestRefused`."""
         try:
             await self._engine().signal(signal.plan_id, signal.signal, signal.by)

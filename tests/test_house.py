@@ -130,7 +130,7 @@ KEPT = {
     "hub/core/connection.py: Connection._spawn": "its callback closes the connection it worked for",
     "hub/core/history.py: ChannelReader.start": "its callback refuses the subscriber it worked for",
     "hub/core/tail.py: ChannelTail._spawn": "its callback ends the channel it worked for",
-    "hub/transports/sse.py: Stream._settle": "raises in the stream it worked for",
+    "hub/transports/sse.py: EventStreamClient._settle": "raises in the stream it worked for",
     "plan_engine/run/plan_run.py: PlanRun._start": "raises in the run, which waits for all its steps",
 }
 """Tasks whose failure reaches somebody in another way. None outlives what it was begun for."""

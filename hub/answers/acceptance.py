@@ -15,7 +15,7 @@ from broadcasters.position import Position
 from broadcasters.snapshot import InputState, Snapshot
 from hub.answers.schema import same_json, schema_error
 from hub.core.connection import RequestRefused
-from hub.core.effects import Answer
+from hub.core.effects import SubmitAnswer
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Answers"]
@@ -28,7 +28,7 @@ class Answers:
         self._log = log
         self._broadcaster = broadcaster
 
-    async def give(self, answer: Answer) -> Position:
+    async def give(self, answer: SubmitAnswer) -> Position:
         """Answer a request; returns the answer's position, or raises `RequestRefused`.
 
         If the accepted answer came from the same person, with the same idempotency key or the same value, its position is

@@ -58,7 +58,7 @@ def token_holder_of(hub: Hub) -> Caller:
 
 
 async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -> Principal:
-    hub.door.require_open()
+    hub.admission.require_open()
     if not _permitted(hub, request):
         hub.counts.auth_failures["origin"] += 1
         raise Problem(ErrorCode.FORBIDDEN, "pages of this origin may not ask; see PLANCAST_ORIGINS")
@@ -69,13 +69,13 @@ async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -
         failure.log()
         raise
     body = await request.body() if request.method in ("POST", "PUT") else b""
-    hub.door.rates.charge(holder_of(hub, request, principal), cost + len(body) / CARRIED_BYTES)
+    hub.admission.rates.charge(holder_of(hub, request, principal), cost + len(body) / CARRIED_BYTES)
     return principal
 
 
 def holder_of(hub: Hub, request: Request, principal: Principal) -> Holder:
     """For whom the request is counted."""
-    return hub.door.holder_of(request.client.host if request.client else None, principal)
+    return hub.admission.holder_of(request.client.host if request.client else None, principal)
 
 
 async def _who(hub: Hub, authorization: str | None, ticket: str | None) -> Principal:

@@ -22,8 +22,8 @@ from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import CARRIED_BYTES, LIGHT
 from hub.node import Hub
-from hub.transports.polling import wait_for_word
-from hub.transports.visitors import guest, visitor_of
+from hub.transports.peers import peer_of
+from hub.transports.polling import wait_for_events
 from hub.wire.codes import ErrorCode
 from hub.wire.frames import event_frame, event_prefix
 
@@ -162,11 +162,11 @@ def _reading(hub: Hub) -> APIRouter:
         response = await reading.page(Position(epoch, after), empty=not wait)
         if response is None:
             with (
-                guest(hub.door, visitor_of(request), principal, "poll") as admission,
-                hub.door.shares.following(admission.holder, plan_id),
+                hub.admission.guest(peer_of(request), principal, "poll") as admission,
+                hub.admission.shares.following(admission.holder, plan_id),
             ):
                 response = await reading.wait(min(wait, principal.lasts(time.time())))
-        hub.door.rates.owe(holder_of(hub, request, principal), len(response.body) / CARRIED_BYTES)
+        hub.admission.rates.owe(holder_of(hub, request, principal), len(response.body) / CARRIED_BYTES)
         return response
 
     return routes
@@ -202,13 +202,13 @@ class _Reading:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0:
-            word = await wait_for_word(self._hub.registry, self._plan_id, self._place, left, self._hub.leaving)
-            if word == "deleted":
+            result = await wait_for_events(self._hub.registry, self._plan_id, self._place, left, self._hub.leaving)
+            if result == "deleted":
                 raise Problem(ErrorCode.PLAN_DELETED, "the plan was deleted while it was waited for")
-            if word is None:
+            if result is None:
                 break
-            if word != "look":
-                return self._answer(json.loads(word[-1])["epoch"], word[: self._limit])
+            if result != "read":
+                return self._answer(json.loads(result[-1])["epoch"], result[: self._limit])
             if (response := await self.page(self._place, empty=False)) is not None:
                 return response
             await asyncio.sleep(LOOK_AGAIN_S)

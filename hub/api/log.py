@@ -39,9 +39,9 @@ from hub.api.problems import Problem, ProblemBody, problem_of, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import CARRIED_BYTES, LIGHT, ONE
 from hub.node import Hub
-from hub.transports.log_tail import HEADERS, Tailing
-from hub.transports.streaming_response import Outflow
-from hub.transports.visitors import guest, visitor_of
+from hub.transports.log_tail import HEADERS, LogTailStream
+from hub.transports.peers import peer_of
+from hub.transports.pull_outlet import StreamedResponse
 from hub.wire.codes import ErrorCode
 
 __all__ = [
@@ -208,7 +208,7 @@ def _reading(hub: Hub) -> APIRouter:
         require(principal, "read", *asked.plans)
         if len(asked.plans) > HEADS_AT_ONCE:
             raise Problem(ErrorCode.INVALID_FIELD, f"plans: at most {HEADS_AT_ONCE} at once", field="plans")
-        hub.door.rates.owe(holder_of(hub, request, principal), len(asked.plans) / HEADS_AT_ONCE)
+        hub.admission.rates.owe(holder_of(hub, request, principal), len(asked.plans) / HEADS_AT_ONCE)
         heads = await hub.log.heads(asked.plans)
         return LogHeads(heads={plan_id: LogHead(**write_head(head)) for plan_id, head in heads.items()})
 
@@ -226,7 +226,7 @@ def _reading(hub: Hub) -> APIRouter:
         """The events behind an offset (or behind the floor, if that is higher) as they are stored."""
         require(principal, "read", plan_id)
         page = write_page(await hub.log.read(plan_id, after, limit, max_bytes))
-        hub.door.rates.owe(holder_of(hub, request, principal), len(page) / CARRIED_BYTES)
+        hub.admission.rates.owe(holder_of(hub, request, principal), len(page) / CARRIED_BYTES)
         return Response(page, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     @routes.post(
@@ -237,24 +237,24 @@ def _reading(hub: Hub) -> APIRouter:
     async def tail_logs(asked: PlansAsked, request: Request, principal: Principal = caller) -> Response:
         """Be told of every append to these plans, until one of the two hangs up."""
         require(principal, "read", *asked.plans)
-        hub.door.rates.owe(holder_of(hub, request, principal), ONE + len(asked.plans) / WATCHES)
+        hub.admission.rates.owe(holder_of(hub, request, principal), ONE + len(asked.plans) / WATCHES)
         told = _told(hub, request, principal, asked.plans)
         first = await anext(told)
-        return Outflow(_continued(first, told), HEADERS, hub.leaving)
+        return StreamedResponse(_continued(first, told), HEADERS, hub.leaving)
 
     return routes
 
 
 async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list[str]) -> AsyncGenerator[bytes]:
     plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan_ids))
-    with guest(hub.door, visitor_of(request), principal, "tail") as admission:
-        tailing = Tailing(hub.log, hub.door, admission.holder, plan_ids)
+    with hub.admission.guest(peer_of(request), principal, "tail") as admission:
+        tail = LogTailStream(hub.log, hub.admission, admission.holder, plan_ids)
         try:
-            heads = await tailing.stand()
-            async for lines in tailing.told(heads, hub.leaving, principal.expires_at):
+            heads = await tail.watch()
+            async for lines in tail.lines(heads, hub.leaving, principal.expires_at):
                 yield lines
         finally:
-            await tailing.close()
+            await tail.close()
 
 
 async def _continued(first: bytes, told: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -27,7 +27,7 @@ from hub.core.rates import TooManyRequests
 from hub.core.registry import NoRoom
 from hub.core.shares import TooManyPlans
 from hub.engine_port import BrokenTemplate, EngineError, InputRejected, TemplateNotFound
-from hub.transports.admission import Refused
+from hub.transports.admission import AdmissionRefused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
 
 __all__ = ["MEDIA_TYPE", "RETRY_AFTER_S", "STATUS", "Problem", "ProblemBody", "problem_of", "problems"]
@@ -175,7 +175,7 @@ def problem_of(error: Exception) -> Problem | None:
             return _of_the_engine(error)
         case TicketTooLarge():
             return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
-        case Refused():
+        case AdmissionRefused():
             return _not_let_in(error)
         case TooManyRequests():
             title = "More requests than allowed."
@@ -230,7 +230,7 @@ def _of_the_log(error: Exception) -> Problem | None:
             return None
 
 
-def _not_let_in(refusal: Refused) -> Problem:
+def _not_let_in(refusal: AdmissionRefused) -> Problem:
     match refusal.code:
         case CloseCode.RESTART | CloseCode.INTERNAL:
             return Problem(ErrorCode.UNAVAILABLE, refusal.reason)

@@ -13,7 +13,7 @@ from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
-from hub.core.effects import Answer, Signal
+from hub.core.effects import SendSignal, SubmitAnswer
 from hub.core.rates import ANSWER, START
 from hub.node import Hub
 
@@ -121,7 +121,7 @@ def router(hub: Hub) -> APIRouter:
     async def signal_plan(plan_id: PlanIdPath, ask: SignalPlan, principal: Principal = caller) -> SignalTaken:
         """Ask the plan to stop, to pause or to go on."""
         require(principal, "signal", plan_id)
-        await hub.signal(Signal(plan_id, ask.signal, None, principal.subject))
+        await hub.signal(SendSignal(plan_id, ask.signal, None, principal.subject))
         return SignalTaken(plan_id=plan_id, signal=ask.signal)
 
     @routes.post(
@@ -137,7 +137,7 @@ def router(hub: Hub) -> APIRouter:
     ) -> Place:
         """Answer what the plan asks; the first answer wins, and 409 says whose that was, and when."""
         require(principal, "input", plan_id)
-        place = await hub.answer(Answer(plan_id, request_id, given.answer, idempotency_key, principal.subject))
+        place = await hub.answer(SubmitAnswer(plan_id, request_id, given.answer, idempotency_key, principal.subject))
         return Place(epoch=place.epoch, offset=place.offset)
 
     return routes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -12,11 +12,11 @@ from hub.access.principal import Principal
 from hub.api.callers import PlanIdPath, caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
+from hub.core.subscriber import Since
 from hub.node import Hub
-from hub.transports.ended_plans import Endings
-from hub.transports.sse import HEADERS, BadCursor, Since, Stream, places_of
-from hub.transports.streaming_response import Outflow
-from hub.transports.visitors import visitor_of
+from hub.transports.peers import peer_of
+from hub.transports.pull_outlet import StreamedResponse
+from hub.transports.sse import HEADERS, BadCursor, EndedPlans, EventStreamClient, positions_of
 from hub.wire.codes import ErrorCode
 
 __all__ = ["router"]
@@ -27,6 +27,7 @@ PLANS_AT_MOST: Final = 50
 SinceQuery = Annotated[
     str | None, Query(max_length=8192, description="now, start, snapshot, or the id of an event", examples=["snapshot"])
 ]
+_STARTS: Final[Mapping[str, Since]] = {"now": "now", "start": "start", "snapshot": "snapshot"}
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=8192)]
 
 _STREAM: Final[dict[str, Any]] = {
@@ -39,7 +40,7 @@ def router(hub: Hub) -> APIRouter:
     """The streams' routes, for this hub."""
     routes = APIRouter(prefix="/api", tags=["streams"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
-    endings = Endings(hub.log, hub.counts)
+    ended = EndedPlans(hub.log, hub.counts)
     responses = {200: _STREAM, **problems(401, 403, 422, 429, 503)}
 
     @routes.get("/plans/{plan_id}/stream", response_class=Response, responses=responses)
@@ -51,7 +52,7 @@ def router(hub: Hub) -> APIRouter:
         principal: Principal = caller,
     ) -> Response:
         """Watch a plan. The stream ends, with an `end` event, when the plan does."""
-        return _open(hub, endings, request, principal, _since([plan_id], since, last_event_id))
+        return _open(hub, ended, request, principal, _since([plan_id], since, last_event_id))
 
     @routes.get("/stream", response_class=Response, responses=responses)
     async def stream_plans(
@@ -63,24 +64,27 @@ def router(hub: Hub) -> APIRouter:
     ) -> Response:
         """Watch several plans on one line."""
         plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan))
-        return _open(hub, endings, request, principal, _since(plan_ids, since, last_event_id))
+        return _open(hub, ended, request, principal, _since(plan_ids, since, last_event_id))
 
     return routes
 
 
-def _open(hub: Hub, endings: Endings, request: Request, principal: Principal, plans: dict[str, Since]) -> Response:
+def _open(
+    hub: Hub, ended: EndedPlans, request: Request, principal: Principal, plans: dict[str, Since | None]
+) -> Response:
     require(principal, "read", *plans)
-    stream = Stream(hub.door, hub.door.receive(visitor_of(request), principal), plans, endings)
-    return Outflow(stream.told(), HEADERS, stream.line.ended, stream.leave)
+    client = hub.admission.admit_principal(peer_of(request), principal)
+    stream = EventStreamClient(hub.admission, client, plans, ended)
+    return StreamedResponse(stream.messages(), HEADERS, stream.outlet.ended, stream.leave)
 
 
-def _since(plan_ids: Sequence[str], since: str | None, last_event_id: str | None) -> dict[str, Since]:
+def _since(plan_ids: Sequence[str], since: str | None, last_event_id: str | None) -> dict[str, Since | None]:
     """The header counts more: the browser adds it to the address that its page once gave it."""
-    begin = since if since in (None, "now", "start", "snapshot") else None
+    begin = _STARTS.get(since or "")
     cursor = last_event_id or (since if begin is None else None)
     if cursor is None:
         return dict.fromkeys(plan_ids, begin)
     try:
-        return places_of(plan_ids, cursor, begin)
+        return positions_of(plan_ids, cursor, begin)
     except BadCursor as error:
         raise Problem(ErrorCode.INVALID_FIELD, f"since: {error}", field="since") from None

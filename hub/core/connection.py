@@ -1,4 +1,4 @@
-"""One client: its session, its places in channels, its outlet. What every transport shares."""
+"""One client's connection, the same for every transport: its session, its channels, its outlet."""
 
 from __future__ import annotations
 
@@ -13,40 +13,45 @@ from hub.access.principal import Principal
 from hub.core.burst import Burst
 from hub.core.channel import Channel
 from hub.core.counts import HubCounts
-from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
+from hub.core.effects import CheckToken, Close, Confirm, Effect, Join, Leave, Send, SendSignal, SubmitAnswer
+from hub.core.rates import ANSWER, ONE
 from hub.core.registry import NoRoom, Registry
 from hub.core.session import Session
 from hub.core.subscriber import Since, Subscriber
 from hub.wire.codes import CloseCode, ErrorCode
+from hub.wire.server_frames import ServerFrame
 
-__all__ = ["Connection", "Outlet", "RequestRefused", "Requests", "Services", "TokenRefused"]
+__all__ = ["ClientLimits", "ClientOutlet", "Connection", "HubServices", "RequestRefused", "TokenRefused"]
 
 log = logging.getLogger(__name__)
 
 
-class Outlet(Protocol):
-    """A transport's line to one client. Nothing here blocks or raises."""
+class ClientOutlet(Protocol):
+    """What a transport provides to write to one client. No method blocks or raises."""
 
     @property
     def full(self) -> bool:
-        """As much waits for the client as may; the transport calls `drained` when it took some."""
+        """Whether the outlet holds as much as it may. Its transport calls `drained` when it has sent some of it."""
         ...
 
     def deliver(self, burst: Burst) -> None:
-        """Write events."""
+        """Writes events."""
+
+    def send(self, frame: ServerFrame) -> None:
+        """Writes a control frame. There are few of them; they are written even when the outlet is full."""
 
     def write(self, frame: bytes) -> None:
-        """Write one frame that is no event; these are few, and written even when full."""
+        """Writes a snapshot's frame, which is encoded already; also when the outlet is full."""
 
     def unread(self) -> int:
-        """Bytes that wait in this process for the client."""
+        """Returns how many bytes wait in this process for the client."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Write what waits, then close."""
+        """Writes what waits, then closes."""
 
 
-class _Gone(Outlet):
+class _ClosedOutlet(ClientOutlet):
     """The outlet of a connection whose client is gone: nothing is written.
 
     A connection that kept its transport's outlet would form a reference cycle with the transport: both would stay in
@@ -60,11 +65,11 @@ class _Gone(Outlet):
         return 0
 
 
-_GONE: Final = _Gone()  # type: ignore[abstract]
+_CLOSED_OUTLET: Final = _ClosedOutlet()  # type: ignore[abstract]
 
 
 class TokenRefused(Exception):
-    """The token is no good, or could not be checked."""
+    """The token is invalid, or could not be checked."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -72,7 +77,7 @@ class TokenRefused(Exception):
 
 
 class RequestRefused(Exception):
-    """An answer or a signal can't be taken; `by` and `at` say who was first."""
+    """A request of a client was refused. Of an answer, `by` and `at` say who answered before, and when."""
 
     def __init__(
         self,
@@ -90,94 +95,96 @@ class RequestRefused(Exception):
         self.at = at
 
 
-class Requests(Protocol):
-    """What clients ask the rest of the hub for."""
+class HubServices(Protocol):
+    """What connections require of the rest of the hub."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Whose token it is; or `TokenRefused`."""
+        """Returns the token's principal; raises `TokenRefused`."""
         ...
 
-    async def answer(self, answer: Answer) -> Position:
-        """Put a person's answer into the plan; or `RequestRefused`."""
+    async def answer(self, answer: SubmitAnswer) -> Position:
+        """Appends the answer to the plan's log and returns its position; raises `RequestRefused`."""
         ...
 
-    async def signal(self, signal: Signal) -> None:
-        """Signal whoever runs the plan; or `RequestRefused`."""
+    async def signal(self, signal: SendSignal) -> None:
+        """Sends the signal to the engine that runs the plan; raises `RequestRefused`."""
 
 
-class Services(Requests, Protocol):
-    """The same for one client, whose share is counted."""
+class ClientLimits(Protocol):
+    """The limits that one client shares with others of its address or principal."""
 
     def follow(self, plan_id: str) -> None:
-        """Count a plan that the client follows; or `RequestRefused`."""
+        """Counts a plan that the client follows; raises `RequestRefused`."""
 
     def unfollow(self, plan_id: str) -> None:
-        """The client follows it no more."""
+        """Counts it no longer."""
 
     def charge(self, cost: float) -> None:
-        """Take so much of what the client may ask for; or `RequestRefused`. Answers and signals do so by themselves."""
+        """Charges a request to the client's rate limit; raises `RequestRefused`."""
+
+    def claim(self, principal: Principal) -> None:
+        """Counts the connection as this principal's from now on; raises `TokenRefused`."""
 
 
 class Connection:
-    """Carries out what the session asks, and is the channels' client."""
+    """Carries out the effects of a session, and is the client of its channels."""
 
     def __init__(
-        self, session: Session, outlet: Outlet, registry: Registry, services: Services, counts: HubCounts
+        self,
+        session: Session,
+        outlet: ClientOutlet,
+        registry: Registry,
+        limits: ClientLimits,
+        services: HubServices,
+        counts: HubCounts,
     ) -> None:
         self.session = session
+        self.limits = limits
         self.deliver = outlet.deliver
-        self._outlet: Outlet = outlet
+        self._outlet: ClientOutlet = outlet
         self._registry = registry
         self._services = services
         self._counts = counts
-        self._places: dict[str, tuple[Channel, Subscriber]] = {}
+        self._joined: dict[str, tuple[Channel, Subscriber]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stuck: tuple[int, float] | None = None  # how much was unread, and since when it was no less
+        self._stuck: tuple[int, float] | None = None  # the unread bytes, and since when there were no fewer
 
-    # -- the transport's side ------------------------------------------------------------------------------------------
+    # -- called by the transport ---------------------------------------------------------------------------------------
 
     def begin(self, heartbeat: float, server_time: str) -> None:
-        """The line is open."""
-        self._do(self.session.begin(server_time, heartbeat))
+        """Sends the first frame; the transport is open."""
+        self.carry_out(self.session.begin(server_time, heartbeat))
 
     def receive(self, frame: str | bytes) -> None:
-        """A frame came from the client."""
+        """Handles a frame of the client."""
         self._counts.frames_received += 1
-        self._do(self.session.receive(frame, time.time()))
+        self.carry_out(self.session.receive(frame, time.time()))
 
-    def weigh(self, frame: str | bytes) -> bool:
-        """A frame came whose words are for somebody else (a dialect): may they be looked at?"""
+    def check_limits(self, frame: str | bytes) -> bool:
+        """Counts a frame in another format (a dialect's) against the limits. Returns whether it may be read."""
         self._counts.frames_received += 1
-        self._do(self.session.weigh(frame, time.time()))
-        return self.hears
-
-    def understand(self, text: str) -> None:
-        """A frame of the protocol from inside the hub: whoever interprets asks so for what its client wants."""
-        self._do(self.session.understand(text))
-
-    def charge(self, cost: float) -> None:
-        """Charge the client for what an interpreter does on its behalf; or `RequestRefused`."""
-        self._services.charge(cost)
+        self.carry_out(self.session.check_limits(frame, time.time()))
+        return self.session.listening
 
     def filled(self) -> None:
-        """The outlet is full: every subscriber stays behind where it is."""
-        for channel, subscriber in self._places.values():
+        """Stops every subscriber at its position; the outlet is full."""
+        for channel, subscriber in self._joined.values():
             channel.filled(subscriber)
 
     def drained(self) -> None:
-        """The outlet takes more: go on where each subscriber stands, as long as it does."""
+        """Continues every subscriber from its position, until the outlet is full again."""
         self._stuck = None
-        for plan_id, (channel, subscriber) in list(self._places.items()):
+        for plan_id, (channel, subscriber) in list(self._joined.items()):
             if self._outlet.full:
                 return
-            if plan_id in self._places:  # whoever has its turn now is the last next time, lest one plan starve others
-                self._places[plan_id] = self._places.pop(plan_id)
+            if plan_id in self._joined:  # last in turn next time, so that no plan starves the others
+                self._joined[plan_id] = self._joined.pop(plan_id)
             channel.pump(subscriber)
 
     def tick(self, now: float, slow_seconds: float) -> None:
-        """Time passes (Unix time). A client that took nothing for `slow_seconds` is closed."""
+        """Ends what timed out by `now` (Unix time). Closes a client that read nothing for `slow_seconds`."""
         if now >= self.session.due():
-            self._do(self.session.tick(now))
+            self.carry_out(self.session.tick(now))
         if not self._outlet.full:
             self._stuck = None
             return
@@ -185,78 +192,77 @@ class Connection:
         before, since = self._stuck or (unread, now)
         self._stuck = unread, now if unread < before else since
         if now - self._stuck[1] > slow_seconds:
-            reason = "nothing was read for too long; resume from the last place seen"
+            reason = "the client read nothing for too long; resume from the last position received"
             closing = self.session.close(CloseCode.SLOW_CONSUMER, reason)
-            self._counts.slow_consumers += bool(closing)  # it may take its time to close
-            self._do(closing)
+            self._counts.slow_consumers += bool(closing)  # empty if it was closed already
+            self.carry_out(closing)
 
     def go_away(self, reconnect_after_ms: int) -> None:
-        """The hub is drained."""
-        self._do(self.session.going_away(reconnect_after_ms))
+        """Tells the client when to reconnect, and closes; the hub is being drained."""
+        self.carry_out(self.session.going_away(reconnect_after_ms))
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """End the session for a reason of the transport's."""
-        self._do(self.session.close(code, reason))
+        """Closes the session for a reason of the transport's."""
+        self.carry_out(self.session.close(code, reason))
 
     def lost(self) -> None:
-        """The line is gone. Nothing is written any more."""
-        self.session.close(CloseCode.NORMAL, "the line is gone")
+        """The transport has closed. Leaves all channels; nothing is written any more."""
+        self.session.close(CloseCode.NORMAL, "the transport has closed")
         self._leave_all()
         for task in self._tasks:
             task.cancel()
-        self._outlet = _GONE
-        self.deliver = _GONE.deliver
+        self._outlet = _CLOSED_OUTLET
+        self.deliver = _CLOSED_OUTLET.deliver
 
     @property
-    def hears(self) -> bool:
-        """Whether another frame of the client would be looked at."""
-        return self.session.hears
+    def subscribers(self) -> Iterable[Subscriber]:
+        """This client's subscriber in each of its channels."""
+        return [subscriber for _, subscriber in self._joined.values()]
 
-    @property
-    def places(self) -> Iterable[Subscriber]:
-        """Where this client stands in each of its channels."""
-        return [subscriber for _, subscriber in self._places.values()]
-
-    # -- the channels' side --------------------------------------------------------------------------------------------
+    # -- called by channels --------------------------------------------------------------------------------------------
 
     @property
     def full(self) -> bool:
         return self._outlet.full
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
-        self._do(self.session.placed(plan_id, place, head, reason))
+        self._report(self.session.subscriptions.placed(plan_id, place, head, reason))
 
     def snapshot(self, frame: bytes) -> None:
         self._outlet.write(frame)
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:
         self._gone(plan_id)
-        self._do(self.session.refused(plan_id, message, retry_after_ms))
+        self._report(self.session.subscriptions.refused(plan_id, message, retry_after_ms))
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:
         self._gone(plan_id)
-        self._do(self.session.ended(plan_id, code, reason))
+        self._report(self.session.subscriptions.ended(plan_id, code, reason))
 
-    # -- the session's side --------------------------------------------------------------------------------------------
+    # -- effects of the session ----------------------------------------------------------------------------------------
 
-    def _do(self, effects: Iterable[Effect]) -> None:
+    def _report(self, effects: list[Effect]) -> None:
+        self.carry_out(self.session.settled(effects))
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Carries out what the session requires, in its order."""
         for effect in effects:
             match effect:
                 case Send(frame, refuses):
                     if refuses is not None:
                         self._counts.frames_refused[refuses] += 1
-                    self._outlet.write(frame)
+                    self._outlet.send(frame)
                 case Join(plan_id, since):
                     self._join(plan_id, since)
                 case Confirm(plan_id):
                     self._confirm(plan_id)
                 case Leave(plan_id):
                     self._leave(plan_id)
-                case Authenticate(token):
+                case CheckToken(token):
                     self._spawn(self._authenticate(token))
-                case Answer():
+                case SubmitAnswer():
                     self._spawn(self._answer(effect))
-                case Signal():
+                case SendSignal():
                     self._spawn(self._signal(effect))
                 case Close(code, reason):
                     self._leave_all()
@@ -264,71 +270,73 @@ class Connection:
 
     def _join(self, plan_id: str, since: Since | None) -> None:
         try:
-            self._services.follow(plan_id)
+            self.limits.follow(plan_id)
         except RequestRefused as refusal:
-            self._do(self.session.refused(plan_id, str(refusal), refusal.retry_after_ms, refusal.code))
+            message, retry = str(refusal), refusal.retry_after_ms
+            self._report(self.session.subscriptions.refused(plan_id, message, retry, refusal.code))
             return
         try:
             channel, subscriber = self._registry.join(self, plan_id, since)
         except NoRoom as full:
-            self._services.unfollow(plan_id)
-            self._do(self.session.refused(plan_id, str(full), 5000))
+            self.limits.unfollow(plan_id)
+            self._report(self.session.subscriptions.refused(plan_id, str(full), 5000))
             return
-        self._places[plan_id] = channel, subscriber
+        self._joined[plan_id] = channel, subscriber
         channel.start(subscriber)
 
     def _confirm(self, plan_id: str) -> None:
-        channel, subscriber = self._places[plan_id]
-        if (place := channel.position_of(subscriber)) is not None:  # else it is about to be told anyway
-            self.placed(plan_id, place, channel.head, None)
+        channel, subscriber = self._joined[plan_id]
+        if (position := channel.position_of(subscriber)) is not None:  # None: the channel is about to report it anyway
+            self.placed(plan_id, position, channel.head, None)
 
     def _leave(self, plan_id: str) -> None:
-        if plan_id in self._places:
-            channel, subscriber = self._places[plan_id]
+        if plan_id in self._joined:
+            channel, subscriber = self._joined[plan_id]
             channel.leave(subscriber)
             self._gone(plan_id)
 
     def _gone(self, plan_id: str) -> None:
-        """The subscriber has left its channel."""
-        if (place := self._places.pop(plan_id, None)) is not None:
-            self._services.unfollow(plan_id)
-            self._registry.left(place[0])
+        """Forgets a subscriber that has left its channel."""
+        if (joined := self._joined.pop(plan_id, None)) is not None:
+            self.limits.unfollow(plan_id)
+            self._registry.left(joined[0])
 
     def _leave_all(self) -> None:
-        for plan_id in list(self._places):
+        for plan_id in list(self._joined):
             self._leave(plan_id)
 
     async def _authenticate(self, token: str) -> None:
         try:
             principal = await self._services.authenticate(token)
+            self.limits.claim(principal)
         except TokenRefused as refusal:
             self._counts.auth_failures[refusal.code.value] += 1
-            self._do(self.session.authentication_failed(refusal.code, str(refusal)))
+            self.carry_out(self.session.authentication_failed(refusal.code, str(refusal)))
         else:
-            self._do(self.session.authenticated(principal, time.time()))
+            self.carry_out(self.session.authenticated(principal, time.time()))
 
-    async def _answer(self, answer: Answer) -> None:
+    async def _answer(self, request: SubmitAnswer) -> None:
         try:
-            place = await self._services.answer(answer)
+            self.limits.charge(ANSWER)
+            position = await self._services.answer(request)
         except RequestRefused as refusal:
-            self._refuse(answer, refusal)
+            self._refuse(request, refusal)
         else:
-            self._do(self.session.input_accepted(answer, place))
+            self._report(self.session.requests.input_accepted(request, position))
 
-    async def _signal(self, signal: Signal) -> None:
+    async def _signal(self, request: SendSignal) -> None:
         try:
-            await self._services.signal(signal)
+            self.limits.charge(ONE)
+            await self._services.signal(request)
         except RequestRefused as refusal:
-            self._refuse(signal, refusal)
+            self._refuse(request, refusal)
         else:
-            self._do(self.session.signal_accepted(signal))
+            self._report(self.session.requests.signal_accepted(request))
 
-    def _refuse(self, request: Answer | Signal, refusal: RequestRefused) -> None:
-        self._do(
-            self.session.request_refused(
-                request, refusal.code, str(refusal), refusal.retry_after_ms, refusal.by, refusal.at
-            )
-        )
+    def _refuse(self, request: SubmitAnswer | SendSignal, refusal: RequestRefused) -> None:
+        retry = refusal.retry_after_ms
+        effects = self.session.requests.refused(request, refusal.code, str(refusal), retry, refusal.by, refusal.at)
+        self._report(effects)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -339,4 +347,4 @@ class Connection:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("connection %s: %s", self.session.connection_id, error, exc_info=error)
-            self.close(CloseCode.INTERNAL, "something in the hub failed")
+            self.close(CloseCode.INTERNAL, "the hub has an internal error")

@@ -1,4 +1,4 @@
-"""What a session asks of whoever carries it: nothing happens until these are carried out, in their order."""
+"""Effects: what a session requires of the connection that carries it. They must be carried out in their order."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from hub.wire.codes import ErrorCode
 from hub.wire.server_frames import Error, ServerFrame
 
 __all__ = [
-    "Answer",
-    "Authenticate",
+    "CheckToken",
     "Close",
     "Confirm",
     "Effect",
     "Join",
     "Leave",
     "Send",
-    "Signal",
+    "SendSignal",
+    "SubmitAnswer",
     "error_about",
-    "send",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put this frame on the line."""
+    """Send the client this frame."""
 
-    frame: bytes
-    refuses: str | None = field(default=None, compare=False)
-    """The error code with which it refuses a frame of the client, if it does: to be counted."""
+    frame: ServerFrame
+    refuses: ErrorCode | None = field(default=None, compare=False)
+    """The error code, if the frame refuses a request of the client; for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Subscribe to the plan's channel, and report `placed`, `refused` or `ended`."""
+    """Subscribe to the plan's channel, then report `placed`, `refused` or `ended`."""
 
     plan_id: str
     since: Since | None
@@ -44,28 +43,28 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Already subscribed: report `placed` with the place of the last event handed out. Nothing else changes."""
+    """The plan is subscribed already: report `placed` with the position of the last delivered event; change nothing."""
 
     plan_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Leave the channel. From here on no event of the plan may be sent, and nothing of this join be reported."""
+    """Leave the channel. From now on send no event of the plan and report nothing about this join."""
 
     plan_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Authenticate:
-    """Check the token, and report `authenticated` or `authentication_failed`."""
+class CheckToken:
+    """Check the token, then report `authenticated` or `authentication_failed`."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """Put a person's answer into the plan, and report `input_accepted` or `request_refused` with this object."""
+class SubmitAnswer:
+    """Append a person's answer to the plan, then report `input_accepted` or `request_refused` with this object."""
 
     plan_id: str
     request_id: str
@@ -75,8 +74,9 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Signal:
-    """Signal whoever runs the plan, and report `signal_accepted` or `request_refused` with this object."""
+class SendSignal:
+    """Send a signal to the engine that runs the plan, then report `signal_accepted` or `request_refused` with this
+    object."""
 
     plan_id: str
     signal: SignalName
@@ -86,22 +86,17 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Flush, then close the connection. All plans are left, and what is reported after it is ignored."""
+    """Flush, then close the connection. All plans are left; later reports are ignored."""
 
     code: int
     reason: str
 
 
-Effect = Send | Join | Confirm | Leave | Authenticate | Answer | Signal | Close
+Effect = Send | Join | Confirm | Leave | CheckToken | SubmitAnswer | SendSignal | Close
 
 
-def send(frame: ServerFrame) -> Send:
-    """The effect that sends this frame."""
-    return Send(frame.encode())
-
-
-def error_about(about: object, code: ErrorCode, message: str, **more: Any) -> Send:
-    """An error about a frame or a request: it names the plan and the request that these name."""
-    plan_id: str | None = getattr(about, "plan_id", None)
-    request_id: str | None = getattr(about, "request_id", None)
-    return Send(Error.about(code, message, plan_id, request_id, **more).encode(), refuses=code)
+def error_about(request: object, code: ErrorCode, message: str, **more: Any) -> Send:
+    """Returns an error frame with the `plan_id` and the `request_id` of a frame or a request, if it has them."""
+    plan_id: str | None = getattr(request, "plan_id", None)
+    request_id: str | None = getattr(request, "request_id", None)
+    return Send(Error.about(code, message, plan_id, request_id, **more), refuses=code)

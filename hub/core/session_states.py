@@ -1,6 +1,6 @@
-"""The states of a session, as tables: how it stands with a plan, and what it may say in which phase.
+"""The states of a session as tables: the state of each plan, and the phases of a connection with the frames they allow.
 
-docs/PROTOCOL.md draws these tables, and the tests walk through every cell.
+docs/PROTOCOL.md is generated from these tables, and the tests cover every cell.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Final
 from hub.wire.client_frames import CLIENT_FRAMES
 from hub.wire.codes import ErrorCode
 
-__all__ = ["ALLOWED", "NOT_NOW", "PHASES", "PLANS", "Deed", "Happening", "Phase", "PlanState", "Turn"]
+__all__ = ["ALLOWED", "NOT_NOW", "PHASES", "PLANS", "Phase", "PlanState", "Reaction", "Transition", "Trigger"]
 
 
 class PlanState(StrEnum):
-    """How the session stands with one plan."""
+    """Whether the session is subscribed to a plan."""
 
     ABSENT = "absent"
     JOINING = "joining"
     JOINED = "joined"
 
 
-class Happening(StrEnum):
-    """What the client says of a plan, or what becomes of it."""
+class Trigger(StrEnum):
+    """A client's request about a plan, or a report about its subscription."""
 
     SUBSCRIBE = "subscribe_plan"
     UNSUBSCRIBE = "unsubscribe_plan"
@@ -35,16 +35,16 @@ class Happening(StrEnum):
     REVOKED = "right lost"
 
 
-class Deed(StrEnum):
-    """What the session does about it."""
+class Reaction(StrEnum):
+    """What the session does in response to a trigger."""
 
     NOTHING = "nothing"
     JOIN = "join"
     WAIT = "wait for the same join"
-    ASK_PLACE = "ask for the place"
+    ASK_POSITION = "ask for the place"
     CONFIRM = "confirm each request that waits"
-    TELL_PLACE = "confirm each request that waits; if none does, tell the new place"
-    FAREWELL = "unsubscription_confirmed"
+    REPORT_POSITION = "confirm each request that waits; if none does, tell the new place"
+    CONFIRM_UNSUBSCRIBED = "unsubscription_confirmed"
     LEAVE = "leave; unsubscription_confirmed"
     ERRORS = "error for each request that waits"
     END = "subscription_ended"
@@ -54,32 +54,32 @@ class Deed(StrEnum):
 
 _A, _J, _S = PlanState.ABSENT, PlanState.JOINING, PlanState.JOINED
 
-PLANS: Final[Mapping[tuple[PlanState, Happening], tuple[PlanState, Deed]]] = MappingProxyType(
+PLANS: Final[Mapping[tuple[PlanState, Trigger], tuple[PlanState, Reaction]]] = MappingProxyType(
     {
-        (_A, Happening.SUBSCRIBE): (_J, Deed.JOIN),
-        (_J, Happening.SUBSCRIBE): (_J, Deed.WAIT),
-        (_S, Happening.SUBSCRIBE): (_S, Deed.ASK_PLACE),
-        (_A, Happening.UNSUBSCRIBE): (_A, Deed.FAREWELL),
-        (_J, Happening.UNSUBSCRIBE): (_A, Deed.LEAVE),
-        (_S, Happening.UNSUBSCRIBE): (_A, Deed.LEAVE),
-        (_A, Happening.PLACED): (_A, Deed.NOTHING),
-        (_J, Happening.PLACED): (_S, Deed.CONFIRM),
-        (_S, Happening.PLACED): (_S, Deed.TELL_PLACE),
-        (_A, Happening.REFUSED): (_A, Deed.NOTHING),
-        (_J, Happening.REFUSED): (_A, Deed.ERRORS),
-        (_S, Happening.REFUSED): (_A, Deed.END),
-        (_A, Happening.ENDED): (_A, Deed.NOTHING),
-        (_J, Happening.ENDED): (_A, Deed.ERRORS),
-        (_S, Happening.ENDED): (_A, Deed.END),
-        (_A, Happening.REVOKED): (_A, Deed.NOTHING),
-        (_J, Happening.REVOKED): (_A, Deed.LEAVE_ERRORS),
-        (_S, Happening.REVOKED): (_A, Deed.LEAVE_END),
+        (_A, Trigger.SUBSCRIBE): (_J, Reaction.JOIN),
+        (_J, Trigger.SUBSCRIBE): (_J, Reaction.WAIT),
+        (_S, Trigger.SUBSCRIBE): (_S, Reaction.ASK_POSITION),
+        (_A, Trigger.UNSUBSCRIBE): (_A, Reaction.CONFIRM_UNSUBSCRIBED),
+        (_J, Trigger.UNSUBSCRIBE): (_A, Reaction.LEAVE),
+        (_S, Trigger.UNSUBSCRIBE): (_A, Reaction.LEAVE),
+        (_A, Trigger.PLACED): (_A, Reaction.NOTHING),
+        (_J, Trigger.PLACED): (_S, Reaction.CONFIRM),
+        (_S, Trigger.PLACED): (_S, Reaction.REPORT_POSITION),
+        (_A, Trigger.REFUSED): (_A, Reaction.NOTHING),
+        (_J, Trigger.REFUSED): (_A, Reaction.ERRORS),
+        (_S, Trigger.REFUSED): (_A, Reaction.END),
+        (_A, Trigger.ENDED): (_A, Reaction.NOTHING),
+        (_J, Trigger.ENDED): (_A, Reaction.ERRORS),
+        (_S, Trigger.ENDED): (_A, Reaction.END),
+        (_A, Trigger.REVOKED): (_A, Reaction.NOTHING),
+        (_J, Trigger.REVOKED): (_A, Reaction.LEAVE_ERRORS),
+        (_S, Trigger.REVOKED): (_A, Reaction.LEAVE_END),
     }
 )
 
 
 class Phase(StrEnum):
-    """Where a session is in its life."""
+    """The phase of a session."""
 
     UNAUTHENTICATED = "unauthenticated"
     OPEN = "open"
@@ -88,13 +88,13 @@ class Phase(StrEnum):
     CLOSED = "closed"
 
 
-class Turn(StrEnum):
+class Transition(StrEnum):
     """What moves a session from phase to phase."""
 
     AUTHENTICATED = "a good token"
     TOKEN_REFUSED = "a token refused"  # noqa: S105 - a name, not a secret
     TOKEN_EXPIRED = "the token's end"  # noqa: S105 - a name, not a secret
-    TOO_LATE = "time is up"
+    TIMED_OUT = "time is up"
     IDLE = "idle too long"
     OVERRUN = "more than allowed"
     ANSWERED = "all is answered"
@@ -102,25 +102,25 @@ class Turn(StrEnum):
 
 _U, _O, _E, _L, _C = Phase.UNAUTHENTICATED, Phase.OPEN, Phase.EXPIRED, Phase.CLOSING, Phase.CLOSED
 
-PHASES: Final[Mapping[tuple[Phase, Turn], Phase]] = MappingProxyType(
+PHASES: Final[Mapping[tuple[Phase, Transition], Phase]] = MappingProxyType(
     {
-        (_U, Turn.AUTHENTICATED): _O,
-        (_U, Turn.TOKEN_REFUSED): _C,
-        (_U, Turn.TOO_LATE): _C,
-        (_U, Turn.OVERRUN): _C,
-        (_O, Turn.AUTHENTICATED): _O,
-        (_O, Turn.TOKEN_REFUSED): _O,
-        (_O, Turn.TOKEN_EXPIRED): _E,
-        (_O, Turn.IDLE): _C,
-        (_O, Turn.OVERRUN): _L,
-        (_E, Turn.AUTHENTICATED): _O,
-        (_E, Turn.TOKEN_REFUSED): _E,
-        (_E, Turn.TOO_LATE): _C,
-        (_E, Turn.OVERRUN): _C,
-        (_L, Turn.AUTHENTICATED): _L,
-        (_L, Turn.TOKEN_REFUSED): _L,
-        (_L, Turn.TOO_LATE): _C,
-        (_L, Turn.ANSWERED): _C,
+        (_U, Transition.AUTHENTICATED): _O,
+        (_U, Transition.TOKEN_REFUSED): _C,
+        (_U, Transition.TIMED_OUT): _C,
+        (_U, Transition.OVERRUN): _C,
+        (_O, Transition.AUTHENTICATED): _O,
+        (_O, Transition.TOKEN_REFUSED): _O,
+        (_O, Transition.TOKEN_EXPIRED): _E,
+        (_O, Transition.IDLE): _C,
+        (_O, Transition.OVERRUN): _L,
+        (_E, Transition.AUTHENTICATED): _O,
+        (_E, Transition.TOKEN_REFUSED): _E,
+        (_E, Transition.TIMED_OUT): _C,
+        (_E, Transition.OVERRUN): _C,
+        (_L, Transition.AUTHENTICATED): _L,
+        (_L, Transition.TOKEN_REFUSED): _L,
+        (_L, Transition.TIMED_OUT): _C,
+        (_L, Transition.ANSWERED): _C,
     }
 )
 
@@ -133,6 +133,7 @@ ALLOWED: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
         Phase.CLOSED: frozenset(),
     }
 )
+"""The frames that a client may send in each phase."""
 
 NOT_NOW: Final[Mapping[Phase, tuple[ErrorCode, str]]] = MappingProxyType(
     {
@@ -140,4 +141,4 @@ NOT_NOW: Final[Mapping[Phase, tuple[ErrorCode, str]]] = MappingProxyType(
         Phase.EXPIRED: (ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first"),
     }
 )
-"""How a frame that isn't allowed in this phase is answered; in the others it is not looked at."""
+"""The error for a frame that its phase does not allow. The phases that are missing here ignore every frame."""

@@ -1,22 +1,39 @@
 """Other front ends' wire formats over the same log, hub and engine.
 
-A dialect is a `Speaker` (speaker.py): pure, it hears a client, is told of plans' events, and answers with what is to be
-done. Nothing in it waits, so all of it is tested as functions. Everything else is the hub's, and comes with these:
+A dialect is a subclass of `Dialect` (dialect.py): pure, it is called with a client's messages and with plans' events, and
+returns actions. Nothing in it waits, so it is tested as plain functions. The rest is the hub's:
 
-    await serve_dialect(hub, websocket, MySpeaker(session_id))      # socket.py: a WebSocket route, whole
+    await serve_dialect(hub, websocket, MyDialect(session_id))      # endpoints.py: all of a WebSocket route
 
-Origin, tokens (header, ticket, or an `authenticate` frame that comes first), limits of connections, frames and bytes,
-slow clients, drains, heartbeats and following plans are those of `/ws/streaming`, by the same code: to the connection,
-the interpreter (interpreter.py) is the line. A `Follow` may start at a place (`Told.place`, which a frame may carry);
-events may come again `retold` from a snapshot, when the log holds them no more.
+Origins, tokens (a header, a ticket, or an `authenticate` frame that must come first), limits of connections, frames and
+bytes, slow clients, drains, heartbeats and subscriptions are those of `/ws/streaming`, by the same code: the interpreter
+(interpreter.py) is the outlet of an ordinary connection. A `Follow` may start at a position (`FollowedEvent.position`,
+which a frame may carry). Events may be repeated, `rebuilt` from a snapshot, when the log no longer holds them.
 
-Over HTTP, where `caller_of`, `require`, `ApiRoute` and `problems` of `hub.api` serve dialects too:
+Over HTTP, `caller_of`, `require`, `ApiRoute` and `problems` of `hub.api` serve dialects too:
 
-    await start_plan(hub, principal, Start(template, given, plan_id))                  # starting.py
-    recital = Recital(hub, request, principal, Recount(plan_id, translate), as_message)   # recital.py
-    return Outflow(recital.told(), HEADERS, recital.line.ended, recital.leave)         # as server-sent events
-    [json.loads(said) async for said in recital.told() if said != KEEP_ALIVE]          # or all in one answer
+    await start_plan(hub, principal, Start(template, input, plan_id))                               # interpreter.py
+    stream = DialectStream(hub, request, principal, PlanFeed(plan_id, translate), as_message)       # endpoints.py
+    return StreamedResponse(stream.frames(), HEADERS, stream.outlet.ended, stream.leave)    # as server-sent events
+    [json.loads(frame) async for frame in stream.frames() if frame != KEEP_ALIVE]           # or all in one response
 
-Each dialect's module says by which rule its ids lead to plan ids. An id from outside that makes no plan id is refused;
-it is only ever compared, never put into a pattern.
+Each dialect's module states the rule by which its ids map to plan ids. An id from outside that yields no valid plan id is
+refused; ids are only compared, never used in patterns.
 """
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from hub.dialects import conversations, data_query, exhibition, insight_chat, trip
+from hub.node import Hub
+
+__all__ = ["router"]
+
+
+def router(hub: Hub) -> APIRouter:
+    """Returns the routes of all dialects. Exact paths (`/ws/chat`) come before those with a session's id."""
+    routes = APIRouter()
+    for dialect in (trip, insight_chat, conversations, data_query, exhibition):
+        routes.include_router(dialect.router(hub))
+    return routes

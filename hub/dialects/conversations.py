@@ -1,7 +1,7 @@
 """The history of data queries: `/conversations/{user_id}` and its messages, from the log's index and its plans.
 
-A conversation is what its plans carry as a label; only plans of this user's sessions count (hub/dialects/data_query.py), so
-nobody writes into another's history. A user's history may be read by whoever may read `query:{user}:*`.
+A conversation is a label of its plans. Only plans of the user's own sessions count (data_query.py), so no client can write
+into another user's history. Reading a user's history requires the right to read `query:{user}:*`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import SNAPSHOT
 from hub.core.shares import Holder
 from hub.dialects.data_query import KIND, label_of
-from hub.dialects.names import plan_id_of
+from hub.dialects.dialect import plan_id_of
 from hub.node import Hub
 
 __all__ = [
@@ -37,9 +37,9 @@ __all__ = [
     "router",
 ]
 
-PLANS_AT_MOST: Final = 1000
-"""A history goes back so many questions."""
-AT_ONCE: Final = 8
+MAX_PLANS: Final = 1000
+"""How many questions a history contains."""
+CONCURRENT_READS: Final = 8
 PREVIEW: Final = 100
 
 UserPath = Annotated[str, Path(min_length=1, max_length=64, examples=["ada"])]
@@ -53,7 +53,7 @@ class Conversation(BaseModel):
     last_updated: str
     message_count: int
     preview: str
-    """From the first question, at most 100 characters."""
+    """The beginning of the first question, at most 100 characters."""
 
 
 class Conversations(BaseModel):
@@ -65,7 +65,7 @@ class Conversations(BaseModel):
 
 
 class ConversationMessage(BaseModel):
-    """What the user asked, or what was answered."""
+    """A user's question or its answer."""
 
     message_id: str
     role: Literal["user", "assistant"]
@@ -74,7 +74,7 @@ class ConversationMessage(BaseModel):
 
 
 class Messages(BaseModel):
-    """The newest messages of a conversation, in the order they were said."""
+    """The newest messages of a conversation, in their order."""
 
     user_id: str
     conversation_id: str
@@ -83,19 +83,19 @@ class Messages(BaseModel):
 
 
 def preview(text: str) -> str:
-    """At most 100 characters of it."""
+    """Returns at most 100 characters of the text."""
     text = " ".join(text.split())
     return text if len(text) <= PREVIEW else f"{text[: PREVIEW - 3]}..."
 
 
 def conversations_of(user_id: str, plans: Sequence[PlanEntry]) -> Conversations:
-    """These plans, the last active first, as conversations."""
-    begins = label_of("conversation", user_id, "")
+    """Groups plans, the last active first, by conversation."""
+    prefix = label_of("conversation", user_id, "")
     by_id: dict[str, list[PlanEntry]] = {}
     for plan in plans:
         for label in plan.labels:
-            if label.startswith(begins):
-                by_id.setdefault(label.removeprefix(begins), []).append(plan)
+            if label.startswith(prefix):
+                by_id.setdefault(label.removeprefix(prefix), []).append(plan)
     found = [_conversation(conversation_id, its) for conversation_id, its in by_id.items()]
     return Conversations(user_id=user_id, conversations=found, count=len(found))
 
@@ -112,12 +112,12 @@ def _conversation(conversation_id: str, plans: Sequence[PlanEntry]) -> Conversat
 
 
 def messages_of(snapshot: Snapshot) -> list[ConversationMessage]:
-    """What a plan has to say in a conversation: the question, and the answer once there is one."""
+    """Returns a plan's messages in a conversation: the question, and the answer once there is one."""
     result: dict[str, Any] = snapshot.result or {}
-    said = [_message(snapshot, "user", str(result.get("query") or snapshot.title or ""), snapshot.created_at)]
+    messages = [_message(snapshot, "user", str(result.get("query") or snapshot.title or ""), snapshot.created_at)]
     if snapshot.status == "completed":
-        said.append(_message(snapshot, "assistant", str(result.get("response", "")), snapshot.ended_at))
-    return said
+        messages.append(_message(snapshot, "assistant", str(result.get("response", "")), snapshot.ended_at))
+    return messages
 
 
 def _message(
@@ -127,28 +127,28 @@ def _message(
     return ConversationMessage(message_id=message_id, role=role, content=content, timestamp=at or "")
 
 
-async def _plans(hub: Hub, holder: Holder, user_id: str, label: str, most: int) -> list[PlanEntry]:
-    """The plans with this label that belong to this user's sessions, the last active first."""
-    begins = plan_id_of(KIND, user_id) + ":"
-    found, _ = await hub.lists.find(holder, lambda plan: plan.plan_id.startswith(begins), most, label=label)
+async def _plans(hub: Hub, holder: Holder, user_id: str, label: str, limit: int) -> list[PlanEntry]:
+    """Returns the plans with this label of the user's sessions, the last active first."""
+    prefix = plan_id_of(KIND, user_id) + ":"
+    found, _ = await hub.lists.find(holder, lambda plan: plan.plan_id.startswith(prefix), limit, label=label)
     return found
 
 
-async def _told(log: PlanLog, plans: Sequence[PlanEntry]) -> list[ConversationMessage]:
-    """What these plans have to say, in the order in which they were begun; few of them are in memory at once."""
-    room = asyncio.Semaphore(AT_ONCE)
+async def _messages(log: PlanLog, plans: Sequence[PlanEntry]) -> list[ConversationMessage]:
+    """Returns the plans' messages, by the time the plans were created. Few snapshots are in memory at the same time."""
+    limit = asyncio.Semaphore(CONCURRENT_READS)
 
     async def read(plan: PlanEntry) -> tuple[str, list[ConversationMessage]]:
-        async with room:
+        async with limit:
             snapshot, _ = await snapshot_of(log, plan.plan_id)
             return snapshot.created_at or "", messages_of(snapshot)
 
-    told = sorted(await asyncio.gather(*map(read, plans)), key=lambda one: one[0])
-    return [message for _, messages in told for message in messages]
+    read_plans = sorted(await asyncio.gather(*map(read, plans)), key=lambda one: one[0])
+    return [message for _, messages in read_plans for message in messages]
 
 
 def router(hub: Hub) -> APIRouter:
-    """The history's routes, for this hub."""
+    """Returns the history's routes."""
     routes = APIRouter(
         prefix="/conversations", tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id
     )
@@ -159,7 +159,7 @@ def router(hub: Hub) -> APIRouter:
         """The user's conversations, the newest first."""
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
         holder, label = holder_of(hub, request, principal), label_of("user", user_id)
-        return conversations_of(user_id, await _plans(hub, holder, user_id, label, PLANS_AT_MOST))
+        return conversations_of(user_id, await _plans(hub, holder, user_id, label, MAX_PLANS))
 
     @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 404, 422, 429, 503))
     async def get_messages(
@@ -169,12 +169,12 @@ def router(hub: Hub) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         principal: Principal = caller,
     ) -> Messages:
-        """The newest messages of a conversation, in the order they were said."""
+        """The newest messages of a conversation, in their order."""
         require(principal, "read", plan_id_of(KIND, user_id) + ":")
         holder, label = holder_of(hub, request, principal), label_of("conversation", user_id, conversation_id)
         plans = await _plans(hub, holder, user_id, label, limit)
-        hub.door.rates.owe(holder, len(plans) * SNAPSHOT)
-        messages = (await _told(hub.log, plans))[-limit:]
+        hub.admission.rates.owe(holder, len(plans) * SNAPSHOT)
+        messages = (await _messages(hub.log, plans))[-limit:]
         return Messages(user_id=user_id, conversation_id=conversation_id, messages=messages, count=len(messages))
 
     return routes

@@ -1,8 +1,8 @@
-"""An exhibition in progressive stages: `/ws/{session_id}` and `/api/proposals` over the template `exhibition`.
+"""An exhibition planned in stages: `/ws/{session_id}` and `/api/proposals`, with the template `exhibition`.
 
-Ids: the plan of a session is `exhibition:` and the session's id (written as hub/dialects/names.py says). The socket may be
-opened before the plan is started, while it runs, or after: it is told everything from the beginning. A `progress` frame
-never names less than the one before it. See docs/dialects/exhibition.md.
+Ids: a session's plan is `exhibition:` and the session's id (escaped by `plan_id_of`). The socket may be opened before the
+plan is started, while it runs, or afterwards; it sends everything from the beginning. The progress in frames never
+decreases. See docs/dialects/exhibition.md.
 """
 
 from __future__ import annotations
@@ -25,20 +25,29 @@ from hub.api.callers import caller_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import START
-from hub.dialects.dialect import Act, Follow, HangUp, Refusal, Say, Speaker, Start, Told
-from hub.dialects.names import plan_id_of
-from hub.dialects.socket import serve_dialect
-from hub.dialects.starting import start_plan
+from hub.dialects.dialect import (
+    Action,
+    Dialect,
+    Disconnect,
+    Follow,
+    FollowedEvent,
+    RefusedAction,
+    SendFrame,
+    Start,
+    plan_id_of,
+)
+from hub.dialects.endpoints import serve_dialect
+from hub.dialects.interpreter import start_plan
 from hub.node import Hub
 from hub.wire.codes import CloseCode, ErrorCode
 
 __all__ = [
     "STAGES",
-    "ExhibitionStory",
-    "ExhibitionTalk",
+    "ExhibitionDialect",
+    "ExhibitionFrames",
     "Proposal",
+    "ProposalRequest",
     "ProposalStarted",
-    "Theme",
     "plan_of",
     "proposal_of",
     "proposal_url",
@@ -47,54 +56,56 @@ __all__ = [
 
 TEMPLATE: Final = "exhibition"
 STAGES: Final = {"theme_refinement": 25, "artist_discovery": 55, "artwork_discovery": 90}
-"""The template's steps, and the progress when each is complete."""
-_NO_ADDRESS: Final = frozenset({".", "..", "chat", "streaming"})
-"""As sessions, these would have the sockets of others, or none."""
+"""The template's steps, and the overall progress when each is complete."""
+_NOT_ADDRESSABLE: Final = frozenset({".", "..", "chat", "streaming"})
+"""Session ids whose sockets would be other routes, or none."""
 
 
 def plan_of(session_id: str) -> str:
-    """The session's plan; `InvalidPlanId` when no plan can be called so."""
+    """Returns the id of the session's plan; raises `InvalidPlanId`."""
     return plan_id_of(TEMPLATE, session_id)
 
 
 def proposal_url(session_id: str) -> str:
-    """Where its proposal is."""
+    """Returns the URL of the session's proposal."""
     return f"/api/proposals/{quote(session_id, safe='')}"
 
 
 # -- from events to frames
 
 
-class ExhibitionStory:
-    """The events of one plan as frames. Each stage is complete once; progress never goes backwards."""
+class ExhibitionFrames:
+    """Translates the events of one plan. Each stage completes once; progress never decreases."""
 
     def __init__(self, session_id: str) -> None:
         self._session_id = session_id
         self._progress = 0
         self._complete: set[str] = set()
 
-    def __call__(self, told: Told) -> Iterator[Say]:
-        match told.event:
+    def __call__(self, followed: FollowedEvent) -> Iterator[SendFrame]:
+        match followed.event:
             case StepUpdate(step_id=stage) as update if stage in STAGES:
-                yield from self._of_a_stage(stage, update, told)
+                yield from self._stage_frames(stage, update, followed)
             case PlanUpdate(step_id=None, status="completed"):
                 url = proposal_url(self._session_id)
-                yield Say({"type": "completed", "session_id": self._session_id, "proposal_url": url}, told.place)
+                frame = {"type": "completed", "session_id": self._session_id, "proposal_url": url}
+                yield SendFrame(frame, followed.position)
             case PlanUpdate(step_id=None, status="error" | "cancelled", content=content):
-                yield Say({"type": "error", "error": content or "The exhibition could not be planned"}, told.place)
+                frame = {"type": "error", "error": content or "The exhibition could not be planned"}
+                yield SendFrame(frame, followed.position)
             case _:
                 pass
 
-    def _of_a_stage(self, stage: str, update: StepUpdate, told: Told) -> Iterator[Say]:
+    def _stage_frames(self, stage: str, update: StepUpdate, followed: FollowedEvent) -> Iterator[SendFrame]:
         if stage in self._complete:
             return
         if update.status == "completed":
             self._complete.add(stage)
-            frame = self._frame("stage_complete", stage, STAGES[stage], f"{_named(stage)} complete", update)
-            yield Say({**frame, "completed_stage": stage, "data": update.data or {}}, told.place)
+            frame = self._frame("stage_complete", stage, STAGES[stage], f"{_title(stage)} complete", update)
+            yield SendFrame({**frame, "completed_stage": stage, "data": update.data or {}}, followed.position)
         elif update.status in ("in_progress", "retrying") and update.content:
             overall = int((update.data or {}).get("overall", 0))
-            yield Say(self._frame("progress", stage, overall, update.content, update), told.place)
+            yield SendFrame(self._frame("progress", stage, overall, update.content, update), followed.position)
 
     def _frame(self, kind: str, stage: str, progress: int, message: str, update: StepUpdate) -> dict[str, Any]:
         self._progress = max(self._progress, progress)
@@ -108,51 +119,51 @@ class ExhibitionStory:
         }
 
 
-def _named(stage: str) -> str:
+def _title(stage: str) -> str:
     return stage.replace("_", " ").capitalize()
 
 
-class ExhibitionTalk(Speaker):
-    """One client on `/ws/{session_id}`: it is told of its session, and has nothing to say itself."""
+class ExhibitionDialect(Dialect):
+    """One client on `/ws/{session_id}`: it receives its session's frames, and has no messages of its own."""
 
     def __init__(self, session_id: str) -> None:
         self._session_id = session_id
-        self._story = ExhibitionStory(session_id)
+        self._frames = ExhibitionFrames(session_id)
 
-    def opened(self) -> Iterable[Act]:
+    def on_open(self) -> Iterable[Action]:
         try:
             follow = Follow(plan_of(self._session_id))
         except InvalidPlanId as error:
-            yield Say({"type": "error", "error": f"session_id: {error}"})
-            yield HangUp(CloseCode.PROTOCOL_ERROR, "no plan can be called so")
+            yield SendFrame({"type": "error", "error": f"session_id: {error}"})
+            yield Disconnect(CloseCode.PROTOCOL_ERROR, "no plan id can be made of this session_id")
             return
-        yield Say({"type": "connected", "session_id": self._session_id})
+        yield SendFrame({"type": "connected", "session_id": self._session_id})
         yield follow
 
-    def told(self, told: Told) -> Iterable[Act]:
-        return self._story(told)
+    def on_event(self, followed: FollowedEvent) -> Iterable[Action]:
+        return self._frames(followed)
 
-    def garbled(self, why: str) -> Iterable[Act]:
-        del why
+    def on_invalid_message(self, reason: str) -> Iterable[Action]:
+        del reason
         return ()
 
-    def refused(self, refusal: Refusal) -> Iterable[Act]:
-        yield Say({"type": "error", "error": refusal.message})
-        if refusal.code == ErrorCode.FORBIDDEN:
-            yield HangUp(CloseCode.FORBIDDEN, refusal.message)
+    def on_refused(self, refused: RefusedAction) -> Iterable[Action]:
+        yield SendFrame({"type": "error", "error": refused.message})
+        if refused.code == ErrorCode.FORBIDDEN:
+            yield Disconnect(CloseCode.FORBIDDEN, refused.message)
 
 
 # -- over HTTP
 
 
 def _addressable(session_id: str) -> str:
-    if "/" in session_id or session_id in _NO_ADDRESS:
-        raise ValueError("no address leads to a session of this name")
+    if "/" in session_id or session_id in _NOT_ADDRESSABLE:
+        raise ValueError("this session_id can't be part of a URL; expected one without / that is no path of its own")
     return session_id
 
 
-class Theme(BaseModel):
-    """What the exhibition is to be about. With a session_id of its own a client can open the socket first."""
+class ProposalRequest(BaseModel):
+    """The theme of the exhibition. A client that sets its session_id can open the socket first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"theme": "Surrealism and dreams"}]})
 
@@ -161,7 +172,7 @@ class Theme(BaseModel):
 
 
 class ProposalStarted(BaseModel):
-    """It is being worked on: where to watch, and where the proposal will be."""
+    """The exhibition is being planned: where to watch it, and where the proposal will be."""
 
     session_id: str
     status: str = "started"
@@ -170,7 +181,7 @@ class ProposalStarted(BaseModel):
 
 
 class Proposal(BaseModel):
-    """The proposal as far as it is assembled. `status` is completed when nothing more will come."""
+    """The proposal as far as it is complete. It is final when its `status` is completed."""
 
     session_id: str
     status: PlanStatus
@@ -187,7 +198,7 @@ class Proposal(BaseModel):
 
 
 def proposal_of(session_id: str, snapshot: Snapshot) -> Proposal:
-    """What is there of the proposal: the data of every stage that is complete."""
+    """Returns the proposal as far as it is complete: the data of every completed stage."""
     done = {step.step_id: step.data or {} for step in snapshot.steps if step.status == "completed"}
     parts: dict[str, Any] = {}
     for stage in STAGES:
@@ -207,20 +218,20 @@ def proposal_of(session_id: str, snapshot: Snapshot) -> Proposal:
 
 
 def router(hub: Hub) -> APIRouter:
-    """The dialect's routes, for this hub."""
+    """Returns the dialect's routes."""
     routes = APIRouter(tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
     starter: Principal = Depends(caller_of(hub, START))
 
     @routes.websocket("/ws/{session_id}")
     async def exhibition_session(websocket: WebSocket, session_id: str) -> None:
-        await serve_dialect(hub, websocket, ExhibitionTalk(session_id))
+        await serve_dialect(hub, websocket, ExhibitionDialect(session_id))
 
     @routes.post("/api/proposals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
-    async def start_proposal(said: Theme, principal: Principal = starter) -> ProposalStarted:
-        """Start planning an exhibition. Asking again with the same session_id starts nothing new."""
-        session_id = said.session_id or str(uuid.uuid4())
-        await start_plan(hub, principal, Start(TEMPLATE, {"theme": said.theme}, plan_of(session_id)))
+    async def start_proposal(wanted: ProposalRequest, principal: Principal = starter) -> ProposalStarted:
+        """Start planning an exhibition. Repeating the request with the same session_id starts nothing new."""
+        session_id = wanted.session_id or str(uuid.uuid4())
+        await start_plan(hub, principal, Start(TEMPLATE, {"theme": wanted.theme}, plan_of(session_id)))
         socket = f"/ws/{quote(session_id, safe='')}"
         return ProposalStarted(session_id=session_id, websocket_url=socket, proposal_url=proposal_url(session_id))
 
@@ -230,12 +241,12 @@ def router(hub: Hub) -> APIRouter:
         response: Response,
         principal: Principal = caller,
     ) -> Proposal:
-        """The proposal, as far as it is assembled."""
+        """The proposal, as far as it is complete."""
         plan_id = plan_of(session_id)
         require(principal, "read", plan_id)
         snapshot, _ = await snapshot_of(hub.log, plan_id)
         if not snapshot.offset:
-            raise Problem("no_such_proposal", "nothing was started for this session", status=404)
+            raise Problem("no_such_proposal", "no exhibition was started for this session", status=404)
         response.headers["Cache-Control"] = "no-store"
         return proposal_of(session_id, snapshot)
 

@@ -1,8 +1,8 @@
-"""Insight chat by tasks: `POST /api/chat`, then `/api/chat/status/{task_id}` or `/api/chat/stream` over `insight_chat`.
+"""Insight chat by tasks: `POST /api/chat`, then `/api/chat/status/{task_id}` or `/api/chat/stream`, with `insight_chat`.
 
-Ids: a task_id is a UUID made here, and its plan is called `insight-` and that UUID. Anything else names no task (404), and
-nor does a task that ended more than PLANCAST_TASK_SECONDS ago; its plan stays where plans are kept. The stream's messages
-are of the same shape as the status, each with what is new. See docs/dialects/insight_chat.md.
+Ids: a task_id is a UUID made here; its plan's id is `insight-` and that UUID. Any other id, and a task that ended more than
+PLANCAST_TASK_SECONDS ago, is not found (404); the plan itself stays in the log. The stream's messages have the status's
+shape; each contains only what is new. See docs/dialects/insight_chat.md.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import START
 from hub.core.subscriber import Since
-from hub.dialects.dialect import Recount, Say, Start, Told
-from hub.dialects.dialect_events import retelling
-from hub.dialects.dialect_stream import Recital, as_message
-from hub.dialects.places import BadCursor, place_of
-from hub.dialects.starting import start_plan
+from hub.dialects.dialect import FollowedEvent, PlanFeed, SendFrame, Start, rebuilt_events
+from hub.dialects.endpoints import DialectStream, as_message
+from hub.dialects.interpreter import start_plan
 from hub.node import Hub
-from hub.transports.sse import HEADERS
-from hub.transports.streaming_response import Outflow
+from hub.transports.pull_outlet import StreamedResponse
+from hub.transports.sse import HEADERS, BadCursor, position_in
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Chat", "ChatMessage", "ChatStatus", "ChatTask", "news", "plan_of", "router", "status_of"]
@@ -42,13 +40,13 @@ __all__ = ["Chat", "ChatMessage", "ChatStatus", "ChatTask", "news", "plan_of", "
 TEMPLATE: Final = "insight_chat"
 _task_id: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _STREAM: Final[dict[str, Any]] = {
-    "description": "Messages of the status's shape, each with what is new.",
+    "description": "Messages in the status's shape, each with only what is new.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 
 class Chat(BaseModel):
-    """What the user says."""
+    """A message of the user."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"action": "continue_conversation", "message": "How warm is Lisbon in May?"}]}
@@ -59,7 +57,7 @@ class Chat(BaseModel):
 
 
 class ChatTask(BaseModel):
-    """Somebody works on it; ask with the task_id how far they are."""
+    """The message is being processed; request the task's status with the task_id."""
 
     type: Literal["task_started"] = "task_started"
     task_id: str
@@ -67,11 +65,11 @@ class ChatTask(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """A message for the chat. Its id is the same however it is asked for."""
+    """A message for the chat. Its id is the same in the status and in the stream."""
 
     id: str
     type: str
-    """What it is about: intent_parsed, insight_generated and so on."""
+    """Its subject: intent_parsed, insight_generated and so on."""
     sender: Literal["bot"] = "bot"
     content: str
     data: Any = None
@@ -79,7 +77,7 @@ class ChatMessage(BaseModel):
 
 
 class ChatStatus(BaseModel):
-    """How a task stands."""
+    """The status of a task."""
 
     status: Literal["processing", "completed", "error"]
     messages: list[ChatMessage]
@@ -88,48 +86,53 @@ class ChatStatus(BaseModel):
 
 
 def plan_of(task_id: str) -> str | None:
-    """The plan that does the task; None when that is no task's id."""
+    """Returns the id of the task's plan, or None if this is no task's id."""
     return f"insight-{task_id}" if _task_id.match(task_id) else None
 
 
 # -- from events to the chat
 
 
-def news(told: Told) -> Iterator[Say]:
-    """What an event has for the chat, as a status of that alone."""
-    match told.event:
-        case AgentMessage(data={"type": str(kind), "payload": payload}) as said:
+def news(followed: FollowedEvent) -> Iterator[SendFrame]:
+    """Translates an event to a status that contains only what is new."""
+    match followed.event:
+        case AgentMessage(data={"type": str(kind), "payload": payload}) as event:
             message = ChatMessage(
-                id=str(told.place.offset), type=kind, content=said.content, data=payload, timestamp=said.timestamp
+                id=str(followed.position.offset),
+                type=kind,
+                content=event.content,
+                data=payload,
+                timestamp=event.timestamp,
             )
-            yield _say(ChatStatus(status="processing", messages=[message]), told)
+            yield _frame(ChatStatus(status="processing", messages=[message]), followed)
         case PlanUpdate(step_id=None, status="completed", data=data):
-            yield _say(ChatStatus(status="completed", messages=[], result=data), told)
+            yield _frame(ChatStatus(status="completed", messages=[], result=data), followed)
         case PlanUpdate(step_id=None, status="error" | "cancelled", content=content):
-            yield _say(ChatStatus(status="error", messages=[], error=content or "It could not be done"), told)
+            text = content or "The message could not be processed"
+            yield _frame(ChatStatus(status="error", messages=[], error=text), followed)
         case _:
             pass
 
 
 def status_of(snapshot: Snapshot) -> ChatStatus:
-    """How the task of this plan stands: all of its news in one."""
+    """Returns the status of the plan's task: all of its news joined."""
     status = ChatStatus(status="processing", messages=[])
-    for told in retelling(snapshot, ""):
-        for said in news(told):
-            more = ChatStatus.model_validate(said.frame)
+    for followed in rebuilt_events(snapshot, ""):
+        for action in news(followed):
+            more = ChatStatus.model_validate(action.frame)
             status = more.model_copy(update={"messages": [*status.messages, *more.messages]})
     return status
 
 
-def _say(status: ChatStatus, told: Told) -> Say:
-    return Say(status.model_dump(), told.place)
+def _frame(status: ChatStatus, followed: FollowedEvent) -> SendFrame:
+    return SendFrame(status.model_dump(), followed.position)
 
 
 # -- over HTTP
 
 
 def router(hub: Hub) -> APIRouter:
-    """The dialect's routes, for this hub."""
+    """Returns the dialect's routes."""
     routes = APIRouter(
         prefix="/api/chat", tags=["dialects"], route_class=ApiRoute, generate_unique_id_function=operation_id
     )
@@ -137,17 +140,17 @@ def router(hub: Hub) -> APIRouter:
     starter: Principal = Depends(caller_of(hub, START))
 
     @routes.post("", responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
-    async def chat(said: Chat, principal: Principal = starter) -> ChatTask:
-        """Say something; the answer names the task that works on it."""
+    async def chat(message: Chat, principal: Principal = starter) -> ChatTask:
+        """Send a message; the response names the task that processes it."""
         task_id = str(uuid.uuid4())
-        await start_plan(hub, principal, Start(TEMPLATE, {"message": said.message}, f"insight-{task_id}"))
+        await start_plan(hub, principal, Start(TEMPLATE, {"message": message.message}, f"insight-{task_id}"))
         return ChatTask(task_id=task_id)
 
     @routes.get("/status/{task_id}", responses=problems(401, 403, 404, 422, 429, 503))
     async def chat_status(
         task_id: Annotated[str, Path(max_length=256)], response: Response, principal: Principal = caller
     ) -> ChatStatus:
-        """How the task stands, with all messages so far."""
+        """The task's status, with all messages so far."""
         snapshot, _ = await _task(hub, principal, task_id)
         response.headers["Cache-Control"] = "no-store"
         return status_of(snapshot)
@@ -163,34 +166,34 @@ def router(hub: Hub) -> APIRouter:
         last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=256)] = None,
         principal: Principal = caller,
     ) -> Response:
-        """The same as it comes, as server-sent events, to the task's end."""
+        """The same as server-sent events, until the task ends."""
         snapshot, plan_id = await _task(hub, principal, task_id)
         since = _since(last_event_id)
         if snapshot.ended_at is not None and isinstance(since, Position) and since.offset >= snapshot.offset:
-            return Response(status_code=204)  # which tells a browser not to come again
-        recital = Recital(hub, request, principal, Recount(plan_id, news, since), as_message)
-        return Outflow(recital.told(), HEADERS, recital.line.ended, recital.leave)
+            return Response(status_code=204)  # stops a browser from reconnecting
+        stream = DialectStream(hub, request, principal, PlanFeed(plan_id, news, since), as_message)
+        return StreamedResponse(stream.frames(), HEADERS, stream.outlet.ended, stream.leave)
 
     return routes
 
 
 async def _task(hub: Hub, principal: Principal, task_id: str) -> tuple[Snapshot, str]:
-    """The task's plan, if there is such a task (still)."""
+    """Returns the task's plan, or raises `Problem` if there is no such task (any more)."""
     if (plan_id := plan_of(task_id)) is not None:
         require(principal, "read", plan_id)
         snapshot, _ = await snapshot_of(hub.log, plan_id)
-        if snapshot.offset and not _past(snapshot, hub.settings.task_seconds):
+        if snapshot.offset and not _expired(snapshot, hub.settings.task_seconds):
             return snapshot, plan_id
-    raise Problem("no_such_task", "there is no such task, or it ended a while ago", status=404, error="Task not found")
+    raise Problem("no_such_task", "there is no such task, or it ended too long ago", status=404, error="Task not found")
 
 
-def _past(snapshot: Snapshot, seconds: float) -> bool:
+def _expired(snapshot: Snapshot, seconds: float) -> bool:
     ended = snapshot.ended_at
     return ended is not None and datetime.fromisoformat(ended).timestamp() + seconds < time.time()
 
 
 def _since(last_event_id: str | None) -> Since:
     try:
-        return place_of(last_event_id) if last_event_id else "start"
+        return position_in(last_event_id) if last_event_id else "start"
     except BadCursor as error:
         raise Problem(ErrorCode.INVALID_FIELD, f"Last-Event-ID: {error}", field="Last-Event-ID") from None

@@ -1,7 +1,7 @@
-"""Between a client that speaks a dialect and a connection of the hub, which does everything else.
+"""Runs a dialect on a connection of the hub: translates in both directions, and carries out the dialect's actions.
 
-The connection is the ordinary one: it bounds what comes and what waits, knows who the client is and for how long, obeys
-drains, and subscribes to plans. To it, the interpreter is the line. What it writes is translated on the way out.
+The connection is the ordinary one: it limits what is received and what waits, authenticates the client, observes drains
+and subscribes to plans. The interpreter is its outlet.
 """
 
 from __future__ import annotations
@@ -13,184 +13,192 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from broadcasters.errors import LogError
-from broadcasters.position import Position
 from broadcasters.supervision import log_failure
+from hub.access.principal import Principal
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused
 from hub.core.rates import ONE, START
 from hub.core.session_states import Phase
-from hub.core.subscriber import Since
-from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
-from hub.dialects.dialect_events import retold_by
-from hub.dialects.starting import start_plan
+from hub.dialects.dialect import (
+    Action,
+    ControlPlan,
+    Dialect,
+    Disconnect,
+    FindPlans,
+    Follow,
+    FollowedEvent,
+    RefusedAction,
+    SendFrame,
+    Start,
+    Unfollow,
+    snapshot_frame_events,
+)
+from hub.engine_port import EngineError
 from hub.node import Hub
-from hub.transports.pull_outlet import Line
+from hub.transports.pull_outlet import PullOutlet
 from hub.wire.codec import BadFrame, fields_of
 from hub.wire.codes import CloseCode, ErrorCode
-from hub.wire.frames import is_snapshot
+from hub.wire.server_frames import Authenticated, Connected, Error, ServerFrame, SubscriptionEnded
 
-__all__ = ["Encode", "Interpreter", "as_text"]
+__all__ = ["Encode", "Interpreter", "as_text", "start_plan"]
 
 log = logging.getLogger(__name__)
 
-STARTS_AT_ONCE: Final = 8
-"""So many plans of one client may be being started."""
-LOOK_UP_S: Final = 10.0
-"""For how long the log is waited for."""
+MAX_TASKS: Final = 8
+"""How many plans of one client may be starting at the same time."""
+FIND_SECONDS: Final = 10.0
+"""How long the log may take to find plans."""
 
-Encode = Callable[[Say], bytes]
-"""How what is said goes onto the line."""
+Encode = Callable[[SendFrame], bytes]
+"""Encodes a frame as it is sent."""
 
 
-def as_text(said: Say) -> bytes:
-    """A frame of JSON."""
-    return json.dumps(said.frame, ensure_ascii=False, separators=(",", ":")).encode()
+def as_text(action: SendFrame) -> bytes:
+    """Encodes a frame as JSON."""
+    return json.dumps(action.frame, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Interpreter:
-    """An `Outlet`. Give it its connection, and what the client says to `hear`; `finish` it when the client has gone."""
+    """The outlet of one dialect client's connection. Set `connection` first, pass received frames to `receive`, and
+    await `finish` when the client has gone."""
 
     connection: Connection
 
-    def __init__(self, hub: Hub, line: Line, speaker: Speaker, encode: Encode = as_text) -> None:
+    def __init__(self, hub: Hub, outlet: PullOutlet, dialect: Dialect, encode: Encode = as_text) -> None:
         self._hub = hub
-        self._line = line
-        self._speaker = speaker
+        self._outlet = outlet
+        self._dialect = dialect
         self._encode = encode
-        self._greeted = False
-        self._starting: set[asyncio.Task[None]] = set()
+        self._opened = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    # -- the client's side ---------------------------------------------------------------------------------------------
+    # -- called by the transport ---------------------------------------------------------------------------------------
 
-    def hear(self, frame: str | bytes) -> None:
-        """The client said something."""
-        if not self.connection.weigh(frame):
+    def receive(self, frame: str | bytes) -> None:
+        """Handles a frame of the client."""
+        if not self.connection.check_limits(frame):
             return
         try:
             fields = fields_of(str(frame))
         except BadFrame as bad:
-            why = bad.message
-            self._carry_out(lambda: self._speaker.garbled(why))
+            reason = bad.message
+            self._carry_out(lambda: self._dialect.on_invalid_message(reason))
             return
         if fields.get("type") == "authenticate":
-            self.connection.understand(str(frame))
+            self.connection.carry_out(self.connection.session.handle(str(frame)))
         elif self.connection.session.phase is Phase.OPEN:
-            self._carry_out(lambda: self._speaker.heard(fields))
+            self._carry_out(lambda: self._dialect.on_message(fields))
         else:
             self._refuse(ErrorCode.UNAUTHENTICATED, "authenticate first")
 
     async def finish(self) -> None:
-        """Wait for what is being started: a plan doesn't depend on whoever asked for it."""
-        if self._starting:
-            await asyncio.wait(self._starting)
+        """Waits for plans that are being started: they do not depend on the client."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
-    # -- the connection's side -----------------------------------------------------------------------------------------
+    # -- called by the connection --------------------------------------------------------------------------------------
 
     @property
     def full(self) -> bool:
-        return self._line.full
+        return self._outlet.full
 
     def unread(self) -> int:
-        return self._line.unread()
+        return self._outlet.unread()
 
     def close(self, code: int, reason: str) -> None:
-        self._line.close(code, reason)
+        self._outlet.close(code, reason)
 
     def deliver(self, burst: Burst) -> None:
-        self._tell(Told(place, event) for place, event in burst.events)
+        self._pass_on(FollowedEvent(position, event) for position, event in burst.events)
 
     def write(self, frame: bytes) -> None:
-        if is_snapshot(frame):
-            self._tell(retold_by(frame))
-            return
-        said: dict[str, Any] = json.loads(frame)
-        match said["type"]:
-            case "connected" if self.connection.session.phase is Phase.OPEN:
-                self._greet()
-            case "authenticated":
-                self._line.write(frame)
-                self._greet()
-            case "subscription_ended":
-                self._refuse(ErrorCode.CONTINUITY_LOST, said["reason"], said["plan_id"], "follow")
-            case "error":
-                self._refuse(said["code"], said["message"], said.get("plan_id"), said.get("request_id"))
+        self._pass_on(snapshot_frame_events(frame))
+
+    def send(self, frame: ServerFrame) -> None:
+        match frame:
+            case Connected() if self.connection.session.phase is Phase.OPEN:
+                self._open()
+            case Authenticated():
+                self._outlet.send(frame)
+                self._open()
+            case SubscriptionEnded():
+                self._refuse(ErrorCode.CONTINUITY_LOST, frame.reason, frame.plan_id, "follow")
+            case Error():
+                self._refuse(frame.code, frame.message, frame.plan_id, frame.request_id)
             case _:
-                pass  # what a dialect has no words for
+                pass  # dialects have no equivalent
 
-    def _greet(self) -> None:
-        if not self._greeted:
-            self._greeted = True
-            self._carry_out(self._speaker.opened)
+    def _open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            self._carry_out(self._dialect.on_open)
 
-    def _tell(self, story: Iterable[Told]) -> None:
-        self._carry_out(lambda: (act for told in story for act in self._speaker.told(told)))
+    def _pass_on(self, events: Iterable[FollowedEvent]) -> None:
+        self._carry_out(lambda: (action for event in events for action in self._dialect.on_event(event)))
 
-    def _refuse(self, code: str, message: str, plan_id: str | None = None, act: Any = None) -> None:
-        self._carry_out(lambda: self._speaker.refused(Refusal(code, message, plan_id, act)))
+    def _refuse(self, code: str, message: str, plan_id: str | None = None, action: Any = None) -> None:
+        self._carry_out(lambda: self._dialect.on_refused(RefusedAction(code, message, plan_id, action)))
 
-    # -- the dialect's side --------------------------------------------------------------------------------------------
+    # -- actions of the dialect ----------------------------------------------------------------------------------------
 
-    def _carry_out(self, speak: Callable[[], Iterable[Act]]) -> None:
-        """Do what the dialect says. A mistake in it costs this client its line, and nobody else anything."""
+    def _carry_out(self, actions: Callable[[], Iterable[Action]]) -> None:
+        """Carries out the actions. An exception in the dialect closes this connection; others are not affected."""
         try:
-            for act in speak():
-                if self._line.ending is not None:
+            for action in actions():
+                if self._outlet.ending is not None:
                     return
-                self._do(act)
+                self._do(action)
         except Exception as error:
-            log.error("%s: %s", type(self._speaker).__name__, error, exc_info=error)
-            self.connection.close(CloseCode.INTERNAL, "something in the hub failed")
+            log.error("%s: %s", type(self._dialect).__name__, error, exc_info=error)
+            self.connection.close(CloseCode.INTERNAL, "the hub has an internal error")
 
-    def _do(self, act: Act) -> None:
-        match act:
-            case Say():
-                self._line.write(self._encode(act))
-            case Follow(plan_id, since):
-                self._ask(type="subscribe_plan", plan_id=plan_id, since=_written(since), request_id="follow")
+    def _do(self, action: Action) -> None:
+        session = self.connection.session
+        match action:
+            case SendFrame():
+                self._outlet.write(self._encode(action))
+            case Follow(plan_id, since):  # the request ids come back in errors and name the refused action
+                self.connection.carry_out(session.subscribe(plan_id, since, "follow"))
             case Unfollow(plan_id):
-                self._ask(type="unsubscribe_plan", plan_id=plan_id)
-            case Signal(plan_id, signal):
-                self._ask(type="plan_signal", plan_id=plan_id, signal=signal, request_id="signal")
+                self.connection.carry_out(session.unsubscribe(plan_id, None))
+            case ControlPlan(plan_id, signal):
+                self.connection.carry_out(session.signal(plan_id, signal, "signal"))
             case Start():
-                self._start(act)
-            case Find():
-                self._see_to_it(self._look_up(act))
-            case HangUp(code, reason):
+                self._start(action)
+            case FindPlans():
+                self._spawn(self._find(action))
+            case Disconnect(code, reason):
                 self.connection.close(code, reason)
 
-    def _ask(self, **fields: Any) -> None:
-        self.connection.understand(json.dumps(fields))
-
     def _start(self, start: Start) -> None:
-        if len(self._starting) >= STARTS_AT_ONCE:
-            self._refuse(
-                ErrorCode.TOO_MANY_REQUESTS, "too many plans at once; wait for one to start", start.plan_id, "start"
-            )
+        if len(self._tasks) >= MAX_TASKS:
+            message = "too many plans are being started; wait for one of them"
+            self._refuse(ErrorCode.TOO_MANY_REQUESTS, message, start.plan_id, "start")
             return
-        self._see_to_it(self._see_to(start))
+        self._spawn(self._start_plan(start))
 
-    def _see_to_it(self, what: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(what, name="what a client of a dialect asked for")
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="a dialect's action")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(log_failure)
 
-    async def _look_up(self, find: Find) -> None:
+    async def _find(self, find: FindPlans) -> None:
         principal = self.connection.session.principal
         try:
-            self.connection.charge(ONE)
-            async with asyncio.timeout(LOOK_UP_S):
+            self.connection.limits.charge(ONE)
+            async with asyncio.timeout(FIND_SECONDS):
                 page = await self._hub.log.plans(label=find.label, limit=find.limit)
         except (LogError, TimeoutError):
-            self._refuse(ErrorCode.UNAVAILABLE, "the log does not answer; try again", act="find")
+            self._refuse(ErrorCode.UNAVAILABLE, "the log does not answer; try again", action="find")
             return
         except RequestRefused as refusal:
-            self._refuse(refusal.code, str(refusal), act="find")
+            self._refuse(refusal.code, str(refusal), action="find")
             return
         plans = [plan for plan in page.plans if principal is not None and principal.may("read", plan.plan_id)]
-        self._carry_out(lambda: self._speaker.found(plans))
+        self._carry_out(lambda: self._dialect.on_found(plans))
 
-    async def _see_to(self, start: Start) -> None:
+    async def _start_plan(self, start: Start) -> None:
         session = self.connection.session
         principal = session.principal
         try:
@@ -198,16 +206,22 @@ class Interpreter:
                 raise RequestRefused(ErrorCode.UNAUTHENTICATED, "authenticate first")
             if session.phase is Phase.EXPIRED:
                 raise RequestRefused(ErrorCode.TOKEN_EXPIRED, "the token expired; authenticate with a new one first")
-            self.connection.charge(START)
+            self.connection.limits.charge(START)
             await start_plan(self._hub, principal, start)
         except RequestRefused as refusal:
             self._refuse(refusal.code, str(refusal), start.plan_id, "start")
         except Exception as error:
             log.error("plan %s could not be started: %s", start.plan_id, error, exc_info=error)
-            self._refuse(ErrorCode.INTERNAL, "something in the hub failed; try again", start.plan_id, "start")
+            self._refuse(ErrorCode.INTERNAL, "the hub has an internal error; try again", start.plan_id, "start")
         else:
-            self._carry_out(lambda: self._speaker.started(start.plan_id))
+            self._carry_out(lambda: self._dialect.on_started(start.plan_id))
 
 
-def _written(since: Since) -> str | dict[str, Any]:
-    return {"epoch": since.epoch, "offset": since.offset} if isinstance(since, Position) else since
+async def start_plan(hub: Hub, principal: Principal, start: Start) -> None:
+    """Starts a plan with the principal's rights; raises `RequestRefused`. Starting the same plan_id again does nothing."""
+    if not principal.may("start", start.plan_id):
+        raise RequestRefused(ErrorCode.FORBIDDEN, "no right to start this plan")
+    try:
+        await hub.start_plan(start.template, start.input, start.plan_id, principal.subject)
+    except EngineError as error:
+        raise RequestRefused(error.code, str(error)) from None

@@ -25,9 +25,8 @@ from hub.config.limits import OutletLimits
 from hub.config.settings import Settings
 from hub.node import Hub
 from hub.process.opening import Opening
-from hub.transports.http_guard import Doorstep
-from hub.transports.other_websockets import OtherSocket
-from hub.transports.visitors import in_both_spellings
+from hub.transports.http_guard import HttpGuard, WebSocketGuard
+from hub.transports.peers import with_mapped_ipv4
 
 __all__ = ["listeners", "serve"]
 
@@ -93,7 +92,7 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         proxy_headers=True,
-        forwarded_allow_ips=in_both_spellings(settings.proxies),
+        forwarded_allow_ips=with_mapped_ipv4(settings.proxies),
         log_config=None,
         access_log=False,
         backlog=BACKLOG,
@@ -122,7 +121,7 @@ class _Server(uvicorn.Server):
     """uvicorn's server, but opening and leaving in the hub's way."""
 
     def __init__(self, opening: Opening, settings: Settings) -> None:
-        super().__init__(_config(opening, settings, lifespan="off", http=Doorstep, ws=OtherSocket))
+        super().__init__(_config(opening, settings, lifespan="off", http=HttpGuard, ws=WebSocketGuard))
         self._opening = opening
         self._settings = settings
         self._hub: Hub
@@ -140,7 +139,7 @@ class _Server(uvicorn.Server):
             return
         self._hub = hub
         self.config = _config(
-            create_app(hub), self._settings, http=partial(Doorstep, crowd=hub.crowd), ws=hub.native.protocol
+            create_app(hub), self._settings, http=partial(HttpGuard, limit=hub.http_limit), ws=hub.native.protocol
         )
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)

@@ -1,7 +1,7 @@
-"""Long polls: a subscriber for as long as one answer takes.
+"""Long polls: a subscriber for the duration of one response.
 
-A poll only waits; what it answers with is either the burst that woke it, when that follows right behind its place, or
-read from the log once more by whoever asked. So nothing depends on what happened to the channel meanwhile.
+A poll only waits. Its result is the burst that ended the wait, if that burst directly follows the poll's position;
+otherwise the caller reads the log. So the result does not depend on what happened in the channel meanwhile.
 """
 
 from __future__ import annotations
@@ -15,67 +15,67 @@ from broadcasters.position import Position
 from hub.core.burst import Burst
 from hub.core.registry import Registry
 
-__all__ = ["Word", "wait_for_word"]
+__all__ = ["PollResult", "wait_for_events"]
 
-Word = Sequence[bytes] | Literal["look", "deleted"] | None
-"""Frames that follow the place; or that the log is to be looked at; or that the plan is gone; or nothing came."""
+PollResult = Sequence[bytes] | Literal["read", "deleted"] | None
+"""Frames that follow the position; `read`: the caller must read the log; `deleted`: the plan was; None: no event came."""
 
 
-async def wait_for_word(
-    registry: Registry, plan_id: str, place: Position, seconds: float, leaving: asyncio.Event
-) -> Word:
-    """The first word of something behind `place`, as soon as there is any; None when none came in time, or `leaving`.
+async def wait_for_events(
+    registry: Registry, plan_id: str, position: Position, seconds: float, leaving: asyncio.Event
+) -> PollResult:
+    """Waits for events after `position`, at most for these seconds and until `leaving` is set.
 
-    Whoever calls has let the client read the plan, and counts it. `NoRoom` or `LogUnavailable` when the plan can't be
-    followed.
+    The caller must have checked the right to read the plan, and count the client. Raises `NoRoom` or `LogUnavailable`
+    if the plan can't be followed.
     """
-    poll = _Poll(place.offset)
-    channel, subscriber = registry.join(poll, plan_id, place)
-    gone = asyncio.ensure_future(leaving.wait())
-    came = asyncio.ensure_future(poll.came.wait())
+    poll = _Poll(position.offset)
+    channel, subscriber = registry.join(poll, plan_id, position)
+    left = asyncio.ensure_future(leaving.wait())
+    done = asyncio.ensure_future(poll.done.wait())
     try:
         channel.start(subscriber)
-        await asyncio.wait({gone, came}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({left, done}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         channel.leave(subscriber)
         registry.left(channel)
-        gone.cancel()
-        came.cancel()
+        left.cancel()
+        done.cancel()
     if poll.refusal is not None:
         raise LogUnavailable(poll.refusal)
-    return poll.word
+    return poll.result
 
 
 class _Poll:
-    """A client that wants to be woken."""
+    """A client that takes one burst."""
 
     def __init__(self, offset: int) -> None:
         self.full = False
-        self.came = asyncio.Event()
-        self.word: Word = None
+        self.done = asyncio.Event()
+        self.result: PollResult = None
         self.refusal: str | None = None
         self._offset = offset
 
     def deliver(self, burst: Burst) -> None:
-        plain = burst.first == self._offset + 1 and burst.last - self._offset == len(burst.frames)
-        self._wake(burst.frames if plain else "look")
+        follows = burst.first == self._offset + 1 and burst.last - self._offset == len(burst.frames)
+        self._finish(burst.frames if follows else "read")
 
     def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:  # noqa: ARG002
         if reason is not None or place.offset != self._offset:
-            self._wake("look")
+            self._finish("read")
 
     def snapshot(self, frame: bytes) -> None:  # noqa: ARG002
-        self._wake("look")
+        self._finish("read")
 
     def refused(self, plan_id: str, message: str, retry_after_ms: int) -> None:  # noqa: ARG002
         self.refusal = message
-        self._wake(None)
+        self._finish(None)
 
     def ended(self, plan_id: str, code: int, reason: str) -> None:  # noqa: ARG002
-        self._wake("deleted")
+        self._finish("deleted")
 
-    def _wake(self, word: Word) -> None:
-        if not self.came.is_set():
-            self.word = word
+    def _finish(self, result: PollResult) -> None:
+        if not self.done.is_set():
+            self.result = result
             self.full = True
-            self.came.set()
+            self.done.set()

@@ -1,25 +1,33 @@
-"""Server-sent events: plans watched where WebSockets don't get through. The same connection, with another line.
+"""Server-sent events: plans for clients that WebSockets do not reach. The connection is the same, with another outlet.
 
-The `id:` of an event is the place after it: `epoch:offset` for one plan; for several, the places of all of them in the
-order in which the address names them, by comma; one without a place yet is left empty, and begins as the address says.
-A browser that lost the line sends it back as Last-Event-ID.
+An event's `id:` is the position after it: `epoch:offset` for one plan; for several plans their positions, separated by
+commas, in the order in which the URL names the plans. The position of a plan without one yet is empty; that plan starts
+where the URL says. A browser that reconnects sends the id back as Last-Event-ID.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
+from weakref import WeakValueDictionary
 
+from broadcasters.checkpointing import snapshot_of
+from broadcasters.errors import SnapshotUnreadable
+from broadcasters.log.contract import PlanLog
+from broadcasters.position import Position
 from hub.core.burst import Burst
-from hub.transports.admission import Admission, Door
-from hub.transports.ended_plans import Endings
-from hub.transports.pull_outlet import Line
+from hub.core.counts import HubCounts
+from hub.core.subscriber import Since
+from hub.core.tail import LogRetry
+from hub.transports.admission import AdmissionControl, AdmittedClient
+from hub.transports.pull_outlet import ControlFrame, Item, PullOutlet
 from hub.wire.codes import CloseCode, SubscriptionCode
-from hub.wire.frames import data_field, is_snapshot, named_message, position_of, snapshot_ended
+from hub.wire.frames import data_field, named_message, position_of, snapshot_ended
+from hub.wire.server_frames import Error, SubscriptionConfirmed, SubscriptionEnded
 
-__all__ = ["HEADERS", "BadCursor", "Since", "Stream", "place_in", "places_of"]
+__all__ = ["HEADERS", "BadCursor", "EndedPlans", "EventStreamClient", "position_in", "positions_of"]
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -29,57 +37,57 @@ HEADERS: Final = {
 KEEP_ALIVE_SECONDS: Final = 15.0
 RETRY_MS: Final = 2000
 
-Since = str | dict[str, Any] | None
-
 
 class BadCursor(ValueError):
-    """A cursor that no stream of these plans ever gave."""
+    """The text is not an id of a stream of these plans."""
 
 
-def places_of(plan_ids: Sequence[str], cursor: str, otherwise: Since) -> dict[str, Since]:
-    """Where each plan goes on, from a cursor; one that has no place in it begins as it would without."""
+def positions_of(plan_ids: Sequence[str], cursor: str, otherwise: Since | None) -> dict[str, Since | None]:
+    """Returns where each plan starts by the cursor; a plan without a position in it starts at `otherwise`."""
     parts = cursor.split(",")
     if len(parts) != len(plan_ids):
-        raise BadCursor(f"a cursor of {len(parts)} places, for {len(plan_ids)} plans")
+        raise BadCursor(f"expected {len(plan_ids)} positions, one for each plan; got {len(parts)}")
     return {
-        plan_id: place_in(part) if part or len(parts) == 1 else otherwise
+        plan_id: position_in(part) if part or len(parts) == 1 else otherwise
         for plan_id, part in zip(plan_ids, parts, strict=True)
     }
 
 
-def place_in(part: str) -> dict[str, Any]:
-    """The place of one plan, as `subscribe_plan` wants it; `BadCursor` when it is none."""
-    epoch, colon, offset = part.partition(":")
+def position_in(text: str) -> Position:
+    """Parses the position of one plan, or raises `BadCursor`."""
+    epoch, colon, offset = text.partition(":")
     plain = len(epoch) <= 64 and (not epoch or (epoch.isascii() and epoch.isalnum()))
     if not colon or not plain or not offset.isascii() or not offset.isdigit() or len(offset) > 15:
-        raise BadCursor(f"{part!r:.60} is not epoch:offset")
-    return {"epoch": epoch, "offset": int(offset)}
+        raise BadCursor(f"expected epoch:offset; got {text!r:.60}")
+    return Position(epoch, int(offset))
 
 
-class Stream:
-    """One client's stream. `told` begins it; its line ends it."""
+class EventStreamClient:
+    """One client's event stream. `messages` begins it; `outlet` ends it."""
 
-    def __init__(self, door: Door, admission: Admission, plans: Mapping[str, Since], endings: Endings) -> None:
-        self.line = Line(door.waters)
-        self._door = door
+    def __init__(
+        self, admission: AdmissionControl, client: AdmittedClient, plans: Mapping[str, Since | None], ended: EndedPlans
+    ) -> None:
+        self.outlet = PullOutlet(admission.waters)
         self._admission = admission
-        self._story = _Story(plans)
-        self._endings = endings
-        self._connection = self.line.connection = door.connect(self.line, admission, "sse")
+        self._client = client
+        self._encoder = _Encoder(plans)
+        self._ended_plans = ended
+        self._connection = self.outlet.connection = admission.connect(self.outlet, client, "sse")
         self._here = True
-        self._settling: dict[asyncio.Task[None], _Plan] = {}
-        """For each plan of which everything was sent: the task that finds out whether it has ended."""
+        self._settling: dict[asyncio.Task[None], _StreamedPlan] = {}
+        """For each plan whose events were all sent: the task that finds out whether it has ended."""
 
-    async def told(self) -> AsyncGenerator[bytes]:
-        """Everything the client is to get. Close it in any case."""
+    async def messages(self) -> AsyncGenerator[bytes]:
+        """Yields everything the client must receive. Close it in any case."""
+        connection = self._connection
         try:
-            self._door.begin(self._connection)
-            for plan in self._story.plans:
-                asked = {"type": "subscribe_plan", "plan_id": plan.plan_id, "since": plan.since or "now"}
-                self._connection.receive(json.dumps(asked))
+            self._admission.begin(connection)
+            for plan in self._encoder.plans:
+                connection.carry_out(connection.session.subscribe(plan.plan_id, plan.since or "now", None))
             yield b"retry: %d\n\n" % RETRY_MS
-            async for said in self._tell():
-                yield said
+            async for text in self._encode():
+                yield text
         finally:
             for settling in self._settling:
                 settling.cancel()
@@ -87,40 +95,41 @@ class Stream:
             self.leave()
 
     def leave(self) -> None:
-        """The client has gone."""
+        """Counts the client no longer; it has gone. May be called again."""
         if self._here:
             self._here = False
-            self._door.leave(self._connection, self._admission)
+            self._admission.leave(self._connection, self._client)
 
-    async def _tell(self) -> AsyncGenerator[bytes]:
-        story = self._story
+    async def _encode(self) -> AsyncGenerator[bytes]:
+        encoder = self._encoder
         while True:
             waiting = await self._take()
             if waiting is None:
                 yield b": still here\n\n"
                 continue
-            if not waiting and self.line.ending is not None:
-                code, reason = self.line.ending
+            if not waiting and self.outlet.ending is not None:
+                code, reason = self.outlet.ending
                 yield named_message("close", {"code": int(code), "reason": reason})
                 return
-            if said := b"".join([*map(story.tell, waiting), *story.endings()]):
-                yield said
-            if story.finished:
+            if text := b"".join([*map(encoder.encode, waiting), *encoder.ends()]):
+                yield text
+            if encoder.finished:
                 return
             self._settle()
 
-    async def _take(self) -> Sequence[Burst | bytes] | None:
-        """What waits for the client: nothing, if the line has ended or a plan is settled. None: keep the line alive."""
+    async def _take(self) -> Sequence[Item] | None:
+        """Returns what waits for the client; nothing, if the outlet is closed or a plan was settled; None, if a
+        keep-alive is due."""
         if self._settling:
             return await self._take_or_settle()
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                return await self.line.take()
+                return await self.outlet.take()
         except TimeoutError:
             return None
 
-    async def _take_or_settle(self) -> Sequence[Burst | bytes] | None:
-        taking = asyncio.ensure_future(self.line.take())
+    async def _take_or_settle(self) -> Sequence[Item] | None:
+        taking = asyncio.ensure_future(self.outlet.take())
         try:
             waits = {taking, *self._settling}
             done, _ = await asyncio.wait(waits, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -132,32 +141,32 @@ class Stream:
         return taking.result() if taking in done else [] if done else None
 
     def _settle(self) -> None:
-        for plan in self._story.unsettled():
+        for plan in self._encoder.unsettled():
             if plan not in self._settling.values():
                 self._settling[asyncio.ensure_future(self._find_out(plan))] = plan
 
-    async def _find_out(self, plan: _Plan) -> None:
-        """Whether the plan has ended; unknown still if it went on meanwhile."""
+    async def _find_out(self, plan: _StreamedPlan) -> None:
+        """Finds out whether the plan has ended, unless it continues meanwhile."""
         offset = plan.offset
-        over = await self._endings.over(plan.plan_id, offset)
-        if plan.over is None and plan.offset == offset:
-            plan.over = over
+        ended = await self._ended_plans.ended(plan.plan_id, offset)
+        if plan.ended is None and plan.offset == offset:
+            plan.ended = ended
 
 
-class _Plan:
-    """What the client was told of one plan."""
+class _StreamedPlan:
+    """What the client has received of one plan."""
 
-    def __init__(self, plan_id: str, since: Since) -> None:
+    def __init__(self, plan_id: str, since: Since | None) -> None:
         self.plan_id = plan_id
-        self.since = since
-        self.place = f"{since['epoch']}:{since['offset']}".encode() if isinstance(since, dict) else b""
+        self.since: Since | None = since
+        self.position = _encoded(since) if isinstance(since, Position) else b""
         self.offset = -1  # not confirmed yet
         self.head = 0
-        self.over: bool | None = None
-        """Whether the plan has ended; None: nothing was said of that yet."""
-        self.told_end = False
+        self.ended: bool | None = None
+        """Whether the plan has ended; None: not known yet."""
+        self.end_sent = False
         self.gone: int | None = None
-        """Why it is told of no more, if so."""
+        """The code with which its subscription ended, if it did."""
 
     @property
     def at_head(self) -> bool:
@@ -165,95 +174,137 @@ class _Plan:
 
     @property
     def done(self) -> bool:
-        return self.told_end or self.gone is not None
+        return self.end_sent or self.gone is not None
 
-    def confirmed(self, said: Mapping[str, Any]) -> None:
-        """A confirmation moves no place, but for one who has none and asked for events: what follows starts there."""
-        if self.offset < 0 and said["recovered"] and self.since in (None, "now", "start"):
-            self.place = f"{said['epoch']}:{said['offset']}".encode()
-        self.offset, self.head = said["offset"], said["head"]
+    def confirmed(self, frame: SubscriptionConfirmed) -> None:
+        """A confirmation does not move the position, except that of a plan that had none and starts with an event."""
+        if self.offset < 0 and frame.recovered and self.since in (None, "now", "start"):
+            self.position = _encoded(Position(frame.epoch, frame.offset))
+        self.offset, self.head = frame.offset, frame.head
 
-    def went_on(self, place: bytes, offset: int, over: bool | None) -> None:
-        self.place, self.offset = place, offset
-        if over is not None:
-            self.over = over
-            self.told_end = self.told_end and over
+    def advance(self, position: bytes, offset: int, ended: bool | None) -> None:
+        self.position, self.offset = position, offset
+        if ended is not None:
+            self.ended = ended
+            self.end_sent = self.end_sent and ended
 
 
-class _Story:
-    """What one client was told, so that every event can carry the places of all plans."""
+class _Encoder:
+    """Encodes frames as messages, and keeps the positions of all plans for their ids."""
 
-    def __init__(self, plans: Mapping[str, Since]) -> None:
-        self._plans = {plan_id: _Plan(plan_id, since) for plan_id, since in plans.items()}
+    def __init__(self, plans: Mapping[str, Since | None]) -> None:
+        self._plans = {plan_id: _StreamedPlan(plan_id, since) for plan_id, since in plans.items()}
 
     @property
-    def plans(self) -> Sequence[_Plan]:
+    def plans(self) -> Sequence[_StreamedPlan]:
         return list(self._plans.values())
 
     @property
     def finished(self) -> bool:
         return all(plan.done for plan in self._plans.values())
 
-    def tell(self, item: Burst | bytes) -> bytes:
-        return self._events(item) if isinstance(item, Burst) else self._frame(item)
+    def encode(self, item: Item) -> bytes:
+        match item:
+            case Burst():
+                return self._events(item)
+            case ControlFrame():
+                return self._control(item)
+            case bytes():
+                plan_id, position, offset = position_of(item)
+                self._plans[plan_id].advance(position, offset, snapshot_ended(item))
+                return self._id() + data_field(item)
 
-    def unsettled(self) -> Iterator[_Plan]:
-        """Plans of which all was told, and not whether they have ended."""
-        return (plan for plan in self._plans.values() if plan.over is None and plan.at_head and plan.offset > 0)
+    def unsettled(self) -> Iterator[_StreamedPlan]:
+        """Plans whose events were all sent, and of which it is not known whether they have ended."""
+        return (plan for plan in self._plans.values() if plan.ended is None and plan.at_head and plan.offset > 0)
 
-    def endings(self) -> Iterator[bytes]:
-        """What is to be said of plans that are over now, and of those that are told of no more."""
+    def ends(self) -> Iterator[bytes]:
+        """Yields `end` for each plan that has ended since the last call, and `close` if no plan is left to follow."""
         for plan in self._plans.values():
-            if plan.over and plan.at_head and not plan.done:
-                plan.told_end = True
+            if plan.ended and plan.at_head and not plan.done:
+                plan.end_sent = True
                 yield named_message("end", {"plan_id": plan.plan_id})
         gone = [plan.gone for plan in self._plans.values() if plan.gone is not None]
         if gone and self.finished:
-            yield named_message(
-                "close", {"code": int(_CLOSES.get(gone[0], CloseCode.INTERNAL)), "reason": "nothing more comes"}
-            )
+            code = int(_CLOSE_CODES.get(gone[0], CloseCode.INTERNAL))
+            yield named_message("close", {"code": code, "reason": "no plan is left to follow"})
 
     def _events(self, burst: Burst) -> bytes:
         stream = burst.event_stream
         plan = self._plans[stream.plan_id]
         if len(self._plans) == 1:
-            plan.went_on(stream.position, stream.offset, stream.ended)
+            plan.advance(stream.position, stream.offset, stream.ended)
             return stream.messages
-        said: list[bytes] = []
-        for place, data in stream.parts:
-            plan.place = place
-            said.append(self._id() + data)
-        plan.went_on(stream.position, stream.offset, stream.ended)
-        return b"".join(said)
+        messages: list[bytes] = []
+        for position, data in stream.parts:
+            plan.position = position
+            messages.append(self._id() + data)
+        plan.advance(stream.position, stream.offset, stream.ended)
+        return b"".join(messages)
 
-    def _frame(self, frame: bytes) -> bytes:
-        if is_snapshot(frame):
-            plan_id, place, offset = position_of(frame)
-            self._plans[plan_id].went_on(place, offset, snapshot_ended(frame))
-            return self._id() + data_field(frame)
-        said = json.loads(frame)
-        plan = self._plans.get(said.get("plan_id"))
+    def _control(self, item: ControlFrame) -> bytes:
+        frame, data = item.frame, data_field(item.encoded)
+        plan = self._plans.get(getattr(frame, "plan_id", None) or "")
         if plan is None:
-            return data_field(frame)
-        match said["type"]:
-            case "subscription_confirmed":
-                before = plan.place
-                plan.confirmed(said)
-                return (self._id() if plan.place != before else b"") + data_field(frame)
-            case "subscription_ended":
-                plan.gone = said["code"]
-            case "error":
+            return data
+        match frame:
+            case SubscriptionConfirmed():
+                before = plan.position
+                plan.confirmed(frame)
+                return (self._id() if plan.position != before else b"") + data
+            case SubscriptionEnded(code=code):
+                plan.gone = code
+            case Error():
                 plan.gone = 0
             case _:
                 pass
-        return data_field(frame)
+        return data
 
     def _id(self) -> bytes:
-        return b"id: %b\n" % b",".join(plan.place for plan in self._plans.values())
+        return b"id: %b\n" % b",".join(plan.position for plan in self._plans.values())
 
 
-_CLOSES: Final[Mapping[int, CloseCode]] = {
+def _encoded(position: Position) -> bytes:
+    return f"{position.epoch}:{position.offset}".encode()
+
+
+_CLOSE_CODES: Final[Mapping[int, CloseCode]] = {
     SubscriptionCode.FORBIDDEN: CloseCode.FORBIDDEN,
     SubscriptionCode.PLAN_DELETED: CloseCode.NORMAL,
     SubscriptionCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
 }
+
+REMEMBERED: Final = 4_096
+
+
+class EndedPlans:
+    """Whether plans have ended by some offset. Every stream that joins a plan at its head asks; the log is read once for
+    all of them, and the most recent results are remembered: they never change."""
+
+    def __init__(self, log: PlanLog, counts: HubCounts) -> None:
+        self._log = log
+        self._counts = counts
+        self._known: OrderedDict[str, tuple[int, bool]] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def ended(self, plan_id: str, offset: int) -> bool:
+        """Whether the plan had ended at this offset, which was its head just now. False, too, if it has continued since.
+
+        While the log is unavailable, the read is retried with growing delays, without end."""
+        lock = self._locks.setdefault(plan_id, asyncio.Lock())
+        async with lock:
+            found = self._known.get(plan_id)
+            if found is None or found[0] != offset:
+                found = await self._read(plan_id)
+        return found == (offset, True)
+
+    async def _read(self, plan_id: str) -> tuple[int, bool]:
+        try:
+            snapshot, _ = await LogRetry(plan_id, self._counts)(lambda: snapshot_of(self._log, plan_id))
+        except SnapshotUnreadable:  # written by newer code: the stream ends when an event ends the plan
+            return 0, False
+        found = self._known[plan_id] = snapshot.offset, snapshot.ended_at is not None
+        self._known.move_to_end(plan_id)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found

@@ -1,4 +1,4 @@
-"""The WebSocket transport for any ASGI server, and inside anybody's FastAPI or Starlette app."""
+"""The WebSocket transport for any ASGI server, also inside another FastAPI or Starlette application."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.burst import Burst
 from hub.core.connection import Connection
-from hub.transports.admission import Admission, Door, Refused, Visitor
-from hub.transports.pull_outlet import Line
-from hub.transports.visitors import visitor_of
+from hub.transports.admission import AdmissionControl, AdmissionRefused, AdmittedClient
+from hub.transports.peers import Peer, peer_of
+from hub.transports.pull_outlet import ControlFrame, PullOutlet
 from hub.wire.codes import CloseCode
 
 __all__ = ["serve_websocket"]
@@ -23,109 +23,118 @@ log = logging.getLogger(__name__)
 
 CLOSING_SECONDS: Final = 5.0
 """How long a client may take to read what is left."""
-GONE: Final = (WebSocketDisconnect, RuntimeError, OSError)
-"""What servers and Starlette raise when something is sent to a client that isn't there any more."""
+DISCONNECTED: Final = (WebSocketDisconnect, RuntimeError, OSError)
+"""What servers and Starlette raise when something is sent to a client that has disconnected."""
 
 
-Connect = Callable[[Line, Admission], tuple[Connection, Callable[[str | bytes], None]]]
-"""Makes the connection of a client that was let in, not begun yet; and who is to be given the frames that come."""
+Connect = Callable[[PullOutlet, AdmittedClient], tuple[Connection, Callable[[str | bytes], None]]]
+"""Makes an admitted client's connection, which has not begun yet, and the function that handles its frames."""
 
 
-async def serve_websocket(door: Door, websocket: WebSocket, connect: Connect | None = None) -> None:
-    """Serve one client, from its handshake to its end. `connect`: for clients that speak a dialect."""
+async def serve_websocket(admission: AdmissionControl, websocket: WebSocket, connect: Connect | None = None) -> None:
+    """Serves one client, from its handshake to its end. `connect` is for clients that use a dialect."""
 
-    def directly(line: Line, admission: Admission) -> tuple[Connection, Callable[[str | bytes], None]]:
-        connection = door.connect(line, admission, "asgi")
+    def connect_directly(
+        outlet: PullOutlet, client: AdmittedClient
+    ) -> tuple[Connection, Callable[[str | bytes], None]]:
+        connection = admission.connect(outlet, client, "asgi")
         return connection, lambda frame: connection.receive(frame)
 
-    visitor = visitor_of(websocket)
+    peer = peer_of(websocket)
     try:
-        admission = door.admit(visitor)
-        if isinstance(admission, Awaitable):
-            admission = await admission
-    except Refused as refusal:
-        with suppress(*GONE):
-            await _refuse(door, websocket, visitor, refusal)
+        client = admission.admit(peer)
+        if isinstance(client, Awaitable):
+            client = await client
+    except AdmissionRefused as refusal:
+        with suppress(*DISCONNECTED):
+            await _refuse(admission, websocket, peer, refusal)
     else:
-        await _serve(door, websocket, admission, connect or directly)
+        await _serve(admission, websocket, client, connect or connect_directly)
 
 
-async def _refuse(door: Door, websocket: WebSocket, visitor: Visitor, refusal: Refused) -> None:
-    """Accept first and close then, because a page sees a close code but not the status of a refused handshake."""
+async def _refuse(admission: AdmissionControl, websocket: WebSocket, peer: Peer, refusal: AdmissionRefused) -> None:
+    """Accepts first and closes then, because a page sees a close code but not the status of a refused handshake."""
     loop = asyncio.get_running_loop()
     with suppress(TimeoutError):
         async with asyncio.timeout(None) as held_until:
-            held = door.refusals.hold(
-                visitor.address, visitor.origin, refusal.code, lambda: held_until.reschedule(loop.time())
+            held = admission.refusals.hold(
+                peer.address, peer.origin, refusal.code, lambda: held_until.reschedule(loop.time())
             )
             try:
                 if held.accepted:
                     await websocket.accept()
                     held.begin()
-                    await _ignore(websocket, door.limits.session.frames_burst)
+                    await _discard(websocket, admission.limits.session.frames_burst)
             finally:
                 held.leave()
     await websocket.close(refusal.code, refusal.reason)
 
 
-async def _ignore(websocket: WebSocket, most: int) -> None:
-    """What the client says, until it has said so much, or leaves."""
-    for _ in range(most):
+async def _discard(websocket: WebSocket, limit: int) -> None:
+    """Discards the client's messages, until there were `limit` of them or it disconnects."""
+    for _ in range(limit):
         if (await websocket.receive())["type"] == "websocket.disconnect":
             return
 
 
-async def _serve(door: Door, websocket: WebSocket, admission: Admission, connect: Connect) -> None:
-    line, connection = Line(door.waters), None
+async def _serve(admission: AdmissionControl, websocket: WebSocket, client: AdmittedClient, connect: Connect) -> None:
+    outlet, connection = PullOutlet(admission.waters), None
     try:
-        connection, hear = connect(line, admission)
-        line.connection = connection
+        connection, handle = connect(outlet, client)
+        outlet.connection = connection
         try:
             await websocket.accept()
-        except GONE:
-            return  # it has gone already
-        door.begin(connection)
-        sending = asyncio.create_task(_unless_it_fails(connection, line, _send(line, websocket)))
-        receiving = asyncio.create_task(_unless_it_fails(connection, line, _receive(hear, line, websocket)))
+        except DISCONNECTED:
+            return
+        admission.begin(connection)
+        sending = asyncio.create_task(_guarded(connection, outlet, _send(outlet, websocket)))
+        receiving = asyncio.create_task(_guarded(connection, outlet, _receive(handle, outlet, websocket)))
         try:
-            await line.ended.wait()
-            with suppress(TimeoutError, *GONE):
+            await outlet.ended.wait()
+            with suppress(TimeoutError, *DISCONNECTED):
                 async with asyncio.timeout(CLOSING_SECONDS):
                     await sending
-                    await websocket.close(*(line.ending or (CloseCode.NORMAL, "")))
+                    await websocket.close(*(outlet.ending or (CloseCode.NORMAL, "")))
         finally:
             for task in (sending, receiving):
                 task.cancel()
             await asyncio.gather(sending, receiving, return_exceptions=True)
     finally:
-        door.leave(connection, admission)
+        admission.leave(connection, client)
 
 
-async def _unless_it_fails(connection: Connection, line: Line, work: Awaitable[None]) -> None:
-    """A mistake of ours costs this client its line, and nobody else anything."""
+async def _guarded(connection: Connection, outlet: PullOutlet, work: Awaitable[None]) -> None:
+    """Closes the connection if the work fails; other connections are not affected."""
     try:
         await work
     except Exception as error:
         log.error("connection %s: %s", connection.session.connection_id, error, exc_info=error)
         connection.lost()
-        line.close(CloseCode.INTERNAL, "something in the hub failed")
+        outlet.close(CloseCode.INTERNAL, "the hub has an internal error")
 
 
-async def _send(line: Line, websocket: WebSocket) -> None:
-    while waiting := await line.take():
+async def _send(outlet: PullOutlet, websocket: WebSocket) -> None:
+    while waiting := await outlet.take():
         for item in waiting:
-            for text in item.texts if isinstance(item, Burst) else (item.decode(),):
+            match item:
+                case Burst():
+                    texts = item.texts
+                case ControlFrame(encoded=encoded):
+                    texts = (encoded.decode(),)
+                case bytes():
+                    texts = (item.decode(),)
+            for text in texts:
                 try:
                     await websocket.send_text(text)
-                except GONE:
-                    return  # the receiver hears of it
+                except DISCONNECTED:
+                    return  # `_receive` closes the outlet
 
 
-async def _receive(hear: Callable[[str | bytes], None], line: Line, websocket: WebSocket) -> None:
-    while line.ending is None:
+async def _receive(handle: Callable[[str | bytes], None], outlet: PullOutlet, websocket: WebSocket) -> None:
+    while outlet.ending is None:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
-            line.close(CloseCode.NORMAL, "")
+            outlet.close(CloseCode.NORMAL, "")
             return
         text = message.get("text")
-        hear(text if text is not None else b"")
+        handle(text if text is not None else b"")

@@ -12,6 +12,7 @@ from broadcasters.events import PlanId
 
 __all__ = [
     "CLIENT_FRAMES",
+    "MAX_OFFSET",
     "Authenticate",
     "ClientFrame",
     "Ping",

@@ -1,4 +1,4 @@
-"""From text to client frames, strictly and within bounds: whatever comes, the answer is a frame or a `BadFrame`."""
+"""Decodes client frames, strictly and within limits: any text yields a frame or raises `BadFrame`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BadFrame", "decode", "fields_of"]
 
 
 class BadFrame(PlancastError, ValueError):
-    """The client's frame can't be understood. What could be read of its plan and request is kept for the answer."""
+    """The client's frame is invalid. Its plan_id and request_id, as far as they could be read, are for the error frame."""
 
     def __init__(
         self, code: ErrorCode, message: str, plan_id: str | None = None, request_id: str | None = None
@@ -32,15 +32,15 @@ class BadFrame(PlancastError, ValueError):
 
 
 def decode(text: str) -> ClientFrame:
-    """The frame that `text` is, or a `BadFrame`, and never another exception. The caller has bounded its size."""
+    """Returns the frame, or raises `BadFrame` and no other exception. The caller must have checked the size."""
     fields = fields_of(text)
     kind = fields.get("type")
     if not isinstance(kind, str):
-        raise _bad(fields, ErrorCode.INVALID_FIELD, "type: a frame has a type, which is a string")
+        raise _bad(fields, ErrorCode.INVALID_FIELD, "type: expected a string")
     model = CLIENT_FRAMES.get(kind)
     if model is None:
         known = ", ".join(CLIENT_FRAMES)
-        raise _bad(fields, ErrorCode.UNKNOWN_TYPE, f"no frame is called {_shown(kind)}; there are {known}")
+        raise _bad(fields, ErrorCode.UNKNOWN_TYPE, f"unknown frame type {_shown(kind)}; expected one of {known}")
     if "plan_id" in model.model_fields:
         _check_plan_id(fields)
     try:
@@ -52,14 +52,14 @@ def decode(text: str) -> ClientFrame:
 
 
 _CHOICES: Final = {
-    "since": 'one of "now", "start", "snapshot" and {"epoch": a string, "offset": a whole number from 0 on} is needed',
-    "nonce": "a string of at most 128 characters, or a whole number that a double can hold, is needed",
+    "since": 'expected "now", "start", "snapshot" or {"epoch": a string, "offset": an integer of 0 or more}',
+    "nonce": "expected a string of at most 128 characters, or an integer that a double represents exactly",
 }
-"""Where pydantic, naming each alternative by itself, would be of little help."""
+"""Replaces pydantic's messages, which would describe each alternative on its own."""
 
 
 def fields_of(text: str) -> dict[str, Any]:
-    """The JSON object that `text` is, or a `BadFrame`. The caller has bounded its size."""
+    """Returns the JSON object, or raises `BadFrame`. The caller must have checked the size."""
     try:
         fields: Any = _decoder.decode(text)
     except RecursionError:
@@ -69,18 +69,18 @@ def fields_of(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise BadFrame(ErrorCode.BAD_FRAME, str(error)) from None
     if not isinstance(fields, dict):
-        raise BadFrame(ErrorCode.BAD_FRAME, "a frame is a JSON object")
+        raise BadFrame(ErrorCode.BAD_FRAME, "a frame must be a JSON object")
     if _brackets(text) > MAX_DEPTH and _depth(cast("Any", fields)) > MAX_DEPTH:
         raise BadFrame(ErrorCode.BAD_FRAME, f"nested deeper than {MAX_DEPTH}")
     if _surrogate.search(text) and not _encodable(cast("Any", fields)):
-        raise BadFrame(ErrorCode.BAD_FRAME, "half of a surrogate pair; such text can't be passed on")
+        raise BadFrame(ErrorCode.BAD_FRAME, "a lone surrogate, which can't be encoded as UTF-8")
     return cast("dict[str, Any]", fields)
 
 
 def _check_plan_id(fields: dict[str, Any]) -> None:
     plan_id = fields.get("plan_id")
     if not isinstance(plan_id, str):
-        raise _bad(fields, ErrorCode.INVALID_FIELD, "plan_id: a string is needed")
+        raise _bad(fields, ErrorCode.INVALID_FIELD, "plan_id: expected a string")
     try:
         check_plan_id(plan_id)
     except InvalidPlanId as error:
@@ -88,7 +88,7 @@ def _check_plan_id(fields: dict[str, Any]) -> None:
 
 
 def _bad(fields: dict[str, Any], code: ErrorCode, message: str) -> BadFrame:
-    """The error, with the plan and the request it is about as far as these can be sent back."""
+    """Returns the error with the frame's plan_id and request_id, unless they are invalid or too long to send back."""
     plan_id, request_id = fields.get("plan_id"), fields.get("request_id")
     return BadFrame(
         code,
@@ -102,7 +102,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-# -- JSON, more strictly than the standard library reads it -----------------------------------------------------------
+# -- JSON, more strictly than the standard library decodes it ---------------------------------------------------------
 
 _surrogate: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
@@ -110,25 +110,25 @@ _surrogate: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("the same key twice in one object")
+        raise ValueError("duplicate key in an object")
     return fields
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
-        raise ValueError("an integer beyond 64 bits; send it as a string")
+        raise ValueError("an integer exceeds 64 bits; send it as a string")
     return number
 
 
 def _real(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("a number beyond what a double can hold; send it as a string")
+        raise ValueError("a number exceeds the range of a double; send it as a string")
     return number
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} has no place in JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 _decoder: Final = json.JSONDecoder(
@@ -141,7 +141,7 @@ def _brackets(text: str) -> int:
 
 
 def _depth(value: Any) -> int:
-    """How deep it nests. Goes level by level, so that no depth can exhaust the stack."""
+    """Returns the nesting depth. Proceeds level by level, so that no depth exhausts the stack."""
     depth, level = 0, _inner([value])
     while level:
         depth, level = depth + 1, _inner(inner for item in level for inner in item)
@@ -149,7 +149,7 @@ def _depth(value: Any) -> int:
 
 
 def _inner(values: Iterable[Any]) -> list[Iterable[Any]]:
-    """What lies in each of the values that have anything in them."""
+    """Returns the children of each value that has children."""
     return [value.values() if isinstance(value, dict) else value for value in values if isinstance(value, dict | list)]
 
 

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 
 from broadcasters.position import Position
 from hub.config.limits import SessionLimits
-from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
+from hub.core.effects import CheckToken, Close, Confirm, Effect, Join, Leave, Send, SendSignal, SubmitAnswer
 from hub.core.session import Session
 from hub.wire.server_frames import SERVER_FRAMES
-from tests.hub.core.session_kit import NOW, person
+from tests.hub.core.session_kit import NOW, input_accepted, person, placed, signal_accepted
 from tests.hub.vectors import CASES
 
 __all__ = ["seed", "talk"]
@@ -41,17 +41,17 @@ def carry_out(session: Session, effects: list[Effect]) -> None:
     for effect in effects:
         match effect:
             case Send(frame):
-                said = json.loads(frame)
+                said = json.loads(frame.encode())
                 SERVER_FRAMES[said["type"]].model_validate(said)
             case Join(plan_id) | Confirm(plan_id):
-                carry_out(session, session.placed(plan_id, Position("e", 1), 1))
-            case Authenticate():
+                carry_out(session, placed(session, plan_id, Position("e", 1), 1))
+            case CheckToken():
                 carry_out(session, session.authenticated(person(), NOW))
-            case Answer():
+            case SubmitAnswer():
                 json.dumps(effect.answer, allow_nan=False).encode()
-                carry_out(session, session.input_accepted(effect))
-            case Signal():
-                carry_out(session, session.signal_accepted(effect))
+                carry_out(session, input_accepted(session, effect))
+            case SendSignal():
+                carry_out(session, signal_accepted(session, effect))
             case Leave() | Close():
                 pass
 

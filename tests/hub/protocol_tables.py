@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from broadcasters.events import EVENTS, PlanEvent
 from hub.config.limits import SessionLimits
-from hub.core.session_states import ALLOWED, PHASES, PLANS, Deed, Happening, Phase, PlanState, Turn
+from hub.core.session_states import ALLOWED, PHASES, PLANS, Phase, PlanState, Reaction, Transition, Trigger
 from hub.wire.codes import CLOSE_CODES, ERROR_CODES, SUBSCRIPTION_CODES, Code, reconnectable
 from hub.wire.schemas import frame_schemas
 
@@ -38,17 +38,20 @@ def codes(some: Mapping[Any, Code], *, again: Callable[[int], bool] | None = Non
 
 def plan_states() -> str:
     rows = []
-    for happening in Happening:
-        moves = [PLANS[state, happening] for state in PlanState]
-        cells = [f"{state}" if deed is Deed.NOTHING else f"**{state}**: {deed}" for state, deed in moves]
-        rows.append([f"`{happening}`" if "_" in happening else happening.value, *cells])
+    for trigger in Trigger:
+        moves = [PLANS[state, trigger] for state in PlanState]
+        cells = [
+            f"{state}" if reaction is Reaction.NOTHING else f"**{state}**: {reaction}" for state, reaction in moves
+        ]
+        rows.append([f"`{trigger}`" if "_" in trigger else trigger.value, *cells])
     return table(["", *PlanState], rows)
 
 
 def phases() -> str:
     living = [phase for phase in Phase if phase is not Phase.CLOSED]
     rows = [
-        [turn.value, *(f"**{PHASES[at, turn]}**" if (at, turn) in PHASES else "" for at in living)] for turn in Turn
+        [transition.value, *(f"**{PHASES[at, transition]}**" if (at, transition) in PHASES else "" for at in living)]
+        for transition in Transition
     ]
     said = [", ".join(sorted(ALLOWED[at])) if len(ALLOWED[at]) < 6 else "anything" for at in living]
     return table(["", *living], [*rows, ["the client may send", *said]])

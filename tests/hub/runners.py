@@ -17,7 +17,9 @@ from hub.app import create_app
 from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.node import Hub
-from hub.transports.admission import Admission, Refused, Visitor
+from hub.transports.admission import AdmissionRefused, AdmittedClient
+from hub.transports.peers import Peer
+from hub.wire.server_frames import ServerFrame
 from tests.hub.vectors import Client, Closed, Dial
 
 __all__ = ["RUNNERS", "asgi", "native", "without_wire"]
@@ -39,6 +41,9 @@ class _Within:
         for text in burst.texts:
             self._put(text)
 
+    def send(self, frame: ServerFrame) -> None:
+        self.write(frame.encode())
+
     def write(self, frame: bytes) -> None:
         self._put(frame.decode())
 
@@ -57,10 +62,10 @@ class _Within:
 class _Caller:
     """The client's side of it."""
 
-    def __init__(self, hub: Hub, line: _Within, admission: Admission | None) -> None:
+    def __init__(self, hub: Hub, line: _Within, client: AdmittedClient | None) -> None:
         self._hub = hub
         self._line = line
-        self._admission = admission
+        self._client = client
 
     async def send(self, frame: str | bytes) -> None:
         if self._line.connection is not None:
@@ -70,27 +75,27 @@ class _Caller:
         return await self._line._came.get()
 
     async def close(self) -> None:
-        if self._admission is not None:
-            self._hub.door.leave(self._line.connection, self._admission)
-            self._admission = None
+        if self._client is not None:
+            self._hub.admission.leave(self._line.connection, self._client)
+            self._client = None
 
 
 @asynccontextmanager
 async def without_wire(hub: Hub) -> AsyncGenerator[Dial]:
     """The session and the real channels over the real log; frames are handed over in memory."""
 
-    async def dial(visitor: Visitor) -> Client:
+    async def dial(peer: Peer) -> Client:
         line = _Within()
         try:
-            admission = hub.door.admit(visitor)
-            if isinstance(admission, Awaitable):
-                admission = await admission
-        except Refused as refusal:
+            client = hub.admission.admit(peer)
+            if isinstance(client, Awaitable):
+                client = await client
+        except AdmissionRefused as refusal:
             line.close(refusal.code)
             return _Caller(hub, line, None)
-        line.connection = hub.door.connect(line, admission, "memory")
-        hub.door.begin(line.connection)
-        return _Caller(hub, line, admission)
+        line.connection = hub.admission.connect(line, client, "memory")
+        hub.admission.begin(line.connection)
+        return _Caller(hub, line, client)
 
     yield dial
 
@@ -139,13 +144,13 @@ async def _served(hub: Hub, ws: Any) -> AsyncGenerator[Dial]:
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[bound])
 
-    async def dial(visitor: Visitor) -> Client:
-        ticket = f"?ticket={quote(visitor.ticket)}" if visitor.ticket else ""
+    async def dial(peer: Peer) -> Client:
+        ticket = f"?ticket={quote(peer.ticket)}" if peer.ticket else ""
         return _Remote(
             await connect(
                 f"ws://127.0.0.1:{port}/ws/streaming{ticket}",
-                additional_headers={"Authorization": visitor.authorization} if visitor.authorization else None,
-                origin=visitor.origin,  # type: ignore[arg-type]
+                additional_headers={"Authorization": peer.authorization} if peer.authorization else None,
+                origin=peer.origin,  # type: ignore[arg-type]
                 compression=None,
                 proxy=None,
             )

@@ -62,7 +62,7 @@ async def test_the_router_opens_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
                 assert (await http.post("/greetings/house")).json() == {"offset": 2}
             assert (await client.receive())["data"]["content"] == "Good morning."
         await until(lambda: not len(hub.roster))
-    assert not hub.door.open
+    assert not hub.admission.open
     assert not hub.parts
 
 
@@ -73,7 +73,7 @@ async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeyp
         async with dialled(f"ws://127.0.0.1:{port}/ws/streaming") as client:
             await converse(hub, client)
         await until(lambda: not len(hub.roster))
-    assert not hub.door.open
+    assert not hub.admission.open
     assert not hub.parts
 
 
@@ -94,7 +94,7 @@ async def test_its_server_waits_for_no_stream(tmp_path: Path, monkeypatch: pytes
     ):
         server.should_exit = True
         told = [line async for line in stream.aiter_lines() if line]
-    assert told[-2:] == ["event: close", 'data: {"code":1012,"reason":"the hub restarts; come back after the hint"}']
+    assert told[-2:] == ["event: close", 'data: {"code":1012,"reason":"the hub restarts; reconnect after the hint"}']
     async with asyncio.timeout(10):
         await serving
 
@@ -126,7 +126,7 @@ async def all_of_it(hub: Hub, app: Any) -> None:
             assert (await client.receive())["data"]["title"] == "Twice"
         assert any('"title":"Hello"' in line for line in lines)
         await until(lambda: not len(hub.roster))
-    assert not hub.door.open
+    assert not hub.admission.open
 
 
 async def first(lines: Any, count: int) -> AsyncGenerator[str]:

@@ -16,7 +16,7 @@ from broadcasters.log import log_of
 from broadcasters.supervision import Part
 from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
-from hub.core.effects import Answer, Signal
+from hub.core.effects import SendSignal, SubmitAnswer
 from hub.engine_port import PlanNotRunning
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
@@ -40,11 +40,11 @@ def ours() -> set[asyncio.Task[Any]]:
 
 async def test_it_leaves_nothing_running(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
-        hub.door.require_open()
+        hub.admission.require_open()
         assert await hub.ready() is None
         assert ours()
     with pytest.raises(RuntimeError):
-        hub.door.require_open()
+        hub.admission.require_open()
     assert ours() == set()
 
 
@@ -54,7 +54,7 @@ async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
         async with hub as again:
             assert again is hub
         assert ours() == tasks
-        assert hub.door.open
+        assert hub.admission.open
         assert (await hub.broadcaster.send_plan_update("p")).offset == 1
 
 
@@ -80,7 +80,7 @@ async def test_what_cannot_be_opened_is_closed_again(
     monkeypatch.setattr(getattr(hub, part), "open", fails)
     with pytest.raises(LogUnavailable, match="not today"):
         await hub.__aenter__()
-    assert not hub.door.open
+    assert not hub.admission.open
     assert ours() == set()
 
 
@@ -159,10 +159,10 @@ async def test_whose_token_it_is(tmp_path: Path) -> None:
 async def test_an_answer_is_put_into_the_plan(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
         await hub.broadcaster.send_input_request("p", "r", "approval", "May I?")
-        place = await hub.answer(Answer("p", "r", True, None, "ada"))
+        place = await hub.answer(SubmitAnswer("p", "r", True, None, "ada"))
         assert place.offset == 2
         with pytest.raises(RequestRefused) as refused:
-            await hub.answer(Answer("p", "r", False, None, "eve"))
+            await hub.answer(SubmitAnswer("p", "r", False, None, "eve"))
     assert (refused.value.code, refused.value.by) == (ErrorCode.ALREADY_ANSWERED, "ada")
 
 
@@ -194,14 +194,14 @@ async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
     """C-SIG-1, C-SIG-2"""
     engine = Engine()
     async with opened(tmp_path, engine=engine) as hub:
-        await hub.signal(Signal("ours", "cancel", None, "ada"))
+        await hub.signal(SendSignal("ours", "cancel", None, "ada"))
         with pytest.raises(RequestRefused, match="another engine's") as refused:
-            await hub.signal(Signal("theirs", "cancel", None, "ada"))
+            await hub.signal(SendSignal("theirs", "cancel", None, "ada"))
         assert refused.value.code is ErrorCode.NOT_SUPPORTED
     assert engine.heard == [("opened", "", ""), ("ours", "cancel", "ada"), ("closed", "", "")]
     async with opened(tmp_path) as hub:
         with pytest.raises(RequestRefused) as refused:
-            await hub.signal(Signal("ours", "cancel", None, "ada"))
+            await hub.signal(SendSignal("ours", "cancel", None, "ada"))
     assert refused.value.code is ErrorCode.NOT_SUPPORTED
 
 

@@ -24,7 +24,7 @@ from hub.config.setting_types import Secret
 from hub.config.settings import Settings
 from hub.engine_port import PlanNotRunning, SignalName, TemplateInfo
 from hub.node import Hub
-from hub.transports.admission import Visitor
+from hub.transports.peers import Peer
 
 __all__ = ["CASES", "Case", "Client", "Closed", "Dial", "Runner", "match", "run"]
 
@@ -83,7 +83,7 @@ class Client(Protocol):
 class Dial(Protocol):
     """Connects a client to a hub."""
 
-    def __call__(self, visitor: Visitor, /) -> Awaitable[Client]: ...
+    def __call__(self, peer: Peer, /) -> Awaitable[Client]: ...
 
 
 Runner = Callable[[Hub], AbstractAsyncContextManager[Dial]]
@@ -205,7 +205,7 @@ class _Story:
 
     async def _connect(self, name: str, step: Mapping[str, Any]) -> None:
         token = self._found[f"token:{step['as']}"] if "as" in step else None
-        visitor = Visitor(
+        peer = Peer(
             address="127.0.0.1",
             scheme="ws",
             host="127.0.0.1",
@@ -213,7 +213,7 @@ class _Story:
             authorization=f"Bearer {token}" if token else None,
             ticket=await self._ticket(step) if "ticket" in step else None,
         )
-        client = self._clients[name] = await self._dial(visitor)
+        client = self._clients[name] = await self._dial(peer)
         said = await client.receive()
         if "refused" in step:
             assert said == Closed(step["refused"]), f"came {said}"

@@ -15,7 +15,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.log.follow import Received, follow
 from broadcasters.snapshot import Snapshot
 from hub.answers.acceptance import Answers
-from hub.core.effects import Answer
+from hub.core.effects import SubmitAnswer
 from plan_engine import Engine, Template
 from tests.plan_engine.event_rules import Event, events_of, violations
 
@@ -97,7 +97,7 @@ class EngineHarness:
 
     async def answer(self, plan_id: str, request_id: str, answer: Any, by: str = "maria") -> None:
         """As a hub takes an answer."""
-        await Answers(self.log, self._broadcaster).give(Answer(plan_id, request_id, answer, None, by))
+        await Answers(self.log, self._broadcaster).give(SubmitAnswer(plan_id, request_id, answer, None, by))
 
     async def outcome(self, engine: Engine, plan_id: str) -> Any:
         async with asyncio.timeout(DEADLINE_S):

@@ -20,12 +20,13 @@ from hub.config.limits import ChannelLimits, SessionLimits
 from hub.core.burst import Burst
 from hub.core.connection import Connection, RequestRefused, TokenRefused
 from hub.core.counts import HubCounts
-from hub.core.effects import Answer, Signal
+from hub.core.effects import SendSignal, SubmitAnswer
 from hub.core.registry import Pace, Registry
 from hub.core.session import Session
 from hub.core.session_states import Phase
 from hub.core.subscriber import Standing
 from hub.wire.codes import CloseCode, ErrorCode
+from hub.wire.server_frames import ServerFrame
 from tests.hub.core.scripted_log import ScriptedLog, part, step
 from tests.hub.core.session_kit import frame, person
 from tests.hub.core.virtual_time import in_virtual_time, turns
@@ -54,6 +55,9 @@ class Line:
             assert self.connection is not None
             self.connection.filled()
 
+    def send(self, frame: ServerFrame) -> None:
+        self.write(frame.encode())
+
     def write(self, frame: bytes) -> None:
         assert not self.closed
         self.frames.append(json.loads(frame))
@@ -78,7 +82,7 @@ class Line:
 
 
 class Desk:
-    """Services that answer when the test says so."""
+    """The limits of a client, and services that return when the test says so."""
 
     def __init__(self) -> None:
         self.answers: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -95,15 +99,17 @@ class Desk:
 
     def charge(self, cost: float) -> None: ...
 
+    def claim(self, principal: Principal) -> None: ...
+
     async def authenticate(self, token: str) -> Principal:
         assert token
         return cast("Principal", await self._answer())
 
-    async def answer(self, answer: Answer) -> Position:
+    async def answer(self, answer: SubmitAnswer) -> Position:
         assert answer.answer == "yes"
         return cast("Position", await self._answer())
 
-    async def signal(self, signal: Signal) -> None:
+    async def signal(self, signal: SendSignal) -> None:
         assert signal.signal == "cancel"
         await self._answer()
 
@@ -118,7 +124,7 @@ class Hub:
         self.log, self.registry = log, registry
         self.line, self.desk, self.counts = Line(), Desk(), HubCounts()
         session = Session("c-1", SessionLimits(), person(), NOW)
-        self.connection = Connection(session, self.line, registry, self.desk, self.counts)
+        self.connection = Connection(session, self.line, registry, self.desk, self.desk, self.counts)
         self.line.connection = self.connection
 
     def say(self, kind: str, plan_id: str | None = None, **fields: Any) -> None:
@@ -139,7 +145,7 @@ async def hub(said: int = 0, policy: ChannelLimits | None = None) -> AsyncIterat
     registry.start(supervisor)
     here = Hub(log, registry)
     yield here
-    assert sorted(here.desk.followed) == sorted(here.connection._places)
+    assert sorted(here.desk.followed) == sorted(here.connection._joined)
     here.connection.lost()
     assert here.desk.followed == []
     await supervisor.close()
@@ -166,7 +172,7 @@ async def test_effects_are_carried_out_in_their_order() -> None:
             ("pong",),
             ("unsubscription_confirmed", "p", "r2"),
         ]
-        assert list(here.connection.places) == []
+        assert list(here.connection.subscribers) == []
 
 
 @in_virtual_time
@@ -180,7 +186,7 @@ async def test_subscribing_again_confirms_the_place_and_changes_nothing() -> Non
         here.say("subscribe_plan", "p", since="start", request_id="again")
         await turns()
         assert here.line.told() == [("subscription_confirmed", "p", 3, "again")]
-        assert len(list(here.connection.places)) == 1
+        assert len(list(here.connection.subscribers)) == 1
 
 
 @in_virtual_time
@@ -227,7 +233,7 @@ async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays() -> 
         (error,) = here.line.take()
         assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
         assert error["retry_after_ms"] > 0
-        assert list(here.connection.places) == []
+        assert list(here.connection.subscribers) == []
         assert here.line.closed == []
 
 
@@ -239,7 +245,7 @@ async def test_no_room_for_another_plan_is_an_error() -> None:
     here.say("subscribe_plan", "p", request_id="r")
     (error,) = here.line.take()
     assert (error["type"], error["code"], error["request_id"]) == ("error", "unavailable", "r")
-    assert (list(here.connection.places), here.desk.followed) == ([], [])
+    assert (list(here.connection.subscribers), here.desk.followed) == ([], [])
 
 
 @in_virtual_time
@@ -264,11 +270,11 @@ async def test_when_the_line_fills_every_plan_waits_where_it_is() -> None:
         here.log.tell(part(1))
         here.log.tell(part(1, plan_id="q"), plan_id="q")
         await turns()
-        assert {place.standing for place in here.connection.places} == {Standing.BEHIND}
+        assert {place.standing for place in here.connection.subscribers} == {Standing.BEHIND}
         here.line.take()
         here.drain()
         assert [told[1:] for told in here.line.told()] == [("q", 1)]
-        assert {place.standing for place in here.connection.places} == {Standing.LIVE}
+        assert {place.standing for place in here.connection.subscribers} == {Standing.LIVE}
 
 
 @in_virtual_time
@@ -405,7 +411,7 @@ async def test_a_fault_of_the_hub_closes_this_connection_and_says_so(caplog: pyt
         here.desk.answers.set_exception(LogUnavailable("a service must not raise this"))
         await turns()
         assert here.line.closed == [CloseCode.INTERNAL]
-        assert list(here.connection.places) == []
+        assert list(here.connection.subscribers) == []
         assert "a service must not raise this" in caplog.text
 
 

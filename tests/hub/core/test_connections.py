@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from broadcasters.supervision import Supervisor
 from hub.config.limits import LEAST_HIGH_WATER, ChannelLimits, Limits, SessionLimits
-from hub.core.connection import Connection, Services
+from hub.core.connection import Connection
 from hub.core.connections import BEAT, TICKS_AT_ONCE, Connections, WaterMarks
 from hub.core.counts import HubCounts
 from hub.core.registry import Pace, Registry
 from hub.core.session import Session
+from hub.wire.server_frames import ServerFrame
 from tests.hub.core.scripted_log import ScriptedLog
 from tests.hub.core.session_kit import NOW, person
 from tests.hub.core.virtual_time import in_virtual_time, turns
@@ -35,8 +36,10 @@ class Line:
 
     def deliver(self, burst: object) -> None: ...
 
-    def write(self, frame: bytes) -> None:
-        self.frames.append(json.loads(frame))
+    def send(self, frame: ServerFrame) -> None:
+        self.frames.append(json.loads(frame.encode()))
+
+    def write(self, frame: bytes) -> None: ...
 
     def unread(self) -> int:
         return 0
@@ -64,7 +67,8 @@ def connection(kind: type[Connection] = Connection) -> tuple[Connection, Line]:
     line, counts = Line(), HubCounts()
     session = Session("c-1", LIMITS, person(), NOW)
     registry = Registry(ScriptedLog(), counts, ChannelLimits(), Pace())
-    return kind(session, line, registry, cast("Services", None), counts), line
+    none = cast("Any", None)
+    return kind(session, line, registry, none, none, counts), line
 
 
 def roster() -> Connections:

@@ -229,7 +229,7 @@ async def test_every_route_is_charged(tmp_path: Path) -> None:
     """H-GEN-4"""
     async with asked(tmp_path, requests_per_second_per_principal=0.1) as (hub, url):
         everything = token_of(hub, "ada", {"*": ["read", "input", "signal", "publish", "start"]})
-        hub.door.rates.owe(Holder("", "ada"), 1000)
+        hub.admission.rates.owe(Holder("", "ada"), 1000)
         async with api(url, everything) as client:
             found = routes(hub)
             assert len(found) > 15

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from broadcasters.position import Position
 from hub.config.limits import SessionLimits
-from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Signal
-from hub.core.session import CLOSING_SECONDS, EXPIRY_GRACE
+from hub.core.effects import CheckToken, Close, Confirm, Effect, Join, Leave, SendSignal, SubmitAnswer
+from hub.core.session import CLOSING_SECONDS, EXPIRY_GRACE, Session
 from hub.core.session_states import Phase, PlanState
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
-from tests.hub.core.session_kit import LIMITS, NOW, frame, frames, person, session, shown
+from tests.hub.core.session_kit import (
+    LIMITS,
+    NOW,
+    ended,
+    frame,
+    frames,
+    input_accepted,
+    person,
+    placed,
+    refused,
+    request_refused,
+    session,
+    shown,
+    signal_accepted,
+)
 
 PLACE = Position("e", 3)
 
@@ -91,11 +107,11 @@ def test_after_a_close_nothing_happens_any_more() -> None:
     s = session(person(expires_at=NOW + 1))
     s.receive(frame("subscribe_plan", "p"), NOW)
     [answer] = s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, SubmitAnswer)
     s.receive(frame("authenticate", token="t"), NOW)
     assert s.close(CloseCode.SLOW_CONSUMER, "slow") == [Close(4408, "slow")]
-    assert s.placed("p", PLACE, 5) == s.refused("p", "no") == s.ended("p", 2500, "no") == []
-    assert s.input_accepted(answer) == s.authenticated(person(), NOW) == s.tick(NOW + 10_000) == []
+    assert placed(s, "p", PLACE, 5) == refused(s, "p", "no") == ended(s, "p", 2500, "no") == []
+    assert input_accepted(s, answer) == s.authenticated(person(), NOW) == s.tick(NOW + 10_000) == []
     assert (s.due(), s.plans) == (math.inf, {})
 
 
@@ -113,7 +129,7 @@ def test_subscribing_joins_and_is_confirmed_once_placed(since: str | None) -> No
     s = session()
     assert s.receive(frame("subscribe_plan", "p", since=since, request_id="r"), NOW) == [Join("p", since)]  # type: ignore[arg-type]
     assert s.plans == {"p": PlanState.JOINING}
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="r")]
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed(request_id="r")]
     assert s.plans == {"p": PlanState.JOINED}
 
 
@@ -128,8 +144,8 @@ def test_a_story_that_cannot_go_on_is_told(reason: str) -> None:
     """C-SUB-5"""
     s = session()
     s.receive(frame("subscribe_plan", "p", since={"epoch": "old", "offset": 9}), NOW)
-    assert shown(s.placed("p", PLACE, 5, reason)) == [confirmed(recovered=False, reason=reason)]
-    assert shown(s.placed("p", Position("e", 9), 9, reason)) == [
+    assert shown(placed(s, "p", PLACE, 5, reason)) == [confirmed(recovered=False, reason=reason)]
+    assert shown(placed(s, "p", Position("e", 9), 9, reason)) == [
         confirmed(offset=9, head=9, recovered=False, reason=reason)
     ]
 
@@ -139,16 +155,16 @@ def test_subscribing_twice_while_joining_joins_once_and_confirms_twice() -> None
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
     assert s.receive(frame("subscribe_plan", "p", request_id="two", since="start"), NOW) == []
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed(), confirmed(request_id="two")]
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed(), confirmed(request_id="two")]
 
 
 def test_subscribing_again_is_confirmed_with_the_place_of_now_and_changes_nothing() -> None:
     """C-SUB-6"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
-    s.placed("p", PLACE, 5)
+    placed(s, "p", PLACE, 5)
     assert s.receive(frame("subscribe_plan", "p", request_id="again", since="start"), NOW) == [Confirm("p")]
-    assert shown(s.placed("p", Position("e", 4), 5)) == [confirmed(offset=4, request_id="again")]
+    assert shown(placed(s, "p", Position("e", 4), 5)) == [confirmed(offset=4, request_id="again")]
     assert s.plans == {"p": PlanState.JOINED}
 
 
@@ -157,9 +173,9 @@ def test_one_join_keeps_only_so_many_waiting() -> None:
     s = session()
     for _ in range(4):
         s.receive(frame("subscribe_plan", "p"), NOW)
-    refused = shown(s.receive(frame("subscribe_plan", "p", request_id="5"), NOW))
-    assert refused == [error("too_many_requests", plan_id="p", request_id="5")]
-    assert len(s.placed("p", PLACE, 5)) == 4
+    refusal = shown(s.receive(frame("subscribe_plan", "p", request_id="5"), NOW))
+    assert refusal == [error("too_many_requests", plan_id="p", request_id="5")]
+    assert len(placed(s, "p", PLACE, 5)) == 4
 
 
 def test_plans_do_not_disturb_each_other() -> None:
@@ -167,8 +183,8 @@ def test_plans_do_not_disturb_each_other() -> None:
     s = session()
     for plan_id in "abc":
         assert s.receive(frame("subscribe_plan", plan_id), NOW) == [Join(plan_id, None)]
-    assert shown(s.placed("b", PLACE, 5)) == [confirmed("b")]
-    assert shown(s.refused("a", "no", 2000)) == [error("unavailable", plan_id="a", retry_after_ms=2000)]
+    assert shown(placed(s, "b", PLACE, 5)) == [confirmed("b")]
+    assert shown(refused(s, "a", "no", 2000)) == [error("unavailable", plan_id="a", retry_after_ms=2000)]
     assert s.plans == {"b": PlanState.JOINED, "c": PlanState.JOINING}
 
 
@@ -176,10 +192,10 @@ def test_a_refused_subscription_may_be_asked_for_again() -> None:
     """C-SUB-8"""
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="1"), NOW)
-    refused = error("unavailable", plan_id="p", request_id="1", retry_after_ms=2000)
-    assert shown(s.refused("p", "no", 2000)) == [refused]
+    refusal = error("unavailable", plan_id="p", request_id="1", retry_after_ms=2000)
+    assert shown(refused(s, "p", "no", 2000)) == [refusal]
     assert s.receive(frame("subscribe_plan", "p", request_id="2"), NOW) == [Join("p", None)]
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="2")]
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed(request_id="2")]
 
 
 def test_more_plans_than_allowed() -> None:
@@ -187,8 +203,8 @@ def test_more_plans_than_allowed() -> None:
     s = session()
     for n in range(LIMITS.subscriptions):
         s.receive(frame("subscribe_plan", f"p{n}"), NOW)
-    refused = error("too_many_subscriptions", plan_id="more", request_id="r")
-    assert shown(s.receive(frame("subscribe_plan", "more", request_id="r"), NOW)) == [refused]
+    refusal = error("too_many_subscriptions", plan_id="more", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "more", request_id="r"), NOW)) == [refusal]
     assert s.receive(frame("subscribe_plan", "p0"), NOW) == []
     s.receive(frame("unsubscribe_plan", "p0"), NOW)
     assert s.receive(frame("subscribe_plan", "more"), NOW) == [Join("more", None)]
@@ -197,8 +213,8 @@ def test_more_plans_than_allowed() -> None:
 def test_a_forbidden_plan_is_refused_whether_it_exists_or_not() -> None:
     """C-ACL-1"""
     s = session(person({"mine*": ["read"]}))
-    refused = error("forbidden", plan_id="yours", request_id="r")
-    assert shown(s.receive(frame("subscribe_plan", "yours", request_id="r"), NOW)) == [refused]
+    refusal = error("forbidden", plan_id="yours", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "yours", request_id="r"), NOW)) == [refusal]
     assert s.receive(frame("subscribe_plan", "mine-1"), NOW) == [Join("mine-1", None)]
     assert s.plans == {"mine-1": PlanState.JOINING}
 
@@ -214,7 +230,7 @@ def test_unsubscribing_leaves_first_and_is_confirmed() -> None:
     """C-UNS-1"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
-    s.placed("p", PLACE, 5)
+    placed(s, "p", PLACE, 5)
     assert shown(s.receive(frame("unsubscribe_plan", "p", request_id="r"), NOW)) == [Leave("p"), gone(request_id="r")]
     assert s.plans == {}
 
@@ -229,7 +245,7 @@ def test_unsubscribing_overtakes_a_join() -> None:
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="never"), NOW)
     assert shown(s.receive(frame("unsubscribe_plan", "p"), NOW)) == [Leave("p"), gone()]
-    assert s.placed("p", PLACE, 5) == s.refused("p", "no") == s.ended("p", 2500, "no") == []
+    assert placed(s, "p", PLACE, 5) == refused(s, "p", "no") == ended(s, "p", 2500, "no") == []
 
 
 def test_a_plan_left_may_be_joined_anew() -> None:
@@ -238,7 +254,7 @@ def test_a_plan_left_may_be_joined_anew() -> None:
     for kind in ("subscribe_plan", "unsubscribe_plan"):
         s.receive(frame(kind, "p", request_id="old"), NOW)
     assert s.receive(frame("subscribe_plan", "p", since="start", request_id="new"), NOW) == [Join("p", "start")]
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="new")]
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed(request_id="new")]
 
 
 # -- what ends a subscription -----------------------------------------------------------------------------------------
@@ -248,9 +264,9 @@ def test_a_subscription_that_ends_says_why() -> None:
     """C-END-1"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
-    s.placed("p", PLACE, 5)
+    placed(s, "p", PLACE, 5)
     s.receive(frame("subscribe_plan", "p", request_id="waits"), NOW)
-    assert shown(s.ended("p", SubscriptionCode.PLAN_DELETED, "the plan was deleted")) == [
+    assert shown(ended(s, "p", SubscriptionCode.PLAN_DELETED, "the plan was deleted")) == [
         error("plan_deleted", plan_id="p", request_id="waits"),
         {"type": "subscription_ended", "plan_id": "p", "code": 2404, "reason": "the plan was deleted"},
     ]
@@ -262,7 +278,7 @@ def test_whatever_ends_a_join_its_requests_are_answered(code: int) -> None:
     """C-SUB-8"""
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)
-    [answer] = shown(s.ended("p", code, "because"))
+    [answer] = shown(ended(s, "p", code, "because"))
     assert (answer["type"], answer["request_id"]) == ("error", "r")
     assert s.plans == {}
 
@@ -273,11 +289,11 @@ def test_whatever_ends_a_join_its_requests_are_answered(code: int) -> None:
 def test_a_stranger_may_only_authenticate_and_ping() -> None:
     """C-AUT-1"""
     s = session(known=False)
-    refused = error("unauthenticated", plan_id="p", request_id="r")
-    assert shown(s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)) == [refused]
-    assert shown(s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)) == [refused]
+    refusal = error("unauthenticated", plan_id="p", request_id="r")
+    assert shown(s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)) == [refusal]
+    assert shown(s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)) == [refusal]
     assert shown(s.receive(frame("ping"), NOW)) == [{"type": "pong"}]
-    assert s.receive(frame("authenticate", token="t"), NOW) == [Authenticate("t")]
+    assert s.receive(frame("authenticate", token="t"), NOW) == [CheckToken("t")]
 
 
 def test_a_good_token_opens_the_session() -> None:
@@ -314,15 +330,15 @@ def test_a_token_that_could_not_be_checked_may_be_sent_again() -> None:
     s = session(known=False)
     s.receive(frame("authenticate", token="t"), NOW)
     assert shown(s.authentication_failed(ErrorCode.UNAVAILABLE, "later")) == [error("unavailable")]
-    assert s.receive(frame("authenticate", token="t"), NOW) == [Authenticate("t")]
+    assert s.receive(frame("authenticate", token="t"), NOW) == [CheckToken("t")]
 
 
 def test_one_token_at_a_time() -> None:
     """C-AUT-4"""
     s = session(known=False)
     s.receive(frame("authenticate", token="t"), NOW)
-    refused = error("too_many_requests", request_id="2")
-    assert shown(s.receive(frame("authenticate", token="t2", request_id="2"), NOW)) == [refused]
+    refusal = error("too_many_requests", request_id="2")
+    assert shown(s.receive(frame("authenticate", token="t2", request_id="2"), NOW)) == [refusal]
     assert shown(s.authenticated(person(), NOW)) == [{"type": "authenticated"}]
     assert s.authenticated(person(), NOW) == s.authentication_failed(ErrorCode.INVALID_TOKEN, "no") == []
 
@@ -333,7 +349,7 @@ def test_a_bad_token_does_not_harm_a_session_that_has_a_good_one() -> None:
     s.receive(frame("subscribe_plan", "p"), NOW)
     s.receive(frame("authenticate", token="t"), NOW)
     assert shown(s.authentication_failed(ErrorCode.INVALID_TOKEN, "no")) == [error("invalid_token")]
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed()]
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed()]
 
 
 def test_a_session_stays_its_owners() -> None:
@@ -359,7 +375,7 @@ def test_rights_are_looked_at_again_with_a_new_token() -> None:
     for plan_id in ("kept", "lost", "joining"):
         s.receive(frame("subscribe_plan", plan_id, request_id=plan_id), NOW)
     for plan_id in ("kept", "lost"):
-        s.placed(plan_id, PLACE, 5)
+        placed(s, plan_id, PLACE, 5)
     s.receive(frame("authenticate", token="t"), NOW)
     reason = "the new token gives no right to read this plan"
     assert shown(s.authenticated(person({"kept": ["read"]}), NOW)) == [
@@ -376,7 +392,7 @@ def test_when_the_token_expires_so_do_its_subscriptions() -> None:
     """C-AUT-8"""
     s = session(person(expires_at=NOW + 60))
     s.receive(frame("subscribe_plan", "p"), NOW)
-    s.placed("p", PLACE, 5)
+    placed(s, "p", PLACE, 5)
     s.receive(frame("subscribe_plan", "joining", request_id="r"), NOW)
     assert s.due() == NOW + 60
     assert s.tick(NOW + 59.9) == []
@@ -425,35 +441,35 @@ def test_an_answer_is_passed_on_with_its_author() -> None:
     """C-INP-1"""
     s = session()
     [answer] = s.receive(frame("plan_input", "p", request_id="r", answer={"ok": True}, idempotency_key="k"), NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, SubmitAnswer)
     got = (answer.plan_id, answer.request_id, answer.answer, answer.idempotency_key, answer.by)
     assert got == ("p", "r", {"ok": True}, "k", "ann")
     told = {"type": "input_accepted", "plan_id": "p", "request_id": "r", "epoch": "e", "offset": 3}
-    assert shown(s.input_accepted(answer, PLACE)) == [told]
-    assert s.input_accepted(answer, PLACE) == s.request_refused(answer, ErrorCode.INTERNAL, "no") == []
+    assert shown(input_accepted(s, answer, PLACE)) == [told]
+    assert input_accepted(s, answer, PLACE) == request_refused(s, answer, ErrorCode.INTERNAL, "no") == []
 
 
 def test_who_answered_first_is_named() -> None:
     """C-INP-3"""
     s = session()
     [answer] = s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)
-    assert isinstance(answer, Answer)
-    refused = s.request_refused(
-        answer, ErrorCode.ALREADY_ANSWERED, "bob was first", by="bob", at="2026-01-31T12:00:00.000Z"
+    assert isinstance(answer, SubmitAnswer)
+    refusal = request_refused(
+        s, answer, ErrorCode.ALREADY_ANSWERED, "bob was first", by="bob", at="2026-01-31T12:00:00.000Z"
     )
     told = error("already_answered", plan_id="p", request_id="r", by="bob", at="2026-01-31T12:00:00.000Z")
-    assert shown(refused) == [told]
+    assert shown(refusal) == [told]
 
 
 def test_a_signal_is_passed_on() -> None:
     """C-SIG-1"""
     s = session()
     [signal] = s.receive(frame("plan_signal", "p", signal="cancel", request_id="r"), NOW)
-    assert isinstance(signal, Signal)
+    assert isinstance(signal, SendSignal)
     assert (signal.plan_id, signal.signal, signal.request_id, signal.by) == ("p", "cancel", "r", "ann")
     told = {"type": "signal_accepted", "plan_id": "p", "signal": "cancel", "request_id": "r"}
-    assert shown(s.signal_accepted(signal)) == [told]
-    assert s.signal_accepted(signal) == []
+    assert shown(signal_accepted(s, signal)) == [told]
+    assert signal_accepted(s, signal) == []
 
 
 def test_the_same_asked_twice_is_answered_twice() -> None:
@@ -461,8 +477,8 @@ def test_the_same_asked_twice_is_answered_twice() -> None:
     s = session()
     asked = [s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)[0] for _ in range(2)]
     for answer in asked:
-        assert isinstance(answer, Answer)
-        assert len(s.input_accepted(answer)) == 1
+        assert isinstance(answer, SubmitAnswer)
+        assert len(input_accepted(s, answer)) == 1
 
 
 def test_only_so_many_requests_wait() -> None:
@@ -470,19 +486,19 @@ def test_only_so_many_requests_wait() -> None:
     s = session()
     [first] = s.receive(frame("plan_input", "p", request_id="1", answer=1), NOW)
     s.receive(frame("plan_signal", "p", signal="pause"), NOW)
-    refused = error("too_many_requests", plan_id="p", request_id="3")
-    assert shown(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)) == [refused]
-    assert isinstance(first, Answer)
-    s.request_refused(first, ErrorCode.UNAVAILABLE, "later", 500)
-    assert isinstance(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)[0], Answer)
+    refusal = error("too_many_requests", plan_id="p", request_id="3")
+    assert shown(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)) == [refusal]
+    assert isinstance(first, SubmitAnswer)
+    request_refused(s, first, ErrorCode.UNAVAILABLE, "later", 500)
+    assert isinstance(s.receive(frame("plan_input", "p", request_id="3", answer=1), NOW)[0], SubmitAnswer)
 
 
 @pytest.mark.parametrize(("verb", "kind"), [("input", "plan_input"), ("signal", "plan_signal")])
 def test_answering_and_signalling_are_rights_of_their_own(verb: str, kind: str) -> None:
     """C-ACL-1"""
     asked = frame(kind, "p", request_id="r", answer=1, signal="pause")
-    refused = [error("forbidden", plan_id="p", request_id="r")]
-    assert shown(session(person({"p": ["read", "publish", "start"]})).receive(asked, NOW)) == refused
+    refusal = [error("forbidden", plan_id="p", request_id="r")]
+    assert shown(session(person({"p": ["read", "publish", "start"]})).receive(asked, NOW)) == refusal
     assert len(session(person({"p": [verb]})).receive(asked, NOW)) == 1
 
 
@@ -507,11 +523,11 @@ def test_who_asked_for_more_than_allowed_is_answered_first_and_closed_then() -> 
     s.receive(frame("subscribe_plan", "q", request_id="4"), NOW)
     assert s.receive(frame("ping"), NOW) == s.receive(frame("ping"), NOW + 5) == []
     assert (s.phase, s.due()) == (Phase.CLOSING, NOW + CLOSING_SECONDS)
-    assert isinstance(signal, Signal)
-    assert shown(s.placed("p", PLACE, 5)) == [confirmed(request_id="1")]
-    assert shown(s.signal_accepted(signal))[0]["request_id"] == "2"
+    assert isinstance(signal, SendSignal)
+    assert shown(placed(s, "p", PLACE, 5)) == [confirmed(request_id="1")]
+    assert shown(signal_accepted(s, signal))[0]["request_id"] == "2"
     assert shown(s.authenticated(person(), NOW))[0]["request_id"] == "3"
-    *answers, close = shown(s.placed("q", PLACE, 5))
+    *answers, close = shown(placed(s, "q", PLACE, 5))
     assert answers == [confirmed("q", request_id="4")]
     assert close == Close(4429, "too many frames a second")
 
@@ -588,3 +604,78 @@ def test_a_subscription_or_a_request_under_way_keeps_a_connection() -> None:
     assert s.due() == NOW + LIMITS.idle_seconds
     s.receive(frame("plan_signal", "p", signal="pause"), NOW)
     assert s.tick(NOW + 10_000) == []
+
+
+# -- requests without frames ------------------------------------------------------------------------------------------
+
+
+REQUESTS: dict[str, tuple[Callable[[Session], list[Effect]], str]] = {
+    "subscribe": (
+        lambda s: s.subscribe("p", Position("e", 3), "r"),
+        frame("subscribe_plan", "p", since={"epoch": "e", "offset": 3}, request_id="r"),
+    ),
+    "unsubscribe": (lambda s: s.unsubscribe("p", "r"), frame("unsubscribe_plan", "p", request_id="r")),
+    "answer": (
+        lambda s: s.answer("p", "r", {"ok": True}, "k"),
+        frame("plan_input", "p", request_id="r", answer={"ok": True}, idempotency_key="k"),
+    ),
+    "signal": (lambda s: s.signal("p", "pause", "r"), frame("plan_signal", "p", signal="pause", request_id="r")),
+}
+
+
+def plain(effects: list[Effect]) -> list[Any]:
+    """The effects as data, also those that are equal only to themselves."""
+    return [asdict(one) if isinstance(one, SubmitAnswer | SendSignal) else one for one in shown(effects)]
+
+
+def expired() -> Session:
+    s = session(person(expires_at=NOW + 1))
+    s.tick(NOW + 1)
+    return s
+
+
+def full() -> Session:
+    s = session()
+    for n in range(LIMITS.subscriptions):
+        s.receive(frame("subscribe_plan", f"p{n}"), NOW)
+    for n in range(LIMITS.pending_requests):
+        s.receive(frame("plan_signal", "p", signal="pause", request_id=str(n)), NOW)
+    return s
+
+
+def closed() -> Session:
+    s = session()
+    s.close(CloseCode.INTERNAL, "over")
+    return s
+
+
+@pytest.mark.parametrize("request_of", REQUESTS)
+@pytest.mark.parametrize(
+    "make",
+    [session, lambda: session(known=False), lambda: session(person({})), expired, full, closed],
+    ids=["allowed", "unauthenticated", "no rights", "expired", "full", "closed"],
+)
+def test_a_request_without_a_frame_has_the_effects_of_its_frame(request_of: str, make: Callable[[], Session]) -> None:
+    """C-ACL-1, C-AUT-1, C-AUT-8, C-LIM-2, C-LIM-3: phases, rights and limits are the same."""
+    call, text = REQUESTS[request_of]
+    one, two = make(), make()
+    effects = plain(call(one))
+    assert effects == plain(two.receive(text, NOW))
+    assert one.plans == two.plans
+
+
+@pytest.mark.parametrize("plan_id", ["", "a b", "x" * 129])
+def test_a_request_without_a_frame_needs_a_valid_plan_id(plan_id: str) -> None:
+    s = session()
+    refusal = [error("invalid_plan_id", plan_id=plan_id, request_id="r")]
+    assert shown(s.subscribe(plan_id, "start", "r")) == refusal
+    assert shown(s.unsubscribe(plan_id, "r")) == refusal
+    assert shown(s.answer(plan_id, "r", 1, None)) == refusal
+    assert shown(s.signal(plan_id, "cancel", "r")) == refusal
+    assert s.plans == {}
+
+
+@pytest.mark.parametrize("offset", [-1, 2**53])
+def test_a_request_without_a_frame_needs_a_valid_offset(offset: int) -> None:
+    refusal = [error("invalid_field", plan_id="p", request_id="r")]
+    assert shown(session().subscribe("p", Position("e", offset), "r")) == refusal

@@ -11,12 +11,12 @@ import pytest
 from broadcasters.position import Position
 from hub.core.effects import Close, Confirm, Effect, Join, Leave
 from hub.core.session import EXPIRY_GRACE, Session
-from hub.core.session_states import ALLOWED, PHASES, PLANS, Deed, Happening, Phase, PlanState, Turn
+from hub.core.session_states import ALLOWED, PHASES, PLANS, Phase, PlanState, Reaction, Transition, Trigger
 from hub.wire.client_frames import CLIENT_FRAMES
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
-from tests.hub.core.session_kit import LIMITS, NOW, frame, person, session, shown
+from tests.hub.core.session_kit import LIMITS, NOW, ended, frame, person, placed, refused, session, shown
 
-PLACE = Position("e", 3)
+POSITION = Position("e", 3)
 CONFIRMED = {"type": "subscription_confirmed", "plan_id": "p", "epoch": "e", "offset": 3, "head": 5, "recovered": True}
 GONE = {"type": "unsubscription_confirmed", "plan_id": "p", "request_id": "new"}
 
@@ -25,7 +25,7 @@ def error(code: str) -> dict[str, Any]:
     return {"type": "error", "code": code, "plan_id": "p", "request_id": "old"}
 
 
-def ended(code: int, reason: str) -> dict[str, Any]:
+def subscription_ended(code: int, reason: str) -> dict[str, Any]:
     return {"type": "subscription_ended", "plan_id": "p", "code": code, "reason": reason}
 
 
@@ -35,56 +35,59 @@ def in_state(state: PlanState) -> Session:
     if state is not PlanState.ABSENT:
         s.receive(frame("subscribe_plan", "p", request_id="old"), NOW)
     if state is PlanState.JOINED:
-        s.placed("p", PLACE, 5)
+        placed(s, "p", POSITION, 5)
     assert s.plans == ({} if state is PlanState.ABSENT else {"p": state})
     return s
 
 
-def happen(s: Session, happening: Happening) -> list[Effect]:
-    match happening:
-        case Happening.SUBSCRIBE | Happening.UNSUBSCRIBE:
-            return s.receive(frame(happening.value, "p", request_id="new"), NOW)
-        case Happening.PLACED:
-            return s.placed("p", PLACE, 5)
-        case Happening.REFUSED:
-            return s.refused("p", "no")
-        case Happening.ENDED:
-            return s.ended("p", SubscriptionCode.PLAN_DELETED, "deleted")
-        case Happening.REVOKED:
+def happen(s: Session, trigger: Trigger) -> list[Effect]:
+    match trigger:
+        case Trigger.SUBSCRIBE | Trigger.UNSUBSCRIBE:
+            return s.receive(frame(trigger.value, "p", request_id="new"), NOW)
+        case Trigger.PLACED:
+            return placed(s, "p", POSITION, 5)
+        case Trigger.REFUSED:
+            return refused(s, "p", "no")
+        case Trigger.ENDED:
+            return ended(s, "p", SubscriptionCode.PLAN_DELETED, "deleted")
+        case Trigger.REVOKED:
             s.receive(frame("authenticate", token="t"), NOW)
             return s.authenticated(person({"other": ["read"]}), NOW)[1:]
 
 
-DEEDS: dict[Deed, list[Any]] = {
-    Deed.NOTHING: [],
-    Deed.JOIN: [Join("p", None)],
-    Deed.WAIT: [],
-    Deed.ASK_PLACE: [Confirm("p")],
-    Deed.CONFIRM: [CONFIRMED | {"request_id": "old"}],
-    Deed.TELL_PLACE: [CONFIRMED],
-    Deed.FAREWELL: [GONE],
-    Deed.LEAVE: [Leave("p"), GONE],
+REACTIONS: dict[Reaction, list[Any]] = {
+    Reaction.NOTHING: [],
+    Reaction.JOIN: [Join("p", None)],
+    Reaction.WAIT: [],
+    Reaction.ASK_POSITION: [Confirm("p")],
+    Reaction.CONFIRM: [CONFIRMED | {"request_id": "old"}],
+    Reaction.REPORT_POSITION: [CONFIRMED],
+    Reaction.CONFIRM_UNSUBSCRIBED: [GONE],
+    Reaction.LEAVE: [Leave("p"), GONE],
 }
-ENDINGS: dict[tuple[Happening, Deed], list[Any]] = {
-    (Happening.REFUSED, Deed.ERRORS): [error("unavailable")],
-    (Happening.REFUSED, Deed.END): [ended(2500, "no")],
-    (Happening.ENDED, Deed.ERRORS): [error("plan_deleted")],
-    (Happening.ENDED, Deed.END): [ended(2404, "deleted")],
-    (Happening.REVOKED, Deed.LEAVE_ERRORS): [Leave("p"), error("forbidden")],
-    (Happening.REVOKED, Deed.LEAVE_END): [Leave("p"), ended(2403, "the new token gives no right to read this plan")],
+ENDINGS: dict[tuple[Trigger, Reaction], list[Any]] = {
+    (Trigger.REFUSED, Reaction.ERRORS): [error("unavailable")],
+    (Trigger.REFUSED, Reaction.END): [subscription_ended(2500, "no")],
+    (Trigger.ENDED, Reaction.ERRORS): [error("plan_deleted")],
+    (Trigger.ENDED, Reaction.END): [subscription_ended(2404, "deleted")],
+    (Trigger.REVOKED, Reaction.LEAVE_ERRORS): [Leave("p"), error("forbidden")],
+    (Trigger.REVOKED, Reaction.LEAVE_END): [
+        Leave("p"),
+        subscription_ended(2403, "the new token gives no right to read this plan"),
+    ],
 }
 
 
 def test_the_table_of_plans_is_complete() -> None:
-    assert set(PLANS) == set(product(PlanState, Happening))
-    assert {deed for _, deed in PLANS.values()} == set(Deed)
+    assert set(PLANS) == set(product(PlanState, Trigger))
+    assert {reaction for _, reaction in PLANS.values()} == set(Reaction)
 
 
-@pytest.mark.parametrize(("state", "happening"), PLANS)
-def test_each_cell_of_the_table_of_plans(state: PlanState, happening: Happening) -> None:
+@pytest.mark.parametrize(("state", "trigger"), PLANS)
+def test_each_cell_of_the_table_of_plans(state: PlanState, trigger: Trigger) -> None:
     s = in_state(state)
-    following, deed = PLANS[state, happening]
-    assert shown(happen(s, happening)) == (DEEDS[deed] if deed in DEEDS else ENDINGS[happening, deed])
+    following, reaction = PLANS[state, trigger]
+    assert shown(happen(s, trigger)) == (REACTIONS[reaction] if reaction in REACTIONS else ENDINGS[trigger, reaction])
     assert s.plans.get("p", PlanState.ABSENT) is following
 
 
@@ -108,41 +111,41 @@ def in_phase(phase: Phase, spare: int = 0) -> Session:
     return s
 
 
-def turn(s: Session, what: Turn) -> list[Effect]:
+def turn(s: Session, what: Transition) -> list[Effect]:
     match what:
-        case Turn.AUTHENTICATED:
+        case Transition.AUTHENTICATED:
             return s.authenticated(person(), NOW)
-        case Turn.TOKEN_REFUSED:
+        case Transition.TOKEN_REFUSED:
             return s.authentication_failed(ErrorCode.INVALID_TOKEN, "no")
-        case Turn.TOKEN_EXPIRED:
+        case Transition.TOKEN_EXPIRED:
             return s.tick(NOW + 100)
-        case Turn.TOO_LATE:
+        case Transition.TIMED_OUT:
             return s.tick(NOW + 100 + EXPIRY_GRACE)
-        case Turn.OVERRUN:
+        case Transition.OVERRUN:
             return s.receive(frame("ping"), NOW)
-        case Turn.ANSWERED:
-            assert [each["type"] for each in shown(s.placed("joining", PLACE, 5))] == ["subscription_confirmed"]
+        case Transition.ANSWERED:
+            assert [each["type"] for each in shown(placed(s, "joining", POSITION, 5))] == ["subscription_confirmed"]
             return s.authentication_failed(ErrorCode.UNAVAILABLE, "later")
-        case Turn.IDLE:
+        case Transition.IDLE:
             s.authenticated(person(), NOW)  # of a token without end
-            s.refused("joining", "no")
+            refused(s, "joining", "no")
             return s.tick(NOW + LIMITS.idle_seconds)
 
 
 CLOSES = {
-    (Phase.UNAUTHENTICATED, Turn.TOKEN_REFUSED): CloseCode.UNAUTHENTICATED,
-    (Phase.UNAUTHENTICATED, Turn.TOO_LATE): CloseCode.UNAUTHENTICATED,
-    (Phase.EXPIRED, Turn.TOO_LATE): CloseCode.TOKEN_EXPIRED,
-    (Phase.OPEN, Turn.IDLE): CloseCode.IDLE,
-    (Phase.UNAUTHENTICATED, Turn.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
-    (Phase.EXPIRED, Turn.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
-    (Phase.CLOSING, Turn.TOO_LATE): CloseCode.TOO_MANY_REQUESTS,
-    (Phase.CLOSING, Turn.ANSWERED): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.UNAUTHENTICATED, Transition.TOKEN_REFUSED): CloseCode.UNAUTHENTICATED,
+    (Phase.UNAUTHENTICATED, Transition.TIMED_OUT): CloseCode.UNAUTHENTICATED,
+    (Phase.EXPIRED, Transition.TIMED_OUT): CloseCode.TOKEN_EXPIRED,
+    (Phase.OPEN, Transition.IDLE): CloseCode.IDLE,
+    (Phase.UNAUTHENTICATED, Transition.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.EXPIRED, Transition.OVERRUN): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.CLOSING, Transition.TIMED_OUT): CloseCode.TOO_MANY_REQUESTS,
+    (Phase.CLOSING, Transition.ANSWERED): CloseCode.TOO_MANY_REQUESTS,
 }
 
 
 @pytest.mark.parametrize(("phase", "what"), PHASES)
-def test_each_cell_of_the_table_of_phases(phase: Phase, what: Turn) -> None:
+def test_each_cell_of_the_table_of_phases(phase: Phase, what: Transition) -> None:
     s = in_phase(phase)
     effects = turn(s, what)
     assert s.phase is PHASES[phase, what]
@@ -153,7 +156,7 @@ def test_each_cell_of_the_table_of_phases(phase: Phase, what: Turn) -> None:
 def test_closed_is_the_end() -> None:
     s = in_phase(Phase.CLOSED)
     assert not any(phase is Phase.CLOSED for phase, _ in PHASES)
-    for what in (Turn.AUTHENTICATED, Turn.TOKEN_REFUSED, Turn.TOKEN_EXPIRED, Turn.TOO_LATE):
+    for what in (Transition.AUTHENTICATED, Transition.TOKEN_REFUSED, Transition.TOKEN_EXPIRED, Transition.TIMED_OUT):
         assert turn(s, what) == []
     assert s.phase is Phase.CLOSED
 
@@ -173,7 +176,7 @@ def test_who_may_say_what(phase: Phase, kind: str) -> None:
     s = in_phase(phase, spare=1)
     s.authentication_failed(ErrorCode.UNAVAILABLE, "later")
     answer = shown(s.receive(ASKS[kind], NOW))
-    refused = {"unauthenticated", "token_expired"} & {each.get("code") for each in answer if isinstance(each, dict)}
-    assert (answer != [] and not refused) is (kind in ALLOWED[phase])
-    if refused:
-        assert refused == {"unauthenticated" if phase is Phase.UNAUTHENTICATED else "token_expired"}
+    codes = {"unauthenticated", "token_expired"} & {each.get("code") for each in answer if isinstance(each, dict)}
+    assert (answer != [] and not codes) is (kind in ALLOWED[phase])
+    if codes:
+        assert codes == {"unauthenticated" if phase is Phase.UNAUTHENTICATED else "token_expired"}

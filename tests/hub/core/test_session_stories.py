@@ -12,11 +12,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from broadcasters.position import Position
 from hub.config.limits import SessionLimits
-from hub.core.effects import Answer, Authenticate, Close, Confirm, Effect, Join, Leave, Send, Signal
+from hub.core.effects import CheckToken, Close, Confirm, Effect, Join, Leave, Send, SendSignal, SubmitAnswer
 from hub.core.session_states import Phase, PlanState
 from hub.wire.codes import CloseCode, ErrorCode, SubscriptionCode
 from hub.wire.server_frames import SERVER_FRAMES
-from tests.hub.core.session_kit import NOW, person, session
+from tests.hub.core.session_kit import (
+    NOW,
+    ended,
+    input_accepted,
+    person,
+    placed,
+    refused,
+    request_refused,
+    session,
+    signal_accepted,
+)
 
 LIMITS = SessionLimits(subscriptions=3, pending_requests=2, bad_frames=6, frames_burst=40, idle_seconds=600)
 PLANS = ["a", "b", "c", "d"]
@@ -55,7 +65,7 @@ class Stories(RuleBasedStateMachine):
         self.channels: set[str] = set()  # joined, or being joined, and not left
         self.confirmed: set[str] = set()
         self.checking = 0
-        self.requested: list[Answer | Signal] = []
+        self.requested: list[SubmitAnswer | SendSignal] = []
         self.answered: set[str] = set()
         self.closed = False
         self.carry_out(self.session.begin("2026-01-31T12:00:00.000Z", 25))
@@ -86,7 +96,7 @@ class Stories(RuleBasedStateMachine):
     @rule(nth=nths, place=places, reason=reasons)
     def place(self, nth: int, place: Position, reason: str | None) -> None:
         plan_id = self.one_of(nth)
-        effects = self.session.placed(plan_id, place, 9, reason)
+        effects = placed(self.session, plan_id, place, 9, reason)
         assert effects
         self.confirmed.add(plan_id)
         self.carry_out(effects)
@@ -95,16 +105,16 @@ class Stories(RuleBasedStateMachine):
     @rule(nth=nths, retry=st.none() | st.just(2000))
     def refuse(self, nth: int, retry: int | None) -> None:
         plan_id = self.one_of(nth)
-        self.let_go(plan_id, self.session.refused(plan_id, "no", retry))
+        self.let_go(plan_id, refused(self.session, plan_id, "no", retry))
 
     @precondition(lambda self: self.channels)
     @rule(nth=nths, code=st.sampled_from(SubscriptionCode))
     def end(self, nth: int, code: SubscriptionCode) -> None:
         plan_id = self.one_of(nth)
-        self.let_go(plan_id, self.session.ended(plan_id, code, "over"))
+        self.let_go(plan_id, ended(self.session, plan_id, code, "over"))
 
     def let_go(self, plan_id: str, effects: list[Effect]) -> None:
-        kinds = [json.loads(effect.frame)["type"] for effect in effects if isinstance(effect, Send)]
+        kinds = [json.loads(effect.frame.encode())["type"] for effect in effects if isinstance(effect, Send)]
         assert kinds
         assert kinds.count("subscription_ended") == (plan_id in self.confirmed)
         self.channels.discard(plan_id)
@@ -114,8 +124,8 @@ class Stories(RuleBasedStateMachine):
     @rule(plan_id=plans)
     def say_what_is_late(self, plan_id: str) -> None:
         if plan_id not in self.channels:
-            assert self.session.placed(plan_id, Position("e", 1), 1) == []
-            assert self.session.refused(plan_id, "no") == self.session.ended(plan_id, 2500, "no") == []
+            assert placed(self.session, plan_id, Position("e", 1), 1) == []
+            assert refused(self.session, plan_id, "no") == ended(self.session, plan_id, 2500, "no") == []
 
     # -- what the others do --------------------------------------------------------------------------------------------
 
@@ -138,13 +148,13 @@ class Stories(RuleBasedStateMachine):
     def settle(self, taken: bool, at: int) -> None:
         request = self.requested[at % len(self.requested)]
         if not taken:
-            effects = self.session.request_refused(request, ErrorCode.PLAN_ENDED, "it is over")
-        elif isinstance(request, Answer):
-            effects = self.session.input_accepted(request, Position("e", 3))
+            effects = request_refused(self.session, request, ErrorCode.PLAN_ENDED, "it is over")
+        elif isinstance(request, SubmitAnswer):
+            effects = input_accepted(self.session, request, Position("e", 3))
         else:
-            effects = self.session.signal_accepted(request)
+            effects = signal_accepted(self.session, request)
         assert len([effect for effect in effects if isinstance(effect, Send)]) == (not self.closed)
-        assert self.session.request_refused(request, ErrorCode.INTERNAL, "twice") == []
+        assert request_refused(self.session, request, ErrorCode.INTERNAL, "twice") == []
         self.requested.remove(request)
         self.carry_out(effects)
 
@@ -170,7 +180,7 @@ class Stories(RuleBasedStateMachine):
             assert not self.closed
             match effect:
                 case Send(frame):
-                    self.read(json.loads(frame))
+                    self.read(json.loads(frame.encode()))
                 case Join(plan_id):
                     assert plan_id not in self.channels
                     assert self.session.principal is not None
@@ -178,14 +188,14 @@ class Stories(RuleBasedStateMachine):
                     self.channels.add(plan_id)
                 case Confirm(plan_id):
                     assert plan_id in self.confirmed
-                    self.carry_out(self.session.placed(plan_id, Position("e", 5), 9))
+                    self.carry_out(placed(self.session, plan_id, Position("e", 5), 9))
                 case Leave(plan_id):
                     self.channels.remove(plan_id)
                     self.confirmed.discard(plan_id)
-                case Authenticate():
+                case CheckToken():
                     self.checking += 1
                     assert self.checking == 1
-                case Answer() | Signal():
+                case SubmitAnswer() | SendSignal():
                     self.requested.append(effect)
                     assert len(self.requested) <= LIMITS.pending_requests
                 case Close(code, reason):

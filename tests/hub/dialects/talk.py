@@ -1,4 +1,4 @@
-"""Plans told to a dialect's speaker, without a hub."""
+"""Plans' events for a dialect, without a hub."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from broadcasters.events import EVENTS, build
 from broadcasters.fold import fold
 from broadcasters.position import Position
 from broadcasters.snapshot import empty
-from hub.dialects.dialect import Act, Say, Told
-from hub.dialects.dialect_events import retelling
+from hub.dialects.dialect import Action, FollowedEvent, SendFrame, rebuilt_events
 
-__all__ = ["frames", "retold", "told"]
+__all__ = ["followed", "frames", "rebuilt"]
 
 
-def told(plan_id: str, offset: int, kind: str, *, retold: bool = False, **fields: Any) -> Told:
+def followed(plan_id: str, offset: int, kind: str, *, rebuilt: bool = False, **fields: Any) -> FollowedEvent:
     """An event of that type."""
-    return Told(Position("e", offset), build(EVENTS[kind], {"plan_id": plan_id, **fields}), retold)
+    return FollowedEvent(Position("e", offset), build(EVENTS[kind], {"plan_id": plan_id, **fields}), rebuilt)
 
 
-def retold(plan_id: str, story: Iterable[Told]) -> list[Told]:
-    """The same plan as one is told it who comes when the log holds only a snapshot of it."""
-    snapshot = fold(empty(plan_id), 1, [one.event for one in story])
-    return [*retelling(snapshot, "e")]
+def rebuilt(plan_id: str, events: Iterable[FollowedEvent]) -> list[FollowedEvent]:
+    """The same plan's events as rebuilt from a snapshot, for a client that connects when the log holds no more."""
+    snapshot = fold(empty(plan_id), 1, [one.event for one in events])
+    return [*rebuilt_events(snapshot, "e")]
 
 
-def frames(acts: Iterable[Act]) -> list[dict[str, Any]]:
-    """What the client is sent."""
-    return [dict(act.frame) for act in acts if isinstance(act, Say)]
+def frames(actions: Iterable[Action]) -> list[dict[str, Any]]:
+    """The frames that the client is sent."""
+    return [dict(one.frame) for one in actions if isinstance(one, SendFrame)]

@@ -13,10 +13,20 @@ from broadcasters.log.contract import PlanEntry, PlanLog
 from broadcasters.position import Position
 from hub.dialects import conversations
 from hub.dialects.conversations import conversations_of, preview
-from hub.dialects.data_query import QueryStory, QueryTalk
-from hub.dialects.dialect import Act, Find, Follow, HangUp, Refusal, Signal, Start, Told, Unfollow
+from hub.dialects.data_query import QueryDialect, QueryFrames
+from hub.dialects.dialect import (
+    Action,
+    ControlPlan,
+    Disconnect,
+    FindPlans,
+    Follow,
+    FollowedEvent,
+    RefusedAction,
+    Start,
+    Unfollow,
+)
 from hub.wire.codes import CloseCode
-from tests.hub.dialects.talk import frames, retold, told
+from tests.hub.dialects.talk import followed, frames, rebuilt
 
 
 def _plan_id(number: int) -> str:
@@ -29,25 +39,25 @@ def _entry(
     return PlanEntry(plan_id, Position("e", 9), status, title, None, None, labels, f"created {at}", f"updated {at}")
 
 
-def _begins(number: int, mark: str | None = None, conversation: str = "c") -> Told:
+def _begins(number: int, mark: str | None = None, conversation: str = "c") -> FollowedEvent:
     labels = [f"data_query:conversation:ada/{conversation}", *([f"data_query:asking:{mark}"] if mark else [])]
-    return told(_plan_id(number), 1, "plan_update", status="pending", title="?", labels=labels)
+    return followed(_plan_id(number), 1, "plan_update", status="pending", title="?", labels=labels)
 
 
-def _ends(number: int, status: str = "completed", **fields: Any) -> Told:
-    return told(_plan_id(number), 9, "plan_update", status=status, **fields)
+def _ends(number: int, status: str = "completed", **fields: Any) -> FollowedEvent:
+    return followed(_plan_id(number), 9, "plan_update", status=status, **fields)
 
 
-def _progress(offset: int, text: str, overall: int, retries: int = 0) -> Told:
+def _progress(offset: int, text: str, overall: int, retries: int = 0) -> FollowedEvent:
     data = {"overall": overall, "retry_count": retries}
-    return told(_plan_id(1), offset, "step_update", step_id="sql", status="in_progress", content=text, data=data)
+    return followed(_plan_id(1), offset, "step_update", step_id="sql", status="in_progress", content=text, data=data)
 
 
 # ---- the story of one question
 
 
-def _story(*events: Told) -> list[dict[str, Any]]:
-    story = QueryStory("c")
+def _story(*events: FollowedEvent) -> list[dict[str, Any]]:
+    story = QueryFrames("c")
     return [frame for event in events for frame in frames(story(event))]
 
 
@@ -74,7 +84,7 @@ def test_progress_never_goes_backwards() -> None:
 def test_who_comes_when_only_a_snapshot_is_left_has_the_answer() -> None:
     answer = {"response": "£3", "retries": {}, "conversation_id": "c7"}
     story = [_begins(1), _progress(2, "Fetching Data...", 30), _ends(1, progress=100.0, data=answer)]
-    said = _story(*retold(_plan_id(1), story))
+    said = _story(*rebuilt(_plan_id(1), story))
     assert [frame["type"] for frame in said][:: len(said) - 1] == ["started", "completed"]
     assert (said[-1]["data"]["response"], said[-1]["data"]["conversation_id"]) == ("£3", "c7")
 
@@ -88,7 +98,7 @@ def test_a_question_that_fails(status: str) -> None:
 
 def test_people_are_shown_no_sql() -> None:
     call: dict[str, Any] = {"agent_name": "Data Engineer", "call_id": "1", "tool_name": "check_sql"}
-    asked = told(_plan_id(1), 2, "tool_call", phase="started", arguments={"sql": "SELECT 1"}, **call)
+    asked = followed(_plan_id(1), 2, "tool_call", phase="started", arguments={"sql": "SELECT 1"}, **call)
     events = [_begins(1), asked]
     said = _story(*events, _ends(1, data={"response": "one", "sql": "SELECT 1"}))
     assert "SELECT" not in str(said)
@@ -97,19 +107,19 @@ def test_people_are_shown_no_sql() -> None:
 # ---- the conversation of one client
 
 
-def _talk(*known: PlanEntry, resume: bool = False) -> tuple[QueryTalk, list[Act]]:
+def _talk(*known: PlanEntry, resume: bool = False) -> tuple[QueryDialect, list[Action]]:
     """A client that is in, and what was done when it came."""
     marks = iter(f"m{n}" for n in range(1, 99))
-    talk = QueryTalk("ada", "s", resume, lambda: next(marks))
-    assert [*talk.opened()] == [Find("data_query:session:ada/s")]
-    return talk, [*talk.found(known)]
+    talk = QueryDialect("ada", "s", resume, lambda: next(marks))
+    assert [*talk.on_open()] == [FindPlans("data_query:session:ada/s")]
+    return talk, [*talk.on_found(known)]
 
 
-def _asked(talk: QueryTalk, query: str = "sales?", **more: Any) -> list[Act]:
-    return [*talk.heard({"type": "query", "query": query, **more})]
+def _asked(talk: QueryDialect, query: str = "sales?", **more: Any) -> list[Action]:
+    return [*talk.on_message({"type": "query", "query": query, **more})]
 
 
-def _starts(acts: Iterable[Act]) -> list[str]:
+def _starts(acts: Iterable[Action]) -> list[str]:
     return [act.plan_id for act in acts if isinstance(act, Start)]
 
 
@@ -151,49 +161,49 @@ def test_a_question_becomes_the_next_plan() -> None:
 def test_without_a_conversation_it_is_the_sessions() -> None:
     [start] = _asked(_talk()[0])
     assert isinstance(start, Start)
-    assert start.given["conversation_id"] == "s"
+    assert start.input["conversation_id"] == "s"
 
 
 def test_questions_asked_before_it_is_known_what_there_is_wait() -> None:
-    talk = QueryTalk("ada", "s")
-    assert [*talk.opened()] == [Find("data_query:session:ada/s")]
+    talk = QueryDialect("ada", "s")
+    assert [*talk.on_open()] == [FindPlans("data_query:session:ada/s")]
     assert _asked(talk) == []
-    assert _starts(talk.found([_entry(_plan_id(1))])) == [_plan_id(2)]
+    assert _starts(talk.on_found([_entry(_plan_id(1))])) == [_plan_id(2)]
 
 
 def test_one_plan_is_told_after_the_other() -> None:
     talk, _ = _talk()
     assert _starts(_asked(talk)) == [_plan_id(1)]
     assert _asked(talk, "orders?") == []
-    assert _starts(talk.started(_plan_id(1))) == [_plan_id(2)]
-    assert [frame["type"] for frame in frames(talk.told(_begins(1, "m1")))] == ["started"]
-    assert [*talk.told(_begins(2, "m2"))] == []  # not followed yet
-    acts = [*talk.told(_ends(1, data={"response": "£3"}))]
+    assert _starts(talk.on_started(_plan_id(1))) == [_plan_id(2)]
+    assert [frame["type"] for frame in frames(talk.on_event(_begins(1, "m1")))] == ["started"]
+    assert [*talk.on_event(_begins(2, "m2"))] == []  # not followed yet
+    acts = [*talk.on_event(_ends(1, data={"response": "£3"}))]
     assert [frame["type"] for frame in frames(acts)] == ["completed"]
     assert acts[1:] == [Unfollow(_plan_id(1)), Follow(_plan_id(2))]
 
 
 def test_a_question_of_another_tab_is_told_too() -> None:
     talk, _ = _talk()
-    [started] = frames(talk.told(_begins(1, "another's", "c7")))
+    [started] = frames(talk.on_event(_begins(1, "another's", "c7")))
     assert started["data"]["conversation_id"] == "c7"
 
 
 def test_of_two_that_asked_at_once_the_second_asks_again() -> None:
     talk, _ = _talk()
     assert _starts(_asked(talk)) == [_plan_id(1)]
-    assert _starts(talk.started(_plan_id(1))) == []
-    acts = [*talk.told(_begins(1, "another's"))]
+    assert _starts(talk.on_started(_plan_id(1))) == []
+    acts = [*talk.on_event(_begins(1, "another's"))]
     assert _starts(acts) == [_plan_id(2)]
-    assert _starts(talk.told(_ends(1))) == []
-    [*talk.started(_plan_id(2))]
-    assert _starts(talk.told(_begins(2, "m1"))) == []
+    assert _starts(talk.on_event(_ends(1))) == []
+    [*talk.on_started(_plan_id(2))]
+    assert _starts(talk.on_event(_begins(2, "m1"))) == []
 
 
 def test_a_question_that_could_not_be_started_leaves_no_hole() -> None:
     talk, _ = _talk()
     assert _starts(_asked(talk)) == [_plan_id(1)]
-    [said] = frames(talk.refused(Refusal("unavailable", "the engine does not answer", _plan_id(1), "start")))
+    [said] = frames(talk.on_refused(RefusedAction("unavailable", "the engine does not answer", _plan_id(1), "start")))
     assert said == {
         "type": "error",
         "data": {"message": "the engine does not answer", "error": "the engine does not answer"},
@@ -203,13 +213,13 @@ def test_a_question_that_could_not_be_started_leaves_no_hole() -> None:
 
 def test_a_question_can_be_cancelled_while_it_is_worked_on() -> None:
     talk, _ = _talk()
-    assert frames(talk.heard({"type": "cancel"}))[0]["type"] == "error"
-    [*talk.told(_begins(1))]
-    assert [*talk.heard({"type": "cancel"})] == [Signal(_plan_id(1), "cancel")]
+    assert frames(talk.on_message({"type": "cancel"}))[0]["type"] == "error"
+    [*talk.on_event(_begins(1))]
+    assert [*talk.on_message({"type": "cancel"})] == [ControlPlan(_plan_id(1), "cancel")]
 
 
 def test_a_ping_is_answered() -> None:
-    assert frames(_talk()[0].heard({"type": "ping"})) == [{"type": "pong", "data": {"session_id": "s"}}]
+    assert frames(_talk()[0].on_message({"type": "ping"})) == [{"type": "pong", "data": {"session_id": "s"}}]
 
 
 @pytest.mark.parametrize(
@@ -226,34 +236,34 @@ def test_a_ping_is_answered() -> None:
     ],
 )
 def test_what_is_no_question_is_answered_with_an_error(frame: dict[str, Any], says: str) -> None:
-    [error] = frames(_talk()[0].heard(frame))
+    [error] = frames(_talk()[0].on_message(frame))
     assert error["type"] == "error"
     assert error["data"]["message"].startswith(says)
 
 
 def test_garbage_is_answered_with_an_error() -> None:
-    assert frames(_talk()[0].garbled("it is not JSON"))[0]["data"]["message"] == "Invalid JSON: it is not JSON"
+    assert (
+        frames(_talk()[0].on_invalid_message("it is not JSON"))[0]["data"]["message"] == "Invalid JSON: it is not JSON"
+    )
 
 
 def test_too_many_questions_at_once_are_refused() -> None:
     talk, _ = _talk()
     acts = [act for n in range(10) for act in _asked(talk, f"{n}?")]
     assert len(_starts(acts)) == 1
-    assert [frame["data"]["message"] for frame in frames(acts)] == [
-        "8 questions wait already; wait for an answer first"
-    ]
+    assert [frame["data"]["message"] for frame in frames(acts)] == ["8 questions are waiting; wait for an answer first"]
 
 
 def test_names_that_make_no_plan_id_are_turned_away() -> None:
-    acts = [*QueryTalk("x" * 100, "y" * 100).opened()]
+    acts = [*QueryDialect("x" * 100, "y" * 100).on_open()]
     assert frames(acts)[0]["type"] == "error"
-    assert acts[-1] == HangUp(CloseCode.PROTOCOL_ERROR, "no plan can be called so")
+    assert acts[-1] == Disconnect(CloseCode.PROTOCOL_ERROR, "no plan id can be made of this user_id and session_id")
 
 
 @pytest.mark.parametrize(("code", "close"), [("forbidden", CloseCode.FORBIDDEN), ("plan_deleted", CloseCode.INTERNAL)])
 def test_who_can_not_be_told_is_let_go(code: str, close: CloseCode) -> None:
-    acts = [*_talk()[0].refused(Refusal(code, "no", _plan_id(1), "follow"))]
-    assert acts[-1] == HangUp(close)
+    acts = [*_talk()[0].on_refused(RefusedAction(code, "no", _plan_id(1), "follow"))]
+    assert acts[-1] == Disconnect(close)
 
 
 # ---- the history
@@ -302,6 +312,6 @@ async def test_a_long_conversation_is_not_in_memory_all_at_once(monkeypatch: pyt
 
     monkeypatch.setattr(conversations, "snapshot_of", snapshot_of)
     plans = [_entry(_plan_id(number)) for number in range(100)]
-    messages = await conversations._told(cast("PlanLog", None), plans)
+    messages = await conversations._messages(cast("PlanLog", None), plans)
     assert [message.content for message in messages[1::2]] == [plan.plan_id for plan in plans]
-    assert most <= 2 * conversations.AT_ONCE
+    assert most <= 2 * conversations.CONCURRENT_READS

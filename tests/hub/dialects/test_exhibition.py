@@ -6,22 +6,22 @@ from typing import Any
 
 from broadcasters.snapshot import empty
 from hub.core.subscriber import Since
-from hub.dialects.dialect import Follow, HangUp, Refusal, Say, Told
-from hub.dialects.exhibition import STAGES, ExhibitionStory, ExhibitionTalk, proposal_of
+from hub.dialects.dialect import Disconnect, Follow, FollowedEvent, RefusedAction, SendFrame
+from hub.dialects.exhibition import STAGES, ExhibitionDialect, ExhibitionFrames, proposal_of
 from hub.wire.codes import CloseCode
-from tests.hub.dialects.talk import frames, retold, told
+from tests.hub.dialects.talk import followed, frames, rebuilt
 
 PLAN = "exhibition:s1"
 AT = "2026-08-31T12:00:00.000Z"
 THEME = {"exhibition_title": "T", "subtitle": "S", "curatorial_statement": "C", "scholarly_rationale": "R"}
 
 
-def _step(offset: int, status: str, stage: str = "theme_refinement", **fields: Any) -> Told:
-    return told(PLAN, offset, "step_update", step_id=stage, status=status, timestamp=AT, **fields)
+def _step(offset: int, status: str, stage: str = "theme_refinement", **fields: Any) -> FollowedEvent:
+    return followed(PLAN, offset, "step_update", step_id=stage, status=status, timestamp=AT, **fields)
 
 
-def _story(*events: Told) -> list[dict[str, Any]]:
-    story = ExhibitionStory("s1")
+def _story(*events: FollowedEvent) -> list[dict[str, Any]]:
+    story = ExhibitionFrames("s1")
     return [frame for event in events for frame in frames(story(event))]
 
 
@@ -80,61 +80,66 @@ def test_progress_never_goes_backwards_and_a_stage_is_complete_once() -> None:
 
 
 def test_the_end_names_where_the_proposal_is() -> None:
-    end = told("exhibition:a~20b", 9, "plan_update", status="completed", progress=100.0)
-    assert frames(ExhibitionStory("a b")(end)) == [
+    end = followed("exhibition:a~20b", 9, "plan_update", status="completed", progress=100.0)
+    assert frames(ExhibitionFrames("a b")(end)) == [
         {"type": "completed", "session_id": "a b", "proposal_url": "/api/proposals/a%20b"}
     ]
 
 
 def test_an_error_is_said_in_one_field() -> None:
-    failed = told(PLAN, 9, "plan_update", status="error", content="“Find artists” failed")
-    stopped = told(PLAN, 9, "plan_update", status="cancelled", content="Stopped by ada")
-    assert _story(failed) == [{"type": "error", "error": "“Find artists” failed"}]
+    failed = followed(PLAN, 9, "plan_update", status="error", content="“FindPlans artists” failed")
+    stopped = followed(PLAN, 9, "plan_update", status="cancelled", content="Stopped by ada")
+    assert _story(failed) == [{"type": "error", "error": "“FindPlans artists” failed"}]
     assert _story(stopped) == [{"type": "error", "error": "Stopped by ada"}]
 
 
 def test_what_this_front_end_has_no_words_for_is_left_out() -> None:
     events = [
-        told(PLAN, 1, "plan_update", status="pending", title="Exhibition"),
-        told(PLAN, 2, "plan_update", status="in_progress", progress=12.0),
+        followed(PLAN, 1, "plan_update", status="pending", title="Exhibition"),
+        followed(PLAN, 2, "plan_update", status="in_progress", progress=12.0),
         _step(3, "in_progress"),
         _step(4, "completed", "somebody_elses_step"),
-        told(PLAN, 5, "agent_message", agent_name="Curator", content="Hm"),
-        told(PLAN, 6, "tool_call", agent_name="Curator", call_id="1", tool_name="look", phase="started"),
+        followed(PLAN, 5, "agent_message", agent_name="Curator", content="Hm"),
+        followed(PLAN, 6, "tool_call", agent_name="Curator", call_id="1", tool_name="look", phase="started"),
     ]
     assert _story(*events) == []
 
 
 def test_who_comes_when_only_a_snapshot_is_left_is_told_of_every_stage() -> None:
     stages = [_step(n, "completed", stage, data={"n": n}) for n, stage in enumerate(STAGES, 1)]
-    end = told(PLAN, 9, "plan_update", status="completed", progress=100.0)
-    said = _story(*retold(PLAN, [*stages, end]))
+    end = followed(PLAN, 9, "plan_update", status="completed", progress=100.0)
+    said = _story(*rebuilt(PLAN, [*stages, end]))
     assert [frame["type"] for frame in said] == ["stage_complete"] * 3 + ["completed"]
     assert [frame.get("data") for frame in said] == [{"n": 1}, {"n": 2}, {"n": 3}, None]
 
 
 def test_a_client_is_greeted_and_told_from_the_beginning() -> None:
     since: Since = "start"
-    assert [*ExhibitionTalk("s1").opened()] == [Say({"type": "connected", "session_id": "s1"}), Follow(PLAN, since)]
+    assert [*ExhibitionDialect("s1").on_open()] == [
+        SendFrame({"type": "connected", "session_id": "s1"}),
+        Follow(PLAN, since),
+    ]
 
 
 def test_a_session_that_makes_no_plan_id_is_turned_away() -> None:
-    said, hung_up = ExhibitionTalk("x" * 200).opened()
-    assert isinstance(said, Say)
+    said, hung_up = ExhibitionDialect("x" * 200).on_open()
+    assert isinstance(said, SendFrame)
     assert said.frame["type"] == "error"
-    assert hung_up == HangUp(CloseCode.PROTOCOL_ERROR, "no plan can be called so")
+    assert hung_up == Disconnect(CloseCode.PROTOCOL_ERROR, "no plan id can be made of this session_id")
 
 
 def test_what_a_client_says_is_ignored() -> None:
-    talk = ExhibitionTalk("s1")
-    assert [*talk.heard({"type": "ping"}), *talk.garbled("not JSON")] == []
+    talk = ExhibitionDialect("s1")
+    assert [*talk.on_message({"type": "ping"}), *talk.on_invalid_message("not JSON")] == []
 
 
 def test_who_may_not_read_it_is_told_and_let_go() -> None:
-    said, hung_up = ExhibitionTalk("s1").refused(Refusal("forbidden", "no right to read this plan", PLAN, "follow"))
-    assert isinstance(said, Say)
+    said, hung_up = ExhibitionDialect("s1").on_refused(
+        RefusedAction("forbidden", "no right to read this plan", PLAN, "follow")
+    )
+    assert isinstance(said, SendFrame)
     assert said.frame == {"type": "error", "error": "no right to read this plan"}
-    assert hung_up == HangUp(CloseCode.FORBIDDEN, "no right to read this plan")
+    assert hung_up == Disconnect(CloseCode.FORBIDDEN, "no right to read this plan")
 
 
 def test_a_proposal_that_is_only_begun_has_no_parts() -> None:

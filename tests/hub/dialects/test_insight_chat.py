@@ -11,7 +11,7 @@ from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, build
 from broadcasters.fold import fold
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, empty
-from hub.dialects.dialect import Told
+from hub.dialects.dialect import FollowedEvent
 from hub.dialects.insight_chat import news, plan_of, status_of
 
 PLAN = "insight-1"
@@ -50,7 +50,9 @@ NOTHING: dict[str, Any] = {"result": None, "error": None}
 
 
 def test_each_event_has_its_news() -> None:
-    said = [dict(one.frame) for at, event in enumerate(STORY, 1) for one in news(Told(Position("e", at), event))]
+    said = [
+        dict(one.frame) for at, event in enumerate(STORY, 1) for one in news(FollowedEvent(Position("e", at), event))
+    ]
     assert said == [
         {"status": "processing", "messages": MESSAGES[:1], **NOTHING},
         {"status": "processing", "messages": MESSAGES[1:], **NOTHING},
@@ -59,8 +61,8 @@ def test_each_event_has_its_news() -> None:
 
 
 def test_news_carry_their_place() -> None:
-    [one] = news(Told(Position("e", 3), STORY[2]))
-    assert one.place == Position("e", 3)
+    [one] = news(FollowedEvent(Position("e", 3), STORY[2]))
+    assert one.position == Position("e", 3)
 
 
 def test_a_status_is_all_the_news_in_one() -> None:

@@ -17,13 +17,24 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate
+from broadcasters.events import PlanEvent
 from broadcasters.position import Position
 from broadcasters.supervision import Part
 from hub.access.principal import Principal
-from hub.dialects.dialect import Act, Follow, HangUp, Recount, Refusal, Say, Signal, Speaker, Start, Told, Unfollow
-from hub.dialects.dialect_stream import Recital, as_message
-from hub.dialects.socket import serve_dialect
+from hub.dialects.dialect import (
+    Action,
+    ControlPlan,
+    Dialect,
+    Disconnect,
+    Follow,
+    FollowedEvent,
+    PlanFeed,
+    RefusedAction,
+    SendFrame,
+    Start,
+    Unfollow,
+)
+from hub.dialects.endpoints import DialectStream, as_message, serve_dialect
 from hub.engine_port import (
     BrokenTemplate,
     EngineUnreachable,
@@ -34,15 +45,15 @@ from hub.engine_port import (
     TemplateNotFound,
 )
 from hub.node import Hub
+from hub.transports.pull_outlet import StreamedResponse
 from hub.transports.sse import HEADERS
-from hub.transports.streaming_response import Outflow
 from hub.wire.codes import CloseCode
 from tests.hub.transports.serving import SECRET, house, say, serving, token_of
 
 DEADLINE_S = 40.0
 
 
-class Parrot(Speaker):
+class Parrot(Dialect):
     """Does what it is told, and tells what it hears of."""
 
     later = ""
@@ -50,10 +61,10 @@ class Parrot(Speaker):
     events: ClassVar[list[PlanEvent]] = []
     """What all of them were told."""
 
-    def opened(self) -> Iterable[Act]:
-        yield Say({"said": "hello"})
+    def on_open(self) -> Iterable[Action]:
+        yield SendFrame({"said": "hello"})
 
-    def heard(self, frame: Mapping[str, Any]) -> Iterable[Act]:
+    def on_message(self, frame: Mapping[str, Any]) -> Iterable[Action]:
         match frame:
             case {"follow": str(plan_id), "after": int(offset), "epoch": str(epoch)}:
                 yield Follow(plan_id, Position(epoch, offset))
@@ -66,31 +77,31 @@ class Parrot(Speaker):
             case {"later": str(plan_id)}:
                 self.later = plan_id
             case {"cancel": str(plan_id)}:
-                yield Signal(plan_id, "cancel")
+                yield ControlPlan(plan_id, "cancel")
             case {"bye": _}:
-                yield from (HangUp(CloseCode.NORMAL, "bye"), Say({"said": "too late"}))
+                yield from (Disconnect(CloseCode.NORMAL, "bye"), SendFrame({"said": "too late"}))
             case {"stumble": _}:
                 raise RuntimeError("a mistake in a dialect")
             case _:
-                yield Say({"said": "what?"})
+                yield SendFrame({"said": "what?"})
 
-    def started(self, plan_id: str) -> Iterable[Act]:
-        yield Say({"started": plan_id})
+    def on_started(self, plan_id: str) -> Iterable[Action]:
+        yield SendFrame({"started": plan_id})
 
-    def told(self, told: Told) -> Iterable[Act]:
+    def on_event(self, told: FollowedEvent) -> Iterable[Action]:
         self.events.append(told.event)
-        yield Say(said_of(told))
+        yield SendFrame(said_of(told))
 
-    def refused(self, refusal: Refusal) -> Iterable[Act]:
-        yield Say({"refused": refusal.code, "plan": refusal.plan_id, "act": refusal.act})
+    def on_refused(self, refusal: RefusedAction) -> Iterable[Action]:
+        yield SendFrame({"refused": refusal.code, "plan": refusal.plan_id, "act": refusal.action})
         if self.later:
             plan_id, self.later = self.later, ""
-            yield Start("good", plan_id=plan_id, given={})
+            yield Start("good", plan_id=plan_id, input={})
 
 
-def said_of(told: Told) -> dict[str, Any]:
+def said_of(told: FollowedEvent) -> dict[str, Any]:
     content = getattr(told.event, "content", None)
-    return {"at": told.place.offset, "type": told.event.type, "content": content, "retold": told.retold}
+    return {"at": told.position.offset, "type": told.event.type, "content": content, "retold": told.rebuilt}
 
 
 class Works:
@@ -141,9 +152,9 @@ def parrots(hub: Hub) -> FastAPI:
 
     @app.get("/recital/{plan_id}")
     async def recital(plan_id: str, request: Request) -> Response:
-        told = Recount(plan_id, lambda told: [Say(said_of(told), told.place)])
-        spoken = Recital(hub, request, Principal.development(), told, as_message)
-        return Outflow(spoken.told(), HEADERS, spoken.line.ended, spoken.leave)
+        told = PlanFeed(plan_id, lambda told: [SendFrame(said_of(told), told.position)])
+        spoken = DialectStream(hub, request, Principal.development(), told, as_message)
+        return StreamedResponse(spoken.frames(), HEADERS, spoken.outlet.ended, spoken.leave)
 
     return app
 
@@ -399,15 +410,3 @@ async def test_over_http_a_plan_is_recounted_to_its_end(tmp_path: Path) -> None:
                 rest = [line async for line in lines if line]
             assert rest[0] == f"id: {epoch}:2"
             assert len(rest) == 2
-
-
-def test_a_recount_ends_with_its_plan_or_with_a_refusal() -> None:
-    recount = Recount("p", lambda told: [Say({"at": told.place.offset})])
-    assert [*recount.opened()] == [Follow("p", "start")]
-    message = AgentMessage(plan_id="p", agent_name="Ana", content="hi")
-    assert [*recount.told(Told(Position("e", 1), message))] == [Say({"at": 1})]
-    end = PlanUpdate(plan_id="p", status="error")
-    assert [*recount.told(Told(Position("e", 2), end))] == [Say({"at": 2}), HangUp()]
-    refusal = Refusal("forbidden", "no right", "p", "follow")
-    assert [*recount.refused(refusal)] == [HangUp(CloseCode.INTERNAL, "no right")]
-    assert recount.refusal is refusal

@@ -10,15 +10,15 @@ from pydantic import ValidationError
 
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build
 from broadcasters.position import Position
-from hub.dialects.dialect import Act, Follow, Refusal, Say, Signal, Start, Told, Unfollow
-from hub.dialects.trip import AskTrip, TripStory, TripTalk, new_plan_id
+from hub.dialects.dialect import Action, ControlPlan, Follow, FollowedEvent, RefusedAction, SendFrame, Start, Unfollow
+from hub.dialects.trip import AskTrip, TripDialect, TripFrames, new_plan_id
 
 PLAN = "trip-1"
 ASKED = {"message": "plan a 3 day trip to Tokyo", "pois": [], "requirements": [], "plan": []}
 
 
-def told(offset: int, event: PlanEvent, *, retold: bool = False) -> Told:
-    return Told(Position("e", offset), event, retold)
+def told(offset: int, event: PlanEvent, *, retold: bool = False) -> FollowedEvent:
+    return FollowedEvent(Position("e", offset), event, retold)
 
 
 def step(step_id: str, status: str, **fields: Any) -> StepUpdate:
@@ -34,8 +34,8 @@ def found(name: str) -> AgentMessage:
     return build(AgentMessage, {"plan_id": PLAN, "agent_name": "Scout", "content": name, "data": data})
 
 
-def frames(acts: Iterable[Act]) -> list[dict[str, Any]]:
-    return [dict(act.frame) for act in acts if isinstance(act, Say)]
+def frames(acts: Iterable[Action]) -> list[dict[str, Any]]:
+    return [dict(act.frame) for act in acts if isinstance(act, SendFrame)]
 
 
 WHOLE = [
@@ -67,21 +67,21 @@ def original(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_whole_plan_is_told_in_the_original_order() -> None:
-    story = TripStory()
+    story = TripFrames()
     said = [frame for at, event in enumerate(WHOLE, 1) for frame in frames(story(told(at, event)))]
     assert [original(frame) for frame in said] == IN_FRAMES
     assert all(type(frame["percent"]) is int for frame in said if frame["type"] == "progress")
 
 
 def test_the_place_goes_with_the_last_frame_of_an_event() -> None:
-    progress, done = TripStory()(told(9, WHOLE[-1]))
-    assert progress.place is None
+    progress, done = TripFrames()(told(9, WHOLE[-1]))
+    assert progress.position is None
     assert "place" not in progress.frame
-    assert (done.place, done.frame["place"], done.frame["plan_id"]) == (Position("e", 9), "e:9", PLAN)
+    assert (done.position, done.frame["place"], done.frame["plan_id"]) == (Position("e", 9), "e:9", PLAN)
 
 
 def test_what_comes_again_is_not_said_again() -> None:
-    story = TripStory()
+    story = TripFrames()
     first = [frame for event in WHOLE[:-1] for frame in story(told(1, event))]
     again = [frame for event in WHOLE[:-1] for frame in story(told(1, event, retold=True))]
     assert (len(first), again) == (len(IN_FRAMES) - 2, [])
@@ -90,46 +90,52 @@ def test_what_comes_again_is_not_said_again() -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (update(status="error", content="“Find places” failed: It is late"), "“Find places” failed: It is late"),
+        (
+            update(status="error", content="“FindPlans places” failed: It is late"),
+            "“FindPlans places” failed: It is late",
+        ),
         (
             update(status="error", content="It failed", data={"error": {"type": "KeyError", "message": "'city'"}}),
             "It failed (KeyError: 'city')",
         ),
-        (update(status="error"), "It could not be done"),
+        (update(status="error"), "The trip could not be planned"),
         (update(status="cancelled", content="Stopped by ada"), "Stopped by ada"),
     ],
 )
 def test_a_plan_that_fails_ends_in_an_error(event: PlanUpdate, message: str) -> None:
-    [frame] = frames(TripStory()(told(3, event)))
+    [frame] = frames(TripFrames()(told(3, event)))
     assert original(frame) == {"type": "error", "message": message}
     assert frame.get("code") == ("cancelled" if event.status == "cancelled" else None)
 
 
 def test_what_has_no_words_in_the_format_is_not_told() -> None:
     for event in (WHOLE[0], WHOLE[1], step("pois", "error", content="no"), update(step_id="pois", status="error")):
-        assert [*TripStory()(told(1, event))] == []
+        assert [*TripFrames()(told(1, event))] == []
 
 
 # -- the conversation
 
 
-def talk() -> TripTalk:
+def talk() -> TripDialect:
     numbers = iter(range(1, 100))
-    return TripTalk(lambda: f"trip-{next(numbers)}")
+    return TripDialect(lambda: f"trip-{next(numbers)}")
 
 
 def test_a_request_starts_a_plan_and_follows_it_from_its_start() -> None:
     client = talk()
-    assert [*client.opened()] == []
-    assert [*client.heard(ASKED)] == [Start("trip", ASKED, "trip-1")]
-    assert [*client.started("trip-1")] == [Say({"type": "started", "plan_id": "trip-1"}), Follow("trip-1", "start")]
-    acts = [act for at, event in enumerate(WHOLE, 1) for act in client.told(told(at, event))]
+    assert [*client.on_open()] == []
+    assert [*client.on_message(ASKED)] == [Start("trip", ASKED, "trip-1")]
+    assert [*client.on_started("trip-1")] == [
+        SendFrame({"type": "started", "plan_id": "trip-1"}),
+        Follow("trip-1", "start"),
+    ]
+    acts = [act for at, event in enumerate(WHOLE, 1) for act in client.on_event(told(at, event))]
     assert [original(frame) for frame in frames(acts)] == IN_FRAMES
     assert acts[-1] == Unfollow("trip-1")
 
 
 def test_what_is_left_out_counts_as_empty() -> None:
-    [start] = talk().heard({"message": "hello", "plan": None})
+    [start] = talk().on_message({"message": "hello", "plan": None})
     assert start == Start("trip", {"message": "hello", "pois": [], "requirements": [], "plan": []}, "trip-1")
 
 
@@ -145,88 +151,88 @@ def test_what_is_left_out_counts_as_empty() -> None:
         ({"message": "hi", "plan_id": "other-1"}, "plan_id: "),
         ({"type": "resume"}, "plan_id: "),
         ({"type": "resume", "plan_id": "trip-*"}, "plan_id: "),
-        ({"type": "resume", "plan_id": "trip-1", "place": "e"}, "place: 'e'"),
+        ({"type": "resume", "plan_id": "trip-1", "place": "e"}, "place: expected epoch:offset; got 'e'"),
         ({"type": "cancel"}, ""),
     ],
 )
 def test_a_request_that_will_not_do_is_told_why(frame: dict[str, Any], message: str) -> None:
-    [error] = frames(talk().heard(frame))
+    [error] = frames(talk().on_message(frame))
     assert original(error)["type"] == "error"
     assert original(error)["message"].startswith(message)
 
 
 def test_what_is_not_json_is_told_so() -> None:
-    [error] = frames(talk().garbled("not JSON: Expecting value at character 0"))
+    [error] = frames(talk().on_invalid_message("not JSON: Expecting value at character 0"))
     assert original(error) == {"type": "error", "message": "Invalid JSON: not JSON: Expecting value at character 0"}
 
 
 def test_requests_are_worked_on_one_after_the_other() -> None:
     client = talk()
-    assert [*client.heard({"message": "one"})] == [Start("trip", {**ASKED, "message": "one"}, "trip-1")]
-    assert [*client.heard({"message": "two"})] == []
-    [*_, unfollow, start] = client.told(told(9, WHOLE[-1]))
+    assert [*client.on_message({"message": "one"})] == [Start("trip", {**ASKED, "message": "one"}, "trip-1")]
+    assert [*client.on_message({"message": "two"})] == []
+    [*_, unfollow, start] = client.on_event(told(9, WHOLE[-1]))
     assert (unfollow, start) == (Unfollow("trip-1"), Start("trip", {**ASKED, "message": "two"}, "trip-2"))
 
 
 def test_only_so_many_requests_may_wait() -> None:
     client = talk()
-    said = [frames(client.heard({"message": "more"})) for _ in range(10)]
+    said = [frames(client.on_message({"message": "more"})) for _ in range(10)]
     assert said[:9] == [[]] * 9
     assert said[9][0]["code"] == "too_many_requests"
 
 
 def test_a_request_under_way_can_be_cancelled() -> None:
     client = talk()
-    [*client.heard(ASKED)]
-    [*client.started("trip-1")]
-    assert [*client.heard({"type": "cancel"})] == [Signal("trip-1", "cancel")]
+    [*client.on_message(ASKED)]
+    [*client.on_started("trip-1")]
+    assert [*client.on_message({"type": "cancel"})] == [ControlPlan("trip-1", "cancel")]
     stopped = update(status="cancelled", content="Stopped by ada")
-    said = [*client.told(told(4, stopped))]
+    said = [*client.on_event(told(4, stopped))]
     assert [frame["code"] for frame in frames(said)] == ["cancelled"]
     assert said[-1] == Unfollow("trip-1")
 
 
 def test_a_cancel_that_comes_before_the_start_is_not_lost() -> None:
     client = talk()
-    [*client.heard(ASKED)]
-    assert [*client.heard({"type": "cancel"})] == []
-    assert [*client.started("trip-1")][1:] == [Follow("trip-1"), Signal("trip-1", "cancel")]
-    [*client.told(told(4, update(status="cancelled")))]
-    [*client.heard({"message": "again"})]
-    assert [*client.started("trip-2")][1:] == [Follow("trip-2")]
+    [*client.on_message(ASKED)]
+    assert [*client.on_message({"type": "cancel"})] == []
+    assert [*client.on_started("trip-1")][1:] == [Follow("trip-1"), ControlPlan("trip-1", "cancel")]
+    [*client.on_event(told(4, update(status="cancelled")))]
+    [*client.on_message({"message": "again"})]
+    assert [*client.on_started("trip-2")][1:] == [Follow("trip-2")]
 
 
 def test_a_plan_that_can_not_be_started_or_followed_is_over() -> None:
     for act in ("start", "follow"):
         client = talk()
-        [*client.heard(ASKED)]
-        error, unfollow = client.refused(Refusal("forbidden", "no right", "trip-1", act))
+        [*client.on_message(ASKED)]
+        error, unfollow = client.on_refused(RefusedAction("forbidden", "no right", "trip-1", act))
         assert (frames([error])[0]["message"], unfollow) == ("no right", Unfollow("trip-1"))
-        assert [*client.heard({"message": "again"})] == [Start("trip", {**ASKED, "message": "again"}, "trip-2")]
+        assert [*client.on_message({"message": "again"})] == [Start("trip", {**ASKED, "message": "again"}, "trip-2")]
 
 
 def test_a_cancel_that_comes_too_late_changes_nothing() -> None:
     client = talk()
-    [*client.heard(ASKED)]
-    assert len([*client.refused(Refusal("not_supported", "it has ended", "trip-1", "signal"))]) == 1
-    assert [*client.heard({"message": "next"})] == []
+    [*client.on_message(ASKED)]
+    assert len([*client.on_refused(RefusedAction("not_supported", "it has ended", "trip-1", "signal"))]) == 1
+    assert [*client.on_message({"message": "next"})] == []
 
 
 def test_a_conversation_is_resumed_from_a_place_or_told_again() -> None:
     resume = {"type": "resume", "plan_id": "trip-7"}
-    assert [*talk().heard(resume)] == [Follow("trip-7", "start")]
-    assert [*talk().heard({**resume, "place": "e:5"})] == [Follow("trip-7", Position("e", 5))]
+    assert [*talk().on_message(resume)] == [Follow("trip-7", "start")]
+    assert [*talk().on_message({**resume, "place": "e:5"})] == [Follow("trip-7", Position("e", 5))]
     busy = talk()
-    [*busy.heard(ASKED)]
-    assert frames(busy.heard(resume))[0]["code"] == "too_many_requests"
+    [*busy.on_message(ASKED)]
+    assert frames(busy.on_message(resume))[0]["code"] == "too_many_requests"
 
 
 def test_a_plan_that_was_resumed_and_is_not_there_can_be_let_go() -> None:
     client = talk()
-    [*client.heard({"type": "resume", "plan_id": "trip-7"})]
-    assert [*client.heard(ASKED)] == []
-    assert [*client.heard({"type": "cancel"})] == [Signal("trip-7", "cancel")]
-    error, unfollow, start = client.refused(Refusal("not_supported", "no engine runs it", "trip-7", "signal"))
+    [*client.on_message({"type": "resume", "plan_id": "trip-7"})]
+    assert [*client.on_message(ASKED)] == []
+    assert [*client.on_message({"type": "cancel"})] == [ControlPlan("trip-7", "cancel")]
+    error, unfollow, start = client.on_refused(RefusedAction("not_supported", "no engine runs it", "trip-7", "signal"))
     assert (frames([error])[0]["code"], unfollow) == ("not_supported", Unfollow("trip-7"))
     assert start == Start("trip", ASKED, "trip-1")
 

@@ -169,7 +169,7 @@ async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
         await socket.receive_until("connected")
         assert (await socket.request("subscribe_plan", plan_id="p"))["code"] == "too_many_subscriptions"
         await scraper.until("plancast_tailed_plans", "plancast_plans_refused_total principal")
-        hub.door.rates.owe(Holder("", "ada"), 1e6)
+        hub.admission.rates.owe(Holder("", "ada"), 1e6)
         assert (await client.get("/api/plans")).status_code == 429
         await scraper.until("plancast_requests_refused_total principal")
 

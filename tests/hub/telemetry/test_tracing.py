@@ -20,13 +20,13 @@ from hub.core.burst import Burst
 from hub.core.composer import merge
 from hub.node import Hub
 from hub.telemetry.tracing import Deliveries, deliveries
-from hub.transports.admission import Visitor
+from hub.transports.peers import Peer
 from hub.wire.frames import event_frame, event_prefix
 from tests.hub.runners import asgi
 
 TRACE, SPAN, OTHER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "a" * 16
 HERE, THERE = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{OTHER}-00"
-VISITOR = Visitor(address="127.0.0.1", scheme="ws", host="127.0.0.1")
+PEER = Peer(address="127.0.0.1", scheme="ws", host="127.0.0.1")
 
 
 class Told(trace.Tracer):
@@ -106,7 +106,7 @@ async def test_from_the_publisher_to_the_frame(tmp_path: Path) -> None:
     async with hub, asgi(hub) as dial, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         told = Told()
         hub.registry.traced = Deliveries(told)
-        client = await dial(VISITOR)
+        client = await dial(PEER)
 
         async def heard() -> dict[str, Any]:
             frame = await client.receive()

@@ -22,7 +22,7 @@ from hub.app import create_app
 from hub.config.setting_types import Secret
 from hub.config.settings import Settings
 from hub.node import Hub
-from hub.transports.http_guard import Doorstep
+from hub.transports.http_guard import HttpGuard
 
 __all__ = ["SECRET", "house", "run", "say", "serving", "token_of", "until"]
 
@@ -37,7 +37,7 @@ async def house(folder: Path, **settings: Any) -> AsyncGenerator[Hub]:
     async with Hub(Settings(log=f"sqlite:///{folder / 'plans.db'}", **settings)) as hub:
         yield hub
         assert hub.roster._connections == {}, "somebody is still counted"
-        assert len(hub.door._present) == hub.door._present.total == len(hub.door.shares) == 0
+        assert len(hub.admission._present) == hub.admission._present.total == len(hub.admission.shares) == 0
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def serving(hub: Hub, ws: Any = None, app: Any = None) -> AsyncGenerator[s
     config = uvicorn.Config(
         app or create_app(hub),
         ws=ws or cast("Any", hub.native.protocol),
-        http=Doorstep,
+        http=HttpGuard,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,4 +1,4 @@
-"""The door: who may come in, whose connection it counts as, and that it counts to zero again."""
+"""Admission: who may come in, whose connection it counts as, and that it counts to zero again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,10 +16,11 @@ from hub.access.principal import Principal
 from hub.core.burst import Burst
 from hub.core.connection import TokenRefused
 from hub.node import Hub
-from hub.transports import admission as door
-from hub.transports.admission import Admission, Refused, Visitor, bearer
-from hub.transports.visitors import guest
+from hub.transports import admission
+from hub.transports.admission import AdmissionRefused, AdmittedClient, bearer
+from hub.transports.peers import Peer
 from hub.wire.codes import CloseCode, ErrorCode
+from hub.wire.server_frames import ServerFrame
 from tests.hub.transports.serving import SECRET, house, token_of
 
 
@@ -28,13 +29,11 @@ class Line:
 
     full = False
 
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-
     def deliver(self, burst: Burst) -> None: ...
 
-    def write(self, frame: bytes) -> None:
-        self.frames.append(frame)
+    def send(self, frame: ServerFrame) -> None: ...
+
+    def write(self, frame: bytes) -> None: ...
 
     def unread(self) -> int:
         return 0
@@ -42,17 +41,17 @@ class Line:
     def close(self, code: int, reason: str) -> None: ...
 
 
-def visitor(address: str | None = "192.0.2.1", **more: Any) -> Visitor:
-    return Visitor(address=address, scheme="ws", host="127.0.0.1:8000", **more)
+def peer(address: str | None = "192.0.2.1", **more: Any) -> Peer:
+    return Peer(address=address, scheme="ws", host="127.0.0.1:8000", **more)
 
 
-async def admit(hub: Hub, who: Visitor) -> Admission:
-    admission = hub.door.admit(who)
-    return await admission if isinstance(admission, Awaitable) else admission
+async def admit(hub: Hub, who: Peer) -> AdmittedClient:
+    client = hub.admission.admit(who)
+    return await client if isinstance(client, Awaitable) else client
 
 
-async def refusal(hub: Hub, who: Visitor) -> CloseCode:
-    with pytest.raises(Refused) as refused:
+async def refusal(hub: Hub, who: Peer) -> CloseCode:
+    with pytest.raises(AdmissionRefused) as refused:
         await admit(hub, who)
     return refused.value.code
 
@@ -66,33 +65,33 @@ async def asked(folder: Path, **settings: Any) -> AsyncGenerator[Hub]:
 
 async def test_without_authentication_everybody_is_let_in_at_once(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
-        admission = hub.door.admit(visitor())
-        assert isinstance(admission, Admission)
-        assert admission.principal == Principal.development()
-        assert admission.claimed is None  # all of them are the same nobody
-        hub.door.leave(None, admission)
+        client = hub.admission.admit(peer())
+        assert isinstance(client, AdmittedClient)
+        assert client.principal == Principal.development()
+        assert client.subject is None  # they would all be the same one
+        hub.admission.leave(None, client)
 
 
 async def test_a_good_token_is_known_at_once_and_none_comes_later(tmp_path: Path) -> None:
     async with asked(tmp_path) as hub:
-        ada = hub.door.admit(visitor(authorization=f"Bearer {token_of(hub, 'ada', {})}"))
-        stranger = hub.door.admit(visitor())
-        assert isinstance(ada, Admission)
-        assert isinstance(stranger, Admission)
-        assert (ada.claimed, stranger.principal, stranger.claimed) == ("ada", None, None)
-        assert hub.door._present.total == 2
-        for admission in (ada, stranger):
-            hub.door.leave(None, admission)
+        ada = hub.admission.admit(peer(authorization=f"Bearer {token_of(hub, 'ada', {})}"))
+        stranger = hub.admission.admit(peer())
+        assert isinstance(ada, AdmittedClient)
+        assert isinstance(stranger, AdmittedClient)
+        assert (ada.subject, stranger.principal, stranger.subject) == ("ada", None, None)
+        assert hub.admission._present.total == 2
+        for client in (ada, stranger):
+            hub.admission.leave(None, client)
 
 
 async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with asked(tmp_path, auth_leeway=0.0) as hub:
         late = token_of(hub, "ada", {}, seconds=-1)
-        assert await refusal(hub, visitor(authorization="Bearer nonsense")) == CloseCode.UNAUTHENTICATED
-        assert await refusal(hub, visitor(authorization="Basic YTpi")) == CloseCode.UNAUTHENTICATED
-        assert await refusal(hub, visitor(authorization=f"Bearer {late}")) == CloseCode.TOKEN_EXPIRED
-        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.UNAUTHENTICATED
-        assert await refusal(hub, visitor(origin="http://evil.example")) == CloseCode.ORIGIN_REFUSED
+        assert await refusal(hub, peer(authorization="Bearer nonsense")) == CloseCode.UNAUTHENTICATED
+        assert await refusal(hub, peer(authorization="Basic YTpi")) == CloseCode.UNAUTHENTICATED
+        assert await refusal(hub, peer(authorization=f"Bearer {late}")) == CloseCode.TOKEN_EXPIRED
+        assert await refusal(hub, peer(ticket="nonsense")) == CloseCode.UNAUTHENTICATED
+        assert await refusal(hub, peer(origin="http://evil.example")) == CloseCode.ORIGIN_REFUSED
         assert hub.counts.auth_failures == {"invalid_token": 3, "token_expired": 1, "origin": 1}
     assert any("DecodeError" in message for message in caplog.messages)
     assert any("ticket" in message for message in caplog.messages)
@@ -102,10 +101,10 @@ async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> N
     async with asked(tmp_path) as hub:
         principal = await hub.authenticate(token_of(hub, "ada", {"p": ["read"]}))
         ticket = hub.tickets.issue(principal, time.time()).ticket
-        admission = await admit(hub, visitor(ticket=ticket, authorization="Bearer of something else"))
-        assert (admission.claimed, admission.principal) == ("ada", principal)
-        assert await refusal(hub, visitor(ticket=ticket)) == CloseCode.TOKEN_EXPIRED
-        hub.door.leave(None, admission)
+        client = await admit(hub, peer(ticket=ticket, authorization="Bearer of something else"))
+        assert (client.subject, client.principal) == ("ada", principal)
+        assert await refusal(hub, peer(ticket=ticket)) == CloseCode.TOKEN_EXPIRED
+        hub.admission.leave(None, client)
 
 
 @pytest.mark.parametrize(
@@ -119,21 +118,21 @@ async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> N
 async def test_so_many_and_no_more(limits: dict[str, int], kind: str, tmp_path: Path) -> None:
     """C-LIM-7"""
     async with asked(tmp_path, **limits) as hub:
-        ada = visitor(authorization=f"Bearer {token_of(hub, 'ada', {})}")
+        ada = peer(authorization=f"Bearer {token_of(hub, 'ada', {})}")
         inside = [await admit(hub, ada) for _ in range(2)]
         assert await refusal(hub, ada) == CloseCode.TOO_MANY_REQUESTS
         assert hub.counts.refused_connections == {kind: 1}
-        hub.door.leave(None, inside.pop())
+        hub.admission.leave(None, inside.pop())
         inside.append(await admit(hub, ada))
-        assert hub.door._present.total == 2
-        for admission in inside:
-            hub.door.leave(None, admission)
+        assert hub.admission._present.total == 2
+        for client in inside:
+            hub.admission.leave(None, client)
 
 
 async def test_nobody_is_let_in_while_everybody_is_sent_away(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
         await hub.drain(0.1)
-        assert await refusal(hub, visitor()) == CloseCode.RESTART
+        assert await refusal(hub, peer()) == CloseCode.RESTART
         assert hub.counts.refused_connections == {"draining": 1}
 
 
@@ -147,52 +146,56 @@ async def test_what_takes_too_long_to_check_may_be_tried_again(
     async def fails(*_: object) -> Principal:
         raise LookupError("a mistake of ours")
 
-    monkeypatch.setattr(door, "ADMISSION_SECONDS", 0.01)
+    monkeypatch.setattr(admission, "ADMISSION_SECONDS", 0.01)
     async with asked(tmp_path) as hub:
         monkeypatch.setattr(hub.tickets, "redeem", never)
-        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.INTERNAL
+        assert await refusal(hub, peer(ticket="nonsense")) == CloseCode.INTERNAL
         assert hub.counts.auth_failures == {"unavailable": 1}
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         monkeypatch.setattr(hub.tickets, "redeem", fails)
-        assert await refusal(hub, visitor(ticket="nonsense")) == CloseCode.INTERNAL
-        assert [record.getMessage() for record in caplog.records] == ["a visitor's token: a mistake of ours"]
+        assert await refusal(hub, peer(ticket="nonsense")) == CloseCode.INTERNAL
+        assert [record.getMessage() for record in caplog.records] == [
+            "a client's token could not be checked: a mistake of ours"
+        ]
 
 
 async def test_a_first_token_claims_the_connection_and_later_ones_do_not(tmp_path: Path) -> None:
     async with asked(tmp_path, max_connections_per_principal=1) as hub:
-        admissions = [await admit(hub, visitor()) for _ in range(2)]
-        one, two = (hub.door.connect(cast("Any", Line()), admission, "memory") for admission in admissions)
+        clients = [await admit(hub, peer()) for _ in range(2)]
+        one, two = (hub.admission.connect(Line(), client, "memory") for client in clients)
         ada = token_of(hub, "ada", {})
-        assert (await one._services.authenticate(ada)).subject == "ada"
-        await one._services.authenticate(ada)
+        principal = await one._services.authenticate(ada)
+        assert principal.subject == "ada"
+        one.limits.claim(principal)
+        one.limits.claim(principal)
         with pytest.raises(TokenRefused) as refused:
-            await two._services.authenticate(ada)
+            two.limits.claim(principal)
         assert refused.value.code is ErrorCode.TOO_MANY_REQUESTS
-        assert [admission.claimed for admission in admissions] == ["ada", None]
-        hub.door.leave(one, admissions[0])
-        await two._services.authenticate(ada)
-        hub.door.leave(two, admissions[1])
+        assert [client.subject for client in clients] == ["ada", None]
+        hub.admission.leave(one, clients[0])
+        two.limits.claim(principal)
+        hub.admission.leave(two, clients[1])
         assert hub.counts.connections == {"memory": 0}
 
 
 async def test_more_connections_leave_less_to_each(tmp_path: Path) -> None:
     async with house(tmp_path, outlet_total_bytes=2 * 1024 * 1024) as hub:
-        alone = hub.door.waters.high
-        admissions = [await admit(hub, visitor()) for _ in range(20)]
-        connections = [hub.door.connect(cast("Any", Line()), admission, "memory") for admission in admissions]
-        assert hub.door.waters.high < alone
-        for connection, admission in zip(connections, admissions, strict=True):
-            hub.door.leave(connection, admission)
-        assert hub.door.waters.high == alone
+        alone = hub.admission.waters.high
+        clients = [await admit(hub, peer()) for _ in range(20)]
+        connections = [hub.admission.connect(Line(), client, "memory") for client in clients]
+        assert hub.admission.waters.high < alone
+        for connection, client in zip(connections, clients, strict=True):
+            hub.admission.leave(connection, client)
+        assert hub.admission.waters.high == alone
 
 
 async def test_guests_are_counted_while_they_are_here(tmp_path: Path) -> None:
     async with house(tmp_path, max_connections=1) as hub:
-        with guest(hub.door, visitor(), Principal.development(), "poll"):
+        with hub.admission.guest(peer(), Principal.development(), "poll"):
             assert hub.counts.connections == {"poll": 1}
-            with pytest.raises(Refused), guest(hub.door, visitor(), Principal.development(), "poll"):
+            with pytest.raises(AdmissionRefused), hub.admission.guest(peer(), Principal.development(), "poll"):
                 raise AssertionError("there was no room")
-        with pytest.raises(KeyError), guest(hub.door, visitor(), Principal.development(), "poll"):
+        with pytest.raises(KeyError), hub.admission.guest(peer(), Principal.development(), "poll"):
             raise KeyError
         assert (hub.counts.connections, hub.counts.connections_total) == ({"poll": 0}, {"poll": 2})
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hub.transports.other_websockets import OtherSocket
+from hub.transports.http_guard import WebSocketGuard
 from tests.faults.raw_socket import CLOSE, RawSocket, connected, dialled, frame, handshake
 from tests.hub.transports.serving import SECRET, house, serving
 
@@ -142,13 +142,13 @@ def _run(visit: Visit, folder: Path, ws: Any, **settings: Any) -> None:
         runner.run(_freed_after(visit, folder, ws, **settings))
 
 
-@pytest.mark.parametrize("ws", [None, OtherSocket], ids=["native", "asgi"])
+@pytest.mark.parametrize("ws", [None, WebSocketGuard], ids=["native", "asgi"])
 @pytest.mark.parametrize("visit", VISITS_OF_ALL, ids=lambda visit: visit.__name__)
 def test_a_client_that_has_gone_is_freed(visit: Visit, ws: Any, tmp_path: Path) -> None:
     _run(visit, tmp_path, ws)
 
 
-@pytest.mark.parametrize("ws", [None, OtherSocket], ids=["native", "asgi"])
+@pytest.mark.parametrize("ws", [None, WebSocketGuard], ids=["native", "asgi"])
 @pytest.mark.parametrize("visit", [refused, refused_after_a_look_at_the_log], ids=lambda visit: visit.__name__)
 def test_a_client_that_was_refused_is_freed(visit: Visit, ws: Any, tmp_path: Path) -> None:
     _run(visit, tmp_path, ws, auth_secret=SECRET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -10,14 +11,14 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import FastAPI, WebSocket
 
 from hub.config.limits import ConnectionLimits
 from hub.core.counts import HubCounts
-from hub.transports import http_guard as doorstep
-from hub.transports.http_guard import HEAD_BYTES, Crowd, Doorstep
-from hub.transports.other_websockets import OtherSocket
-from hub.transports.visitors import Proxies
-from tests.faults.raw_socket import RawSocket, connected, handshake
+from hub.transports import http_guard
+from hub.transports.http_guard import HEAD_BYTES, HttpConnectionLimit, HttpGuard, WebSocketGuard
+from hub.transports.peers import Proxies
+from tests.faults.raw_socket import CONT, PING, TEXT, RawSocket, connected, dialled, frame, handshake
 from tests.hub.transports.serving import run, until
 
 
@@ -36,14 +37,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"%b; %d bytes" % (names, size)})
 
 
-def crowd(proxies: str = "") -> Crowd:
-    """Lets an address hold two lines."""
-    return Crowd(ConnectionLimits(per_address=1), Proxies(proxies), HubCounts())
+def two_each(proxies: str = "") -> HttpConnectionLimit:
+    """Allows two connections per address."""
+    return HttpConnectionLimit(ConnectionLimits(per_address=1), Proxies(proxies), HubCounts())
 
 
 @asynccontextmanager
 async def client() -> AsyncGenerator[RawSocket]:
-    config = uvicorn.Config(app, http=Doorstep, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=HttpGuard, ws=WebSocketGuard, lifespan="off", log_config=None, access_log=False)
     async with run(config) as port, connected(port) as one:
         yield one
 
@@ -51,7 +52,7 @@ async def client() -> AsyncGenerator[RawSocket]:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEAD_SECONDS", "REST_SECONDS"):
-        monkeypatch.setattr(doorstep, name, 0.3)
+        monkeypatch.setattr(http_guard, name, 0.3)
 
 
 GET = b"GET /whole HTTP/1.1\r\nHost: h\r\n"
@@ -75,7 +76,7 @@ async def test_a_body_is_larger_than_any_head_may_be() -> None:
 
 
 async def test_a_body_has_a_bound_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorstep, "MESSAGE_BYTES", 500_000)
+    monkeypatch.setattr(http_guard, "MESSAGE_BYTES", 500_000)
     async with client() as line:
         await line.send(b"POST /whole HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 900_000)
         assert await line.until_eof() == b""
@@ -169,32 +170,32 @@ async def test_an_answer_may_take_as_long_as_it_likes() -> None:
 
 
 @asynccontextmanager
-async def crowded(lines: Crowd) -> AsyncGenerator[int]:
-    doorstep_of: Any = partial(Doorstep, crowd=lines)
-    config = uvicorn.Config(app, http=doorstep_of, ws=OtherSocket, lifespan="off", log_config=None, access_log=False)
+async def limited(limit: HttpConnectionLimit) -> AsyncGenerator[int]:
+    guard: Any = partial(HttpGuard, limit=limit)
+    config = uvicorn.Config(app, http=guard, ws=WebSocketGuard, lifespan="off", log_config=None, access_log=False)
     async with run(config) as port:
         yield port
 
 
 async def test_an_address_holds_so_many_lines_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else one that says nothing on any of them would leave no open file for anybody else."""
-    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
-    lines = crowd()
-    async with crowded(lines) as port, connected(port):
+    monkeypatch.setattr(http_guard, "HEAD_SECONDS", 30.0)
+    limit = two_each()
+    async with limited(limit) as port, connected(port):
         async with connected(port):
-            await until(lambda: lines._lines.total == 2)
+            await until(lambda: limit._open.total == 2)
             for _ in range(3):
                 async with connected(port) as third:
                     assert await third.until_eof() == b""
-        await until(lambda: lines._lines.total == 1)
+        await until(lambda: limit._open.total == 1)
         async with connected(port) as second:
             await second.send(GET + b"\r\n")
             assert b"host; 0 bytes" in await second.until(b"0\r\n\r\n")
 
 
 async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorstep, "HEAD_SECONDS", 30.0)
-    async with crowded(crowd("127.0.0.1")) as port, AsyncExitStack() as lines:
+    monkeypatch.setattr(http_guard, "HEAD_SECONDS", 30.0)
+    async with limited(two_each("127.0.0.1")) as port, AsyncExitStack() as lines:
         many = [await lines.enter_async_context(connected(port)) for _ in range(5)]
         for line in many:
             await line.send(GET + b"\r\n")
@@ -202,11 +203,73 @@ async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.Monk
 
 
 async def test_a_line_that_becomes_a_websocket_is_counted_no_more() -> None:
-    lines = crowd()
+    limit = two_each()
     upgrade = handshake("ws://h/nothing", {})
-    async with crowded(lines) as port:
+    async with limited(limit) as port:
         for _ in range(4):
             async with connected(port) as one:
                 await one.send(upgrade)
                 await one.until(b"\r\n\r\n")
-    assert len(lines._lines) == lines._lines.total == 0
+    assert len(limit._open) == limit._open.total == 0
+
+
+# -- WebSockets on other paths than the hub's
+
+websockets = FastAPI()
+
+
+@websockets.websocket("/patient")
+async def patient(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(await websocket.receive_text())
+    await websocket.close()
+
+
+@asynccontextmanager
+async def served() -> AsyncGenerator[int]:
+    async with run(
+        uvicorn.Config(websockets, ws=WebSocketGuard, lifespan="off", log_config=None, access_log=False)
+    ) as port:
+        yield port
+
+
+async def test_a_message_in_fragments_with_a_ping_between_them() -> None:
+    async with served() as port, dialled(f"ws://127.0.0.1:{port}/patient") as client:
+        await client.send(frame(b"hel", TEXT, fin=False) + frame(b"", PING) + frame(b"lo", CONT))
+        assert (await client.receive_raw())[1] == b""
+        assert await client.receive_raw() == (TEXT, b"hello")
+        assert await client.closed() == 1000
+
+
+async def test_handshakes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as port:
+        caplog.clear()
+        async with dialled(f"ws://127.0.0.1:{port}/patient") as client:
+            await client.send(frame(b"hello", TEXT))
+            await client.receive_raw()
+            assert await client.closed() == 1000
+        async with connected(port) as client:
+            await client.send(handshake(f"ws://127.0.0.1:{port}/nothing", {}))
+            assert (await client.until_eof())[:13] == b"HTTP/1.1 403 "
+        assert caplog.messages == []
+
+
+@pytest.mark.parametrize("flood", [frame(b"x" * 125, PING), frame(b"", CONT, fin=False)], ids=["pings", "fragments"])
+async def test_a_flood_is_cut_off(flood: bytes) -> None:
+    async with served() as port, dialled(f"ws://127.0.0.1:{port}/patient") as client:
+        await client.send(frame(b"", TEXT, fin=False))
+        async with asyncio.timeout(30):
+            while await client.send(flood * 1000):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("more", "answer"),
+    [({"Content-Length": "9"}, b"HTTP/1.1 400 "), ({"X-Long": "x" * 9000}, b"HTTP/1.1 431 ")],
+    ids=["a body", "a long header"],
+)
+async def test_a_handshake_that_cannot_be_read_is_refused_at_once(more: dict[str, str], answer: bytes) -> None:
+    async with served() as port, connected(port) as client:
+        await client.send(handshake(f"ws://127.0.0.1:{port}/patient", more))
+        assert (await client.until_eof())[:13] == answer

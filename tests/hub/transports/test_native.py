@@ -20,7 +20,7 @@ from hub.core.connection import Connection
 from hub.core.subscriber import Standing
 from hub.node import Hub
 from hub.transports import admission, native
-from hub.transports.admission import Admission, Refused
+from hub.transports.admission import AdmissionRefused, AdmittedClient
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import (
     CLOSE,
@@ -49,7 +49,7 @@ async def hub_and_url(folder: Path, **settings: Any) -> AsyncGenerator[tuple[Hub
 def pass_by(hub: Hub, seconds: float) -> None:
     """So much time passes in silence."""
     for one in list(hub.native.open):
-        one._heard -= seconds
+        one._received_at -= seconds
         one._pinged -= seconds
         one.beat(asyncio.get_running_loop().time())
 
@@ -113,25 +113,25 @@ async def test_other_paths_are_somebody_elses(tmp_path: Path) -> None:
 
 
 class Slow:
-    """A door whose keeper takes as long as the test wants."""
+    """Admission that takes as long as the test wants."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._real = hub.door.admit
+        self._real = hub.admission.admit
         self.asked = asyncio.Event()
         self.answer: asyncio.Future[Principal] = asyncio.get_running_loop().create_future()
 
-    def admit(self, visitor: Any) -> Admission | Awaitable[Admission]:
+    def admit(self, peer: Any) -> AdmittedClient | Awaitable[AdmittedClient]:
         self.asked.set()
-        return self._hub.door._admit_later(visitor, self.answer)
+        return self._hub.admission._admit_later(peer, self.answer)
 
 
 @asynccontextmanager
-async def slow_door(folder: Path, patch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[Hub, Slow, RawSocket]]:
-    """A client that knocked, and already says something."""
+async def slow_admission(folder: Path, patch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[Hub, Slow, RawSocket]]:
+    """A client that waits for admission and already sends frames."""
     async with hub_and_url(folder) as (hub, url):
         slow = Slow(hub)
-        patch.setattr(hub.door, "admit", slow.admit)
+        patch.setattr(hub.admission, "admit", slow.admit)
         async with connected(port_of(url)) as client:
             await client.send(handshake(url, {}))
             await slow.asked.wait()
@@ -142,7 +142,7 @@ async def slow_door(folder: Path, patch: pytest.MonkeyPatch) -> AsyncGenerator[t
 
 
 async def test_what_is_said_meanwhile_waits_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
+    async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
         pass_by(hub, LONG)  # and the heartbeat leaves it alone
         slow.answer.set_result(Principal.development())
         assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
@@ -153,15 +153,15 @@ async def test_what_is_said_meanwhile_waits_in_order(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(Refused(CloseCode.TOO_MANY_REQUESTS, "full"), 4429), (RuntimeError("a mistake of ours"), 1011)],
+    [(AdmissionRefused(CloseCode.TOO_MANY_REQUESTS, "full"), 4429), (RuntimeError("a mistake of ours"), 1011)],
 )
 async def test_or_is_never_looked_at(
     error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """C-CON-2"""
-    async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
-        if isinstance(error, Refused):
-            monkeypatch.setattr(hub.door, "_enter", lambda *_: (_ for _ in ()).throw(error))
+    async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
+        if isinstance(error, AdmissionRefused):
+            monkeypatch.setattr(hub.admission, "_enter", lambda *_: (_ for _ in ()).throw(error))
             slow.answer.set_result(Principal.development())
         else:
             slow.answer.set_exception(error)
@@ -170,13 +170,13 @@ async def test_or_is_never_looked_at(
         assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
         client.reset()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == (
-        ["a visitor's token: a mistake of ours"] if code == 1011 else []
+        ["a client's token could not be checked: a mistake of ours"] if code == 1011 else []
     )
 
 
 async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "ADMISSION_SECONDS", 0.01)
-    async with slow_door(tmp_path, monkeypatch) as (hub, _, client):
+    async with slow_admission(tmp_path, monkeypatch) as (hub, _, client):
         await client.until(b"\r\n\r\n")
         assert await client.closed() == 1011
         assert hub.counts.auth_failures == {"unavailable": 1}
@@ -184,7 +184,7 @@ async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        async with slow_door(tmp_path, patch) as (hub, _, client):
+        async with slow_admission(tmp_path, patch) as (hub, _, client):
             [admission] = hub.native.admitting
             await hub._open.aclose()
             assert admission.cancelled()
@@ -192,7 +192,7 @@ async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
 
 
 async def test_whoever_leaves_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
+    async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
         client.reset()
         slow.answer.set_result(Principal.development())
     assert not +hub.counts.connections
@@ -207,10 +207,10 @@ async def test_a_connection_is_counted_as_whose_it_turns_out_to_be(tmp_path: Pat
         ada, eve = (token_of(hub, name, {"*": ["read"]}) for name in ("ada", "eve"))
         first = await dial(url)
         await first.receive_until("connected")
-        assert hub.door._present._principals == {}
+        assert hub.admission._present._principals == {}
         for token in (ada, ada, eve):
             await first.request("authenticate", token=token)
-        assert hub.door._present._principals == {"ada": 1}
+        assert hub.admission._present._principals == {"ada": 1}
         async with dialled(url, token=ada) as second, dialled(url, token=eve) as third, dialled(url) as fourth:
             assert await second.closed() == 4429
             await third.receive_until("connected")
@@ -218,7 +218,7 @@ async def test_a_connection_is_counted_as_whose_it_turns_out_to_be(tmp_path: Pat
             assert (await fourth.request("authenticate", token=ada))["code"] == "too_many_requests"
             assert await fourth.closed() == 4501
             first.reset()
-            await until(lambda: "ada" not in hub.door._present._principals)
+            await until(lambda: "ada" not in hub.admission._present._principals)
             async with dialled(url, token=ada) as fifth:
                 await fifth.receive_until("connected")
 
@@ -231,13 +231,13 @@ async def test_a_proxy_is_believed_and_nobody_else(tmp_path: Path) -> None:
         own = url.replace("ws://", "https://").removesuffix("/ws/streaming")
         async with dialled(url, token=token, Origin=own, **forwarded) as client:
             await client.receive_until("connected")
-            assert hub.door._present._addresses == {"203.0.113.9": 1}
+            assert hub.admission._present._addresses == {"203.0.113.9": 1}
         async with dialled(url, token=token, Origin=own) as client:
             assert await client.closed() == 4504
     async with hub_and_url(tmp_path, auth_secret=SECRET, proxies="203.0.113.1") as (hub, url):
         async with dialled(url, token=token, **forwarded) as client:
             await client.receive_until("connected")
-            assert hub.door._present._addresses == {"127.0.0.1": 1}
+            assert hub.admission._present._addresses == {"127.0.0.1": 1}
         async with dialled(url, token=token, Origin=own, **forwarded) as client:
             assert await client.closed() == 4504
 
@@ -299,14 +299,14 @@ async def test_one_heartbeat_that_fails_is_not_everybodys(
         assert (await client.receive_raw())[0] == PING
         await until(lambda: unlucky.beats > 1)
         hub.native.open.discard(cast("Any", unlucky))
-    assert {record.getMessage() for record in caplog.records} == {"a heartbeat: a mistake of ours"}
+    assert {record.getMessage() for record in caplog.records} == {"a heartbeat failed: a mistake of ours"}
 
 
 async def test_a_mistake_in_letting_in_costs_one_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with slow_door(tmp_path, monkeypatch) as (hub, slow, client):
-        monkeypatch.setattr(hub.door, "connect", cast("Any", None))
+    async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
+        monkeypatch.setattr(hub.admission, "connect", cast("Any", None))
         slow.answer.set_result(Principal.development())
         await client.until_eof()
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
@@ -352,14 +352,14 @@ async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> No
         await client.receive_until("connected")
         await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
-        [place] = connection.places
+        [subscriber] = connection.subscribers
         said = await say(hub, "p", 400, size=2000)
-        await until(lambda: place.standing is Standing.BEHIND)
-        assert place.offset < said.offset
-        assert connection._outlet.unread() < hub.door.waters.high + hub.settings.limits.channel.burst_bytes * 2
+        await until(lambda: subscriber.standing is Standing.BEHIND)
+        assert subscriber.offset < said.offset
+        assert connection._outlet.unread() < hub.admission.waters.high + hub.settings.limits.channel.burst_bytes * 2
         for offset in range(1, said.offset + 1):
             assert (await client.receive())["offset"] == offset
-        await until(lambda: place.standing is Standing.LIVE)
+        await until(lambda: subscriber.standing is Standing.LIVE)
         await say(hub, "p", 1)
         assert (await client.receive())["offset"] == said.offset + 1
 
@@ -368,7 +368,7 @@ async def test_who_came_early_leaves_room_for_those_who_come_later(tmp_path: Pat
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.receive_until("connected")
         [early] = hub.native.open
-        waters = hub.door.waters
+        waters = hub.admission.waters
         for connections in (10_000, 1):
             waters.share(connections)
             await until(lambda: early._transport.get_write_buffer_limits() == (waters.low, waters.high))
@@ -494,7 +494,7 @@ async def test_a_mistake_in_a_handshake(
 ) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other:
         await other.receive_until("connected")
-        monkeypatch.setattr(hub.door, "admit", cast("Any", None))
+        monkeypatch.setattr(hub.admission, "admit", cast("Any", None))
         async with connected(port_of(url)) as client:
             await client.send(handshake(url, {}))
             assert await client.until_eof() == b""

@@ -10,7 +10,7 @@ import pytest
 from hub.config.limits import Limits, OutletLimits
 from hub.core.burst import Burst
 from hub.core.connections import WaterMarks
-from hub.transports.pull_outlet import Line
+from hub.transports.pull_outlet import PullOutlet
 
 HIGH = 20_000
 
@@ -28,9 +28,9 @@ class Told:
         self.words.append("drained")
 
 
-def line() -> tuple[Line, Told]:
+def line() -> tuple[PullOutlet, Told]:
     told = Told()
-    made = Line(WaterMarks(Limits(outlet=OutletLimits(high_water=HIGH, low_water=HIGH // 4))))
+    made = PullOutlet(WaterMarks(Limits(outlet=OutletLimits(high_water=HIGH, low_water=HIGH // 4))))
     made.connection = cast("Any", told)
     return made, told
 

@@ -14,7 +14,7 @@ from hub.config.limits import ConnectionLimits
 from hub.core.shares import ConnectionCounts
 from hub.node import Hub
 from hub.transports import native, refusals
-from hub.transports.refusals import Held, Refusals
+from hub.transports.refusals import HeldSocket, Refusals
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import CLOSE, PING, PONG, connected, dialled, frame, handshake
 from tests.hub.core.virtual_time import in_virtual_time
@@ -32,7 +32,7 @@ class Page:
         self._address, self._origin = address, origin
         self.code = CloseCode.ORIGIN_REFUSED
 
-    def comes(self) -> tuple[Held, asyncio.Event]:
+    def comes(self) -> tuple[HeldSocket, asyncio.Event]:
         ended = asyncio.Event()
         held = self._refusals.hold(self._address, self._origin, self.code, ended.set)
         held.begin()
@@ -149,10 +149,10 @@ async def test_a_held_page_has_an_open_socket_until_the_hub_is_drained(tmp_path:
             await client.send_json("subscribe_plan", plan_id="p")
             await client.send(frame(b"x", PING))
             assert await client.receive_raw() == (PONG, b"x")
-            assert (len(hub.door.refusals), hub.door._present.total, len(hub.roster)) == (1, 1, 0)
+            assert (len(hub.admission.refusals), hub.admission._present.total, len(hub.roster)) == (1, 1, 0)
             await hub.drain(10)
             assert await client.closed() == 4504
-        assert len(hub.door.refusals) == 0
+        assert len(hub.admission.refusals) == 0
 
 
 async def test_it_is_closed_when_its_time_is_over(
@@ -171,12 +171,12 @@ async def test_a_held_page_that_leaves_is_held_no_more(tmp_path: Path, transport
         async with dialled(url, Origin=PAGE) as client:
             assert await client.closed() == 4504
         async with dialled(url, Origin=PAGE) as client:
-            await until(lambda: len(hub.door.refusals) == 1)
+            await until(lambda: len(hub.admission.refusals) == 1)
             if how == "closes":
                 await client.send(frame((1000).to_bytes(2, "big"), CLOSE))
             else:
                 client.reset()
-            await until(lambda: len(hub.door.refusals) == 0)
+            await until(lambda: len(hub.admission.refusals) == 0)
 
 
 async def test_a_held_page_that_talks_without_end_is_heard_no_more(
@@ -187,11 +187,11 @@ async def test_a_held_page_that_talks_without_end_is_heard_no_more(
         first = await lines.enter_async_context(dialled(url, Origin=PAGE))
         assert await first.closed() == 4504
         client = await lines.enter_async_context(dialled(url, Origin=PAGE))
-        await until(lambda: len(hub.door.refusals) == 1)
+        await until(lambda: len(hub.admission.refusals) == 1)
         await client.send(frame(b'{"type":"ping"}') * hub.settings.limits.session.frames_burst * 2)
         if transport == "native":
             await until(lambda: any(one._held and not one._transport.is_reading() for one in hub.native.open))
-            hub.door.refusals.end_all()
+            hub.admission.refusals.end_all()
         else:
             assert await client.closed() == 4504
 

@@ -13,7 +13,12 @@ import httpx
 import pytest
 
 from broadcasters.errors import LogUnavailable
+from broadcasters.events import PlanStatus, PlanUpdate, build
 from broadcasters.log.contract import Checkpoint
+from hub.core.counts import HubCounts
+from hub.transports.sse import EndedPlans
+from tests.hub.core.scripted_log import ScriptedLog, step
+from tests.hub.core.virtual_time import in_virtual_time, turns
 from tests.hub.event_source import EventSource, Message
 from tests.hub.hubs import Said, say, until
 from tests.hub.transports.serving import house, serving
@@ -245,7 +250,7 @@ async def test_many_who_watch_see_the_same(client: httpx.AsyncClient, plan_id: s
 @pytest.fixture
 def quick_hub(tmp_path: Any) -> Any:
     """Keeps lines alive, and loses patience, sooner than others."""
-    constants = {"hub.transports.sse.KEEP_ALIVE_SECONDS": 0.05, "hub.transports.streaming_response.CLOSING_S": 0.5}
+    constants = {"hub.transports.sse.KEEP_ALIVE_SECONDS": 0.05, "hub.transports.pull_outlet.CLOSING_SECONDS": 0.5}
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     with HubServer(log, constants=constants, slow_seconds=1, outlet_bytes=16384, drain_seconds=2) as hub:
         yield hub
@@ -332,3 +337,64 @@ async def test_a_plan_that_ended_while_the_log_was_away_ends_its_stream_when_the
             assert (await source.until("end")).said == {"plan_id": plan_id}
             await say(client, other, Said.update(status="completed"))
             assert (await source.rest())[-1].said == {"plan_id": other}
+
+
+# -- whether a plan has ended
+
+
+def status(word: PlanStatus) -> bytes:
+    return build(PlanUpdate, {"plan_id": "p", "status": word}).payload("i")
+
+
+@in_virtual_time
+async def test_a_plan_that_has_ended_is_known_to_have_ended() -> None:
+    log = ScriptedLog()
+    log.say(step(1), status("completed"))
+    assert await EndedPlans(log, HubCounts()).ended("p", 2)
+
+
+@in_virtual_time
+async def test_a_plan_that_goes_on_is_known_to_go_on() -> None:
+    log = ScriptedLog()
+    log.say(status("completed"), status("in_progress"))
+    assert not await EndedPlans(log, HubCounts()).ended("p", 2)
+
+
+@in_virtual_time
+async def test_while_the_log_is_away_the_answer_is_waited_for() -> None:
+    log, counts = ScriptedLog(), HubCounts()
+    log.say(step(1), status("completed"))
+    log.down = True
+    asking = asyncio.create_task(EndedPlans(log, counts).ended("p", 2))
+    await asyncio.sleep(60)
+    assert not asking.done()
+    assert 20 < counts.log_errors["LogUnavailable"] < 120  # with growing pauses
+    log.down = False
+    assert await asking
+
+
+@in_virtual_time
+async def test_many_who_ask_while_the_log_is_away_ask_it_once() -> None:
+    log, counts = ScriptedLog(), HubCounts()
+    log.say(status("completed"))
+    log.down = True
+    ended_plans = EndedPlans(log, counts)
+    asking = [asyncio.create_task(ended_plans.ended("p", 1)) for _ in range(50)]
+    await asyncio.sleep(60)
+    assert counts.log_errors["LogUnavailable"] < 120
+    asking.pop(0).cancel()  # whoever asked first leaves; the others go on
+    log.down = False
+    assert await asyncio.gather(*asking) == [True] * 49
+    assert log.count("checkpoint", "p") < 130
+
+
+@in_virtual_time
+async def test_what_is_known_is_not_asked_again() -> None:
+    log = ScriptedLog()
+    log.say(status("completed"))
+    ended_plans = EndedPlans(log, HubCounts())
+    assert await ended_plans.ended("p", 1)
+    before = len(log.asked)
+    assert await ended_plans.ended("p", 1)
+    await turns()
+    assert len(log.asked) == before

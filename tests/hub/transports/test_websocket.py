@@ -16,8 +16,8 @@ from hub.core.connection import Connection
 from hub.core.subscriber import Standing
 from hub.node import Hub
 from hub.transports import websocket as transport
-from hub.transports.admission import Admission
-from hub.transports.pull_outlet import Line
+from hub.transports.admission import AdmittedClient
+from hub.transports.pull_outlet import PullOutlet
 from hub.transports.websocket import serve_websocket
 from hub.wire.codes import CloseCode
 from tests.faults.raw_socket import CLOSE, PING, PONG, dialled, frame
@@ -49,13 +49,13 @@ async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> No
         await client.receive_until("connected")
         await client.request("subscribe_plan", plan_id="p")
         [connection] = hub.roster._connections
-        [place] = connection.places
+        [subscriber] = connection.subscribers
         said = await say(hub, "p", 400, size=2000)
-        await until(lambda: place.standing is Standing.BEHIND)
-        assert connection._outlet.unread() < 2 * (hub.door.waters.high + hub.settings.limits.channel.burst_bytes)
+        await until(lambda: subscriber.standing is Standing.BEHIND)
+        assert connection._outlet.unread() < 2 * (hub.admission.waters.high + hub.settings.limits.channel.burst_bytes)
         for offset in range(1, said.offset + 1):
             assert (await client.receive())["offset"] == offset
-        await until(lambda: place.standing is Standing.LIVE)
+        await until(lambda: subscriber.standing is Standing.LIVE)
 
 
 async def test_snapshots_fill_a_line_as_well(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_snapshots_fill_a_line_as_well(tmp_path: Path) -> None:
             await client.send_json("subscribe_plan", plan_id=plan_id, since="snapshot")
         [connection] = hub.roster._connections
         await until(lambda: connection._outlet.full)
-        assert connection._outlet.unread() < 2 * (hub.door.waters.high + 110_000)
+        assert connection._outlet.unread() < 2 * (hub.admission.waters.high + 110_000)
         snapshots = {(await client.receive_until("snapshot"))["plan_id"] for _ in plans}
         assert snapshots == set(plans)
 
@@ -205,7 +205,7 @@ async def test_a_client_that_has_gone_before_it_was_let_in(secret: Any, tmp_path
 
     async with house(tmp_path, auth_secret=secret) as hub:
         headers = [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer nonsense")]
-        await serve_websocket(hub.door, WebSocket({**SCOPE, "headers": headers}, receive, send))
+        await serve_websocket(hub.admission, WebSocket({**SCOPE, "headers": headers}, receive, send))
         assert not +hub.counts.connections
 
 
@@ -224,7 +224,7 @@ async def test_whoever_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
         headers = [(b"host", b"127.0.0.1")]
         websocket = WebSocket({**SCOPE, "headers": headers}, receive, send)
-        under_way = asyncio.create_task(serve_websocket(hub.door, websocket))
+        under_way = asyncio.create_task(serve_websocket(hub.admission, websocket))
         await until(lambda: len(said) == 2)
         assert hub.counts.connections == {"asgi": 1}
         under_way.cancel()
@@ -234,7 +234,7 @@ async def test_whoever_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_a_client_whose_connection_can_not_be_made_is_counted_no_more(tmp_path: Path) -> None:
-    def connect(line: Line, admission: Admission) -> tuple[Connection, Callable[[str | bytes], None]]:
+    def connect(outlet: PullOutlet, client: AdmittedClient) -> tuple[Connection, Callable[[str | bytes], None]]:
         raise RuntimeError("a mistake of ours")
 
     async def receive() -> dict[str, Any]:
@@ -246,5 +246,5 @@ async def test_a_client_whose_connection_can_not_be_made_is_counted_no_more(tmp_
     async with house(tmp_path) as hub:
         websocket = WebSocket({**SCOPE, "headers": [(b"host", b"127.0.0.1")]}, receive, send)
         with pytest.raises(RuntimeError, match="a mistake of ours"):
-            await serve_websocket(hub.door, websocket, connect)
-        assert len(hub.door._present) == 0
+            await serve_websocket(hub.admission, websocket, connect)
+        assert len(hub.admission._present) == 0

@@ -1,4 +1,4 @@
-"""Proxies are believed however the kernel spells their addresses."""
+"""Proxies are trusted in both spellings of their addresses, IPv4 and IPv4-mapped IPv6."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hub.transports.visitors import Proxies
+from hub.transports.peers import Proxies
 from tests.servers.hub import HubServer
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
 
 
 @pytest.mark.parametrize(
-    ("trusted", "address", "believed"),
+    ("trusted", "address", "trusts"),
     [
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "::ffff:127.0.0.1", True),
@@ -26,9 +26,9 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
         ("*", "::ffff:11.1.2.3", True),
     ],
 )
-def test_an_address_of_ipv4_may_be_seen_as_one_of_ipv6(trusted: str, address: str, believed: bool) -> None:
-    seen = Proxies(trusted).seen(address, "ws", ["203.0.113.7"], ["https"])
-    assert seen == (("203.0.113.7", "wss") if believed else (address, "ws"))
+def test_an_address_of_ipv4_may_be_seen_as_one_of_ipv6(trusted: str, address: str, trusts: bool) -> None:
+    seen = Proxies(trusted).client_of(address, "ws", ["203.0.113.7"], ["https"])
+    assert seen == (("203.0.113.7", "wss") if trusts else (address, "ws"))
 
 
 async def test_a_proxy_is_believed_by_a_hub_that_listens_for_both_kinds(tmp_path: Path) -> None:
