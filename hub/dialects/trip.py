@@ -178,7 +178,9 @@ class TripDialect(Dialect):
         elif len(self._waiting) >= WAITING:
             yield _error(f"{WAITING} messages are waiting; wait for an answer first", ErrorCode.TOO_MANY_REQUESTS)
         else:
-            fields: dict[str, Any] = {"message": message["message"]} | {name: message.get(name) or [] for name in _LISTS}
+            fields: dict[str, Any] = {"message": message["message"]} | {
+                name: message.get(name) or [] for name in _LISTS
+            }
             self._waiting.append(Start(TEMPLATE, fields, message.get("plan_id") or self._new_id()))
             yield from self._next()
 

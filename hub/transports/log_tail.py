@@ -88,7 +88,9 @@ class LogTailStream:
         waiting, self._waiting, self._size = self._waiting, [], 0
         if self._missed:
             self._missed = False
-            notices = [write_tail_state(plan_id, notice) for plan_id in self._plan_ids for notice in ("lost", "resumed")]
+            notices = [
+                write_tail_state(plan_id, notice) for plan_id in self._plan_ids for notice in ("lost", "resumed")
+            ]
             waiting = notices + waiting
         return b"".join(waiting)
 

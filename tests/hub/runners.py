@@ -29,7 +29,7 @@ __all__ = ["RUNNERS", "asgi", "native", "without_wire"]
 
 
 class _Within:
-    """A client in the same process; the outlet of its own connection."""
+    """A client in the same process; also the outlet of its connection."""
 
     def __init__(self) -> None:
         self.full = False

@@ -139,8 +139,8 @@ async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.M
             broken.setattr(hub.log, "append", None)
             assert await hub.ready() == "the probe failed"
         assert await hub.ready() is None
-        with monkeypatch.context() as deaf:
-            deaf.setattr(type(hub.registry), "deaf", True)
+        with monkeypatch.context() as lost:
+            lost.setattr(type(hub.registry), "watch_lost", True)
             assert await hub.ready() == "the tail is lost"
         assert not hub.leaving.is_set()
         await hub.drain(0.1)

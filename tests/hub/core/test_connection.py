@@ -1,4 +1,4 @@
-"""One client: what its session asks is carried out, in order; what is done for it has an owner; slowness has an end."""
+"""Connections: effects are carried out in their order, tasks have an owner, and slow clients are closed."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def test_effects_are_carried_out_in_their_order() -> None:
 
 
 @in_virtual_time
-async def test_subscribing_again_confirms_the_place_and_changes_nothing() -> None:
+async def test_subscribing_again_confirms_the_position_and_changes_nothing() -> None:
     async with hub(said=2) as here:
         here.say("subscribe_plan", "p", since="now")
         await turns()
@@ -213,7 +213,7 @@ async def test_subscribing_again_while_a_snapshot_is_owed_is_confirmed_with_that
 
 
 @in_virtual_time
-async def test_what_the_channel_says_of_its_own_ends_the_subscription() -> None:
+async def test_the_channel_may_end_the_subscription() -> None:
     async with hub(said=2) as here:
         here.say("subscribe_plan", "p")
         await turns()
@@ -225,7 +225,7 @@ async def test_what_the_channel_says_of_its_own_ends_the_subscription() -> None:
 
 
 @in_virtual_time
-async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays() -> None:
+async def test_a_log_that_does_not_answer_is_an_error_and_the_socket_stays_open() -> None:
     async with hub() as here:
         here.log.down = True
         here.say("subscribe_plan", "p", request_id="r")
@@ -249,7 +249,7 @@ async def test_no_room_for_another_plan_is_an_error() -> None:
 
 
 @in_virtual_time
-async def test_a_share_that_is_full_is_an_error() -> None:
+async def test_a_client_at_its_limit_of_plans_gets_an_error() -> None:
     async with hub() as here:
         here.desk.most = 1
         here.say("subscribe_plan", "p")
@@ -261,7 +261,7 @@ async def test_a_share_that_is_full_is_an_error() -> None:
 
 
 @in_virtual_time
-async def test_when_the_line_fills_every_plan_waits_where_it_is() -> None:
+async def test_when_the_outlet_is_full_every_plan_waits_at_its_position() -> None:
     async with hub() as here:
         for plan_id in ("p", "q"):
             here.say("subscribe_plan", plan_id, since="now")
@@ -296,7 +296,7 @@ async def test_a_plan_that_always_has_more_does_not_starve_the_others() -> None:
 
 
 @in_virtual_time
-async def test_a_client_that_takes_nothing_is_closed_and_counted_once() -> None:
+async def test_a_client_that_reads_nothing_is_closed_and_counted_once() -> None:
     async with hub() as here:
         here.line.full, here.line.waiting = True, 500
         for second in range(0, 30, 5):
@@ -309,7 +309,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_counted_once() -> None:
 
 
 @in_virtual_time
-async def test_a_client_that_takes_a_little_is_not_closed_however_long_it_lasts() -> None:
+async def test_a_client_that_reads_slowly_is_not_closed() -> None:
     async with hub() as here:
         here.line.full, here.line.waiting = True, 10_000
         for second in range(0, 500, 20):
@@ -319,7 +319,7 @@ async def test_a_client_that_takes_a_little_is_not_closed_however_long_it_lasts(
 
 
 @in_virtual_time
-async def test_what_is_written_meanwhile_does_not_hide_what_is_taken() -> None:
+async def test_new_frames_do_not_hide_that_the_client_reads() -> None:
     async with hub() as here:
         here.line.full, here.line.waiting = True, 100
         for second in range(0, 200, 20):
@@ -329,7 +329,7 @@ async def test_what_is_written_meanwhile_does_not_hide_what_is_taken() -> None:
 
 
 @in_virtual_time
-async def test_a_client_that_drains_has_its_time_anew() -> None:
+async def test_the_slow_timer_restarts_when_a_client_has_read_everything() -> None:
     async with hub() as here:
         here.line.full, here.line.waiting = True, 500
         here.connection.tick(NOW, SLOW)
@@ -346,7 +346,7 @@ async def test_a_client_that_drains_has_its_time_anew() -> None:
 
 
 @in_virtual_time
-async def test_the_hub_that_is_drained_says_when_to_come_back_and_leaves_all_plans() -> None:
+async def test_a_drained_hub_says_when_to_reconnect_and_leaves_all_plans() -> None:
     async with hub(said=1) as here:
         here.say("subscribe_plan", "p")
         await turns()
@@ -362,7 +362,7 @@ async def test_the_hub_that_is_drained_says_when_to_come_back_and_leaves_all_pla
 
 
 @in_virtual_time
-async def test_what_waits_for_a_service_is_answered_or_refused() -> None:
+async def test_requests_that_fail_are_refused() -> None:
     async with hub() as here:
         here.say("plan_input", "p", request_id="q1", answer="yes")
         here.say("plan_signal", "p", signal="cancel", request_id="s1")
@@ -378,7 +378,7 @@ async def test_what_waits_for_a_service_is_answered_or_refused() -> None:
 
 
 @in_virtual_time
-async def test_what_a_service_takes_is_told() -> None:
+async def test_accepted_requests_are_confirmed() -> None:
     async with hub() as here:
         here.desk.answers.set_result(Position("e1", 7))
         here.say("plan_input", "p", request_id="q1", answer="yes")
@@ -388,7 +388,7 @@ async def test_what_a_service_takes_is_told() -> None:
 
 
 @in_virtual_time
-async def test_tokens_are_taken_or_refused() -> None:
+async def test_tokens_are_accepted_or_refused() -> None:
     async with hub() as here:
         here.desk.answers.set_result(person())
         here.say("authenticate", token="t" * 20)
@@ -403,7 +403,7 @@ async def test_tokens_are_taken_or_refused() -> None:
 
 
 @in_virtual_time
-async def test_a_fault_of_the_hub_closes_this_connection_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_closes_the_connection_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with hub(said=1) as here:
         here.say("subscribe_plan", "p")
         here.say("plan_input", "p", request_id="q1", answer="yes")
@@ -416,7 +416,7 @@ async def test_a_fault_of_the_hub_closes_this_connection_and_says_so(caplog: pyt
 
 
 @in_virtual_time
-async def test_once_the_line_is_gone_nothing_is_written_and_nothing_goes_on() -> None:
+async def test_after_the_transport_closed_nothing_is_written_and_nothing_continues() -> None:
     async with hub(said=1) as here:
         here.say("subscribe_plan", "p")
         here.say("plan_input", "p", request_id="q1", answer="yes")
@@ -437,7 +437,7 @@ async def test_once_the_line_is_gone_nothing_is_written_and_nothing_goes_on() ->
 
 
 @in_virtual_time
-async def test_once_the_line_is_gone_the_outlet_is_freed_without_the_garbage_collector() -> None:
+async def test_after_the_transport_closed_the_outlet_is_freed_without_the_garbage_collector() -> None:
     async with hub(said=2) as here:
         here.say("subscribe_plan", "p", since="start")
         await turns()

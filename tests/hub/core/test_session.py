@@ -66,7 +66,7 @@ def test_connected_comes_first() -> None:
     ]
 
 
-def test_connected_says_when_the_token_that_came_with_it_expires() -> None:
+def test_connected_has_the_expiry_of_the_token_of_the_handshake() -> None:
     """C-CON-1"""
     [told] = frames(session(person(expires_at=NOW + 60)).begin("t", 25))
     assert told["expires_at"] == "1970-01-12T13:47:40.000Z"
@@ -78,7 +78,7 @@ def test_a_binary_frame_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize(("text", "fits"), [("x" * 70_000, False), ("ä" * 40_000, False), ("ä" * 32_000, True)])
-def test_a_frame_has_a_greatest_size_in_bytes(text: str, fits: bool) -> None:
+def test_a_frame_has_a_size_limit_in_bytes(text: str, fits: bool) -> None:
     """C-LIM-1"""
     code = close_code(session().receive(text, NOW))
     assert code == (None if fits else CloseCode.TOO_LARGE)
@@ -92,7 +92,7 @@ def test_ping() -> None:
     assert shown(s.receive(frame("ping", nonce=0), NOW)) == [{"type": "pong", "nonce": 0}]
 
 
-def test_going_away_tells_when_to_come_back_and_then_closes() -> None:
+def test_going_away_says_when_to_reconnect_and_then_closes() -> None:
     """C-CLS-2"""
     s = session()
     said, close = shown(s.going_away(1234))
@@ -102,7 +102,7 @@ def test_going_away_tells_when_to_come_back_and_then_closes() -> None:
     assert s.going_away(1) == s.receive(frame("ping"), NOW) == s.close(CloseCode.INTERNAL, "again") == []
 
 
-def test_after_a_close_nothing_happens_any_more() -> None:
+def test_after_a_close_nothing_happens() -> None:
     """C-CLS-1"""
     s = session(person(expires_at=NOW + 1))
     s.receive(frame("subscribe_plan", "p"), NOW)
@@ -133,14 +133,14 @@ def test_subscribing_joins_and_is_confirmed_once_placed(since: str | None) -> No
     assert s.plans == {"p": PlanState.JOINED}
 
 
-def test_subscribing_from_a_place() -> None:
+def test_subscribing_from_a_position() -> None:
     """C-SUB-3"""
     asked = frame("subscribe_plan", "p", since={"epoch": "e", "offset": 3})
     assert session().receive(asked, NOW) == [Join("p", PLACE)]
 
 
 @pytest.mark.parametrize("reason", ["trimmed", "forked", "ahead", "epoch"])
-def test_a_story_that_cannot_go_on_is_told(reason: str) -> None:
+def test_a_loss_of_continuity_is_reported(reason: str) -> None:
     """C-SUB-5"""
     s = session()
     s.receive(frame("subscribe_plan", "p", since={"epoch": "old", "offset": 9}), NOW)
@@ -158,7 +158,7 @@ def test_subscribing_twice_while_joining_joins_once_and_confirms_twice() -> None
     assert shown(placed(s, "p", PLACE, 5)) == [confirmed(), confirmed(request_id="two")]
 
 
-def test_subscribing_again_is_confirmed_with_the_place_of_now_and_changes_nothing() -> None:
+def test_subscribing_again_is_confirmed_with_the_current_position_and_changes_nothing() -> None:
     """C-SUB-6"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
@@ -168,7 +168,7 @@ def test_subscribing_again_is_confirmed_with_the_place_of_now_and_changes_nothin
     assert s.plans == {"p": PlanState.JOINED}
 
 
-def test_one_join_keeps_only_so_many_waiting() -> None:
+def test_requests_waiting_for_one_join_are_limited() -> None:
     """C-SUB-6"""
     s = session()
     for _ in range(4):
@@ -178,7 +178,7 @@ def test_one_join_keeps_only_so_many_waiting() -> None:
     assert len(placed(s, "p", PLACE, 5)) == 4
 
 
-def test_plans_do_not_disturb_each_other() -> None:
+def test_plans_are_independent() -> None:
     """C-SUB-1"""
     s = session()
     for plan_id in "abc":
@@ -188,7 +188,7 @@ def test_plans_do_not_disturb_each_other() -> None:
     assert s.plans == {"b": PlanState.JOINED, "c": PlanState.JOINING}
 
 
-def test_a_refused_subscription_may_be_asked_for_again() -> None:
+def test_a_refused_subscription_may_be_requested_again() -> None:
     """C-SUB-8"""
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="1"), NOW)
@@ -235,12 +235,12 @@ def test_unsubscribing_leaves_first_and_is_confirmed() -> None:
     assert s.plans == {}
 
 
-def test_unsubscribing_from_what_was_never_subscribed_is_confirmed_all_the_same() -> None:
+def test_unsubscribing_without_a_subscription_is_confirmed_too() -> None:
     """C-UNS-2"""
     assert shown(session(person({})).receive(frame("unsubscribe_plan", "p"), NOW)) == [gone()]
 
 
-def test_unsubscribing_overtakes_a_join() -> None:
+def test_unsubscribing_cancels_a_join() -> None:
     """C-UNS-3"""
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="never"), NOW)
@@ -248,7 +248,7 @@ def test_unsubscribing_overtakes_a_join() -> None:
     assert placed(s, "p", PLACE, 5) == refused(s, "p", "no") == ended(s, "p", 2500, "no") == []
 
 
-def test_a_plan_left_may_be_joined_anew() -> None:
+def test_a_plan_that_was_left_can_be_joined_again() -> None:
     """C-UNS-3"""
     s = session()
     for kind in ("subscribe_plan", "unsubscribe_plan"):
@@ -260,7 +260,7 @@ def test_a_plan_left_may_be_joined_anew() -> None:
 # -- what ends a subscription -----------------------------------------------------------------------------------------
 
 
-def test_a_subscription_that_ends_says_why() -> None:
+def test_a_subscription_that_ends_has_a_reason() -> None:
     """C-END-1"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)
@@ -274,7 +274,7 @@ def test_a_subscription_that_ends_says_why() -> None:
 
 
 @pytest.mark.parametrize("code", [*SubscriptionCode, 2999])
-def test_whatever_ends_a_join_its_requests_are_answered(code: int) -> None:
+def test_requests_are_answered_when_their_join_ends_for_any_reason(code: int) -> None:
     """C-SUB-8"""
     s = session()
     s.receive(frame("subscribe_plan", "p", request_id="r"), NOW)
@@ -286,7 +286,7 @@ def test_whatever_ends_a_join_its_requests_are_answered(code: int) -> None:
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_may_only_authenticate_and_ping() -> None:
+def test_an_unauthenticated_client_may_only_authenticate_and_ping() -> None:
     """C-AUT-1"""
     s = session(known=False)
     refusal = error("unauthenticated", plan_id="p", request_id="r")
@@ -352,7 +352,7 @@ def test_a_bad_token_does_not_harm_a_session_that_has_a_good_one() -> None:
     assert shown(placed(s, "p", PLACE, 5)) == [confirmed()]
 
 
-def test_a_session_stays_its_owners() -> None:
+def test_another_subject_can_not_take_over_a_session() -> None:
     """C-AUT-6"""
     s = session(person(subject="ann"))
     s.receive(frame("authenticate", token="t"), NOW)
@@ -369,7 +369,7 @@ def test_no_token_in_time() -> None:
     assert close_code(s.tick(s.due())) == CloseCode.UNAUTHENTICATED
 
 
-def test_rights_are_looked_at_again_with_a_new_token() -> None:
+def test_rights_are_checked_again_with_a_new_token() -> None:
     """C-ACL-2"""
     s = session()
     for plan_id in ("kept", "lost", "joining"):
@@ -406,7 +406,7 @@ def test_when_the_token_expires_so_do_its_subscriptions() -> None:
     assert shown(s.receive(frame("subscribe_plan", "p"), NOW + 61)) == [error("token_expired", plan_id="p")]
 
 
-def test_an_expired_session_lives_on_with_a_new_token() -> None:
+def test_an_expired_session_continues_with_a_new_token() -> None:
     """C-AUT-8"""
     s = session(person(expires_at=NOW + 60))
     s.tick(NOW + 60)
@@ -437,7 +437,7 @@ def test_expiry_is_noticed_by_a_frame_before_the_clock() -> None:
 # -- answers and signals ----------------------------------------------------------------------------------------------
 
 
-def test_an_answer_is_passed_on_with_its_author() -> None:
+def test_an_answer_is_submitted_with_its_author() -> None:
     """C-INP-1"""
     s = session()
     [answer] = s.receive(frame("plan_input", "p", request_id="r", answer={"ok": True}, idempotency_key="k"), NOW)
@@ -461,7 +461,7 @@ def test_who_answered_first_is_named() -> None:
     assert shown(refusal) == [told]
 
 
-def test_a_signal_is_passed_on() -> None:
+def test_a_signal_is_sent_on() -> None:
     """C-SIG-1"""
     s = session()
     [signal] = s.receive(frame("plan_signal", "p", signal="cancel", request_id="r"), NOW)
@@ -472,7 +472,7 @@ def test_a_signal_is_passed_on() -> None:
     assert signal_accepted(s, signal) == []
 
 
-def test_the_same_asked_twice_is_answered_twice() -> None:
+def test_a_repeated_request_is_answered_twice() -> None:
     """C-INP-1"""
     s = session()
     asked = [s.receive(frame("plan_input", "p", request_id="r", answer=1), NOW)[0] for _ in range(2)]
@@ -481,7 +481,7 @@ def test_the_same_asked_twice_is_answered_twice() -> None:
         assert len(input_accepted(s, answer)) == 1
 
 
-def test_only_so_many_requests_wait() -> None:
+def test_pending_requests_are_limited() -> None:
     """C-LIM-3"""
     s = session()
     [first] = s.receive(frame("plan_input", "p", request_id="1", answer=1), NOW)
@@ -494,7 +494,7 @@ def test_only_so_many_requests_wait() -> None:
 
 
 @pytest.mark.parametrize(("verb", "kind"), [("input", "plan_input"), ("signal", "plan_signal")])
-def test_answering_and_signalling_are_rights_of_their_own(verb: str, kind: str) -> None:
+def test_answering_and_signalling_need_rights_of_their_own(verb: str, kind: str) -> None:
     """C-ACL-1"""
     asked = frame(kind, "p", request_id="r", answer=1, signal="pause")
     refusal = [error("forbidden", plan_id="p", request_id="r")]
@@ -514,7 +514,7 @@ def test_too_many_frames_a_second() -> None:
     assert close_code(s.receive(frame("ping"), NOW + 0.5)) == CloseCode.TOO_MANY_REQUESTS
 
 
-def test_who_asked_for_more_than_allowed_is_answered_first_and_closed_then() -> None:
+def test_a_client_that_exceeds_a_limit_is_answered_first_and_then_closed() -> None:
     """C-LIM-4: plans that are being joined, requests and a token; what else it says is not looked at."""
     s = session(limits=SessionLimits(frames_per_second=1, frames_burst=4))
     s.receive(frame("subscribe_plan", "p", request_id="1"), NOW)
@@ -532,7 +532,7 @@ def test_who_asked_for_more_than_allowed_is_answered_first_and_closed_then() -> 
     assert close == Close(4429, "too many frames a second")
 
 
-def test_who_asked_for_more_than_allowed_is_closed_at_last_whatever_waits() -> None:
+def test_a_client_that_exceeds_a_limit_is_closed_after_a_while_whatever_is_pending() -> None:
     """C-LIM-4"""
     s = session(limits=SessionLimits(frames_per_second=1, frames_burst=1))
     s.receive(frame("subscribe_plan", "p"), NOW)
@@ -548,7 +548,7 @@ def test_too_many_bytes_a_second() -> None:
     assert close_code(s.receive(frame("ping"), NOW)) == CloseCode.TOO_MANY_REQUESTS
 
 
-def test_a_stranger_may_send_a_token_and_little_more() -> None:
+def test_an_unauthenticated_client_may_send_a_token_and_little_more() -> None:
     """C-LIM-5"""
     s = session(known=False, limits=SessionLimits(unauthenticated_bytes=100))
     s.receive(frame("authenticate", token="t"), NOW)
@@ -559,13 +559,13 @@ def test_a_stranger_may_send_a_token_and_little_more() -> None:
     assert close_code(s.receive(frame("ping", nonce="n" * 80), NOW + 1)) is None
 
 
-def test_a_clock_that_goes_back_takes_the_session_along_but_not_back() -> None:
+def test_a_clock_that_goes_back_does_not_set_the_session_back() -> None:
     s = session(person(expires_at=NOW + 60), limits=SessionLimits(frames_per_second=1, frames_burst=1))
     assert close_code(s.receive(frame("ping"), NOW + 60)) is None
     assert close_code(s.receive(frame("ping"), NOW - 1000)) == CloseCode.TOO_MANY_REQUESTS
 
 
-def test_frames_that_make_no_sense_are_answered_and_too_many_in_a_row_end_it() -> None:
+def test_invalid_frames_are_answered_and_too_many_in_a_row_close_the_session() -> None:
     """C-BAD-6"""
     s = session()
     for bad in ("{", '{"type":7}'):
@@ -578,7 +578,7 @@ def test_frames_that_make_no_sense_are_answered_and_too_many_in_a_row_end_it() -
     assert close_code(effects) == CloseCode.PROTOCOL_ERROR
 
 
-def test_unknown_types_are_answered_and_never_end_it() -> None:
+def test_unknown_types_are_answered_and_never_close_the_session() -> None:
     """C-FRM-3"""
     s = session()
     for _ in range(20):
@@ -595,7 +595,7 @@ def test_an_idle_connection_is_closed() -> None:
     assert close_code(s.tick(s.due())) == CloseCode.IDLE
 
 
-def test_a_subscription_or_a_request_under_way_keeps_a_connection() -> None:
+def test_a_subscription_or_a_pending_request_keeps_a_connection_open() -> None:
     """C-LIM-6"""
     s = session()
     s.receive(frame("subscribe_plan", "p"), NOW)

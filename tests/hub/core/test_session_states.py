@@ -153,7 +153,7 @@ def test_each_cell_of_the_table_of_phases(phase: Phase, what: Transition) -> Non
     assert closes == ([CLOSES[phase, what]] if s.phase is Phase.CLOSED else [])
 
 
-def test_closed_is_the_end() -> None:
+def test_closed_is_final() -> None:
     s = in_phase(Phase.CLOSED)
     assert not any(phase is Phase.CLOSED for phase, _ in PHASES)
     for what in (Transition.AUTHENTICATED, Transition.TOKEN_REFUSED, Transition.TOKEN_EXPIRED, Transition.TIMED_OUT):
@@ -172,7 +172,7 @@ ASKS = {
 
 
 @pytest.mark.parametrize(("phase", "kind"), list(product(Phase, CLIENT_FRAMES)))
-def test_who_may_say_what(phase: Phase, kind: str) -> None:
+def test_which_frames_each_phase_allows(phase: Phase, kind: str) -> None:
     s = in_phase(phase, spare=1)
     s.authentication_failed(ErrorCode.UNAVAILABLE, "later")
     answer = shown(s.receive(ASKS[kind], NOW))

@@ -84,7 +84,7 @@ class Stories(RuleBasedStateMachine):
             assert not self.session.principal.expired(self.now)
 
     @rule(text=noise)
-    def mumble(self, text: str) -> None:
+    def send_noise(self, text: str) -> None:
         self.carry_out(self.session.receive(text, self.now))
 
     # -- what the channels do ------------------------------------------------------------------------------------------
@@ -105,15 +105,15 @@ class Stories(RuleBasedStateMachine):
     @rule(nth=nths, retry=st.none() | st.just(2000))
     def refuse(self, nth: int, retry: int | None) -> None:
         plan_id = self.one_of(nth)
-        self.let_go(plan_id, refused(self.session, plan_id, "no", retry))
+        self.end_subscription(plan_id, refused(self.session, plan_id, "no", retry))
 
     @precondition(lambda self: self.channels)
     @rule(nth=nths, code=st.sampled_from(SubscriptionCode))
     def end(self, nth: int, code: SubscriptionCode) -> None:
         plan_id = self.one_of(nth)
-        self.let_go(plan_id, ended(self.session, plan_id, code, "over"))
+        self.end_subscription(plan_id, ended(self.session, plan_id, code, "over"))
 
-    def let_go(self, plan_id: str, effects: list[Effect]) -> None:
+    def end_subscription(self, plan_id: str, effects: list[Effect]) -> None:
         kinds = [json.loads(effect.frame.encode())["type"] for effect in effects if isinstance(effect, Send)]
         assert kinds
         assert kinds.count("subscription_ended") == (plan_id in self.confirmed)
@@ -122,7 +122,7 @@ class Stories(RuleBasedStateMachine):
         self.carry_out(effects)
 
     @rule(plan_id=plans)
-    def say_what_is_late(self, plan_id: str) -> None:
+    def report_late(self, plan_id: str) -> None:
         if plan_id not in self.channels:
             assert placed(self.session, plan_id, Position("e", 1), 1) == []
             assert refused(self.session, plan_id, "no") == ended(self.session, plan_id, 2500, "no") == []

@@ -1,4 +1,4 @@
-"""One hub that runs plans and one that asks who you are, for all tests of dialects from end to end."""
+"""A hub that runs plans, and one with authentication, for the end-to-end tests of dialects."""
 
 from __future__ import annotations
 

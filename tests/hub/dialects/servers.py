@@ -26,7 +26,7 @@ def working_hub(**settings: Any) -> Generator[HubServer]:
 
 @contextmanager
 def asking_hub(**settings: Any) -> Generator[HubServer]:
-    """One that asks who you are; tokens come from `tests.faults.credentials`."""
+    """One with authentication; tokens come from `tests.faults.credentials`."""
     rights: Mapping[str, Any] = {"auth_secret": SECRET, "auth_audience": AUDIENCE}
     with working_hub(**rights, **settings) as hub:
         yield hub

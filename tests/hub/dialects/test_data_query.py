@@ -108,7 +108,7 @@ def test_people_are_shown_no_sql() -> None:
 
 
 def _talk(*known: PlanEntry, resume: bool = False) -> tuple[QueryDialect, list[Action]]:
-    """A client that is in, and what was done when it came."""
+    """An admitted client, and the actions at its start."""
     marks = iter(f"m{n}" for n in range(1, 99))
     talk = QueryDialect("ada", "s", resume, lambda: next(marks))
     assert [*talk.on_open()] == [FindPlans("data_query:session:ada/s")]
@@ -127,11 +127,11 @@ def test_a_new_session_waits_for_its_first_plan() -> None:
     assert _talk()[1] == [Follow(_plan_id(1))]
 
 
-def test_a_client_that_comes_back_while_a_question_is_worked_on_is_told_all_of_it() -> None:
+def test_a_client_that_reconnects_during_a_question_receives_all_of_it() -> None:
     assert _talk(_entry(_plan_id(2), "in_progress"), _entry(_plan_id(1)))[1] == [Follow(_plan_id(2))]
 
 
-def test_a_question_that_is_over_is_told_again_only_to_who_resumes() -> None:
+def test_an_answered_question_is_repeated_only_with_resume() -> None:
     assert _talk(_entry(_plan_id(2)), _entry(_plan_id(1)))[1] == [Follow(_plan_id(3))]
     assert _talk(_entry(_plan_id(2)), _entry(_plan_id(1)), resume=True)[1] == [Follow(_plan_id(2))]
 
@@ -171,7 +171,7 @@ def test_questions_asked_before_it_is_known_what_there_is_wait() -> None:
     assert _starts(talk.on_found([_entry(_plan_id(1))])) == [_plan_id(2)]
 
 
-def test_one_plan_is_told_after_the_other() -> None:
+def test_plans_are_followed_one_after_the_other() -> None:
     talk, _ = _talk()
     assert _starts(_asked(talk)) == [_plan_id(1)]
     assert _asked(talk, "orders?") == []
@@ -183,7 +183,7 @@ def test_one_plan_is_told_after_the_other() -> None:
     assert acts[1:] == [Unfollow(_plan_id(1)), Follow(_plan_id(2))]
 
 
-def test_a_question_of_another_tab_is_told_too() -> None:
+def test_a_question_of_another_tab_is_received_too() -> None:
     talk, _ = _talk()
     [started] = frames(talk.on_event(_begins(1, "another's", "c7")))
     assert started["data"]["conversation_id"] == "c7"
@@ -235,7 +235,7 @@ def test_a_ping_is_answered() -> None:
         ({}, "Unknown message type: None"),
     ],
 )
-def test_what_is_no_question_is_answered_with_an_error(frame: dict[str, Any], says: str) -> None:
+def test_an_invalid_question_is_an_error(frame: dict[str, Any], says: str) -> None:
     [error] = frames(_talk()[0].on_message(frame))
     assert error["type"] == "error"
     assert error["data"]["message"].startswith(says)
@@ -254,14 +254,14 @@ def test_too_many_questions_at_once_are_refused() -> None:
     assert [frame["data"]["message"] for frame in frames(acts)] == ["8 questions are waiting; wait for an answer first"]
 
 
-def test_names_that_make_no_plan_id_are_turned_away() -> None:
+def test_names_that_make_no_plan_id_are_refused() -> None:
     acts = [*QueryDialect("x" * 100, "y" * 100).on_open()]
     assert frames(acts)[0]["type"] == "error"
     assert acts[-1] == Disconnect(CloseCode.PROTOCOL_ERROR, "no plan id can be made of this user_id and session_id")
 
 
 @pytest.mark.parametrize(("code", "close"), [("forbidden", CloseCode.FORBIDDEN), ("plan_deleted", CloseCode.INTERNAL)])
-def test_who_can_not_be_told_is_let_go(code: str, close: CloseCode) -> None:
+def test_a_client_that_may_not_follow_is_disconnected(code: str, close: CloseCode) -> None:
     acts = [*_talk()[0].on_refused(RefusedAction(code, "no", _plan_id(1), "follow"))]
     assert acts[-1] == Disconnect(close)
 

@@ -38,7 +38,7 @@ def test_progress_has_the_fields_of_the_original() -> None:
     ]
 
 
-def test_a_complete_stage_says_which_and_brings_its_data() -> None:
+def test_a_completed_stage_is_named_and_has_its_data() -> None:
     assert _story(_step(1, "completed", data=THEME)) == [
         {
             "type": "stage_complete",
@@ -86,7 +86,7 @@ def test_the_end_names_where_the_proposal_is() -> None:
     ]
 
 
-def test_an_error_is_said_in_one_field() -> None:
+def test_an_error_is_in_one_field() -> None:
     failed = followed(PLAN, 9, "plan_update", status="error", content="“FindPlans artists” failed")
     stopped = followed(PLAN, 9, "plan_update", status="cancelled", content="Stopped by ada")
     assert _story(failed) == [{"type": "error", "error": "“FindPlans artists” failed"}]
@@ -105,7 +105,7 @@ def test_what_this_front_end_has_no_words_for_is_left_out() -> None:
     assert _story(*events) == []
 
 
-def test_who_comes_when_only_a_snapshot_is_left_is_told_of_every_stage() -> None:
+def test_a_client_that_gets_a_snapshot_receives_every_stage() -> None:
     stages = [_step(n, "completed", stage, data={"n": n}) for n, stage in enumerate(STAGES, 1)]
     end = followed(PLAN, 9, "plan_update", status="completed", progress=100.0)
     said = _story(*rebuilt(PLAN, [*stages, end]))
@@ -113,7 +113,7 @@ def test_who_comes_when_only_a_snapshot_is_left_is_told_of_every_stage() -> None
     assert [frame.get("data") for frame in said] == [{"n": 1}, {"n": 2}, {"n": 3}, None]
 
 
-def test_a_client_is_greeted_and_told_from_the_beginning() -> None:
+def test_a_client_is_greeted_and_follows_from_the_beginning() -> None:
     since: Since = "start"
     assert [*ExhibitionDialect("s1").on_open()] == [
         SendFrame({"type": "connected", "session_id": "s1"}),
@@ -121,19 +121,19 @@ def test_a_client_is_greeted_and_told_from_the_beginning() -> None:
     ]
 
 
-def test_a_session_that_makes_no_plan_id_is_turned_away() -> None:
+def test_a_session_that_makes_no_plan_id_is_refused() -> None:
     said, hung_up = ExhibitionDialect("x" * 200).on_open()
     assert isinstance(said, SendFrame)
     assert said.frame["type"] == "error"
     assert hung_up == Disconnect(CloseCode.PROTOCOL_ERROR, "no plan id can be made of this session_id")
 
 
-def test_what_a_client_says_is_ignored() -> None:
+def test_messages_of_the_client_are_ignored() -> None:
     talk = ExhibitionDialect("s1")
     assert [*talk.on_message({"type": "ping"}), *talk.on_invalid_message("not JSON")] == []
 
 
-def test_who_may_not_read_it_is_told_and_let_go() -> None:
+def test_a_client_without_the_right_to_read_is_disconnected() -> None:
     said, hung_up = ExhibitionDialect("s1").on_refused(
         RefusedAction("forbidden", "no right to read this plan", PLAN, "follow")
     )

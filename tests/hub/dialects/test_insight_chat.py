@@ -60,7 +60,7 @@ def test_each_event_has_its_news() -> None:
     ]
 
 
-def test_news_carry_their_place() -> None:
+def test_news_have_their_position() -> None:
     [one] = news(FollowedEvent(Position("e", 3), STORY[2]))
     assert one.position == Position("e", 3)
 
@@ -74,7 +74,7 @@ def test_a_status_is_all_the_news_in_one() -> None:
 
 
 @pytest.mark.parametrize("status", ["error", "cancelled"])
-def test_a_task_that_fails_says_why(status: str) -> None:
+def test_a_task_that_fails_has_a_reason(status: str) -> None:
     story = [*STORY[:3], update(status=status, content="Stopped by ada")]
     said = status_of(folded(story)).model_dump()
     assert said == {"status": "error", "messages": MESSAGES[:1], "result": None, "error": "Stopped by ada"}

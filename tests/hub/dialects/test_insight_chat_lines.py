@@ -36,7 +36,7 @@ async def start(http: httpx.AsyncClient, question: Any = QUESTION) -> str:
 
 
 async def polled(http: httpx.AsyncClient, task_id: str) -> list[dict[str, Any]]:
-    """Every status until the task is over, as the page of the original asks for them (only more often)."""
+    """Every status until the task has ended, polled as the original page does (only more often)."""
     statuses: list[dict[str, Any]] = []
     async with asyncio.timeout(DEADLINE_S):
         while not statuses or statuses[-1]["status"] == "processing":
@@ -87,7 +87,7 @@ async def test_a_task_is_polled_to_its_end(http: httpx.AsyncClient) -> None:
     assert any(0 < len(status["messages"]) < len(KINDS) for status in statuses), "not all at once"
 
 
-async def test_a_stream_tells_the_same(http: httpx.AsyncClient) -> None:
+async def test_a_stream_has_the_same_messages(http: httpx.AsyncClient) -> None:
     task_id = await start(http)
     said = [status for _, status in await streamed(http, task_id)]
     [*_, polled_last] = await polled(http, task_id)
@@ -140,14 +140,14 @@ async def test_what_can_not_be_a_chat_is_refused(http: httpx.AsyncClient, body: 
     assert (await http.post("/api/chat", json=body)).status_code == 422
 
 
-async def test_a_place_that_is_none_is_refused(http: httpx.AsyncClient) -> None:
+async def test_an_invalid_position_is_refused(http: httpx.AsyncClient) -> None:
     task_id = await start(http)
     params = {"task_id": task_id}
     assert (await http.get("/api/chat/stream", params=params, headers={"Last-Event-ID": "x"})).status_code == 422
     await polled(http, task_id)
 
 
-def test_the_example_talks_with_it(hub: HubServer) -> None:
+def test_the_example_works(hub: HubServer) -> None:
     words = [sys.executable, "examples/insight_chat_client.py", "Where is it driest in summer?", "--url", hub.url]
     shown = []
     for how in ([], ["--poll"]):

@@ -1,4 +1,4 @@
-"""The ground of all dialects: a small dialect of the test's own, on real lines, in a hub of this process."""
+"""What all dialects rely on: a small dialect of the test's own, on real connections, with a hub in this process."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ DEADLINE_S = 40.0
 
 
 class Parrot(Dialect):
-    """Does what it is told, and tells what it hears of."""
+    """Does what its client requests, and reports what it is called with."""
 
     later = ""
     """A plan to start as soon as something is refused."""
     events: ClassVar[list[PlanEvent]] = []
-    """What all of them were told."""
+    """The events that all of them received."""
 
     def on_open(self) -> Iterable[Action]:
         yield SendFrame({"said": "hello"})
@@ -105,7 +105,7 @@ def said_of(told: FollowedEvent) -> dict[str, Any]:
 
 
 class Works:
-    """An engine as hubs know them. `gate` holds back whoever starts a plan."""
+    """An engine as the hub uses it. While `gate` is cleared, starting a plan waits."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, str, str | None]] = []
@@ -185,7 +185,7 @@ async def code(line: ClientConnection) -> int | None:
     return line.close_code
 
 
-async def test_a_plan_is_followed_from_a_place_and_let_go(tmp_path: Path) -> None:
+async def test_a_plan_is_followed_from_a_position_and_unfollowed(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url), connect(url) as line:
         assert await hear(line) == {"said": "hello"}
         place = await say(hub, "p", 3)
@@ -201,7 +201,7 @@ async def test_a_plan_is_followed_from_a_place_and_let_go(tmp_path: Path) -> Non
         assert await ask(line, who=2) == {"said": "what?"}
 
 
-async def test_a_snapshot_is_retold(tmp_path: Path) -> None:
+async def test_a_snapshot_is_passed_on_as_events(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url), connect(url) as line:
         await hear(line)
         await hub.broadcaster.send_agent_message("p", "Ana", "one")
@@ -241,7 +241,7 @@ async def test_a_snapshot_is_parsed_once_for_all_clients(tmp_path: Path) -> None
         assert len(Parrot.events) == 5 * len({id(event) for event in Parrot.events})
 
 
-async def test_what_it_asks_of_an_engine_is_done_or_refused(tmp_path: Path) -> None:
+async def test_requests_to_the_engine_succeed_or_are_refused(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url), connect(url) as line:
         await hear(line)
         refused = {"plan": "p", "act": "start"}
@@ -273,7 +273,7 @@ async def test_an_engine_that_fails_is_a_refusal(tmp_path: Path, caplog: pytest.
     assert "broken" in caplog.text
 
 
-async def test_what_was_asked_for_is_started_though_the_client_has_gone(tmp_path: Path) -> None:
+async def test_a_plan_is_started_even_if_its_client_has_gone(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url):
         works = hub.engine = Works()
         works.gate.clear()
@@ -288,7 +288,7 @@ async def test_what_was_asked_for_is_started_though_the_client_has_gone(tmp_path
                 await asyncio.sleep(0.01)
 
 
-async def test_it_hangs_up_when_it_likes_and_says_nothing_more(tmp_path: Path) -> None:
+async def test_nothing_is_sent_after_a_disconnect(tmp_path: Path) -> None:
     async with nest(tmp_path) as (_, url), connect(url) as line:
         await hear(line)
         await line.send('{"bye": 1}')
@@ -297,7 +297,7 @@ async def test_it_hangs_up_when_it_likes_and_says_nothing_more(tmp_path: Path) -
         assert (line.close_code, line.close_reason) == (1000, "bye")
 
 
-async def test_a_mistake_costs_its_client_the_line_and_nobody_else(
+async def test_an_error_in_a_dialect_closes_only_its_connection(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with nest(tmp_path) as (_, url), connect(url) as one, connect(url) as other:
@@ -310,14 +310,14 @@ async def test_a_mistake_costs_its_client_the_line_and_nobody_else(
 
 
 @pytest.mark.parametrize("frame", ["{", "[1]", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 100])
-async def test_what_is_no_json_object_is_told_so(tmp_path: Path, frame: str) -> None:
+async def test_a_message_that_is_no_json_object_is_refused(tmp_path: Path, frame: str) -> None:
     async with nest(tmp_path) as (_, url), connect(url) as line:
         await hear(line)
         await line.send(frame)
         assert (await hear(line))["refused"] == "bad_frame"
 
 
-async def test_frames_are_bounded(tmp_path: Path) -> None:
+async def test_frames_are_limited(tmp_path: Path) -> None:
     async with nest(tmp_path, max_frame_bytes=1024) as (_, url):
         async with connect(url) as line:
             await line.send(json.dumps({"long": "x" * 1024}))
@@ -332,10 +332,10 @@ async def test_frames_are_bounded(tmp_path: Path) -> None:
         assert await code(line) == 4429
 
 
-async def test_it_is_asked_who_you_are(tmp_path: Path) -> None:
+async def test_clients_must_authenticate(tmp_path: Path) -> None:
     async with nest(tmp_path, auth_secret=SECRET) as (hub, url):
         good = token_of(hub, "ada", {"p": ["read"]})
-        async with connect(url) as line:  # nothing is said before it is known who that is
+        async with connect(url) as line:  # nothing is sent before the client has authenticated
             assert await ask(line, who=1) == {"refused": "unauthenticated", "plan": None, "act": None}
             assert (await ask(line, type="authenticate", token=good))["type"] == "authenticated"
             assert await hear(line) == {"said": "hello"}
@@ -349,7 +349,7 @@ async def test_it_is_asked_who_you_are(tmp_path: Path) -> None:
             assert await code(line) == 4501
 
 
-async def test_nothing_is_started_for_whose_token_has_expired(tmp_path: Path) -> None:
+async def test_nothing_is_started_with_an_expired_token(tmp_path: Path) -> None:
     async with nest(tmp_path, auth_secret=SECRET) as (hub, url):
         works = hub.engine = Works()
         lasts_a_second = token_of(hub, "ada", {"p": ["read", "start"]}, seconds=1 - hub.settings.auth_leeway)
@@ -364,7 +364,7 @@ async def test_nothing_is_started_for_whose_token_has_expired(tmp_path: Path) ->
         assert works.started == [("good", "p", "ada")]
 
 
-async def test_foreign_pages_and_too_many_lines_are_refused(tmp_path: Path) -> None:
+async def test_foreign_pages_and_too_many_connections_are_refused(tmp_path: Path) -> None:
     async with nest(tmp_path, max_connections_per_address=1) as (_, url):
         async with connect(url, origin="https://evil.example") as line:  # type: ignore[arg-type]
             assert await code(line) == 4504
@@ -374,7 +374,7 @@ async def test_foreign_pages_and_too_many_lines_are_refused(tmp_path: Path) -> N
                 assert await code(other) == 4429
 
 
-async def test_a_drain_sends_it_away(tmp_path: Path) -> None:
+async def test_a_drain_closes_it(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url), connect(url) as line:
         await hear(line)
         draining = asyncio.create_task(hub.drain(10))
@@ -382,7 +382,7 @@ async def test_a_drain_sends_it_away(tmp_path: Path) -> None:
         await draining
 
 
-async def test_a_slow_reader_gets_everything_and_costs_little(tmp_path: Path) -> None:
+async def test_a_slow_reader_receives_everything_and_uses_little_memory(tmp_path: Path) -> None:
     async with (
         nest(tmp_path, outlet_bytes=16 * 1024) as (hub, url),
         connect(url, max_queue=1) as line,
@@ -397,7 +397,7 @@ async def test_a_slow_reader_gets_everything_and_costs_little(tmp_path: Path) ->
         assert [(await hear(line))["at"] for _ in range(400)] == [*range(1, 401)]
 
 
-async def test_over_http_a_plan_is_recounted_to_its_end(tmp_path: Path) -> None:
+async def test_over_http_a_plan_is_streamed_to_its_end(tmp_path: Path) -> None:
     async with nest(tmp_path) as (hub, url):
         http_url = url.replace("ws://", "http://").removesuffix("/parrot")
         async with httpx.AsyncClient(base_url=http_url, timeout=DEADLINE_S) as http:

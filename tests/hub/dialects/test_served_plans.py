@@ -67,7 +67,7 @@ async def approve(http: httpx.AsyncClient, plan: str) -> None:
 async def test_front_ends_of_the_seed_see_a_real_plan_through(
     hub: HubServer, http: httpx.AsyncClient, plan: str
 ) -> None:
-    """A first tab from the beginning, one that loses its line in the middle, and one that comes late."""
+    """One tab from the beginning, one that loses its connection in the middle, and one that connects late."""
     first, cut = await front_end(hub, plan), await front_end(hub, plan)
     await start(http, plan)
     await until_status(cut, "step_update", "completed", "brief")
@@ -91,7 +91,7 @@ async def test_front_ends_of_the_seed_see_a_real_plan_through(
         "Business Advisor",
     }
     assert {"tool_call", "artifact", "input_request", "input_response"} <= {*first.unheard}
-    for client in (cut, late):  # what it was told, it was told once, and as everybody else
+    for client in (cut, late):  # it received each event once, and the same as the others
         told = [(kind, data["timestamp"], data.get("content")) for kind, data in client.events]
         everything = [(kind, data["timestamp"], data.get("content")) for kind, data in first.events]
         rest = iter(everything)

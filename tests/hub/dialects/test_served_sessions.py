@@ -251,7 +251,7 @@ async def test_a_question_through_a_dropped_line_and_in_a_second_tab(
     assert back.frames[: len(first.frames)] == first.frames
 
 
-async def test_a_new_page_is_not_told_of_what_is_over(hub: HubServer, session: str) -> None:
+async def test_a_new_page_does_not_receive_what_has_ended(hub: HubServer, session: str) -> None:
     async with page(hub, f"/ws/ada/{session}") as asking:
         await asking.send(_query("how many customers do we have"))
         await asking.until(*ENDS)
@@ -346,7 +346,7 @@ async def _history(hub: HubServer) -> list[dict[str, Any]]:
         return [(await http.get(path)).raise_for_status().json() for path in paths]
 
 
-# ---- the doors that all of them have
+# ---- admission, which all of them share
 
 
 def _token(*plans: str) -> dict[str, str]:
@@ -356,7 +356,7 @@ def _token(*plans: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/ws/s1", "/ws/ada/s1"])
-async def test_without_a_token_nobody_is_told_anything(path: str, guarded: HubServer) -> None:
+async def test_without_a_token_nothing_is_sent(path: str, guarded: HubServer) -> None:
     async with page(guarded, path) as stranger:
         for _ in range(2):
             await stranger.send({"type": "query", "query": "sales?"})

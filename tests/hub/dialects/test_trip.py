@@ -1,4 +1,4 @@
-"""The trip dialect as functions: events in, frames out; frames in, what is to be done out."""
+"""The trip dialect as functions: events in, frames out; messages in, actions out."""
 
 from __future__ import annotations
 
@@ -66,21 +66,21 @@ def original(frame: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in frame.items() if name not in ("plan_id", "place", "code")}
 
 
-def test_a_whole_plan_is_told_in_the_original_order() -> None:
+def test_a_whole_plan_in_the_original_order() -> None:
     story = TripFrames()
     said = [frame for at, event in enumerate(WHOLE, 1) for frame in frames(story(told(at, event)))]
     assert [original(frame) for frame in said] == IN_FRAMES
     assert all(type(frame["percent"]) is int for frame in said if frame["type"] == "progress")
 
 
-def test_the_place_goes_with_the_last_frame_of_an_event() -> None:
+def test_the_last_frame_of_an_event_has_its_position() -> None:
     progress, done = TripFrames()(told(9, WHOLE[-1]))
     assert progress.position is None
     assert "place" not in progress.frame
     assert (done.position, done.frame["place"], done.frame["plan_id"]) == (Position("e", 9), "e:9", PLAN)
 
 
-def test_what_comes_again_is_not_said_again() -> None:
+def test_repeated_results_are_sent_once() -> None:
     story = TripFrames()
     first = [frame for event in WHOLE[:-1] for frame in story(told(1, event))]
     again = [frame for event in WHOLE[:-1] for frame in story(told(1, event, retold=True))]
@@ -108,7 +108,7 @@ def test_a_plan_that_fails_ends_in_an_error(event: PlanUpdate, message: str) -> 
     assert frame.get("code") == ("cancelled" if event.status == "cancelled" else None)
 
 
-def test_what_has_no_words_in_the_format_is_not_told() -> None:
+def test_events_without_an_equivalent_are_not_sent() -> None:
     for event in (WHOLE[0], WHOLE[1], step("pois", "error", content="no"), update(step_id="pois", status="error")):
         assert [*TripFrames()(told(1, event))] == []
 
@@ -155,13 +155,13 @@ def test_what_is_left_out_counts_as_empty() -> None:
         ({"type": "cancel"}, ""),
     ],
 )
-def test_a_request_that_will_not_do_is_told_why(frame: dict[str, Any], message: str) -> None:
+def test_an_invalid_request_is_an_error(frame: dict[str, Any], message: str) -> None:
     [error] = frames(talk().on_message(frame))
     assert original(error)["type"] == "error"
     assert original(error)["message"].startswith(message)
 
 
-def test_what_is_not_json_is_told_so() -> None:
+def test_invalid_json_is_an_error() -> None:
     [error] = frames(talk().on_invalid_message("not JSON: Expecting value at character 0"))
     assert original(error) == {"type": "error", "message": "Invalid JSON: not JSON: Expecting value at character 0"}
 
@@ -218,7 +218,7 @@ def test_a_cancel_that_comes_too_late_changes_nothing() -> None:
     assert [*client.on_message({"message": "next"})] == []
 
 
-def test_a_conversation_is_resumed_from_a_place_or_told_again() -> None:
+def test_a_trip_is_resumed_from_a_position_or_from_its_start() -> None:
     resume = {"type": "resume", "plan_id": "trip-7"}
     assert [*talk().on_message(resume)] == [Follow("trip-7", "start")]
     assert [*talk().on_message({**resume, "place": "e:5"})] == [Follow("trip-7", Position("e", 5))]
@@ -245,8 +245,8 @@ def test_plan_ids_are_random_and_of_the_rule() -> None:
 
 
 @pytest.mark.parametrize("name", ["pois", "requirements", "plan"])
-def test_faults_are_looked_for_in_no_more_than_may_be_said(name: str) -> None:
-    """To list what is wrong with each of half a million takes seconds, and everybody on the hub waits."""
+def test_items_beyond_the_limit_are_not_checked(name: str) -> None:
+    """Listing the errors of half a million items takes seconds, in which the hub serves no client."""
     AskTrip.model_validate({"message": "Rome", name: [{}] * 200})
     with pytest.raises(ValidationError) as refused:
         AskTrip.model_validate({"message": "Rome", name: [1] * 1000})

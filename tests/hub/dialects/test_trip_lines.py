@@ -44,7 +44,7 @@ async def until(line: ClientConnection, *kinds: str) -> list[Frame]:
 
 
 async def closed(line: ClientConnection) -> int:
-    """The code with which the hub closes it, after whatever it still says."""
+    """The close code, after any frames that the hub still sends."""
     async with asyncio.timeout(DEADLINE_S):
         with suppress(ConnectionClosed):
             while True:
@@ -95,7 +95,7 @@ async def test_a_trip_comes_part_by_part(hub: HubServer) -> None:
     assert percents[-1] == 100
 
 
-async def test_what_is_wanted_changes_what_there_is(hub: HubServer) -> None:
+async def test_a_change_is_applied_to_the_given_state(hub: HubServer) -> None:
     [_, pois, requirements, plan, _] = as_the_original(await asked(hub, ASKED))
     state = {"pois": pois["data"], "requirements": requirements["data"], "plan": plan["data"]}
     own = {"name": "Aunt Giulia's kitchen", "minutes": 60, "note": "bring flowers"}
@@ -111,7 +111,7 @@ async def test_what_is_wanted_changes_what_there_is(hub: HubServer) -> None:
     assert {stop["name"] for day in plan["data"][0]["days"] for stop in day["stops"]} == set(names)
 
 
-async def test_when_nothing_is_wanted_everything_stays_as_it_is(hub: HubServer) -> None:
+async def test_without_a_change_the_given_state_stays(hub: HubServer) -> None:
     state = {"pois": [{"odd": 1}], "requirements": [{"description": "x", "also": [1.5]}], "plan": [{"p": None}]}
     intents, *rest = as_the_original(await asked(hub, {"message": "thank you, that is lovely", **state}))
     assert intents["data"] == [{"intent": "other", "action": "none", "value": "thank you, that is lovely"}]
@@ -136,7 +136,7 @@ async def test_a_plan_that_will_not_do_twice_is_an_error(hub: HubServer) -> None
         ('{"message": "hi", "pois": {}}', "pois: "),
     ],
 )
-async def test_a_bad_message_is_an_error_and_the_line_stays(hub: HubServer, said: str, message: str) -> None:
+async def test_a_bad_message_is_an_error_and_the_connection_stays_open(hub: HubServer, said: str, message: str) -> None:
     async with chat(hub) as line:
         await line.send(said)
         [error] = as_the_original([await hear(line)])
@@ -184,7 +184,7 @@ async def test_a_dropped_line_goes_on_where_it_was(hub: HubServer) -> None:
     async with chat(hub) as line:
         await line.send(json.dumps(resume))
         after = await until(line, "done", "error")
-    async with chat(hub) as line:  # who comes late is told everything
+    async with chat(hub) as line:  # a client that connects late receives everything
         await line.send(json.dumps({"type": "resume", "plan_id": before[0]["plan_id"]}))
         whole = await until(line, "done", "error")
     assert before[1:] + after == whole
@@ -208,7 +208,7 @@ async def test_a_trip_under_way_is_cancelled(hub: HubServer) -> None:
         *_, error = await until(line, "done", "error")
         assert (error["code"], error["message"]) == ("cancelled", "Stopped by development")
         assert json.loads(hub.get(f"/api/plans/{begun[0]['plan_id']}")[1])["status"] == "cancelled"
-        await line.send(json.dumps({"message": "hello"}))  # and the line is free again
+        await line.send(json.dumps({"message": "hello"}))  # and the connection is free again
         assert (await until(line, "done", "error"))[-1]["type"] == "done"
 
 
@@ -226,7 +226,7 @@ async def test_asking_again_under_the_same_plan_id_starts_nothing_new(hub: HubSe
     assert first == second
 
 
-def test_the_example_talks_with_it(hub: HubServer) -> None:
+def test_the_example_works(hub: HubServer) -> None:
     words = [sys.executable, "examples/trip_client.py", "plan a 1 day trip to Lisbon", "remove Belem Tower"]
     url = hub.ws.replace("streaming", "chat")
     done = subprocess.run([*words, "--url", url], cwd=ROOT, capture_output=True, text=True, timeout=100)

@@ -36,13 +36,13 @@ async def house(folder: Path, **settings: Any) -> AsyncGenerator[Hub]:
     """A hub on an embedded log of its own, not reachable yet."""
     async with Hub(Settings(log=f"sqlite:///{folder / 'plans.db'}", **settings)) as hub:
         yield hub
-        assert hub.roster._connections == {}, "somebody is still counted"
+        assert hub.roster._connections == {}, "a connection is still counted"
         assert len(hub.admission._present) == hub.admission._present.total == len(hub.admission.shares) == 0
 
 
 @asynccontextmanager
 async def serving(hub: Hub, ws: Any = None, app: Any = None) -> AsyncGenerator[str]:
-    """Make it reachable; the address of its socket. When it is left, whoever is connected has a moment to leave."""
+    """Make it reachable; the address of its socket. On exit, connected clients have a moment to leave."""
     config = uvicorn.Config(
         app or create_app(hub),
         ws=ws or cast("Any", hub.native.protocol),

@@ -1,4 +1,4 @@
-"""Admission: who may come in, whose connection it counts as, and that it counts to zero again."""
+"""Admission: which clients are admitted, whose limits they count against, and that all counts return to zero."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ async def refusal(hub: Hub, who: Peer) -> CloseCode:
 
 @asynccontextmanager
 async def asked(folder: Path, **settings: Any) -> AsyncGenerator[Hub]:
-    """A hub that asks who comes."""
+    """A hub with authentication."""
     async with house(folder, auth_secret=SECRET, **settings) as hub:
         yield hub
 
 
-async def test_without_authentication_everybody_is_let_in_at_once(tmp_path: Path) -> None:
+async def test_without_authentication_every_client_is_admitted_at_once(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
         client = hub.admission.admit(peer())
         assert isinstance(client, AdmittedClient)
@@ -72,7 +72,7 @@ async def test_without_authentication_everybody_is_let_in_at_once(tmp_path: Path
         hub.admission.leave(None, client)
 
 
-async def test_a_good_token_is_known_at_once_and_none_comes_later(tmp_path: Path) -> None:
+async def test_a_valid_token_is_known_at_once_and_may_also_come_later(tmp_path: Path) -> None:
     async with asked(tmp_path) as hub:
         ada = hub.admission.admit(peer(authorization=f"Bearer {token_of(hub, 'ada', {})}"))
         stranger = hub.admission.admit(peer())
@@ -97,7 +97,7 @@ async def test_bad_tokens_tickets_and_origins_are_counted(tmp_path: Path, caplog
     assert any("ticket" in message for message in caplog.messages)
 
 
-async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> None:
+async def test_a_ticket_admits_the_principal_it_was_issued_to(tmp_path: Path) -> None:
     async with asked(tmp_path) as hub:
         principal = await hub.authenticate(token_of(hub, "ada", {"p": ["read"]}))
         ticket = hub.tickets.issue(principal, time.time()).ticket
@@ -115,7 +115,7 @@ async def test_a_ticket_stands_for_whoever_it_was_issued_to(tmp_path: Path) -> N
         ({"max_connections_per_principal": 2}, "principal"),
     ],
 )
-async def test_so_many_and_no_more(limits: dict[str, int], kind: str, tmp_path: Path) -> None:
+async def test_connections_are_limited(limits: dict[str, int], kind: str, tmp_path: Path) -> None:
     """C-LIM-7"""
     async with asked(tmp_path, **limits) as hub:
         ada = peer(authorization=f"Bearer {token_of(hub, 'ada', {})}")
@@ -129,14 +129,14 @@ async def test_so_many_and_no_more(limits: dict[str, int], kind: str, tmp_path: 
             hub.admission.leave(None, client)
 
 
-async def test_nobody_is_let_in_while_everybody_is_sent_away(tmp_path: Path) -> None:
+async def test_no_client_is_admitted_while_the_hub_is_drained(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
         await hub.drain(0.1)
         assert await refusal(hub, peer()) == CloseCode.RESTART
         assert hub.counts.refused_connections == {"draining": 1}
 
 
-async def test_what_takes_too_long_to_check_may_be_tried_again(
+async def test_a_check_that_times_out_may_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def never(*_: object) -> Principal:
@@ -178,7 +178,7 @@ async def test_a_first_token_claims_the_connection_and_later_ones_do_not(tmp_pat
         assert hub.counts.connections == {"memory": 0}
 
 
-async def test_more_connections_leave_less_to_each(tmp_path: Path) -> None:
+async def test_more_connections_mean_lower_water_marks(tmp_path: Path) -> None:
     async with house(tmp_path, outlet_total_bytes=2 * 1024 * 1024) as hub:
         alone = hub.admission.waters.high
         clients = [await admit(hub, peer()) for _ in range(20)]
@@ -189,7 +189,7 @@ async def test_more_connections_leave_less_to_each(tmp_path: Path) -> None:
         assert hub.admission.waters.high == alone
 
 
-async def test_guests_are_counted_while_they_are_here(tmp_path: Path) -> None:
+async def test_guests_are_counted_until_they_leave(tmp_path: Path) -> None:
     async with house(tmp_path, max_connections=1) as hub:
         with hub.admission.guest(peer(), Principal.development(), "poll"):
             assert hub.counts.connections == {"poll": 1}

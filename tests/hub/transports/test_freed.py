@@ -1,6 +1,6 @@
-"""Clients that have gone are freed at once, by reference counting: what waits for the garbage collector piles up.
+"""Clients that have gone are freed at once, by reference counting, not by the garbage collector.
 
-What lived for a while is looked at by full collections only, and a hub makes few of them.
+Objects that have existed for a while are examined only by full collections, which are rare in a hub.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Before a request is whole: bounds of time and size, and nothing else changed."""
+"""Limits of time and size before a request is complete; everything else stays as it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.hub.transports.serving import run, until
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Says which headers came, and how long the body was; at /early without waiting for it, at /slow never."""
+    """Responds with the names of the headers and the size of the body; on /early before the body, on /slow never."""
     size, more = 0, scope["path"] == "/whole"
     while more:
         message = await receive()
@@ -103,7 +103,7 @@ async def test_what_comes_behind_a_body_is_no_header() -> None:
         (GET + b"\r\n\r\n\r\n", b"HTTP/1.1 200 "),
     ],
 )
-async def test_what_is_not_said_in_time(begin: bytes, answer: bytes) -> None:
+async def test_an_incomplete_request_times_out(begin: bytes, answer: bytes) -> None:
     async with client() as line:
         await line.send(begin)
         heard = await line.until_eof()
@@ -158,7 +158,7 @@ async def test_a_head_without_bounds_behind_an_answer_that_goes_on() -> None:
         assert await line.until_eof() == b""
 
 
-async def test_an_answer_may_take_as_long_as_it_likes() -> None:
+async def test_a_response_may_take_any_time() -> None:
     async with client() as line:
         await line.send(b"GET /slow HTTP/1.1\r\n\r\n")
         await line.until(b"\r\n\r\n")
@@ -177,8 +177,8 @@ async def limited(limit: HttpConnectionLimit) -> AsyncGenerator[int]:
         yield port
 
 
-async def test_an_address_holds_so_many_lines_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else one that says nothing on any of them would leave no open file for anybody else."""
+async def test_connections_per_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise one client with many idle connections would use up the open files of the process."""
     monkeypatch.setattr(http_guard, "HEAD_SECONDS", 30.0)
     limit = two_each()
     async with limited(limit) as port, connected(port):
@@ -193,7 +193,7 @@ async def test_an_address_holds_so_many_lines_and_no_more(monkeypatch: pytest.Mo
             assert b"host; 0 bytes" in await second.until(b"0\r\n\r\n")
 
 
-async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_of_a_trusted_proxy_are_not_limited_per_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_guard, "HEAD_SECONDS", 30.0)
     async with limited(two_each("127.0.0.1")) as port, AsyncExitStack() as lines:
         many = [await lines.enter_async_context(connected(port)) for _ in range(5)]
@@ -202,7 +202,7 @@ async def test_a_proxy_that_is_believed_speaks_for_many(monkeypatch: pytest.Monk
             assert b"host; 0 bytes" in await line.until(b"0\r\n\r\n")
 
 
-async def test_a_line_that_becomes_a_websocket_is_counted_no_more() -> None:
+async def test_a_connection_that_becomes_a_websocket_is_no_longer_counted() -> None:
     limit = two_each()
     upgrade = handshake("ws://h/nothing", {})
     async with limited(limit) as port:

@@ -1,4 +1,4 @@
-"""The native transport over a real line: how it opens, how it beats, how it lags, how it ends."""
+"""The native transport over a real connection: opening, heartbeat, slow clients, closing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def hub_and_url(folder: Path, **settings: Any) -> AsyncGenerator[tuple[Hub
 
 
 def pass_by(hub: Hub, seconds: float) -> None:
-    """So much time passes in silence."""
+    """Sets all clients' timers back by these seconds."""
     for one in list(hub.native.open):
         one._received_at -= seconds
         one._pinged -= seconds
@@ -85,7 +85,7 @@ async def test_a_handshake_that_is_none(change: dict[str, str], status: bytes, t
         assert not hub.counts.connections_total
 
 
-async def test_other_paths_are_somebody_elses(tmp_path: Path) -> None:
+async def test_other_paths_are_left_to_uvicorn(tmp_path: Path) -> None:
     async with house(tmp_path) as hub:
         app = create_app(hub)
 
@@ -109,7 +109,7 @@ async def test_other_paths_are_somebody_elses(tmp_path: Path) -> None:
             assert not hub.counts.connections_total
 
 
-# --- being let in takes a while
+# --- admission takes a while
 
 
 class Slow:
@@ -141,7 +141,7 @@ async def slow_admission(folder: Path, patch: pytest.MonkeyPatch) -> AsyncGenera
             yield hub, slow, client
 
 
-async def test_what_is_said_meanwhile_waits_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_frames_sent_meanwhile_wait_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
         pass_by(hub, LONG)  # and the heartbeat leaves it alone
         slow.answer.set_result(Principal.development())
@@ -155,7 +155,7 @@ async def test_what_is_said_meanwhile_waits_in_order(tmp_path: Path, monkeypatch
     ("error", "code"),
     [(AdmissionRefused(CloseCode.TOO_MANY_REQUESTS, "full"), 4429), (RuntimeError("a mistake of ours"), 1011)],
 )
-async def test_or_is_never_looked_at(
+async def test_or_are_never_read(
     error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """C-CON-2"""
@@ -174,7 +174,7 @@ async def test_or_is_never_looked_at(
     )
 
 
-async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_admission_has_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "ADMISSION_SECONDS", 0.01)
     async with slow_admission(tmp_path, monkeypatch) as (hub, _, client):
         await client.until(b"\r\n\r\n")
@@ -182,7 +182,7 @@ async def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert hub.counts.auth_failures == {"unavailable": 1}
 
 
-async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
+async def test_an_admission_in_progress_ends_with_the_hub(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         async with slow_admission(tmp_path, patch) as (hub, _, client):
             [admission] = hub.native.admitting
@@ -191,17 +191,17 @@ async def test_an_admission_under_way_ends_with_the_hub(tmp_path: Path) -> None:
             await client.until_eof()
 
 
-async def test_whoever_leaves_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_leaves_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
         client.reset()
         slow.answer.set_result(Principal.development())
     assert not +hub.counts.connections
 
 
-# --- whose connection it is
+# --- whose limits a connection counts against
 
 
-async def test_a_connection_is_counted_as_whose_it_turns_out_to_be(tmp_path: Path) -> None:
+async def test_a_connection_counts_for_the_first_principal_that_authenticates(tmp_path: Path) -> None:
     """C-LIM-7, C-AUT-2: with the first token, and with none of the later ones."""
     async with hub_and_url(tmp_path, auth_secret=SECRET, max_connections_per_principal=1) as (hub, url):
         ada, eve = (token_of(hub, name, {"*": ["read"]}) for name in ("ada", "eve"))
@@ -223,7 +223,7 @@ async def test_a_connection_is_counted_as_whose_it_turns_out_to_be(tmp_path: Pat
                 await fifth.receive_until("connected")
 
 
-async def test_a_proxy_is_believed_and_nobody_else(tmp_path: Path) -> None:
+async def test_only_trusted_proxies_may_forward_addresses(tmp_path: Path) -> None:
     """C-ACL-4: behind TLS that ends in a proxy the hub's own origin is https; an address is the client's own."""
     forwarded = {"X-Forwarded-For": "203.0.113.7, 203.0.113.9", "X-Forwarded-Proto": "https"}
     async with hub_and_url(tmp_path, auth_secret=SECRET) as (hub, url):
@@ -242,8 +242,8 @@ async def test_a_proxy_is_believed_and_nobody_else(tmp_path: Path) -> None:
             assert await client.closed() == 4504
 
 
-async def test_headers_that_come_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The first counts, and none of it is a mistake of ours."""
+async def test_repeated_headers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first one counts, and nothing is logged as an error."""
     async with hub_and_url(tmp_path, auth_secret=SECRET) as (hub, url), connected(port_of(url)) as client:
         good = f"Bearer {token_of(hub, 'ada', {})}"
         twice = handshake(url, {"Authorization": good})[:-2] + b"Authorization: Bearer x\r\nHost: evil.example\r\n\r\n"
@@ -256,7 +256,7 @@ async def test_headers_that_come_twice(tmp_path: Path, caplog: pytest.LogCapture
 # --- the heartbeat
 
 
-async def test_silence_is_asked_about_and_then_believed(tmp_path: Path) -> None:
+async def test_a_silent_client_is_pinged_and_then_dropped(tmp_path: Path) -> None:
     """C-PNG-2"""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.receive_until("connected")
@@ -266,12 +266,14 @@ async def test_silence_is_asked_about_and_then_believed(tmp_path: Path) -> None:
         assert await client.receive_raw() == (PING, b"")  # one, although it was asked about twice
         assert (await client.request("ping", nonce="a"))["nonce"] == "a"
         pass_by(hub, admission.HEARTBEAT_SECONDS + 1)
-        assert (await client.receive_raw())[0] == PING  # it was heard since; so it is asked again, not given up
+        assert (await client.receive_raw())[
+            0
+        ] == PING  # it has sent something since, so it is pinged again, not dropped
         pass_by(hub, native.SILENCE_SECONDS + 1)
         assert await client.until_eof() == b""
 
 
-async def test_a_ping_is_answered_with_what_it_said(tmp_path: Path) -> None:
+async def test_a_pong_has_the_data_of_its_ping(tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
         await client.receive_until("connected")
         for said in (b"", b"x" * 125):
@@ -281,7 +283,7 @@ async def test_a_ping_is_answered_with_what_it_said(tmp_path: Path) -> None:
         assert (await client.request("ping"))["type"] == "pong"
 
 
-async def test_one_heartbeat_that_fails_is_not_everybodys(
+async def test_a_heartbeat_that_fails_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Unlucky:
@@ -302,7 +304,7 @@ async def test_one_heartbeat_that_fails_is_not_everybodys(
     assert {record.getMessage() for record in caplog.records} == {"a heartbeat failed: a mistake of ours"}
 
 
-async def test_a_mistake_in_letting_in_costs_one_connection(
+async def test_an_error_in_admission_closes_only_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with slow_admission(tmp_path, monkeypatch) as (hub, slow, client):
@@ -313,7 +315,7 @@ async def test_a_mistake_in_letting_in_costs_one_connection(
 
 
 async def test_a_handshake_behind_a_request_that_is_still_answered(tmp_path: Path) -> None:
-    """Neither would ever hear that the line ended: so it ends at once."""
+    """Neither would learn that the connection ended, so it is ended at once."""
     async with hub_and_url(tmp_path) as (hub, url), connected(port_of(url)) as client:
         stream = b"GET /api/plans/p/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         await client.send(stream)
@@ -399,7 +401,7 @@ async def test_a_reader_that_takes_nothing_is_closed_and_may_come_back(tmp_path:
 
 
 @pytest.mark.parametrize("said", [b"", (1000).to_bytes(2, "big"), (4321).to_bytes(2, "big") + b"so long"])
-async def test_a_client_that_closes_is_answered_in_kind(said: bytes, tmp_path: Path) -> None:
+async def test_a_close_is_answered_with_the_same_code(said: bytes, tmp_path: Path) -> None:
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.receive_until("connected")
         await client.request("subscribe_plan", plan_id="p")
@@ -420,7 +422,7 @@ async def test_a_client_that_vanishes(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_does_not_answer_a_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C-CLS-1: nothing follows it, and the line is not kept for long."""
+    """C-CLS-1: nothing follows it, and the connection is not kept for long."""
     monkeypatch.setattr(native, "CLOSING_SECONDS", 0.3)
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as client:
         await client.receive_until("connected")
@@ -434,8 +436,8 @@ async def test_a_client_that_does_not_answer_a_close(tmp_path: Path, monkeypatch
         assert await client.until_eof() == b""
 
 
-async def test_a_client_in_the_midst_of_a_long_speech_still_hears_why(tmp_path: Path) -> None:
-    """C-LIM-1: to close a line on what still comes in would reset it, and the reason would be lost."""
+async def test_a_client_that_is_still_sending_receives_the_close_code(tmp_path: Path) -> None:
+    """C-LIM-1: closing a connection while the client still sends would reset it, and the reason would be lost."""
     async with hub_and_url(tmp_path) as (_, url), dialled(url) as client:
         await client.receive_until("connected")
         sending = asyncio.create_task(client.send(frame(b"x" * 8_000_000)))
@@ -464,7 +466,7 @@ async def test_a_message_in_as_many_fragments_as_allowed(tmp_path: Path) -> None
 async def test_a_mistake_costs_one_connection(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is closed with 1011, and told once; others go on."""
+    """It is closed with 1011, which is logged once; others continue."""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other, dialled(url, receive_buffer=4096) as client:
         await other.receive_until("connected")
         await client.receive_until("connected")

@@ -26,12 +26,12 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
         ("*", "::ffff:11.1.2.3", True),
     ],
 )
-def test_an_address_of_ipv4_may_be_seen_as_one_of_ipv6(trusted: str, address: str, trusts: bool) -> None:
+def test_an_ipv4_address_is_trusted_in_its_ipv6_form_too(trusted: str, address: str, trusts: bool) -> None:
     seen = Proxies(trusted).client_of(address, "ws", ["203.0.113.7"], ["https"])
     assert seen == (("203.0.113.7", "wss") if trusts else (address, "ws"))
 
 
-async def test_a_proxy_is_believed_by_a_hub_that_listens_for_both_kinds(tmp_path: Path) -> None:
+async def test_a_proxy_is_trusted_by_a_dual_stack_hub(tmp_path: Path) -> None:
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     async with HubServer(log, host="::", insecure=True) as hub, httpx.AsyncClient(base_url=hub.url) as client:
         page = {"Host": "plans.example", "Origin": "https://plans.example"}

@@ -1,4 +1,4 @@
-"""H-POL-1 to H-POL-3: long polls over a real hub: woken at once, nothing lost and nothing twice."""
+"""H-POL-1 to H-POL-3: long polls of a real hub respond at once, and lose and repeat nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def texts(page: dict[str, Any]) -> list[str]:
 
 
 async def waiting(server: HubServer, count: int) -> None:
-    """Until so many polls wait at the hub."""
+    """Waits until this many polls wait at the hub."""
     await until(lambda: server.metric("plancast_connections", transport="poll") >= count)
 
 
@@ -49,13 +49,13 @@ async def test_a_poll_is_answered_by_the_event_it_waits_for(
     assert {(page["epoch"], page["offset"], page["head"]) for page in pages} == {(placed["epoch"], 2, 2)}
 
 
-async def test_a_poll_that_waits_in_vain_gets_an_empty_page(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_poll_that_times_out_gets_an_empty_page(client: httpx.AsyncClient, plan_id: str) -> None:
     placed = await say(client, plan_id, Said.message("a"))
     page = await poll(client, plan_id, {"after": 1, "epoch": placed["epoch"]}, wait=0.05)
     assert (page["events"], page["epoch"], page["offset"], page["head"]) == ([], placed["epoch"], 1, 1)
 
 
-async def test_a_limit_counts_for_what_was_waited_for(
+async def test_a_limit_applies_to_the_awaited_events(
     server: HubServer, client: httpx.AsyncClient, plan_id: str
 ) -> None:
     polling = asyncio.create_task(poll(client, plan_id, {"after": 0}, limit=2))
@@ -67,7 +67,7 @@ async def test_a_limit_counts_for_what_was_waited_for(
     assert texts(await poll(client, plan_id, after(page))) == ["2", "3", "4"]
 
 
-async def test_a_poll_is_told_that_its_plan_was_deleted(
+async def test_a_poll_is_refused_when_its_plan_is_deleted(
     server: HubServer, client: httpx.AsyncClient, plan_id: str
 ) -> None:
     placed = await say(client, plan_id, Said.message("a"))
@@ -79,7 +79,7 @@ async def test_a_poll_is_told_that_its_plan_was_deleted(
     assert (response.status_code, response.json()["code"]) == (410, "plan_deleted")
 
 
-async def test_a_poll_that_is_given_up_is_counted_no_more(
+async def test_a_cancelled_poll_is_no_longer_counted(
     server: HubServer, client: httpx.AsyncClient, plan_id: str
 ) -> None:
     async with httpx.AsyncClient(base_url=server.url) as other:
@@ -124,7 +124,7 @@ async def test_polls_at_random_beside_a_publisher_at_full_speed_lose_nothing_and
     assert told == [story] * readers
 
 
-async def test_a_reader_whose_place_was_trimmed_goes_on_from_the_snapshot(
+async def test_a_reader_whose_position_was_trimmed_continues_from_the_snapshot(
     client: httpx.AsyncClient, plan_id: str
 ) -> None:
     placed = await say(client, plan_id, *[Said.message(str(i)) for i in range(200)])
@@ -164,7 +164,7 @@ async def test_polls_and_streams_are_counted_and_bounded(small_hub: HubServer, p
                 response = await client.get(path)
                 assert (response.status_code, response.json()["code"]) == (429, "too_many_requests")
                 assert int(response.headers["retry-after"]) > 0
-            assert (await client.get(f"/api/plans/{plan_id}/events")).status_code == 200  # nobody waits for that one
+            assert (await client.get(f"/api/plans/{plan_id}/events")).status_code == 200  # this one does not wait
             await say(client, plan_id, Said.message("a"))
             assert [texts(page) for page in await asyncio.gather(*polls)] == [["a"], ["a"]]
 

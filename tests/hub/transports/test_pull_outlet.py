@@ -1,4 +1,4 @@
-"""A line for transports that pull: bounded, in order, and honest about what was not taken yet."""
+"""The pull outlet: bounded, in order, and it counts what was taken but not yet sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HIGH = 20_000
 
 
 class Told:
-    """The connection, as far as a line knows it."""
+    """The connection, as the outlet uses it."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -39,7 +39,7 @@ def burst(size: int) -> Burst:
     return Burst([b"x" * size], 1, 1)
 
 
-async def test_what_is_put_is_taken_in_order() -> None:
+async def test_items_are_taken_in_their_order() -> None:
     ours, _ = line()
     one, two = burst(10), burst(20)
     ours.write(b"hello")
@@ -48,7 +48,7 @@ async def test_what_is_put_is_taken_in_order() -> None:
     assert await ours.take() == [b"hello", one, two]
 
 
-async def test_taking_waits_until_there_is_something() -> None:
+async def test_taking_waits_for_an_item() -> None:
     ours, _ = line()
     taking = asyncio.create_task(cast("Any", ours.take()))
     await asyncio.sleep(0)
@@ -57,7 +57,7 @@ async def test_taking_waits_until_there_is_something() -> None:
     assert await taking == [b"hello"]
 
 
-async def test_who_gives_up_waiting_loses_nothing() -> None:
+async def test_a_cancelled_take_loses_nothing() -> None:
     ours, _ = line()
     taking = asyncio.create_task(cast("Any", ours.take()))
     await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_who_gives_up_waiting_loses_nothing() -> None:
     assert await ours.take() == [b"hello"]
 
 
-async def test_a_line_is_full_beyond_its_mark_and_says_so_once() -> None:
+async def test_an_outlet_is_full_above_its_high_water_mark_and_reports_it_once() -> None:
     ours, told = line()
     ours.deliver(burst(HIGH))
     assert (ours.full, told.words) == (False, [])
@@ -77,7 +77,7 @@ async def test_a_line_is_full_beyond_its_mark_and_says_so_once() -> None:
     assert (ours.full, told.words) == (True, ["filled"])
 
 
-async def test_it_takes_more_once_what_was_taken_is_sent() -> None:
+async def test_it_drains_once_what_was_taken_is_sent() -> None:
     ours, told = line()
     ours.deliver(burst(HIGH + 1))
     await ours.take()
@@ -87,7 +87,7 @@ async def test_it_takes_more_once_what_was_taken_is_sent() -> None:
     assert (ours.full, told.words) == (False, ["filled", "drained"])
 
 
-async def test_frames_that_are_no_events_are_written_even_when_full() -> None:
+async def test_control_frames_are_written_even_when_full() -> None:
     ours, _ = line()
     full = burst(HIGH + 1)
     ours.deliver(full)
@@ -95,7 +95,7 @@ async def test_frames_that_are_no_events_are_written_even_when_full() -> None:
     assert await ours.take() == [full, b"going_away"]
 
 
-async def test_a_closed_line_gives_what_waits_and_then_nothing() -> None:
+async def test_a_closed_outlet_returns_what_waits_and_then_nothing() -> None:
     ours, _ = line()
     ours.write(b"last words")
     ours.close(1012, "the hub restarts")
@@ -107,7 +107,7 @@ async def test_a_closed_line_gives_what_waits_and_then_nothing() -> None:
     assert ours.ending == (1012, "the hub restarts")
 
 
-async def test_a_line_that_ends_while_full_calls_nobody_back() -> None:
+async def test_an_outlet_closed_while_full_does_not_report_that_it_drained() -> None:
     ours, told = line()
     ours.deliver(burst(HIGH + 1))
     ours.close(4408, "nothing was read")

@@ -1,4 +1,4 @@
-"""C-CON-4: pages that are refused again and again are held, on both transports, for a growing while and bounded."""
+"""C-CON-4: the sockets of repeatedly refused pages are held, on both transports, longer each time, within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HERE = "192.0.2.1"
 
 
 class Page:
-    """A page that is refused, and comes back at once."""
+    """A page that is refused, and reconnects at once."""
 
     def __init__(self, held: Refusals, address: str | None = HERE, origin: str | None = PAGE) -> None:
         self._refusals = held
@@ -50,13 +50,13 @@ def room(total: int = 1000) -> ConnectionCounts:
 
 
 @in_virtual_time
-async def test_each_time_it_is_held_longer_up_to_a_bound() -> None:
+async def test_each_time_it_is_held_longer_up_to_a_limit() -> None:
     page = Page(Refusals(room()))
     assert [await page.is_held_for() for _ in range(9)] == [0, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 @in_virtual_time
-async def test_after_a_while_it_begins_anew() -> None:
+async def test_after_a_while_it_is_treated_as_new() -> None:
     page = Page(Refusals(room()))
     assert [await page.is_held_for() for _ in range(4)] == [0, 1, 2, 4]
     await asyncio.sleep(refusals.FORGET_SECONDS + 1)
@@ -122,7 +122,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert await Page(held, origin="http://1.example").is_held_for() == 0
 
 
-# --- over a real line
+# --- over a real connection
 
 
 @asynccontextmanager
@@ -134,7 +134,7 @@ async def hub_and_url(folder: Path, transport: str, **settings: Any) -> AsyncGen
 
 @pytest.fixture(params=["native", "asgi"])
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With so much patience that nobody is let go because of the time."""
+    """Held for so long that no socket is closed because of the time."""
     monkeypatch.setattr(refusals, "FIRST_SECONDS", 1000.0)
     monkeypatch.setattr(refusals, "LONGEST_SECONDS", 1000.0)
     name: str = request.param
@@ -179,7 +179,7 @@ async def test_a_held_page_that_leaves_is_held_no_more(tmp_path: Path, transport
             await until(lambda: len(hub.admission.refusals) == 0)
 
 
-async def test_a_held_page_that_talks_without_end_is_heard_no_more(
+async def test_a_held_page_that_sends_without_end_is_no_longer_read(
     tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(native, "CLOSING_SECONDS", 0.1)

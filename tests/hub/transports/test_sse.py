@@ -1,4 +1,4 @@
-"""H-SSE-1 to H-SSE-5: event streams from a real hub, read as the HTML standard says."""
+"""H-SSE-1 to H-SSE-5: event streams of a real hub, parsed as the HTML standard defines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def events_of(messages: list[Message]) -> list[tuple[str, int, str]]:
     ]
 
 
-async def test_a_stream_begins_as_the_standard_and_the_protocol_say(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_stream_begins_as_the_standard_and_the_protocol_define(client: httpx.AsyncClient, plan_id: str) -> None:
     placed = await say(client, plan_id, Said.message("before"))
     async with EventSource.open(client, stream_of(plan_id)) as source:
         assert (await source.until("connected")).said["protocol"] == 1
@@ -54,7 +54,7 @@ async def test_a_stream_begins_as_the_standard_and_the_protocol_say(client: http
         assert event.last_event_id == f"{placed['epoch']}:2"
 
 
-async def test_text_of_any_shape_arrives_as_it_was(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_any_text_arrives_unchanged(client: httpx.AsyncClient, plan_id: str) -> None:
     text = "lines\nand\r\nmore\rlines, \u2028 \u2029 \x85 \0 data: x\n\nid: 7\n\n🚂"
     async with EventSource.open(client, stream_of(plan_id)) as source:
         await source.until("subscription_confirmed")
@@ -62,7 +62,7 @@ async def test_text_of_any_shape_arrives_as_it_was(client: httpx.AsyncClient, pl
         assert (await source.until("agent_message")).said["data"]["content"] == text
 
 
-async def test_a_stream_that_was_cut_goes_on_where_it_was(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_an_interrupted_stream_continues_at_its_position(client: httpx.AsyncClient, plan_id: str) -> None:
     dice = random.Random(7)
 
     async def publish() -> None:
@@ -85,14 +85,14 @@ async def test_a_stream_that_was_cut_goes_on_where_it_was(client: httpx.AsyncCli
     assert events_of(told) == [(plan_id, i + 1, str(i)) for i in range(60)]
 
 
-async def test_several_plans_on_one_line_go_on_each_at_its_place(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_each_of_several_plans_continues_at_its_position(client: httpx.AsyncClient, plan_id: str) -> None:
     plans = [f"{plan_id}-{i}" for i in range(3)]
     await say(client, plans[0], Said.message("old"))
     told: list[Message] = []
     last_event_id = ""
     for round_ in range(6):
         async with EventSource.open(client, stream_of(*plans, since="start"), last_event_id=last_event_id) as source:
-            plan = plans[round_ % 2]  # nothing is ever said about the third
+            plan = plans[round_ % 2]  # the third never has an event
             await say(client, plan, Said.message(f"{round_}"), Said.message(f"{round_}+"))
             while [text for _, _, text in events_of(told)].count(f"{round_}") == 0:
                 message = await source.next()
@@ -109,7 +109,7 @@ async def test_several_plans_on_one_line_go_on_each_at_its_place(client: httpx.A
     assert {text for _, _, text in events_of(told)} == {"old", *"012345", *(f"{i}+" for i in range(6))}
 
 
-async def test_a_place_without_an_event_yet_is_kept(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_position_without_an_event_yet_is_kept(client: httpx.AsyncClient, plan_id: str) -> None:
     """What is said between two connections about a plan that was silent before is not missed, nor is anything older
     told."""
     silent, talks = f"{plan_id}-silent", f"{plan_id}-talks"
@@ -135,7 +135,7 @@ async def test_a_stream_ends_with_its_plan(client: httpx.AsyncClient, plan_id: s
 
 
 @pytest.mark.parametrize("since", ["start", "snapshot", None, "place", "place before"])
-async def test_a_plan_that_had_ended_before_is_told_to_have_ended(
+async def test_a_plan_that_had_ended_before_is_reported_as_ended(
     client: httpx.AsyncClient, plan_id: str, since: str | None
 ) -> None:
     placed = await say(client, plan_id, Said.message("a"), Said.update(status="error", content="b"))
@@ -149,7 +149,7 @@ async def test_a_plan_that_had_ended_before_is_told_to_have_ended(
     assert messages[-1].name == "end"
 
 
-async def test_a_plan_that_was_taken_up_again_goes_on(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_plan_that_was_resumed_continues(client: httpx.AsyncClient, plan_id: str) -> None:
     await say(client, plan_id, Said.update(status="completed"), Said.update(status="in_progress"))
     async with EventSource.open(client, stream_of(plan_id, since="start")) as source:
         for _ in range(2):
@@ -179,7 +179,7 @@ async def test_each_of_several_plans_ends_and_the_last_one_ends_the_stream(
     assert messages[-1].said == {"plan_id": two}
 
 
-async def test_a_place_that_is_no_more_gets_a_snapshot_and_keeps_the_old_id_until_then(
+async def test_a_position_that_was_lost_gets_a_snapshot_and_keeps_the_old_id_until_then(
     client: httpx.AsyncClient, plan_id: str
 ) -> None:
     placed = await say(client, plan_id, Said.message("a"))
@@ -249,7 +249,7 @@ async def test_many_who_watch_see_the_same(client: httpx.AsyncClient, plan_id: s
 
 @pytest.fixture
 def quick_hub(tmp_path: Any) -> Any:
-    """Keeps lines alive, and loses patience, sooner than others."""
+    """A hub with short keep-alive and closing times."""
     constants = {"hub.transports.sse.KEEP_ALIVE_SECONDS": 0.05, "hub.transports.pull_outlet.CLOSING_SECONDS": 0.5}
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     with HubServer(log, constants=constants, slow_seconds=1, outlet_bytes=16384, drain_seconds=2) as hub:
@@ -293,7 +293,7 @@ async def test_a_reader_that_reads_nothing_is_let_go_and_the_others_notice_nothi
             assert [offset for _, offset, _ in told] == list(range(1, count + 2))
 
 
-async def test_a_hub_that_is_stopped_says_when_to_come_back(quick_hub: HubServer, plan_id: str) -> None:
+async def test_a_stopped_hub_says_when_to_reconnect(quick_hub: HubServer, plan_id: str) -> None:
     async with (
         httpx.AsyncClient(base_url=quick_hub.url) as client,
         EventSource.open(client, stream_of(plan_id)) as source,
@@ -347,21 +347,21 @@ def status(word: PlanStatus) -> bytes:
 
 
 @in_virtual_time
-async def test_a_plan_that_has_ended_is_known_to_have_ended() -> None:
+async def test_a_plan_that_has_ended() -> None:
     log = ScriptedLog()
     log.say(step(1), status("completed"))
     assert await EndedPlans(log, HubCounts()).ended("p", 2)
 
 
 @in_virtual_time
-async def test_a_plan_that_goes_on_is_known_to_go_on() -> None:
+async def test_a_plan_that_has_continued() -> None:
     log = ScriptedLog()
     log.say(status("completed"), status("in_progress"))
     assert not await EndedPlans(log, HubCounts()).ended("p", 2)
 
 
 @in_virtual_time
-async def test_while_the_log_is_away_the_answer_is_waited_for() -> None:
+async def test_an_unavailable_log_is_retried() -> None:
     log, counts = ScriptedLog(), HubCounts()
     log.say(step(1), status("completed"))
     log.down = True
@@ -374,7 +374,7 @@ async def test_while_the_log_is_away_the_answer_is_waited_for() -> None:
 
 
 @in_virtual_time
-async def test_many_who_ask_while_the_log_is_away_ask_it_once() -> None:
+async def test_many_callers_cause_one_read_of_an_unavailable_log() -> None:
     log, counts = ScriptedLog(), HubCounts()
     log.say(status("completed"))
     log.down = True
@@ -382,14 +382,14 @@ async def test_many_who_ask_while_the_log_is_away_ask_it_once() -> None:
     asking = [asyncio.create_task(ended_plans.ended("p", 1)) for _ in range(50)]
     await asyncio.sleep(60)
     assert counts.log_errors["LogUnavailable"] < 120
-    asking.pop(0).cancel()  # whoever asked first leaves; the others go on
+    asking.pop(0).cancel()  # the first caller leaves; the others must not be affected
     log.down = False
     assert await asyncio.gather(*asking) == [True] * 49
     assert log.count("checkpoint", "p") < 130
 
 
 @in_virtual_time
-async def test_what_is_known_is_not_asked_again() -> None:
+async def test_a_known_result_is_not_read_again() -> None:
     log = ScriptedLog()
     log.say(status("completed"))
     ended_plans = EndedPlans(log, HubCounts())

@@ -58,7 +58,7 @@ async def test_a_slow_reader_is_behind_and_gets_everything(tmp_path: Path) -> No
         await until(lambda: subscriber.standing is Standing.LIVE)
 
 
-async def test_snapshots_fill_a_line_as_well(tmp_path: Path) -> None:
+async def test_snapshots_fill_an_outlet_as_well(tmp_path: Path) -> None:
     """A client that joins many plans and reads nothing gets few of their snapshots until it does."""
     plans = [f"p{n}" for n in range(40)]
     async with hub_and_url(tmp_path) as (hub, url), dialled(url, receive_buffer=4096) as client:
@@ -74,7 +74,7 @@ async def test_snapshots_fill_a_line_as_well(tmp_path: Path) -> None:
         assert snapshots == set(plans)
 
 
-async def test_a_reader_that_takes_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_reads_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C-CLS-3: and gets what was written before, if it reads on in time."""
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url), dialled(url, receive_buffer=4096) as client:
         await client.receive_until("connected")
@@ -88,7 +88,7 @@ async def test_a_reader_that_takes_nothing_is_closed(tmp_path: Path, monkeypatch
         assert client.code == 4408
 
 
-async def test_a_reader_that_never_reads_again_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_never_reads_again_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "CLOSING_SECONDS", 0.1)
     async with hub_and_url(tmp_path, slow_seconds=1.0) as (hub, url), dialled(url, receive_buffer=4096) as client:
         await client.receive_until("connected")
@@ -142,7 +142,7 @@ async def test_the_hub_closes(tmp_path: Path) -> None:
         assert await client.receive_raw() == (CLOSE, (4410).to_bytes(2, "big") + b"for a test")
 
 
-async def test_whoever_may_not_come_in_hears_why(tmp_path: Path) -> None:
+async def test_a_refused_client_receives_the_reason(tmp_path: Path) -> None:
     """C-CON-2, C-LIM-7"""
     async with hub_and_url(tmp_path, auth_secret=SECRET, max_connections_per_principal=1) as (hub, url):
         ada = token_of(hub, "ada", {})
@@ -154,10 +154,10 @@ async def test_whoever_may_not_come_in_hears_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["receive", "drained"])
-async def test_a_mistake_costs_one_connection(
+async def test_an_error_closes_one_connection(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is closed with 1011, and told once; others go on."""
+    """It is closed with 1011, which is logged once; others continue."""
     async with hub_and_url(tmp_path) as (hub, url), dialled(url) as other, dialled(url, receive_buffer=4096) as client:
         await other.receive_until("connected")
         await client.receive_until("connected")
@@ -194,8 +194,8 @@ SCOPE: Final[dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["let in", "refused"])
-async def test_a_client_that_has_gone_before_it_was_let_in(secret: Any, tmp_path: Path) -> None:
-    """As servers tell it since ASGI 2.4: by an OSError. That is nobody's mistake."""
+async def test_a_client_that_has_gone_before_it_was_admitted(secret: Any, tmp_path: Path) -> None:
+    """Servers report it by an OSError since ASGI 2.4. It must not be logged as an error."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "websocket.connect"}
@@ -209,8 +209,8 @@ async def test_a_client_that_has_gone_before_it_was_let_in(secret: Any, tmp_path
         assert not +hub.counts.connections
 
 
-async def test_whoever_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A server that is stopped cancels the application in the midst of everything."""
+async def test_a_cancelled_connection_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A server that is stopped cancels the application at any point."""
     said: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -233,7 +233,7 @@ async def test_whoever_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
         assert hub.counts.connections == {"asgi": 0}
 
 
-async def test_a_client_whose_connection_can_not_be_made_is_counted_no_more(tmp_path: Path) -> None:
+async def test_a_client_whose_connection_fails_to_open_is_not_counted(tmp_path: Path) -> None:
     def connect(outlet: PullOutlet, client: AdmittedClient) -> tuple[Connection, Callable[[str | bytes], None]]:
         raise RuntimeError("a mistake of ours")
 
