@@ -17,7 +17,7 @@ function example(): string | undefined {
 }
 
 /** Generous, for busy machines. */
-const deadlines = { testTimeout: 120_000, hookTimeout: 120_000 };
+const deadlines = { testTimeout: 300_000, hookTimeout: 300_000 };
 
 export default defineConfig({
   test: {

@@ -18,7 +18,8 @@ export default defineConfig({
     environment: "node",
     globalSetup: at("tests/e2e/setup.ts"),
     fileParallelism: false,
-    testTimeout: 150_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

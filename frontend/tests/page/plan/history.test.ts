@@ -9,6 +9,9 @@ import { frame, later, agentMessage } from "./plans.js";
 
 const story = Array.from({ length: 450 }, (_, at): PlanEvent => agentMessage(`line ${at + 1}`, at));
 
+/** Generous, for busy machines. */
+const PATIENT = { timeout: 30_000 };
+
 test("a link to a position converts back to it", () => {
   const place = { epoch: "k3.f9", offset: 57 };
   expect(momentOf(momentText(place))).toEqual(place);
@@ -60,7 +63,10 @@ test("history is read page by page, once, as far as it is needed", async () => {
   archive.want(250);
   archive.want(300);
   expect(archive.getSnapshot().loading).toBe(true);
-  await vi.waitFor(() => expect(archive.getSnapshot()).toMatchObject({ end: 300, loading: false, error: null }));
+  await vi.waitFor(
+    () => expect(archive.getSnapshot()).toMatchObject({ end: 300, loading: false, error: null }),
+    PATIENT,
+  );
   archive.want(120);
   expect(asked.mock.calls.map(([, query]) => query?.after)).toEqual([0, 100, 200]);
 });
@@ -72,7 +78,10 @@ test("if the first events were trimmed, the history starts at the current snapsh
   const archive = new HistoryReader(trimmed, "p", null);
   archive.subscribe(() => undefined);
   archive.want(450);
-  await vi.waitFor(() => expect(archive.getSnapshot()).toMatchObject({ end: 450, loading: false, error: null }));
+  await vi.waitFor(
+    () => expect(archive.getSnapshot()).toMatchObject({ end: 450, loading: false, error: null }),
+    PATIENT,
+  );
   expect(archive.getSnapshot().past.start).toBe(450);
 });
 
@@ -83,9 +92,9 @@ test("a link to a position of another epoch is an error; the next call reads the
   const archive = new HistoryReader(other, "p", { epoch: "old", offset: 7 });
   archive.subscribe(() => undefined);
   archive.want(10);
-  await vi.waitFor(() => expect(archive.getSnapshot().error?.code).toBe("continuity_lost"));
+  await vi.waitFor(() => expect(archive.getSnapshot().error?.code).toBe("continuity_lost"), PATIENT);
   archive.want(10);
-  await vi.waitFor(() => expect(archive.getSnapshot()).toMatchObject({ end: 450, error: null }));
+  await vi.waitFor(() => expect(archive.getSnapshot()).toMatchObject({ end: 450, error: null }), PATIENT);
 });
 
 test("reading stops when there are no subscribers", async () => {
@@ -97,7 +106,7 @@ test("reading stops when there are no subscribers", async () => {
   const archive = new HistoryReader(slow, "p", null);
   const stop = archive.subscribe(() => undefined);
   archive.want(300);
-  await vi.waitFor(() => expect(archive.getSnapshot().loading).toBe(true));
+  await vi.waitFor(() => expect(archive.getSnapshot().loading).toBe(true), PATIENT);
   stop();
   release();
   await new Promise((resolve) => setTimeout(resolve, 0));
