@@ -7,22 +7,19 @@ steps that were in progress stay so, and a question keeps its answer.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import LogUnavailable, PlancastError
-from broadcasters.event_bytes import is_type
-from broadcasters.events import STEP_ENDED, InputResponse, PlanStatus, StepStatus, check_plan_id
-from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Broken, Received, follow
+from broadcasters.events import STEP_ENDED, PlanStatus, StepStatus, check_plan_id
+from broadcasters.log.answers import first_answer
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot, decode
+from broadcasters.snapshot import Snapshot
 from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
 from plan_engine.adapters.conversion import MAX_CONTENT, MAX_TITLE, as_text, cut, plain, plain_object, shortened
@@ -39,7 +36,6 @@ FAILURE_S: Final = 10.0
 """How long a run that failed waits until that is reported."""
 LOG_S: Final = 30.0
 """How long a run waits for its log at the beginning."""
-AGAIN_S: Final = 0.5
 
 
 @asynccontextmanager
@@ -239,9 +235,9 @@ class PlanSink(RunSink):
 
         position = await send()
         await self._wait(+1, step_id)
-        answer = await _answer_to(self._broadcaster, self.plan_id, request_id, position, send)
+        response = await first_answer(self._broadcaster.reading, self.plan_id, request_id, position, send)
         await self._wait(-1, step_id)
-        return answer
+        return Answer(response.answer, response.by, response.at)
 
     async def _wait(self, more: int, step_id: str | None) -> None:
         """The plan, and a step of it, wait while at least one of their questions is open."""
@@ -254,40 +250,3 @@ class PlanSink(RunSink):
         if status != self._status:
             self._status = status
             await self._broadcaster.send_plan_update(self.plan_id, status=status, message_type=None)
-
-
-async def _answer_to(
-    broadcaster: Broadcaster,
-    plan_id: str,
-    request_id: str,
-    asked_at: Position,
-    ask_again: Callable[[], Awaitable[Position]],
-) -> Answer:
-    """Wait for the first answer in the log. When the log was lost, the question is asked again."""
-    while True:
-        try:
-            async with (
-                broadcaster.reading() as log,
-                aclosing(_answers(log, plan_id, request_id, asked_at, ask_again)) as answers,
-            ):
-                return await anext(answers)
-        except LogUnavailable:
-            await asyncio.sleep(AGAIN_S)
-
-
-async def _answers(
-    log: PlanLog, plan_id: str, request_id: str, asked_at: Position, ask_again: Callable[[], Awaitable[Position]]
-) -> AsyncGenerator[Answer]:
-    async with aclosing(follow(log, plan_id, asked_at)) as events:
-        async for item in events:
-            if isinstance(item, Received) and is_type(item.payload, InputResponse.type):
-                data = json.loads(item.payload)["data"]
-                if data["request_id"] == request_id:
-                    yield Answer(data.get("answer"), data.get("by"), data.get("at"))
-            elif isinstance(item, Broken):
-                inputs = decode(item.checkpoint.snapshot).inputs if item.checkpoint else ()
-                state = next((one for one in inputs if one.request_id == request_id), None)
-                if state is None:
-                    await ask_again()
-                elif state.answered_at is not None:
-                    yield Answer(state.answer, state.by, state.answered_at)

@@ -10,19 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Protocol
 
-from broadcasters.errors import LogUnavailable
-from broadcasters.event_bytes import is_type
 from broadcasters.events import InputRequest, InputResponse, build, timestamp
+from broadcasters.log.answers import first_answer
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.follow import Broken, Received, follow
 from broadcasters.position import Position
-from broadcasters.snapshot import InputState, decode
 from plan_engine.errors import Expired
 from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
 from plan_engine.run.run_history import RecordedQuestion
@@ -32,7 +29,6 @@ __all__ = ["CLOCK", "AnswerStore", "Questions"]
 
 CLOCK: Final = "the clock"
 """Who answers a question that expired."""
-AGAIN_S: Final = 0.5
 
 
 class AnswerStore(Protocol):
@@ -128,7 +124,7 @@ class Questions:
     async def _answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
         """The first answer in the log. On expiry the clock answers too; whichever answer is first, counts."""
         key = f"answer:{request.request_id}"
-        answered = asyncio.ensure_future(self._wait_for_answer(reporter, request, position))
+        answered = asyncio.ensure_future(self._first_answer(reporter, request, position))
         try:
             if request.expires_at is not None:
                 left = (datetime.fromisoformat(request.expires_at) - datetime.now(UTC)).total_seconds()
@@ -140,31 +136,12 @@ class Questions:
         finally:
             answered.cancel()
 
-    async def _wait_for_answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
-        while True:
-            try:
-                async with aclosing(self._answers_after(reporter, request, position)) as answers:
-                    return await anext(answers)
-            except LogUnavailable:
-                await asyncio.sleep(AGAIN_S)
+    async def _first_answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
+        async def ask_again() -> None:
+            await reporter.send_keyed(request, f"ask:{request.request_id}")
 
-    async def _answers_after(
-        self, reporter: StepReporter, request: InputRequest, position: Position
-    ) -> AsyncGenerator[Answer]:
-        async with aclosing(follow(self._log, request.plan_id, position)) as events:
-            async for item in events:
-                if isinstance(item, Received) and is_type(item.payload, InputResponse.type):
-                    data = json.loads(item.payload)["data"]
-                    if data["request_id"] == request.request_id:
-                        yield Answer(data.get("answer"), data.get("by"), data.get("at"))
-                elif isinstance(item, Broken):
-                    state = _found(item, request.request_id)
-                    if state is None:  # the log was lost, and the question with it
-                        await reporter.send_keyed(request, f"ask:{request.request_id}")
-                    elif state.answered_at is not None:
-                        yield Answer(state.answer, state.by, state.answered_at)
+        def reading() -> AbstractAsyncContextManager[PlanLog]:
+            return nullcontext(self._log)
 
-
-def _found(broken: Broken, request_id: str) -> InputState | None:
-    inputs = decode(broken.checkpoint.snapshot).inputs if broken.checkpoint else ()
-    return next((state for state in inputs if state.request_id == request_id), None)
+        response = await first_answer(reading, request.plan_id, request.request_id, position, ask_again)
+        return Answer(response.answer, response.by, response.at)

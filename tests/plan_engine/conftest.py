@@ -1,4 +1,4 @@
-"""A harness for each test, with its databases ready; and no DBOS left behind by any."""
+"""A harness for each test, with its databases created."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.plan_engine.harness import EngineHarness
 
 @pytest.fixture(scope="session")
 def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the databases of all houses are made once."""
+    """The directory in which the engine's database is created once, to be copied."""
     directory = tmp_path_factory.mktemp("model-harness")
 
     async def build() -> None:

@@ -1,4 +1,4 @@
-"""Is what was told of a plan a story without repetition and contradiction? `violations(events)` says what isn't.
+"""Rules that the events of every plan must follow: no repetition, no contradiction. `violations(events)` checks them.
 
 Reusable wherever a plan run by the engine can be read from its log: `await events_of(log, plan_id)`, then `violations`.
 """
@@ -24,10 +24,10 @@ NEXT: Final[Mapping[str, frozenset[str]]] = {
     "in_progress": frozenset({"in_progress", "waiting", "retrying", "stalled"}) | ENDED,
     "waiting": frozenset({"in_progress", "retrying", "stalled"}) | ENDED,
     "retrying": frozenset({"in_progress", "retrying", "stalled"}) | ENDED,
-    # Its outcome may have been recorded, and not told, when the worker died: so it may end from here.
+    # Its outcome may have been recorded but not reported when the worker died, so it may end from here.
     "stalled": frozenset({"retrying"}) | ENDED,
 }
-"""What may be told of a step after what. Of an ended one, nothing."""
+"""The statuses that may follow each status of a step. An ended step has no further ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Event:
 
 
 async def events_of(log: PlanLog, plan_id: str) -> list[Event]:
-    """Everything that is in the log about a plan."""
+    """All events of a plan in the log."""
     events: list[Event] = []
     after = 0
     while True:
@@ -205,12 +205,12 @@ class _Reader:
 
 
 def _by_a_person(event: Event) -> bool:
-    """Somebody may ask for something, or answer, at the very moment at which the plan ends."""
+    """A person may send a signal or an answer at the moment the plan ends."""
     return event.type == "input_response" or (event.data.get("data") or {}).get("state") == "requested"
 
 
 def violations(events: Iterable[Event], *, ended: bool = True) -> list[str]:
-    """What is wrong with the story of a plan (which has ended, or may go on); nothing, if all is well."""
+    """The rules that these events violate. With `ended=False` the plan may still be running."""
     reader = _Reader()
     found = [f"{event}: {problem}" for event in events for problem in reader.read(event)]
     return [*found, *reader.end()] if ended else found

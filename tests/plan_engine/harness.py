@@ -1,4 +1,4 @@
-"""Everything a test of the engine stands in: a log, an engine's database, and people who answer."""
+"""The environment of an engine test: a log, an engine's database, and people who answer."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ class EngineHarness:
         async with Engine(self.db, self.log, templates, **options) as engine:
             yield engine
 
-    # ---- what was told
+    # ---- reading the log
 
     async def events(self, plan_id: str) -> list[Event]:
-        """Everything told of a plan that has ended; it must be a sound story."""
+        """All events of a plan that has ended. Fails if they violate a rule."""
         events = await events_of(self.log, plan_id)
         found = violations(events)
         assert found == [], "\n".join([*found, *map(str, events)])
         return events
 
     async def events_so_far(self, plan_id: str) -> list[Event]:
-        """Everything told of a plan that has not ended; so far it must be sound."""
+        """All events of a plan that has not ended. Fails if they violate a rule."""
         events = await events_of(self.log, plan_id)
         found = violations(events, ended=False)
         assert found == [], "\n".join([*found, *map(str, events)])
@@ -68,14 +68,14 @@ class EngineHarness:
         return (await snapshot_of(self.log, plan_id))[0]
 
     async def until(self, plan_id: str, true: Callable[[Event], bool]) -> Event:
-        """Wait until something is told of the plan for which this is true."""
-        async with asyncio.timeout(DEADLINE_S), aclosing(follow(self.log, plan_id, "start")) as story:
-            async for item in story:
+        """Wait for an event of the plan for which this is true."""
+        async with asyncio.timeout(DEADLINE_S), aclosing(follow(self.log, plan_id, "start")) as items:
+            async for item in items:
                 if isinstance(item, Received):
                     event = Event.of(item.position.offset, item.payload)
                     if true(event):
                         return event
-        raise AssertionError("a story has no end")
+        raise AssertionError("follow() is infinite")
 
     async def until_content(self, plan_id: str, content: str) -> Event:
         return await self.until(plan_id, lambda event: event.data.get("content") == content)
@@ -96,7 +96,7 @@ class EngineHarness:
     # ---- people
 
     async def answer(self, plan_id: str, request_id: str, answer: Any, by: str = "maria") -> None:
-        """As a hub takes an answer."""
+        """Answer as a hub does."""
         await Answers(self.log, self._broadcaster).give(SubmitAnswer(plan_id, request_id, answer, None, by))
 
     async def outcome(self, engine: Engine, plan_id: str) -> Any:
@@ -105,5 +105,5 @@ class EngineHarness:
 
 
 def statuses(events: Sequence[Event], step_id: str) -> list[str]:
-    """What was told of a step, in order."""
+    """The statuses of a step, in order."""
     return [e.data["status"] for e in events if e.type == "step_update" and e.data["step_id"] == step_id]

@@ -1,4 +1,4 @@
-"""Templates for workers in processes of their own. What their agents do to the world is written into a SQLite file."""
+"""Templates for workers in separate processes. Their agents record their side effects in a SQLite file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOP_STEPS = ("figures", "trends", "offer", "approval", "report")
 
 
 def do(path: str, key: str, value: str = "") -> None:
-    """The effect of a step: idempotent, and counted."""
+    """Record a step's side effect, and how often it happened."""
     with closing(sqlite3.connect(path, timeout=30)) as db, db:
         db.execute("CREATE TABLE IF NOT EXISTS effects (key TEXT PRIMARY KEY, value TEXT, times INTEGER)")
         again = "ON CONFLICT (key) DO UPDATE SET times = times + 1"
@@ -25,7 +25,7 @@ def do(path: str, key: str, value: str = "") -> None:
 
 
 def effects(path: Path) -> Mapping[str, tuple[str, int]]:
-    """What was done, by key: the value, and how often."""
+    """The recorded side effects by key: the value, and how often."""
     with closing(sqlite3.connect(path, timeout=30)) as db:
         return {key: (value, times) for key, value, times in db.execute("SELECT * FROM effects")}
 
@@ -84,7 +84,7 @@ def shop(_: Mapping[str, Any]) -> Plan:
 
 
 async def sign(ctx: Context) -> str:
-    """Does not end before so many processes work: none of them may be so quick that nothing is left for others."""
+    """Ends once `hands` processes have worked, so that a quick one doesn't do everything alone."""
     await ctx.say("Done")
     do(ctx.input["effects"], ctx.key, str(os.getpid()))
     while len(who_works(Path(ctx.input["effects"]))) < ctx.input.get("hands", 1):
@@ -98,5 +98,5 @@ def quick(_: Mapping[str, Any]) -> Plan:
 
 
 def who_works(path: Path) -> set[str]:
-    """The processes that worked."""
+    """The ids of the processes that worked."""
     return {value for value, _ in effects(path).values() if value}

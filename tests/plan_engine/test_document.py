@@ -1,4 +1,4 @@
-"""Every program of docs/ENGINE.md, as it stands there; and the example of a plan."""
+"""Every program in docs/ENGINE.md runs, and so does the example of a plan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_program_is_tested() -> None:
 
 
 @pytest.mark.parametrize(("program", "printed"), [*zip(PROGRAMS, PRINTED, strict=False)])
-def test_a_program_prints_what_it_should(program: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_prints_what_is_expected(program: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     executed(program)
     assert capsys.readouterr().out == printed
 
@@ -48,7 +48,7 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == PRINTED[0]
 
 
-def test_a_hub_of_ones_own_starts_plans() -> None:
+def test_an_embedded_hub_starts_plans() -> None:
     app = executed(PROGRAMS[-1])["app"]
     start = {"template": "greeting", "input": {"name": "Ada"}, "plan_id": "p"}
     with TestClient(app, base_url="http://127.0.0.1") as client:

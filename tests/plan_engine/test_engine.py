@@ -1,4 +1,4 @@
-"""Plans run to their end, and tell a sound story on the way."""
+"""Plans run to their end, and their events violate no rule."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ async def run(harness: EngineHarness, agent: Any, **options: Any) -> tuple[PlanO
     return ended, await harness.events("p")
 
 
-# ---- going well
+# ---- completing
 
 
-async def test_a_plan_runs_side_by_side_and_in_order(harness: EngineHarness) -> None:
+async def test_steps_run_in_parallel_and_in_order(harness: EngineHarness) -> None:
     meeting = asyncio.Barrier(2)
 
     async def gather(ctx: Context) -> dict[str, int]:
@@ -63,7 +63,7 @@ async def test_a_plan_runs_side_by_side_and_in_order(harness: EngineHarness) -> 
         return {"orders": ctx.input["orders"]}
 
     async def one_of_two(ctx: Context) -> int:
-        await meeting.wait()  # neither goes on without the other
+        await meeting.wait()  # neither continues without the other
         await ctx.progress(50, "Half of it")
         return int(ctx.results["gather"]["orders"]) * 2
 
@@ -98,7 +98,7 @@ async def test_a_plan_runs_side_by_side_and_in_order(harness: EngineHarness) -> 
     assert [step.data for step in snapshot.steps] == [{"orders": 21}, {"result": 42}, {"result": 42}, {"sum": 84}]
 
 
-async def test_everything_an_agent_can_say_is_told_of_its_step(harness: EngineHarness) -> None:
+async def test_everything_an_agent_reports_belongs_to_its_step(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> str:
         await ctx.think("Hm")
         await ctx.act("Counting", data={"n": 1})
@@ -130,7 +130,7 @@ async def test_everything_an_agent_can_say_is_told_of_its_step(harness: EngineHa
     assert {e.data.get("step_id") for e in events} == {None, "a"}
 
 
-async def test_a_synchronous_agent_says_the_same_from_a_thread(harness: EngineHarness) -> None:
+async def test_a_synchronous_agent_reports_from_a_thread(harness: EngineHarness) -> None:
     where: list[threading.Thread] = []
 
     def agent(ctx: BlockingContext) -> str:
@@ -163,7 +163,7 @@ class Model(BaseModel):
     tags: list[str] = Field(default_factory=list)
 
 
-async def test_a_model_is_told_and_recorded_as_plain_data(harness: EngineHarness) -> None:
+async def test_a_pydantic_model_is_reported_and_recorded_as_json(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Model:
         return Model(name="Ada", tags=["x"])
 
@@ -171,7 +171,7 @@ async def test_a_model_is_told_and_recorded_as_plain_data(harness: EngineHarness
     assert ended.result == {"name": "Ada", "tags": ["x"]}
 
 
-async def test_a_result_too_large_to_be_told_reaches_the_next_step_all_the_same(harness: EngineHarness) -> None:
+async def test_a_result_too_large_for_an_event_reaches_the_next_step(harness: EngineHarness) -> None:
     async def large(ctx: Context) -> str:
         return "x" * 400_000
 
@@ -218,7 +218,7 @@ async def test_attempts_are_visible_and_the_last_one_counts(harness: EngineHarne
     assert retrying.data["data"]["pause"] == 0.01
 
 
-async def test_a_failing_step_fails_the_plan_in_words_for_people(harness: EngineHarness) -> None:
+async def test_a_failing_step_fails_the_plan_with_a_message_for_people(harness: EngineHarness) -> None:
     async def shop(ctx: Context) -> None:
         raise StepFailed("The shop's books are closed on Sundays")
 
@@ -247,7 +247,7 @@ async def test_a_failing_step_fails_the_plan_in_words_for_people(harness: Engine
     assert "StepFailed" in snapshot.result["error"]["traceback"]
 
 
-async def test_a_step_may_be_skipped_and_those_that_need_it_with_it(harness: EngineHarness) -> None:
+async def test_a_step_may_be_skipped_with_those_that_need_it(harness: EngineHarness) -> None:
     async def broken(ctx: Context) -> None:
         raise RuntimeError("secret detail")
 
@@ -289,7 +289,7 @@ async def test_an_attempt_that_takes_too_long_is_ended(harness: EngineHarness) -
     assert cancelled == [True]
 
 
-async def test_a_thread_that_takes_too_long_is_not_heard_any_more(harness: EngineHarness) -> None:
+async def test_a_thread_that_takes_too_long_reports_nothing_more(harness: EngineHarness) -> None:
     release, done = threading.Event(), threading.Event()
     outcome: list[BaseException] = []
 
@@ -312,7 +312,7 @@ async def test_a_thread_that_takes_too_long_is_not_heard_any_more(harness: Engin
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2, 3, None}, {"f": nothing}])
-async def test_a_result_that_json_cannot_say_is_the_agents_fault(harness: EngineHarness, value: Any) -> None:
+async def test_a_result_that_is_not_json_fails_the_step(harness: EngineHarness, value: Any) -> None:
     async def odd(ctx: Context) -> Any:
         return value
 
@@ -336,13 +336,13 @@ def interrupts(_: Any) -> None:
 
 
 @pytest.mark.parametrize("agent", [ends_itself, ends_itself_at_once, interrupts])
-async def test_an_agent_that_would_end_the_process_fails_alone(harness: EngineHarness, agent: Any) -> None:
+async def test_an_agent_that_tries_to_end_the_process_only_fails_its_step(harness: EngineHarness, agent: Any) -> None:
     ended, events = await run(harness, agent, retries=1, backoff=0.01)
     assert ended.status == "error"
     assert statuses(events, "a") == ["pending", "in_progress", "retrying", "in_progress", "error"]
 
 
-async def test_a_plain_function_that_returns_a_coroutine_is_told_so(harness: EngineHarness) -> None:
+async def test_a_plain_function_that_returns_a_coroutine_fails_with_an_explanation(harness: EngineHarness) -> None:
     ended, _ = await run(harness, lambda ctx: nothing(ctx))
     assert "it returned a coroutine" in (ended.message or "")
 
@@ -353,7 +353,7 @@ class Mute(Exception):
 
 
 @pytest.mark.parametrize("error", [StepFailed("caf\udce9"), FileNotFoundError("caf\udce9"), Mute()])
-async def test_a_failure_with_no_words_that_can_be_told_is_one_like_others(
+async def test_an_error_whose_message_cannot_be_encoded_is_reported_like_any_other(
     harness: EngineHarness, error: Exception
 ) -> None:
     async def agent(ctx: Context) -> str:
@@ -366,7 +366,7 @@ async def test_a_failure_with_no_words_that_can_be_told_is_one_like_others(
 
 
 @pytest.mark.parametrize("result", [object(), "x" * 400_000])
-async def test_a_tool_whose_result_cannot_be_told_is_not_left_open(harness: EngineHarness, result: Any) -> None:
+async def test_a_tool_whose_result_cannot_be_encoded_is_not_left_open(harness: EngineHarness, result: Any) -> None:
     async def agent(ctx: Context) -> None:
         async with ctx.tool("sql") as use:
             use.result = result
@@ -375,7 +375,7 @@ async def test_a_tool_whose_result_cannot_be_told_is_not_left_open(harness: Engi
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
 
 
-async def test_a_tool_that_fails_in_odd_words_fails_with_its_own_error(harness: EngineHarness) -> None:
+async def test_a_tool_error_that_cannot_be_encoded_stays_that_error(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         async with ctx.tool("open"):
             raise FileNotFoundError("caf\udce9")
@@ -385,7 +385,7 @@ async def test_a_tool_that_fails_in_odd_words_fails_with_its_own_error(harness: 
     assert events[-1].data["data"]["error"]["type"] == "FileNotFoundError"
 
 
-async def test_a_plans_result_that_cannot_be_made_is_told(harness: EngineHarness) -> None:
+async def test_a_plan_whose_result_cannot_be_made_fails(harness: EngineHarness) -> None:
     @template("odd", title="Odd")
     def plan(_: Any) -> Plan:
         return Plan("Odd", [Step("a", "A", nothing)], result=lambda results: results["b"])
@@ -409,7 +409,7 @@ async def test_what_an_agent_left_open_is_closed_when_it_fails(harness: EngineHa
     assert [e.data["phase"] for e in events if e.type == "tool_call"] == ["started", "error"]
 
 
-async def test_a_thing_made_is_shown_once_and_its_versions_in_order(harness: EngineHarness) -> None:
+async def test_an_artifact_is_shown_once_and_its_versions_in_order(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         for version in ("a", "b", "a"):
             await ctx.artifact("thing", "text/plain", data=version)
@@ -439,7 +439,7 @@ async def test_starting_twice_changes_nothing(harness: EngineHarness) -> None:
     assert runs == ["Ada"]
 
 
-async def test_a_step_may_be_called_what_the_engine_calls_its_own(harness: EngineHarness) -> None:
+async def test_a_step_may_have_a_name_that_the_engine_uses(harness: EngineHarness) -> None:
     @template("namesakes", title="Namesakes")
     def namesakes(_: Any) -> Plan:
         return Plan("Namesakes", [Step("plan", "Plan", nothing), Step("signal", "Signal", nothing, ["plan"])])
@@ -463,7 +463,7 @@ async def test_the_id_of_a_deleted_plan_is_free_again(harness: EngineHarness) ->
     await harness.events("p")
 
 
-async def test_a_template_runs_no_more_at_once_than_it_may(harness: EngineHarness) -> None:
+async def test_a_templates_concurrency_is_limited(harness: EngineHarness) -> None:
     at_once: list[int] = [0]
     most: list[int] = [0]
 
@@ -483,7 +483,7 @@ async def test_a_template_runs_no_more_at_once_than_it_may(harness: EngineHarnes
     assert most[0] <= 2
 
 
-async def test_a_plan_of_an_unknown_template_is_left_to_others(harness: EngineHarness) -> None:
+async def test_a_plan_of_an_unknown_template_is_left_to_other_workers(harness: EngineHarness) -> None:
     async with harness.engine(only(nothing), work=False) as engine:
         await engine.start("only", {}, "p")
 
@@ -503,7 +503,7 @@ async def test_a_plan_of_an_unknown_template_is_left_to_others(harness: EngineHa
 # ---- the engine itself
 
 
-async def test_a_step_that_is_done_no_longer_says_what_it_was_at(harness: EngineHarness) -> None:
+async def test_a_completed_step_clears_its_content(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> None:
         await ctx.progress(80, "Fetching Data... (retry 2)")
 
@@ -514,7 +514,7 @@ async def test_a_step_that_is_done_no_longer_says_what_it_was_at(harness: Engine
     assert (step.status, step.content) == ("completed", "")
 
 
-async def test_a_pause_between_attempts_outlives_a_restart(harness: EngineHarness) -> None:
+async def test_a_pause_between_attempts_survives_a_restart(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         if ctx.attempt == 1:
             raise StepFailed("The atlas is closed")
@@ -532,7 +532,7 @@ async def test_a_pause_between_attempts_outlives_a_restart(harness: EngineHarnes
     assert begun - paused > timedelta(seconds=2.9)
 
 
-async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(harness: EngineHarness) -> None:
+async def test_a_plan_that_cannot_be_made_again_ends_in_error_with_its_steps(harness: EngineHarness) -> None:
     @template("only", title="As it is now")
     def changed(_: Any) -> Plan:
         raise TypeError("changed")
@@ -548,7 +548,7 @@ async def test_a_plan_that_cannot_be_made_again_ends_with_its_steps(harness: Eng
     assert statuses(await harness.events("p"), "a")[-1] == "cancelled"
 
 
-async def test_runs_that_ended_long_ago_are_forgotten(harness: EngineHarness) -> None:
+async def test_runs_that_ended_long_ago_are_deleted(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         return await ctx.ask("Who?") if ctx.plan_id != "quick" else None
 
@@ -569,7 +569,7 @@ async def test_runs_that_ended_long_ago_are_forgotten(harness: EngineHarness) ->
         assert (await harness.outcome(engine, "under-way")).status == "cancelled"
 
 
-async def test_there_is_one_that_works_in_a_process(harness: EngineHarness, tmp_path: Path) -> None:
+async def test_a_process_has_one_engine_that_works(harness: EngineHarness, tmp_path: Path) -> None:
     async with harness.engine(only(nothing)) as engine:
         with pytest.raises(EngineMisconfigured, match="DBOS"):
             async with harness.engine(only(nothing)):
@@ -582,29 +582,27 @@ async def test_there_is_one_that_works_in_a_process(harness: EngineHarness, tmp_
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "nonsense", "redis://localhost"])
-async def test_a_database_it_cannot_use_is_named(harness: EngineHarness, url: str) -> None:
+async def test_a_database_that_cannot_be_used_is_a_misconfiguration(harness: EngineHarness, url: str) -> None:
     with pytest.raises(EngineMisconfigured, match=r"sqlite:///.*postgresql://"):
         async with Engine(url, harness.log, []):
             pass
 
 
-async def test_a_directory_that_is_made_for_its_database_is_for_its_owner_only(
-    harness: EngineHarness, tmp_path: Path
-) -> None:
+async def test_the_directory_created_for_the_database_is_private(harness: EngineHarness, tmp_path: Path) -> None:
     async with Engine(f"sqlite:///{tmp_path / '.plancast' / 'engine.db'}", harness.log, [], work=False):
         assert stat.S_IMODE((tmp_path / ".plancast").stat().st_mode) == 0o700
 
 
-async def test_a_database_that_is_away_may_be_there_later(harness: EngineHarness) -> None:
+async def test_a_database_that_is_down_is_unavailable(harness: EngineHarness) -> None:
     with pytest.raises(EngineUnavailable, match="port 1"):
         async with Engine("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1", harness.log, []):
             pass
 
 
-async def test_a_server_that_starts_while_dbos_looks_for_the_database(
+async def test_a_server_that_starts_while_dbos_connects(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DBOS meets it twice, and ignores that the first time it was not there: then the database was not created."""
+    """DBOS connects twice, and ignores the first failure; then the database has not been created."""
     real = psycopg.connect
 
     def connect(*asked: Any, **how: Any) -> Any:
@@ -617,7 +615,7 @@ async def test_a_server_that_starts_while_dbos_looks_for_the_database(
             assert engine.templates() == []
 
 
-async def test_a_database_that_refuses_is_a_misconfiguration(harness: EngineHarness) -> None:
+async def test_a_database_that_refuses_the_user_is_a_misconfiguration(harness: EngineHarness) -> None:
     with PostgresServer() as server:
         stranger = server.url.replace("plancast@", "stranger@")
         with pytest.raises(EngineMisconfigured, match="stranger"):
@@ -625,7 +623,7 @@ async def test_a_database_that_refuses_is_a_misconfiguration(harness: EngineHarn
                 pass
 
 
-async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(harness: EngineHarness) -> None:
+async def test_plans_at_once_does_not_count_waiting_plans(harness: EngineHarness) -> None:
     at_once, most = [0], [0]
 
     async def asks(ctx: Context) -> Any:
@@ -659,8 +657,8 @@ async def test_a_worker_takes_on_only_so_much_but_waiting_plans_do_not_count(har
         await harness.events(plan_id)
 
 
-async def test_a_step_that_asks_two_things_at_once_waits_once(harness: EngineHarness) -> None:
-    """Another step works meanwhile, so the plan doesn't only wait, and no other takes its place."""
+async def test_a_step_with_two_open_questions_waits_once(harness: EngineHarness) -> None:
+    """Another step works meanwhile, so the plan keeps its slot."""
     begun = asyncio.Event()
 
     async def asks(ctx: Context) -> None:

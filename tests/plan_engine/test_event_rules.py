@@ -1,4 +1,4 @@
-"""The judge of stories can tell a sound one from others."""
+"""The rules for events find what they should, and nothing else."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def judged(said: list[Said], *, ended: bool = True) -> list[str]:
         [REQUESTED],
     ],
 )
-def test_a_sound_story_is_left_alone(middle: list[Said]) -> None:
+def test_valid_sequences_have_no_violations(middle: list[Said]) -> None:
     assert judged([*BEGIN, *middle, *END]) == []
 
 
-def test_another_attempt_may_say_the_same_and_a_person_may_come_late() -> None:
+def test_another_attempt_may_repeat_messages_and_a_person_may_answer_late() -> None:
     again = [
         says(),
         says(message_id="m"),
@@ -101,7 +101,7 @@ def test_another_attempt_may_say_the_same_and_a_person_may_come_late() -> None:
         ([*BEGIN, ("gossip", {}), *END], "an unknown type"),
     ],
 )
-def test_what_is_wrong_with_a_story_is_found(said: list[Said], problem: str) -> None:
+def test_violations_are_found(said: list[Said], problem: str) -> None:
     assert any(problem in found for found in judged(said)), judged(said)
 
 

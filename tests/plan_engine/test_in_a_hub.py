@@ -1,4 +1,4 @@
-"""The engine as the hub knows it, and the command that runs workers."""
+"""The engine behind the hub's port, and the command that runs workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def clumsy(given: dict[str, Any]) -> Plan:
 WORKER = [str(Path(sys.executable).with_name("plancast")), "worker", "--templates", "tests.plan_engine.plans"]
 
 
-async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(harness: EngineHarness) -> None:
+async def test_a_hub_starts_and_signals_plans_and_gets_its_own_errors(harness: EngineHarness) -> None:
     async with harness.engine(quick, clumsy, work=False) as engine:
         port: EnginePort = Embedded(engine)
         assert port.templates() == [
@@ -51,7 +51,7 @@ async def test_a_hub_starts_signals_and_is_refused_in_its_own_words(harness: Eng
 
 
 @pytest.mark.faults
-async def test_a_worker_says_what_it_is_and_stops_when_told(harness: EngineHarness) -> None:
+async def test_a_worker_prints_what_it_runs_and_stops_on_a_signal(harness: EngineHarness) -> None:
     words = [*WORKER, "--log", harness.log_url, "--engine-db", harness.db]
     worker = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
@@ -81,7 +81,7 @@ async def test_a_worker_says_what_it_is_and_stops_when_told(harness: EngineHarne
         (["--templates", "tests.plan_engine.plans", "--log", "ftp://x"], "'ftp'"),
     ],
 )
-def test_a_worker_that_cannot_begin_says_why(
+def test_a_worker_that_cannot_start_prints_why(
     words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLANCAST_LOG", f"sqlite:///{tmp_path / 'plans.db'}")

@@ -1,4 +1,4 @@
-"""A worker is killed at any moment, and no run of a plan is lost, repeated or contradicted by what was told of it."""
+"""Workers are killed at random moments, and no run is lost, repeated or contradicted by its events."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def workers(harness: EngineHarness) -> Iterator[WorkerProcesses]:
 
 @pytest.fixture
 async def office(harness: EngineHarness) -> AsyncGenerator[Engine]:
-    """Where plans are started; it does no work."""
+    """An engine that starts plans and runs none."""
     async with harness.engine(shop, work=False, lease=LEASE_S) as office:
         yield office
 
 
 async def _run(harness: EngineHarness, office: Engine, plan_id: str, patience: float) -> PlanOutcome:
-    """Start a plan, and answer it after a while, whether a worker runs at that moment or not."""
+    """Start a plan, and answer its question after a while, whether or not a worker runs at that moment."""
     await office.start("shop", {"effects": str(harness.directory / "effects.db")}, plan_id)
     request_id = await harness.until_asked(plan_id)
     await asyncio.sleep(patience)
@@ -46,7 +46,7 @@ async def _run(harness: EngineHarness, office: Engine, plan_id: str, patience: f
 async def _kill_again_and_again(
     harness: EngineHarness, office: Engine, workers: WorkerProcesses, kills: int, seed: int
 ) -> int:
-    """Plans run one after another while their worker is killed `kills` times; how many attempts that has ended."""
+    """Run plans one after another while their worker is killed `kills` times; returns the number of attempts that ended."""
     dice = random.Random(seed)
     plan_ids: list[str] = []
     worker = workers.start()
@@ -58,7 +58,7 @@ async def _kill_again_and_again(
         for _ in range(dice.choice((1, 1, 2))):
             if running.done() or kills == 0:
                 break
-            await asyncio.sleep(dice.uniform(0, 1.0))  # the moment is the dice's, not a condition to wait for
+            await asyncio.sleep(dice.uniform(0, 1.0))  # a random moment, not a condition to wait for
             workers.kill(worker)
             worker = workers.start()
             kills -= 1
@@ -80,7 +80,7 @@ async def _check(harness: EngineHarness, plan_id: str) -> int:
 
 @pytest.mark.faults
 async def test_runs_survive_their_worker(harness: EngineHarness, office: Engine, workers: WorkerProcesses) -> None:
-    await _kill_again_and_again(harness, office, workers, kills=6, seed=1)  # in so few, none may meet a step at work
+    await _kill_again_and_again(harness, office, workers, kills=6, seed=1)  # so few kills may not hit a running step
 
 
 @pytest.mark.slow
@@ -91,11 +91,11 @@ async def test_runs_survive_their_worker_fifty_times(
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
     met = await _kill_again_and_again(harness, office, workers, kills=50, seed=seed)
-    assert met >= 5  # the others met nobody at work: a worker that was being born, or a plan that waited
+    assert met >= 5  # the others hit a worker that was starting, or a plan that waited
 
 
 @pytest.mark.faults
-async def test_while_no_worker_is_there_the_plan_is_shown_to_stand_still(
+async def test_while_there_is_no_worker_the_plan_is_shown_as_stalled(
     harness: EngineHarness, office: Engine, workers: WorkerProcesses
 ) -> None:
     worker = workers.start()
@@ -111,7 +111,7 @@ async def test_while_no_worker_is_there_the_plan_is_shown_to_stand_still(
 
 
 async def _freeze(harness: EngineHarness, workers: WorkerProcesses, worker: int) -> None:
-    """At a moment at which it holds no lock on a file: nobody could write to that one any more."""
+    """Suspend the worker while it holds no file lock, which would block every other program."""
     async with asyncio.timeout(30):
         while True:
             workers.pause(worker)
@@ -126,7 +126,7 @@ async def _freeze(harness: EngineHarness, workers: WorkerProcesses, worker: int)
 
 
 @pytest.mark.slow
-async def test_a_worker_that_was_only_frozen_does_not_speak_out_of_turn(
+async def test_a_worker_that_was_suspended_reports_nothing_of_plans_taken_over(
     harness: EngineHarness, office: Engine, workers: WorkerProcesses
 ) -> None:
     frozen = workers.start()

@@ -1,4 +1,4 @@
-"""Several workers, on PostgreSQL and Redis as on several machines, share the work and step in for each other."""
+"""Several workers on PostgreSQL and Redis share plans, and take over from each other."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _all_complete(harness: EngineHarness, office: Engine, workers: WorkerP
 
 
 @pytest.mark.faults
-async def test_two_workers_share_what_is_started_at_once(
+async def test_two_workers_share_plans_started_at_once(
     harness: EngineHarness, office: Engine, workers: WorkerProcesses
 ) -> None:
     await _all_complete(harness, office, workers, 30)

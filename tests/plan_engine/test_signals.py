@@ -1,4 +1,4 @@
-"""A plan can be stopped, paused and let go on, wherever it is, from any process; and says so."""
+"""A plan can be cancelled, paused and resumed at any point and from any process, and reports it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.plan_engine.test_engine import nothing, only
 
 CANCEL_S = 1.0
 PATIENCE_S = 20.0
-"""How much longer than a second it may take on a machine that is busy with other things."""
+"""How much longer than a second it may take on a busy machine."""
 
 
 async def sleeps(ctx: Context) -> None:
@@ -99,7 +99,7 @@ def told_retrying(event: Event) -> bool:
         (computes_in_a_thread, told_here),
     ],
 )
-async def test_a_plan_is_stopped_wherever_it_waits(
+async def test_a_plan_is_cancelled_wherever_it_waits(
     harness: EngineHarness, agent: Any, ready: Callable[[Event], bool]
 ) -> None:
     async with harness.engine(only(agent, retries=1, backoff=600)) as engine:
@@ -115,10 +115,10 @@ async def test_a_plan_is_stopped_wherever_it_waits(
     assert not any(e.data.get("content") == "late words" for e in events)
 
 
-async def test_signals_are_obeyed_although_reading_them_failed(
+async def test_signals_are_obeyed_after_reading_them_failed(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signals went deaf: one exception ended the task that reads them."""
+    """A bug once: one exception ended the task that reads signals."""
     failed = asyncio.Event()
 
     async def fails(*_: Any) -> None:
@@ -136,7 +136,7 @@ async def test_signals_are_obeyed_although_reading_them_failed(
         assert (await harness.outcome(engine, "p")).status == "cancelled"
 
 
-async def test_a_plan_is_stopped_although_that_can_not_be_acknowledged(
+async def test_a_plan_is_cancelled_although_that_can_not_be_acknowledged(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(*_: Any) -> None:
@@ -150,7 +150,7 @@ async def test_a_plan_is_stopped_although_that_can_not_be_acknowledged(
         assert (await harness.outcome(engine, "p")).status == "cancelled"
 
 
-async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(harness: EngineHarness) -> None:
+async def test_an_agent_that_does_not_end_is_abandoned(harness: EngineHarness) -> None:
     release = asyncio.Event()
 
     async def agent(ctx: Context) -> None:
@@ -167,7 +167,7 @@ async def test_an_agent_that_will_not_end_is_not_waited_for_nor_heard(harness: E
     assert not any(e.data.get("content") == "late words" for e in events)
 
 
-async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(harness: EngineHarness) -> None:
+async def test_a_queued_plan_is_cancelled_at_once(harness: EngineHarness) -> None:
     @template("one", title="One at a time", concurrency=1)
     def one(_: Any) -> Plan:
         return Plan("One", [Step("a", "A", sleeps), Step("b", "B", nothing, ["a"])])
@@ -187,8 +187,8 @@ async def test_a_plan_that_waits_for_its_turn_is_stopped_at_once(harness: Engine
     await harness.events("first")
 
 
-async def test_a_plan_that_nobody_here_can_run_can_be_stopped(harness: EngineHarness) -> None:
-    """As when its template was taken out of what is served."""
+async def test_a_plan_of_an_unknown_template_can_be_cancelled(harness: EngineHarness) -> None:
+    """For instance because its template was removed."""
     async with harness.engine(only(sleeps), work=False) as before:
         await before.start("only", {}, "p")
     async with harness.engine(work=False) as after:
@@ -196,7 +196,7 @@ async def test_a_plan_that_nobody_here_can_run_can_be_stopped(harness: EngineHar
     assert statuses(await harness.events("p"), "a") == ["pending", "cancelled"]
 
 
-async def test_a_signal_from_another_process_gets_there_also_while_no_worker_runs(harness: EngineHarness) -> None:
+async def test_a_signal_sent_while_no_worker_runs_is_obeyed_later(harness: EngineHarness) -> None:
     async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
         await harness.until_content("p", "here")
@@ -209,7 +209,7 @@ async def test_a_signal_from_another_process_gets_there_also_while_no_worker_run
     assert any(e.data.get("content") == "Its worker is stopping; another one will continue it" for e in events)
 
 
-async def test_a_paused_plan_says_nothing_until_it_goes_on(harness: EngineHarness) -> None:
+async def test_a_paused_plan_reports_nothing_until_it_is_resumed(harness: EngineHarness) -> None:
     going = asyncio.Event()
     said: list[int] = []
 
@@ -246,7 +246,7 @@ async def test_a_paused_plan_says_nothing_until_it_goes_on(harness: EngineHarnes
     ]
 
 
-async def test_a_pause_holds_steps_back_and_outlives_a_restart(harness: EngineHarness) -> None:
+async def test_a_pause_holds_steps_back_and_survives_a_restart(harness: EngineHarness) -> None:
     @template("two", title="Two")
     def two(_: Any) -> Plan:
         return Plan("Two", [Step("a", "A", asks), Step("b", "B", nothing, ["a"])])
@@ -265,7 +265,7 @@ async def test_a_pause_holds_steps_back_and_outlives_a_restart(harness: EngineHa
     assert sum(e.data.get("content") == "Paused by maria" for e in events) == 1
 
 
-async def test_a_paused_plan_can_be_stopped(harness: EngineHarness) -> None:
+async def test_a_paused_plan_can_be_cancelled(harness: EngineHarness) -> None:
     async with harness.engine(only(sleeps)) as engine:
         await engine.start("only", {}, "p")
         await harness.until_content("p", "here")
@@ -276,7 +276,7 @@ async def test_a_paused_plan_can_be_stopped(harness: EngineHarness) -> None:
     await harness.events("p")
 
 
-async def test_there_is_nobody_to_obey_when_no_plan_runs(harness: EngineHarness) -> None:
+async def test_a_signal_to_a_plan_that_does_not_run_is_refused(harness: EngineHarness) -> None:
     async with harness.engine(only(nothing)) as engine:
         with pytest.raises(NotRunHere, match="'p'"):
             await engine.signal("p", "cancel", "maria")

@@ -1,4 +1,4 @@
-"""Worker processes that begin quickly: a process that has imported everything forks one for each line it reads.
+"""Worker processes that start quickly: a process that has imported everything forks one for each line it reads.
 
 As a program: `python -m tests.plan_engine.worker_processes WORDS…`, the words being those of `plancast worker`.
 """
@@ -16,7 +16,7 @@ __all__ = ["WorkerProcesses"]
 
 
 class WorkerProcesses:
-    """`with WorkerProcesses([...]) as workers: pid = workers.start()`. None of its children outlives it."""
+    """`with WorkerProcesses([...]) as workers: pid = workers.start()`. Kills all of them on leaving."""
 
     def __init__(self, words: Sequence[str], errors: IO[bytes]) -> None:
         command = [sys.executable, "-m", "tests.plan_engine.worker_processes", *words]
@@ -37,7 +37,7 @@ class WorkerProcesses:
         self._process.wait(30)
 
     def start(self) -> int:
-        """A new worker; its process id. It may take a moment until it works."""
+        """Start a worker; returns its process id. It may take a moment until it works."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"\n")
@@ -47,7 +47,7 @@ class WorkerProcesses:
         return pid
 
     def kill(self, pid: int) -> None:
-        """As `kill -9`."""
+        """Kill with SIGKILL."""
         os.kill(pid, signal.SIGKILL)
         self._alive.discard(pid)
 
@@ -59,7 +59,7 @@ class WorkerProcesses:
 
 
 def _main(words: list[str]) -> None:
-    import plan_engine.engine  # noqa: F401 - so that the children have it
+    import plan_engine.engine  # noqa: F401 - imported once, before forking
     import tests.plan_engine.plans  # noqa: F401
     from hub.cli import main
 

@@ -1,4 +1,4 @@
-"""Real logs to tell plans in."""
+"""Logs and a broadcaster for adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LangGraph graphs of somebody's shop: real ones, with models that say what they are told to."""
+"""LangGraph graphs with models that return given messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chain(nodes: dict[str, Any], keeper: BaseCheckpointSaver[Any] | None = None,
 
 
 def shop(keeper: BaseCheckpointSaver[Any], ran: Callable[[str], None] = lambda _: None) -> Graph:
-    """An analyst looks at the orders with a tool, an advisor streams a suggestion, and somebody has to agree."""
+    """An analyst looks at the orders with a tool, an advisor streams a suggestion, and a person has to approve."""
     model = GenericFakeChatModel(messages=iter([AIMessage("I suggest ten percent.")]))
 
     def look_up(_: Shop) -> Shop:

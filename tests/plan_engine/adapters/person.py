@@ -1,4 +1,4 @@
-"""A person who watches a plan, and answers what it asks."""
+"""A person who watches a plan and answers its questions."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ DEADLINE_S = 60.0
 
 
 class Person:
-    """Sees what the log holds, and nothing else."""
+    """Sees only what is in the log."""
 
     def __init__(self, broadcaster: Broadcaster, plan_id: str) -> None:
         self.plan_id = plan_id
         self._broadcaster = broadcaster
 
     async def sees(self) -> Snapshot:
-        """The plan as it is."""
+        """The plan's current snapshot."""
         async with self._broadcaster.reading() as log:
             return (await snapshot_of(log, self.plan_id))[0]
 
     async def until(self, true: Callable[[Snapshot], Any]) -> Snapshot:
-        """The plan when this came true of it, event by event."""
+        """The snapshot after the first event for which this is true."""
         snapshot = empty(self.plan_id)
         async with (
             asyncio.timeout(DEADLINE_S),
             self._broadcaster.reading() as log,
-            aclosing(follow(log, self.plan_id)) as story,
+            aclosing(follow(log, self.plan_id)) as items,
         ):
-            async for item in story:
+            async for item in items:
                 assert isinstance(item, Received), item
                 snapshot = fold(snapshot, item.position.offset, [parse(item.payload)])
                 if true(snapshot):
                     return snapshot
-        raise AssertionError("the story ended")
+        raise AssertionError("follow() is infinite")
 
     async def is_asked(self, times: int = 1) -> list[InputState]:
-        """What is asked, once so many questions are open."""
+        """The open questions, once there are this many."""
         asked = await self.until(lambda plan: len(_open(plan)) == times and plan.status == "waiting")
         return _open(asked)
 

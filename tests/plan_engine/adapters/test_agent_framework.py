@@ -39,7 +39,7 @@ ADVISES = [[Content.from_text("Ten ")], [Content.from_text("percent.")]]
 
 
 class Scripted(FunctionInvocationLayer[Any], BaseChatClient[Any]):
-    """A chat client that says what it is told to, turn by turn."""
+    """A chat client that returns given responses, turn by turn."""
 
     def __init__(self, *turns: Sequence[Sequence[Content]]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def orders(month: str) -> str:
     return f"12 in {month}"
 
 
-async def test_what_an_agent_says_thinks_and_uses_is_told(broadcaster: Broadcaster, person: Person) -> None:
+async def test_messages_thoughts_and_tools_are_reported(broadcaster: Broadcaster, person: Person) -> None:
     agent = Agent(Scripted(LOOKS, ADVISES), name="Analyst", tools=[tool(orders, approval_mode="never_require")])
     response = await run_agent(person.plan_id, agent, "How is May?", broadcaster=broadcaster, title="May")
     assert response.text.endswith("Ten percent.")
@@ -80,7 +80,7 @@ async def test_what_an_agent_says_thinks_and_uses_is_told(broadcaster: Broadcast
     )
 
 
-async def test_a_call_whose_arguments_come_bit_by_bit_is_told_whole(broadcaster: Broadcaster, person: Person) -> None:
+async def test_a_call_whose_arguments_are_streamed_is_reported_once(broadcaster: Broadcaster, person: Person) -> None:
     calls = Content.from_function_call
     bits = [
         [calls("call-1", "orders", arguments="")],
@@ -148,7 +148,7 @@ def shop() -> Workflow:
 
 
 @pytest.mark.parametrize(("answer", "output"), [({"approved": True}, "Sent."), ("no", "Kept.")])
-async def test_a_workflow_asks_a_person_and_goes_on_with_the_answer(
+async def test_a_workflow_asks_a_person_and_continues_with_the_answer(
     broadcaster: Broadcaster, person: Person, answer: Any, output: str
 ) -> None:
     running = asyncio.create_task(run_workflow(person.plan_id, shop(), "May", broadcaster=broadcaster))
@@ -171,7 +171,7 @@ async def test_an_executor_that_fails_fails_its_step_and_the_plan(broadcaster: B
     assert "no such month" in (plan.content or "")
 
 
-async def test_agents_in_a_workflow_speak_as_it_comes(broadcaster: Broadcaster, person: Person) -> None:
+async def test_messages_of_agents_in_a_workflow_are_streamed(broadcaster: Broadcaster, person: Person) -> None:
     agent = Agent(Scripted(ADVISES), name="Advisor")
     workflow = WorkflowBuilder(start_executor=agent).build()
     (response,) = await run_workflow(person.plan_id, workflow, "How is May?", broadcaster=broadcaster)

@@ -1,4 +1,4 @@
-"""Whatever the framework: cancelled in the middle of a message, nothing is left open, and people see that it was."""
+"""With each framework: a run cancelled in the middle of a message leaves nothing open, and is reported as cancelled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Run = Callable[[str, Broadcaster], Coroutine[Any, Any, Any]]
 
 
 class Gone:
-    """A model that says half of something and then nothing more; `left` when nobody waits for it any longer."""
+    """A model that stops in the middle of a message. `left` is set when it is cancelled."""
 
     def __init__(self) -> None:
         self.left = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whatever a framework hands over fits into an event, or says that it was cut."""
+"""Any value of a framework fits into an event, or is cut and marked."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_anything_fits_into_an_event(value: Any) -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(), st.lists))
-def test_whatever_it_is(value: Any) -> None:
+def test_any_json_fits_into_an_event(value: Any) -> None:
     assert event_of(plain(value))
 
 
-def test_what_is_plain_already_stays_as_it_is() -> None:
+def test_json_is_unchanged() -> None:
     value = {"a": [1, 2.5, None, True, "é"], "b": {"c": []}}
     assert plain(value) == value
     assert plain(Order(7)) == {"number": 7}
 
 
-def test_what_is_too_large_says_that_it_was_cut() -> None:
+def test_a_value_that_is_too_large_is_cut_and_marked() -> None:
     shown = plain(["x" * MAX_DATA])
     assert isinstance(shown, str)
     assert shown.endswith("characters in all)")

@@ -1,4 +1,4 @@
-"""From end to end: a person answers on a real hub's socket, and the real graph goes on."""
+"""End to end: a person answers on a hub's socket, and the graph continues."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DEADLINE_S = 60.0
 
 
 class Frames:
-    """What a socket receives. An answer and what came of it may arrive in either order, so nothing is skipped for good."""
+    """The frames that a socket receives. An answer and its effects may arrive in either order, so no frame is skipped."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._skipped: list[dict[str, Any]] = []
 
     async def events_of(self, kind: str, **expected: Any) -> dict[str, Any]:
-        """The first frame of this type with these fields in its data that was not given out yet."""
+        """The first frame of this type with these fields in its data that was not returned before."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 for frame in self._skipped:

@@ -1,4 +1,4 @@
-"""Inside a step of an engine's plan: the run speaks as that step, asks through it, and is retried and ended by it."""
+"""Runs inside an engine's step: they report and ask as that step, which retries and ends them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import only
 
 
-async def test_a_graph_speaks_and_asks_as_the_step_it_is_in(harness: EngineHarness) -> None:
+async def test_a_graph_reports_and_asks_as_its_step(harness: EngineHarness) -> None:
     graph = shop(InMemorySaver())
 
     async def offer(ctx: Context) -> Any:

@@ -1,4 +1,4 @@
-"""LangGraph: nodes are steps, models speak, tools are used, interrupts are put to a person whose answer resumes it."""
+"""LangGraph: nodes as steps, models' messages, tools, and interrupts that a person's answer resumes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_graph_is_a_plan_that_a_person_can_follow_and_answer(anywhere: B
     assert (call.phase, call.result) == ("completed", "12 orders in May")
 
 
-async def test_progress_written_to_the_stream_is_that_of_the_step(broadcaster: Broadcaster, person: Person) -> None:
+async def test_progress_written_to_the_stream_is_the_steps(broadcaster: Broadcaster, person: Person) -> None:
     def work(_: Shop) -> Shop:
         get_stream_writer()({"progress": 40, "text": "Nearly half"})
         get_stream_writer()("The weather matters, too.")
@@ -80,7 +80,7 @@ async def test_progress_written_to_the_stream_is_that_of_the_step(broadcaster: B
     assert step_called(plan, "Work").data == {"notes": ["done"]}
 
 
-async def test_side_by_side_interrupts_are_asked_at_once_and_answered_in_any_order(
+async def test_parallel_interrupts_are_asked_at_once_and_answered_in_any_order(
     broadcaster: Broadcaster, person: Person
 ) -> None:
     def asking(name: str) -> Any:
@@ -119,7 +119,7 @@ async def test_the_same_question_asked_again_in_a_node_is_a_question_of_its_own(
     assert (await running)["notes"] == [42]
 
 
-async def test_a_run_that_died_while_it_waited_goes_on_with_the_answer_given_meanwhile(
+async def test_a_run_that_died_while_waiting_continues_with_the_answer_given_meanwhile(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
     ran: list[str] = []
@@ -127,7 +127,7 @@ async def test_a_run_that_died_while_it_waited_goes_on_with_the_answer_given_mea
     dying = await Broadcaster(log_url).open()
     first = asyncio.create_task(run_langgraph(person.plan_id, shop(keeper, ran.append), {}, broadcaster=dying))
     (asked,) = await person.is_asked()
-    await dying.close()  # a process that dies says nothing more
+    await dying.close()  # a dead process sends nothing more
     first.cancel()
     await asyncio.wait([first])
     assert (await person.sees()).status == "waiting"
@@ -145,7 +145,7 @@ async def test_a_run_that_died_while_it_waited_goes_on_with_the_answer_given_mea
     assert plan.offset - told <= 5, "nothing that was told is told again"
 
 
-async def test_a_run_whose_checkpoints_died_with_it_begins_anew_and_leaves_nothing_open(
+async def test_a_run_whose_checkpoints_are_lost_starts_over_and_leaves_nothing_open(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
     dying = await Broadcaster(log_url).open()
@@ -168,7 +168,7 @@ async def test_a_run_whose_checkpoints_died_with_it_begins_anew_and_leaves_nothi
     ]
 
 
-async def test_a_node_that_died_in_the_middle_of_a_message_says_it_anew_in_its_place(
+async def test_a_node_that_died_while_sending_a_message_replaces_it(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
     keeper, said = InMemorySaver(), asyncio.Event()
@@ -196,7 +196,7 @@ async def test_a_node_that_died_in_the_middle_of_a_message_says_it_anew_in_its_p
     assert steps_of(plan) == [("Speak", "completed")]
 
 
-async def test_what_a_node_says_before_it_asks_is_there_once(broadcaster: Broadcaster, person: Person) -> None:
+async def test_messages_before_an_interrupt_are_sent_once(broadcaster: Broadcaster, person: Person) -> None:
     model = GenericFakeChatModel(messages=iter([AIMessage("I would send it.") for _ in range(2)]))
 
     async def advise(_: Shop) -> Shop:
@@ -215,9 +215,7 @@ async def test_what_a_node_says_before_it_asks_is_there_once(broadcaster: Broadc
     ]
 
 
-async def test_an_error_ends_the_plan_with_its_words_and_goes_on_to_the_caller(
-    broadcaster: Broadcaster, person: Person
-) -> None:
+async def test_an_error_ends_the_plan_with_its_message_and_is_raised(broadcaster: Broadcaster, person: Person) -> None:
     def fail(_: Shop) -> Shop:
         raise ValueError("the till is empty")
 
@@ -228,7 +226,7 @@ async def test_an_error_ends_the_plan_with_its_words_and_goes_on_to_the_caller(
     assert steps_of(plan) == [("Count", "error")]
 
 
-async def test_cancelling_the_task_is_told(broadcaster: Broadcaster, person: Person) -> None:
+async def test_cancelling_the_task_is_reported(broadcaster: Broadcaster, person: Person) -> None:
     async def wait(_: Shop) -> Shop:
         await asyncio.Event().wait()
         return {}
@@ -242,7 +240,7 @@ async def test_cancelling_the_task_is_told(broadcaster: Broadcaster, person: Per
     assert (plan.status, steps_of(plan)) == ("cancelled", [("Wait", "cancelled")])
 
 
-async def test_a_failed_graph_called_again_goes_on_where_it_failed(broadcaster: Broadcaster, person: Person) -> None:
+async def test_a_failed_graph_called_again_continues_where_it_failed(broadcaster: Broadcaster, person: Person) -> None:
     ran: list[str] = []
 
     def once(_: Shop) -> Shop:
@@ -266,7 +264,7 @@ async def test_a_failed_graph_called_again_goes_on_where_it_failed(broadcaster: 
     assert [(step.title, step.attempt) for step in plan.steps] == [("Once", 1), ("Flaky", 2)]
 
 
-async def test_nodes_of_subgraphs_are_steps_and_may_ask(broadcaster: Broadcaster, person: Person) -> None:
+async def test_nodes_of_subgraphs_are_steps_and_may_interrupt(broadcaster: Broadcaster, person: Person) -> None:
     inner = chain({"ask": lambda _: {"notes": [interrupt("Inside?")]}})
     graph = chain({"outer": inner}, InMemorySaver())
     running = asyncio.create_task(run_langgraph(person.plan_id, graph, {}, broadcaster=broadcaster))
@@ -301,7 +299,7 @@ async def test_a_tool_that_fails_is_shown_as_failed(broadcaster: Broadcaster, pe
     assert "no such month" in call.result
 
 
-async def test_what_is_too_large_or_no_json_is_cut_and_says_so(broadcaster: Broadcaster, person: Person) -> None:
+async def test_values_too_large_or_not_json_are_cut_and_marked(broadcaster: Broadcaster, person: Person) -> None:
     def work(_: Shop) -> Shop:
         get_stream_writer()("x" * 300_000)
         return {"notes": ["y" * 300_000, {1: object()}, float("nan"), "\ud800"]}
@@ -323,7 +321,7 @@ async def test_a_state_of_any_kind_is_the_result_without_the_conversation(
         percent: int = 0
 
     class Table:
-        """As those of pandas: it can be compared, and is neither true nor false."""
+        """As in pandas: comparing gives a value that is neither true nor false."""
 
         def __eq__(self, other: object) -> Any:
             return self
@@ -346,7 +344,7 @@ async def test_a_state_of_any_kind_is_the_result_without_the_conversation(
     assert (await person.sees()).status == "completed"
 
 
-async def test_a_model_that_fails_and_is_replaced_leaves_its_message_closed(
+async def test_the_message_of_a_model_that_fails_and_is_replaced_is_closed(
     broadcaster: Broadcaster, person: Person
 ) -> None:
     class Failing(GenericFakeChatModel):
@@ -372,16 +370,14 @@ async def test_a_model_that_fails_and_is_replaced_leaves_its_message_closed(
     await running
 
 
-async def test_a_breakpoint_where_nobody_can_be_asked_is_an_error_that_says_what_to_do(
-    broadcaster: Broadcaster, person: Person
-) -> None:
+async def test_a_breakpoint_is_an_error_that_says_what_to_do(broadcaster: Broadcaster, person: Person) -> None:
     graph = chain({"one": lambda _: {}, "two": lambda _: {}}, InMemorySaver(), interrupt_before=["two"])
     with pytest.raises(RuntimeError, match=r"langgraph\.types\.interrupt"):
         await run_langgraph(person.plan_id, graph, {}, broadcaster=broadcaster)
     assert (await person.sees()).status == "error"
 
 
-async def test_an_interrupt_without_a_checkpointer_is_an_error_before_anybody_is_asked(
+async def test_an_interrupt_without_a_checkpointer_is_an_error_before_a_person_is_asked(
     broadcaster: Broadcaster, person: Person
 ) -> None:
     graph = chain({"ask": lambda _: {"notes": [interrupt("?")]}})
@@ -390,7 +386,7 @@ async def test_an_interrupt_without_a_checkpointer_is_an_error_before_anybody_is
     assert (await person.sees()).inputs == ()
 
 
-async def test_without_a_broadcaster_it_opens_the_one_that_is_configured(
+async def test_without_a_broadcaster_the_configured_one_is_opened(
     monkeypatch: pytest.MonkeyPatch, log_url: str, person: Person
 ) -> None:
     monkeypatch.setenv("PLANCAST_LOG", log_url)

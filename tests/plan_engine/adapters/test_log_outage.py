@@ -1,4 +1,4 @@
-"""The log goes away and comes back: the run waits, the question stays, and nothing is told twice."""
+"""While the log is unavailable, a run waits; its question stays open, and no event is repeated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_redis_restarts_while_a_person_is_asked() -> None:
             assert len(plan.inputs) == 1
 
 
-async def test_a_question_that_was_lost_with_the_log_is_asked_again() -> None:
+async def test_a_question_lost_with_the_log_is_asked_again() -> None:
     with RedisServer() as redis:
         async with Broadcaster(redis.url) as broadcaster:
             person = Person(broadcaster, "shop-10")

@@ -1,4 +1,4 @@
-"""Without the framework, an adapter says what to install; the room itself needs none of them."""
+"""Without its framework, an adapter's error says what to install; the package itself needs no framework."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("adapter", FRAMEWORKS)
-def test_without_the_framework_it_says_what_to_install(adapter: str) -> None:
+def test_without_the_framework_the_error_says_what_to_install(adapter: str) -> None:
     package, extra = FRAMEWORKS[adapter]
     hidden = f"import sys; sys.modules['{package}'] = None; sys.modules['langchain_core'] = None"
     done = run(f"{hidden}; import plan_engine.adapters.{adapter}")
@@ -28,7 +28,7 @@ def test_without_the_framework_it_says_what_to_install(adapter: str) -> None:
     assert f"pip install '{extra}'" in done.stderr.splitlines()[-1]
 
 
-def test_the_room_and_the_callback_pull_in_no_framework() -> None:
+def test_the_package_and_the_callback_import_no_framework() -> None:
     packages = [package for package, _ in FRAMEWORKS.values()]
     done = run(
         "import sys, plan_engine.adapters, plan_engine.adapters.progress;"

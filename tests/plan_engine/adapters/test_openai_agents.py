@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK: messages, tools, handoffs, and tools that a person has to allow."""
+"""The OpenAI Agents SDK: messages, tools, handoffs, and approvals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def analyst(*turns: Any, needs_approval: bool = False, **more: Any) -> Agent[Any
     return Agent(name="Analyst", tools=tools, model=ScriptedModel(turns), **more)
 
 
-async def test_what_an_agent_says_and_uses_is_told(broadcaster: Broadcaster, person: Person) -> None:
+async def test_messages_and_tools_are_reported(broadcaster: Broadcaster, person: Person) -> None:
     agent = analyst(USES_TOOL, ADVICE)
     result = await run_openai_agent(
         person.plan_id, agent, "How is May?", broadcaster=broadcaster, title="May", run_config=SILENT
@@ -46,7 +46,7 @@ async def test_what_an_agent_says_and_uses_is_told(broadcaster: Broadcaster, per
     assert (call.phase, call.result) == ("completed", "12 in May")
 
 
-async def test_a_handoff_changes_who_speaks(broadcaster: Broadcaster, person: Person) -> None:
+async def test_a_handoff_changes_the_agents_name(broadcaster: Broadcaster, person: Person) -> None:
     advisor = Agent(name="Advisor", model=ScriptedModel([ADVICE]))
     agent = analyst([function_call("transfer_to_advisor", {}, call_id="call-2")], handoffs=[advisor])
     await run_openai_agent(person.plan_id, agent, "Hello", broadcaster=broadcaster, run_config=SILENT)

@@ -1,4 +1,4 @@
-"""A run told as a plan of its own."""
+"""Runs reported as plans of their own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_step_that_asks_two_things_waits_until_both_are_answered(
         assert (plan.status, steps_of(plan)) == ("in_progress", [("Both", "in_progress")])
 
 
-async def test_what_a_run_that_died_left_open_has_broken_off(
+async def test_what_a_dead_run_left_open_is_reported_as_broken_off(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
     dying = await Broadcaster(log_url).open()

@@ -1,4 +1,4 @@
-"""The seed's `progress_callback(stage, data)`, called by synchronous code, from any thread."""
+"""`progress_callback(stage, data)`, called by synchronous code from any thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def seen(log_url: str, plan_id: str) -> Snapshot:
 
 
 def process_query(progress_callback: Any = None) -> dict[str, Any]:
-    """As somebody's agent has it."""
+    """A user's synchronous agent."""
     if progress_callback:
         progress_callback("intent_parsed", {"intent": "PARTICULAR", "confidence": 0.9})
     if progress_callback:
@@ -56,7 +56,7 @@ def test_stages_become_steps_while_it_runs_in_a_thread(log_url: str) -> None:
     assert words_of(plan) == [("Agent", "result", "Umbrellas sell on Mondays.")]
 
 
-def test_the_stage_that_is_being_worked_on_is_shown(log_url: str) -> None:
+def test_the_current_stage_is_shown(log_url: str) -> None:
     with (
         BlockingBroadcaster(log_url) as broadcaster,
         progress_callback("insight-2", stages=STAGES, broadcaster=broadcaster) as report,
@@ -70,7 +70,7 @@ def test_the_stage_that_is_being_worked_on_is_shown(log_url: str) -> None:
     assert [step.status for step in seen(log_url, "insight-2").steps] == ["completed", "skipped"]
 
 
-def test_stages_nobody_named_before_are_shown_as_they_come(monkeypatch: pytest.MonkeyPatch, log_url: str) -> None:
+def test_unnamed_stages_are_shown_as_they_come(monkeypatch: pytest.MonkeyPatch, log_url: str) -> None:
     monkeypatch.setenv("PLANCAST_LOG", log_url)
     with progress_callback("insight-3") as report:
         process_query(report)
@@ -84,7 +84,7 @@ def test_stages_nobody_named_before_are_shown_as_they_come(monkeypatch: pytest.M
         (KeyboardInterrupt(), "cancelled", "Cancelled.", "cancelled"),
     ],
 )
-def test_what_leaves_the_block_ends_the_plan(
+def test_an_exception_that_leaves_the_block_ends_the_plan(
     log_url: str, error: BaseException, status: str, content: str, step: str
 ) -> None:
     with (

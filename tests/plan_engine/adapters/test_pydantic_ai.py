@@ -1,4 +1,4 @@
-"""Pydantic AI: what the model says and thinks, the tools it uses, and approvals put to a person."""
+"""Pydantic AI: messages, thoughts, tools, and approvals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def analyst(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[A
         yield "percent."
 
 
-async def test_words_thoughts_and_tools_are_told_as_they_come(broadcaster: Broadcaster, person: Person) -> None:
+async def test_messages_thoughts_and_tools_are_reported_as_they_come(broadcaster: Broadcaster, person: Person) -> None:
     agent = Agent(FunctionModel(stream_function=analyst), name="Data Analyst")
 
     @agent.tool_plain
@@ -79,7 +79,7 @@ def orders(month: str) -> int:
     return 12
 
 
-async def test_a_tool_that_is_to_be_tried_again_failed_the_first_time(broadcaster: Broadcaster, person: Person) -> None:
+async def test_a_tool_that_is_retried_is_reported_as_failed_first(broadcaster: Broadcaster, person: Person) -> None:
     agent = Agent(TestModel(), name="Analyst")
     tries: list[int] = []
 
@@ -104,7 +104,7 @@ async def test_a_typed_output_is_the_plans_result(broadcaster: Broadcaster, pers
     assert (await person.sees()).result == {"result": {"percent": 10}}
 
 
-async def test_an_agent_that_fails_in_the_middle_leaves_nothing_open(broadcaster: Broadcaster, person: Person) -> None:
+async def test_an_agent_that_fails_leaves_nothing_open(broadcaster: Broadcaster, person: Person) -> None:
     async def fails(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
         yield "I was "
         yield "just about"
@@ -119,7 +119,7 @@ async def test_an_agent_that_fails_in_the_middle_leaves_nothing_open(broadcaster
     assert (message.streaming, message.error) == (False, "the agent failed: ConnectionError")
 
 
-async def test_a_run_begun_anew_withdraws_the_question_nobody_waits_for(
+async def test_a_new_run_withdraws_the_question_of_the_earlier_one(
     log_url: str, broadcaster: Broadcaster, person: Person
 ) -> None:
     agent = Agent(FunctionModel(stream_function=analyst), name="Analyst", output_type=[str, DeferredToolRequests])

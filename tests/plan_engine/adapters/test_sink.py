@@ -1,4 +1,4 @@
-"""Nothing is left running behind an error."""
+"""`gather_or_cancel` leaves no coroutine running after an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from plan_engine.adapters.sink import gather_or_cancel
 
 
-async def test_results_come_in_order() -> None:
+async def test_results_are_in_order() -> None:
     async def wait_for(value: int) -> int:
         await asyncio.sleep(0)
         return value
@@ -17,7 +17,7 @@ async def test_results_come_in_order() -> None:
     assert await gather_or_cancel(map(wait_for, (3, 1, 2))) == [3, 1, 2]
 
 
-async def test_when_one_fails_the_others_end() -> None:
+async def test_when_one_fails_the_others_are_cancelled() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def hang() -> None:

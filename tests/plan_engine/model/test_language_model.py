@@ -1,4 +1,4 @@
-"""The model that agents speak through is the engine's: what its program says, or else the environment."""
+"""Agents use the engine's language model: the one given to the engine, or the environment's."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_the_environment_names_a_model_and_a_pace() -> None:
 
 
 @pytest.mark.parametrize("said", ["fast", "-1", "nan", "inf"])
-def test_a_pace_that_is_none_is_refused(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_pace_is_refused(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANCAST_PACE", said)
     with pytest.raises(EngineMisconfigured, match="PLANCAST_PACE"):
         Engine()
 
 
-async def test_a_pause_is_the_offline_models_and_at_its_pace() -> None:
+async def test_only_the_offline_model_pauses_and_at_its_pace() -> None:
     await LanguageModel(pace=0).pause(3600)
     await LanguageModel("openai:gpt-5").pause(3600)
 

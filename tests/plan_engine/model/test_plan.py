@@ -1,4 +1,4 @@
-"""Plans that can't be run are refused when they are made, in words that say what to change."""
+"""Plans that can't be run are refused when they are made, with errors that say what to change."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ def test_a_plan_needs_a_title() -> None:
 
 
 @pytest.mark.parametrize("labels", [["label"] * 17, [""], ["x" * 257]])
-def test_labels_that_no_event_carries_are_refused(labels: list[str]) -> None:
+def test_labels_that_events_do_not_allow_are_refused(labels: list[str]) -> None:
     with pytest.raises(BadPlan, match="labels"):
         Plan("A plan", [step("a")], labels=labels)
 
 
-def test_people_hear_the_agents_name() -> None:
+def test_the_agents_name_is_made_of_the_functions_name() -> None:
     names = [Step("a", "A", agent).agent_name for agent in (data_analyst, Advisor(), partial(data_analyst))]
     assert names == ["Data analyst", "Advisor", "Data analyst"]
     assert step("a", agent_name="Ada").agent_name == "Ada"
 
 
-def test_an_agent_is_known_to_be_synchronous() -> None:
+def test_synchronous_agents_are_recognized() -> None:
     kinds = [Step("a", "A", agent).synchronous for agent in (data_analyst, Advisor(), partial(data_analyst))]
     assert kinds == [False, False, False]
     assert Step("a", "A", in_a_thread).synchronous

@@ -1,4 +1,4 @@
-"""What a template may be started with, and who is told to be at fault when it can't be."""
+"""Template inputs, and which error each kind of fault raises."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_plan_that_cannot_be_started_is_refused(harness: EngineHarness) 
     assert (await harness.log.head("p")).offset == 0
 
 
-async def test_a_template_that_trips_over_its_input_is_named(harness: EngineHarness) -> None:
+async def test_a_template_that_raises_on_its_input_is_named(harness: EngineHarness) -> None:
     @template("clumsy", title="Clumsy")
     def clumsy(given: Any) -> Plan:
         return Plan("P", [Step("a", "A", nothing)] * given["n"])
@@ -68,7 +68,7 @@ async def test_a_template_that_trips_over_its_input_is_named(harness: EngineHarn
     assert (await harness.log.head("p")).offset == 0
 
 
-async def test_an_input_may_have_other_names_outside(harness: EngineHarness) -> None:
+async def test_an_input_may_use_aliases(harness: EngineHarness) -> None:
     class Given(BaseModel):
         user_id: str = Field(alias="userId")
 

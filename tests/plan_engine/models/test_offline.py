@@ -1,4 +1,4 @@
-"""The offline model as Pydantic AI meets it: text in words, typed outputs, tools, and answers that are sent back."""
+"""The offline model under Pydantic AI: streamed text, typed outputs, tools, and rejected answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def at_once(script: Script) -> Model:
 
 
 @pytest.mark.parametrize("text", ["Sunny.", "Sunny, and\n\n- warm \n- still ", "  “Ünïcode”  …"])
-async def test_text_comes_in_words_and_whole(text: str) -> None:
+async def test_text_is_streamed_word_by_word(text: str) -> None:
     async with Agent(at_once(lambda _: text)).run_stream("How is it?") as answer:
         pieces = [piece async for piece in answer.stream_text(delta=True, debounce_by=None)]
     assert "".join(pieces) == text
@@ -47,7 +47,7 @@ async def test_one_of_several_output_types() -> None:
     assert output == Unknown(why="no such place")
 
 
-async def test_a_tool_is_used_and_what_it_returned_is_known() -> None:
+async def test_a_tool_is_used_and_its_result_given_to_the_script() -> None:
     def script(asked: ScriptInput) -> Reply:
         return f"{asked.returned['degrees'][0]} °C" if asked.returned else Use("degrees", {"place": asked.prompt})
 
@@ -60,7 +60,7 @@ async def test_a_tool_is_used_and_what_it_returned_is_known() -> None:
     assert (await agent.run("Lisbon")).output == "24 °C"
 
 
-async def test_an_answer_that_was_sent_back_is_counted() -> None:
+async def test_rejected_answers_are_counted() -> None:
     agent = Agent(at_once(lambda asked: f"answer {asked.refused}"), retries=2)
 
     @agent.output_validator
@@ -72,7 +72,7 @@ async def test_an_answer_that_was_sent_back_is_counted() -> None:
     assert (await agent.run("?")).output == "answer 2"
 
 
-async def test_a_script_that_answers_in_no_output_type_is_a_mistake() -> None:
+async def test_a_script_must_return_one_of_the_output_types() -> None:
     agent = Agent(at_once(lambda _: Unknown(why="?")), output_type=[Weather, int])
     with pytest.raises(TypeError, match="Unknown"):
         await agent.run("?")

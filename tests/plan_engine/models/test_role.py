@@ -30,14 +30,14 @@ async def _ran(
         return await harness.outcome(engine, "p")
 
 
-async def test_it_says_first_that_it_is_offline(harness: EngineHarness) -> None:
+async def test_the_offline_model_introduces_itself(harness: EngineHarness) -> None:
     await _ran(harness, introduce)
     said = [event.data for event in await harness.events("p") if event.type == "agent_message"]
     assert "offline model" in said[0]["content"]
     assert said[0]["data"] == {"model": "offline"}
 
 
-async def test_what_it_speaks_is_told_and_returned(harness: EngineHarness) -> None:
+async def test_what_a_role_speaks_is_streamed_and_returned(harness: EngineHarness) -> None:
     poet = Role("Poet", "You rhyme.", output=str, script=lambda asked: f"{asked.prompt}, and dine.")
 
     async def agent(ctx: Context) -> str:
@@ -51,7 +51,7 @@ async def test_what_it_speaks_is_told_and_returned(harness: EngineHarness) -> No
     assert said[-1]["final"] is True
 
 
-async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(harness: EngineHarness) -> None:
+async def test_a_tool_that_fails_before_any_text_leaves_no_empty_message(harness: EngineHarness) -> None:
     async def lookup(run: RunContext[Context]) -> str:
         async with run.deps.tool("lookup"):
             raise ConnectionError("away")
@@ -69,7 +69,7 @@ async def test_a_tool_that_fails_before_a_word_leaves_no_empty_message(harness: 
     ]
 
 
-async def test_a_model_that_cannot_be_used_fails_the_step_in_words_for_people(harness: EngineHarness) -> None:
+async def test_a_model_that_cannot_be_used_fails_the_step_with_a_message_for_people(harness: EngineHarness) -> None:
     poet = Role("Poet", "You rhyme.", output=str, script=lambda _: "never said")
 
     async def agent(ctx: Context) -> str:
@@ -108,7 +108,7 @@ def test_without_a_name_the_offline_model_speaks() -> None:
     check_model(LanguageModel())
 
 
-def test_a_name_is_what_pydantic_ai_makes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_those_of_pydantic_ai(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-key")
     model = model_for(LanguageModel("openai:gpt-5"), lambda _: "Hello")
@@ -128,9 +128,9 @@ def test_a_name_is_what_pydantic_ai_makes_of_it(monkeypatch: pytest.MonkeyPatch)
         ("openai:gpt-5", "OPENAI_API_KEY"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_said_to_be_so(name: str, why: str) -> None:
+def test_a_model_that_cannot_be_used_is_explained(name: str, why: str) -> None:
     with pytest.raises(ModelMisconfigured) as caught:
         check_model(LanguageModel(name))
     assert why in str(caught.value)
     assert repr(name) in str(caught.value)
-    assert caught.value.retry is False  # trying again would not help
+    assert caught.value.retry is False  # a retry would not help

@@ -1,4 +1,4 @@
-"""People are asked once, answer once, and are not asked again because something was restarted."""
+"""A question is asked once and answered once, across attempts and restarts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_answer_is_true_when_it_means_yes(value: Any, means_yes: bool) -> Non
     assert bool(Answer(value)) is means_yes
 
 
-async def test_an_approval_waits_for_a_person_and_is_told(harness: EngineHarness) -> None:
+async def test_an_approval_waits_for_a_person_and_is_reported(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         approval = await ctx.approve("Send it?")
         return [bool(approval), approval.by, approval.at is not None]
@@ -107,7 +107,9 @@ async def test_an_answer_given_while_no_worker_ran_is_found(harness: EngineHarne
     assert sum(e.type == "input_request" for e in events) == 1
 
 
-async def test_who_only_waited_comes_back_to_the_question_without_a_word(harness: EngineHarness) -> None:
+async def test_an_agent_that_only_waited_returns_to_its_question_without_repeating_events(
+    harness: EngineHarness,
+) -> None:
     at_the_question = asyncio.Event()
 
     async def agent(ctx: Context) -> Any:
@@ -145,7 +147,7 @@ async def test_who_only_waited_comes_back_to_the_question_without_a_word(harness
     ]
 
 
-async def test_who_comes_back_with_another_question_is_heard(harness: EngineHarness) -> None:
+async def test_an_agent_that_returns_with_another_question_is_asked_anew(harness: EngineHarness) -> None:
     questions = iter(["Which city?", "Which country?"])
 
     async def agent(ctx: Context) -> Any:
@@ -168,7 +170,7 @@ async def test_who_comes_back_with_another_question_is_heard(harness: EngineHarn
     ]
 
 
-async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(harness: EngineHarness) -> None:
+async def test_an_answer_survives_attempts_restarts_and_the_loss_of_the_log(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         city = await ctx.ask("Which city?")
         if ctx.attempt == 1:
@@ -189,7 +191,7 @@ async def test_an_answer_outlives_attempts_and_restarts_and_even_the_log(harness
     assert sum(e.type == "input_request" for e in events) == 1
 
 
-async def test_the_answers_are_kept_when_the_log_is_lost(harness: EngineHarness) -> None:
+async def test_stored_answers_are_used_when_the_log_is_lost(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         city = await ctx.ask("Which city?")
         if not ctx.input["go"].exists():
@@ -255,7 +257,7 @@ async def test_a_step_that_asks_two_things_at_once_waits_until_both_are_answered
     assert statuses(await harness.events("p"), "a") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
 
 
-async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(harness: EngineHarness) -> None:
+async def test_an_answer_is_stored_after_the_database_was_unavailable(harness: EngineHarness) -> None:
     refused: list[str] = []
 
     def away(*said: Any) -> None:
@@ -275,7 +277,7 @@ async def test_an_answer_is_kept_when_the_database_is_away_at_that_moment(harnes
     await harness.events("p")
 
 
-async def test_when_nobody_answers_in_time_the_clock_does(harness: EngineHarness) -> None:
+async def test_a_question_that_expires_has_its_default_as_answer(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> Any:
         choice = await ctx.choose("Red or green?", ["red", "green"], expires_in=0.05, default="green")
         with pytest.raises(Expired):
@@ -301,7 +303,7 @@ async def test_a_question_that_expired_fails_the_step_at_once(harness: EngineHar
     await harness.events("p")
 
 
-async def test_an_agent_may_stop_waiting_by_itself(harness: EngineHarness) -> None:
+async def test_an_agent_may_stop_waiting_for_an_answer(harness: EngineHarness) -> None:
     async def agent(ctx: Context) -> str:
         try:
             async with asyncio.timeout(0.05):

@@ -1,4 +1,4 @@
-"""What a run says, and when it may not any more."""
+"""A run's reporter, and when it must stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Held:
         return True
 
 
-async def test_who_speaks_when_the_worker_has_stopped_is_cancelled_and_has_not_failed(tmp_path: Path) -> None:
+async def test_reporting_after_the_worker_has_stopped_raises_cancelled(tmp_path: Path) -> None:
     said = build(PlanUpdate, {"plan_id": "p", "content": "Going on"})
     async with Broadcaster(f"sqlite:///{tmp_path / 'plans.db'}") as broadcaster:
         reporter = Reporter(broadcaster, Held(), "p")

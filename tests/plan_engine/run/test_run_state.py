@@ -1,4 +1,4 @@
-"""How a run goes as a whole, without a run."""
+"""`RunState` on its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from broadcasters.position import Position
 from plan_engine.run.run_state import RunState
 
 
-class Nowhere:
-    """Where a run is told, and its place among others; each word takes a moment."""
+class FakeReporter:
+    """A reporter, where sending takes a moment, and a worker's slot."""
 
     plan_id = "p"
 
@@ -31,28 +31,28 @@ class Nowhere:
         self.taken = True
 
 
-async def test_a_plan_that_is_to_stop_obeys_nobody_else() -> None:
-    nowhere: Any = Nowhere()
-    state = RunState(nowhere, [], nowhere)
+async def test_a_plan_that_stops_ignores_further_signals() -> None:
+    fake: Any = FakeReporter()
+    state = RunState(fake, [], fake)
     obey = (state.pause, state.cancel, state.resume, state.cancel, state.pause)
     await asyncio.gather(*(signal("maria", f"~signal:{number}") for number, signal in enumerate(obey)))
-    assert nowhere.acknowledged == ["pause", "cancel"]
+    assert fake.acknowledged == ["pause", "cancel"]
     assert state.stop is not None
     assert state.stop.why == "cancelled"
     assert state.going.is_set()
 
 
-async def test_only_a_plan_whose_steps_all_wait_leaves_its_place_to_another() -> None:
-    nowhere: Any = Nowhere()
-    state = RunState(nowhere, [], nowhere)
+async def test_a_plan_frees_its_slot_only_while_all_its_steps_wait() -> None:
+    fake: Any = FakeReporter()
+    state = RunState(fake, [], fake)
     with state.busy():
-        with state.resting("asks"), state.resting("asks"):  # two things at once
-            assert not nowhere.taken
+        with state.resting("asks"), state.resting("asks"):  # waits for two things at once
+            assert not fake.taken
             with state.busy():  # another step begins
-                assert nowhere.taken
+                assert fake.taken
                 with state.resting("pauses"):
-                    assert not nowhere.taken
-                assert nowhere.taken
-            assert not nowhere.taken
-        assert nowhere.taken
-    assert nowhere.taken
+                    assert not fake.taken
+                assert fake.taken
+            assert not fake.taken
+        assert fake.taken
+    assert fake.taken

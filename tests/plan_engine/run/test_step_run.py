@@ -1,4 +1,4 @@
-"""A step's time is the time that its agent works: neither the log nor a person nor a pause uses it up."""
+"""A step's timeout counts working time: not waiting for the log or a person, and not pauses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TIMEOUT_S = 10.0
 AWAY_S = 15.0
 
 
-class Away:
-    """Keeps the first append that holds `mark` from the log while the clock is put forward."""
+class DelayedAppend:
+    """Delays the first append that contains `mark` while the clock is put forward."""
 
     def __init__(self, log: PlanLog, mark: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         self.times = 0
@@ -35,11 +35,11 @@ class Away:
 
 
 async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`AWAY_S` seconds pass on the event loop's clock, without anybody waiting for them."""
+    """Put the event loop's clock forward by `AWAY_S` seconds."""
     loop = asyncio.get_running_loop()
     clock = loop.time
     monkeypatch.setattr(loop, "time", lambda: clock() + AWAY_S)
-    await several_turns()  # in which whatever is due by now is done
+    await several_turns()  # for the timers that are due now
 
 
 async def several_turns() -> None:
@@ -98,22 +98,24 @@ def says_a_word_in_a_thread(ctx: BlockingContext) -> str:
         (says_a_word_in_a_thread, b'"a word"'),
     ],
 )
-async def test_time_in_which_the_log_is_away_is_not_working_time(
+async def test_time_waiting_for_the_log_is_not_working_time(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch, agent: Any, mark: bytes
 ) -> None:
-    away = Away(harness.log, mark, monkeypatch)
+    away = DelayedAppend(harness.log, mark, monkeypatch)
     ended, _ = await run(harness, agent, timeout=TIMEOUT_S)
     assert ended == PlanOutcome("completed", "done")
     assert away.times == 1
 
 
-async def test_nor_is_it_before_another_attempt(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_time_waiting_for_the_log_before_a_retry_is_not_working_time(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def at_the_second_try(ctx: Context) -> str:
         if ctx.attempt == 1:
             raise StepFailed("Not yet")
         return await works(ctx)
 
-    away = Away(harness.log, b'"status":"in_progress","attempt":2', monkeypatch)
+    away = DelayedAppend(harness.log, b'"status":"in_progress","attempt":2', monkeypatch)
     ended, events = await run(harness, at_the_second_try, timeout=TIMEOUT_S, retries=1, backoff=0)
     assert ended == PlanOutcome("completed", "done")
     assert away.times == 1

@@ -1,4 +1,4 @@
-"""Templates are tried with the offline model, at once, and with a shop of the test session's own."""
+"""Templates use the offline model without delays, and a shop of the test session."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ KINDS = ["intent_parsed", "generating_insight", "insight_generated", "data_summa
         ("You may sing", {"intent_type": "UNKNOWN"}),
     ],
 )
-def test_questions_are_understood(message: str, intent: dict[str, Any]) -> None:
+def test_questions_are_parsed(message: str, intent: dict[str, Any]) -> None:
     assert parse_intent(message).model_dump(exclude_defaults=True) == intent
 
 
@@ -39,7 +39,7 @@ def test_questions_are_understood(message: str, intent: dict[str, Any]) -> None:
         ("Rome or Helsinki in July?", "Warmest, July: Rome (25.2 °C); coolest: Helsinki (18.1)."),
     ],
 )
-def test_the_insight_is_in_the_data(message: str, insight: str) -> None:
+def test_the_insight_is_computed_from_the_data(message: str, insight: str) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     result = InsightAgent(parse_intent).process_query(message, lambda kind, what: told.append((kind, what)))
     assert [kind for kind, _ in told] == KINDS
@@ -52,7 +52,7 @@ def test_it_works_without_a_callback() -> None:
     assert result["insight_result"]["text"].startswith("I know how warm and how wet it is in Lisbon")
 
 
-def test_the_data_is_whole() -> None:
+def test_the_data_is_complete() -> None:
     assert {city: {*measures} for city, measures in CLIMATE.items()} == {key: {*MEASURES} for key in CLIMATE}
     assert {len(months) for measures in CLIMATE.values() for months in measures.values()} == {len(MONTHS)} == {12}
 
@@ -60,7 +60,7 @@ def test_the_data_is_whole() -> None:
 @pytest.mark.parametrize(
     ("message", "title"), [("\x1d", "A question"), ("x" * 200, f"{'x' * 79}…"), (" Hot? ", "Hot?")]
 )
-def test_a_plan_is_called_after_its_question(message: str, title: str) -> None:
+def test_the_question_is_the_plans_title(message: str, title: str) -> None:
     assert insight_chat.plan({"message": message}).title == title
 
 
@@ -84,10 +84,10 @@ async def test_synchronous_code_reports_from_its_thread(
     assert (done.status, done.result["intent_result"]["cities"]) == ("completed", ["Lisbon"])
     assert len(threads) == len(KINDS)
     assert threading.main_thread() not in threads
-    story = await harness.events("p")
-    shown = [event.data["data"]["type"] for event in story if "payload" in (event.data.get("data") or {})]
+    events = await harness.events("p")
+    shown = [event.data["data"]["type"] for event in events if "payload" in (event.data.get("data") or {})]
     assert shown == KINDS
-    assert [event.data["progress"] for event in story if event.type == "step_update" and "progress" in event.data] == [
+    assert [event.data["progress"] for event in events if event.type == "step_update" and "progress" in event.data] == [
         30,
         50,
         80,

@@ -1,4 +1,4 @@
-"""The sample shop: a real database that can only be read, and the questions it can be asked."""
+"""The sample shop: its read-only database, and the offline model's questions and SQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plan_engine.templates.shop_analyst import (
 from plan_engine.templates.shop_database import MAX_ROWS, MAX_SQL, QueryRefused, explain, query, sql_problem
 
 
-def test_the_shop_is_the_same_for_everybody() -> None:
+def test_the_shop_has_the_expected_data() -> None:
     assert query("SELECT COUNT(*) AS n FROM orders").rows == [[3212]]
     assert query("SELECT MIN(ordered_on), MAX(ordered_on) FROM orders").rows == [["2025-01-01", "2026-10-31"]]
     regions = query("SELECT region, COUNT(*) FROM customers GROUP BY region").rows
@@ -47,13 +47,13 @@ def test_the_shop_is_the_same_for_everybody() -> None:
         f"SELECT {', '.join(['hex(zeroblob(8000))'] * 100)} FROM orders",
     ],
 )
-def test_nothing_but_reading_the_shop_is_possible(sql: str) -> None:
+def test_statements_that_do_not_just_read_the_shop_are_refused(sql: str) -> None:
     with pytest.raises(QueryRefused):
         query(sql)
     assert query("SELECT COUNT(*) FROM orders").rows == [[3212]]
 
 
-def test_rows_of_what_a_with_names_can_be_counted() -> None:
+def test_the_rows_of_a_cte_can_be_counted() -> None:
     assert query("WITH found AS (SELECT city FROM customers GROUP BY city) SELECT COUNT(*) FROM found").rows == [[9]]
 
 
@@ -62,20 +62,20 @@ def test_a_query_that_takes_too_long_is_stopped() -> None:
         query("SELECT COUNT(*) FROM order_items a, order_items b, order_items c", seconds=0.05)
 
 
-def test_rows_are_bounded_and_it_is_said_when_there_are_more() -> None:
+def test_rows_are_limited_and_more_is_reported() -> None:
     found = query("SELECT * FROM orders")
     assert len(found.rows) == MAX_ROWS
     assert found.more
     assert not query("SELECT * FROM products").more
 
 
-def test_explaining_runs_nothing_and_finds_what_is_wrong() -> None:
+def test_explain_finds_errors_without_running_the_statement() -> None:
     explain("SELECT COUNT(*) FROM order_items a, order_items b, order_items c, order_items d")
     with pytest.raises(QueryRefused, match="total"):
         explain("SELECT total FROM orders")
 
 
-async def test_many_who_need_the_shop_first_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_first_uses_create_one_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     found = await asyncio.gather(*(asyncio.to_thread(query, "SELECT COUNT(*) FROM orders") for _ in range(8)))
     assert [table.rows for table in found] == [[[3212]]] * 8
@@ -83,7 +83,7 @@ async def test_many_who_need_the_shop_first_make_one(tmp_path: Path, monkeypatch
     assert shop.suffix == ".db"
 
 
-def test_a_place_where_no_shop_can_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_where_the_shop_cannot_be_created_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".plancast").write_text("a file where a directory should be")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(StepFailed, match=r"\.plancast"):
@@ -103,7 +103,7 @@ def test_a_place_where_no_shop_can_be_made_is_named(tmp_path: Path, monkeypatch:
         "SELECT * FROM main.orders -- all of them",
     ],
 )
-def test_sql_that_only_reads_is_fit(sql: str) -> None:
+def test_valid_sql_has_no_problem(sql: str) -> None:
     assert sql_problem(sql) is None
 
 
@@ -127,11 +127,11 @@ def test_sql_that_only_reads_is_fit(sql: str) -> None:
         (f"SELECT '{'x' * MAX_SQL}'", "4,000"),
     ],
 )
-def test_what_is_wrong_with_sql_is_said(sql: str, problem: str) -> None:
+def test_invalid_sql_is_explained(sql: str, problem: str) -> None:
     assert problem in str(sql_problem(sql))
 
 
-# ---- questions, as the offline model understands them
+# ---- questions as the offline model parses them
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_what_is_wrong_with_sql_is_said(sql: str, problem: str) -> None:
         ("What?", None),
     ],
 )
-def test_what_a_question_asks_for(question: str, wanted: ShopQuestion | None) -> None:
+def test_questions_are_parsed(question: str, wanted: ShopQuestion | None) -> None:
     assert parse_question(question) == wanted
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("by", [None, *BY])
-def test_everything_that_can_be_asked_can_be_found(measure: str, by: str | None) -> None:
+def test_every_measure_and_grouping_has_valid_sql(measure: str, by: str | None) -> None:
     for period in (None, "2026", "2025-12"):
         wanted = ShopQuestion(measure, by, period)
         sql = sql_for(wanted)
@@ -173,10 +173,10 @@ def test_everything_that_can_be_asked_can_be_found(measure: str, by: str | None)
         assert summarize("a question", found.columns, found.rows)
 
 
-def test_what_is_written_in_haste_does_not_pass_the_check() -> None:
+def test_wrong_sql_does_not_pass_the_check() -> None:
     for how in (0, 1):
         assert sql_problem(wrong_sql_for(ShopQuestion("sales", "month"), how)) is not None
 
 
-def test_no_rows_are_retold_as_such() -> None:
+def test_an_empty_result_is_summarized() -> None:
     assert "no orders" in summarize("orders in 2019", ["orders"], [[None]])

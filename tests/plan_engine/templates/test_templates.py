@@ -1,4 +1,4 @@
-"""The templates run on the offline model, and each tells a sound story."""
+"""The templates run on the offline model, and their events violate no rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_there_are_five() -> None:
     assert all(template.about and template.input is not None for template in found.values())
 
 
-def test_without_the_extra_they_say_which_one_it_is(tmp_path: Path) -> None:
+def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['pydantic_ai'] = None; import plan_engine.templates"
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
@@ -41,13 +41,13 @@ def test_without_the_extra_they_say_which_one_it_is(tmp_path: Path) -> None:
         (exhibition, {"theme": "x" * 2001}),
     ],
 )
-def test_input_that_will_not_do_is_refused(template: Any, given: dict[str, Any]) -> None:
+def test_invalid_input_is_refused(template: Any, given: dict[str, Any]) -> None:
     with pytest.raises(UnfitInput):
         template.fit(given)
 
 
 def _said(events: list[Event], **fields: Any) -> list[str]:
-    """The messages of these fields, put together from their pieces."""
+    """The contents of the messages with these fields, put together from their parts."""
     whole: dict[str, str] = {}
     for event in events:
         if event.type == "agent_message" and all(event.data.get(name) == value for name, value in fields.items()):
@@ -57,7 +57,7 @@ def _said(events: list[Event], **fields: Any) -> list[str]:
 
 
 def _completed(events: list[Event]) -> list[tuple[str, Any]]:
-    """The steps in the order in which they were completed, with what they came to."""
+    """The results of the steps, in the order in which they completed."""
     ends = [event.data for event in events if event.type == "step_update" and event.data["status"] == "completed"]
     return [(end["step_id"], end.get("data")) for end in ends]
 
@@ -67,7 +67,7 @@ def _introduced(events: list[Event]) -> bool:
     return bool(first.data["data"] == {"model": "offline"})
 
 
-async def test_business_operations_tries_again_asks_and_acts(harness: EngineHarness) -> None:
+async def test_business_operations_retries_asks_and_acts(harness: EngineHarness) -> None:
     async with harness.engine(business_operations) as engine:
         for plan_id, answer in (("agreed", "yes"), ("declined", "no")):
             await engine.start("business_operations", {"request": "Sales by region are uneven"}, plan_id)
@@ -79,7 +79,7 @@ async def test_business_operations_tries_again_asks_and_acts(harness: EngineHarn
     assert "North" in _said(events, agent_name="Data Analyst", message_type="result")[0]
     assert {event.data["name"] for event in events if event.type == "artifact"} == {"figures.md", "proposal.md"}
     completed = [step_id for step_id, _ in _completed(events)]
-    assert {"figures", "customers"} == {*completed[1:3]}  # side by side, between the brief and the proposal
+    assert {"figures", "customers"} == {*completed[1:3]}  # in parallel, between the brief and the proposal
     assert agreed.result["approved"] is True
     assert agreed.result["by"] == "maria"
     assert agreed.result["proposal"].startswith("# Proposal: Sales by region are uneven")
@@ -140,7 +140,7 @@ async def test_a_question_is_answered_from_the_database(query: str, retries: int
     assert texts[-1] == "Finalizing Response..."
 
 
-def test_what_only_a_front_end_says_is_offered_to_nobody() -> None:
+def test_fields_that_only_front_ends_set_are_not_in_the_schema() -> None:
     assert {"may_ask", "asking"}.isdisjoint(data_query.input_schema["properties"])
     given = data_query.fit({"query": "Sales by month?", "may_ask": False, "asking": "a1"})
     assert (given["may_ask"], given["asking"]) == (False, "a1")
@@ -148,7 +148,7 @@ def test_what_only_a_front_end_says_is_offered_to_nobody() -> None:
         data_query.fit({"query": "Sales by month?", "asking": "a" * 65})
 
 
-async def test_an_answer_without_figures_is_sent_back(harness: EngineHarness) -> None:
+async def test_an_answer_without_figures_is_rejected(harness: EngineHarness) -> None:
     async with harness.engine(data_query) as engine:
         await engine.start("data_query", {"query": "Which city buys the least?"}, "p")
         outcome = await harness.outcome(engine, "p")
@@ -158,7 +158,7 @@ async def test_an_answer_without_figures_is_sent_back(harness: EngineHarness) ->
     assert "Edinburgh" in second
 
 
-async def test_a_vague_question_is_asked_back_where_that_is_possible(harness: EngineHarness) -> None:
+async def test_a_vague_question_is_clarified_where_that_is_possible(harness: EngineHarness) -> None:
     async with harness.engine(data_query) as engine:
         await engine.start("data_query", {"query": "help"}, "asked")
         await harness.answer("asked", await harness.until_asked("asked"), "sales by region")
@@ -169,7 +169,7 @@ async def test_a_vague_question_is_asked_back_where_that_is_possible(harness: En
     assert not [event for event in await harness.events("unasked") if event.type == "input_request"]
 
 
-async def test_another_model_takes_the_same_parts(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_model_can_play_every_role(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pydantic AI's own test model: it uses every tool with any arguments, and makes outputs of the right types."""
     monkeypatch.setenv("PLANCAST_MODEL", "test")
     async with harness.engine(business_operations, exhibition) as engine:

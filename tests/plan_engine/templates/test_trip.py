@@ -36,7 +36,7 @@ def names(pois: Any) -> list[str]:
     return [poi["name"] for poi in pois]
 
 
-# -- listening
+# ---- parsing
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def names(pois: Any) -> list[str]:
         ("hello", [("other", "none", "hello")]),
     ],
 )
-def test_wishes_are_heard(message: str, expected: list[tuple[str, str, str]]) -> None:
+def test_wishes_are_parsed(message: str, expected: list[tuple[str, str, str]]) -> None:
     assert wishes(message) == expected
 
 
@@ -79,7 +79,7 @@ def test_wishes_are_heard(message: str, expected: list[tuple[str, str, str]]) ->
         ("plan it again", ("plan", "update", "plan it again")),
     ],
 )
-def test_wishes_are_heard_as_things_stand(message: str, first: tuple[str, str, str]) -> None:
+def test_wishes_depend_on_the_state_of_the_trip(message: str, first: tuple[str, str, str]) -> None:
     heard_now = wishes(message, ROME)
     assert heard_now[0] == first
     assert heard_now[-1][:2] == ("plan", "update")
@@ -96,8 +96,8 @@ def test_wishes_are_heard_as_things_stand(message: str, first: tuple[str, str, s
         "Rome instead of x" + "." * 8000 + "x",
     ],
 )
-def test_no_message_takes_long_to_hear(message: str) -> None:
-    """Whoever may start a trip must not stop the process that plans it, and everybody else's hub with it."""
+def test_no_message_takes_long_to_parse(message: str) -> None:
+    """A client that may start a trip must not be able to block the process that plans it."""
     before = time.process_time()
     parse_wishes(message, ROME)
     assert time.process_time() - before < 0.5
@@ -108,7 +108,7 @@ def test_days_are_counted(text: str, days: int | None) -> None:
     assert days_in(text) == days
 
 
-# -- finding and changing
+# ---- finding and changing
 
 
 def test_the_gazetteer_finds_cities_kinds_and_names() -> None:
@@ -120,7 +120,7 @@ def test_the_gazetteer_finds_cities_kinds_and_names() -> None:
     assert find("Atlantis", 5) == []
 
 
-def test_every_place_has_all_that_is_shown_of_it() -> None:
+def test_every_place_has_all_fields_that_are_shown() -> None:
     places = [poi for city in gazetteer().values() for poi in city]
     assert len({poi["id"] for poi in places}) == len(places) > 50
     assert {frozenset(poi) for poi in places} == {
@@ -128,7 +128,7 @@ def test_every_place_has_all_that_is_shown_of_it() -> None:
     }
 
 
-def test_places_are_added_once_removed_and_replaced_where_they_stood() -> None:
+def test_places_are_added_once_removed_and_replaced_in_position() -> None:
     before = [*ROME["pois"], {"name": "My aunt's"}]
     garden = find("Orange Garden", 1)
     swap = [intent("poi", "replace", "Roman Forum -> Orange Garden")]
@@ -149,10 +149,10 @@ def test_a_trip_has_one_length() -> None:
     assert changed_requirements(after, [intent("requirement", "remove", "Vegetarian food")]) == [after[1]]
 
 
-# -- planning
+# ---- planning
 
 
-def test_days_are_laid_out_so_that_they_will_do() -> None:
+def test_the_layout_has_no_problems() -> None:
     pois = [*gazetteer()["Tokyo"][:6], *gazetteer()["Kyoto"][:6]]
     options = lay_out(pois, 3).options
     assert [*problems_with(options, pois, 3)] == []
@@ -161,7 +161,7 @@ def test_days_are_laid_out_so_that_they_will_do() -> None:
         assert sorted(stop.name for day in option.days for stop in day.stops) == sorted(names(pois))
 
 
-def test_what_will_not_do_is_said() -> None:
+def test_problems_of_an_itinerary_are_found() -> None:
     pois = gazetteer()["Paris"]
     [first, *_] = problems_with(lay_out(pois, 1).options, pois, 1)
     assert first == "“One thing after the other”: day 1 would take 20 hours; more days, or fewer places, would fit"
@@ -176,7 +176,7 @@ def test_there_may_be_more_days_than_places() -> None:
     assert [day.title for day in option.days] == ["Rome", "A free day", "A free day"]
 
 
-# -- the template
+# ---- the template
 
 
 def test_its_input_is_checked() -> None:
@@ -194,16 +194,16 @@ async def test_a_trip_is_planned(harness: EngineHarness) -> None:
         done = await harness.outcome(engine, "p")
     assert done.status == "completed"
     assert set(done.result) == {"intents", "pois", "requirements", "plan"}
-    story = await harness.events("p")
-    shown = [event.data["data"]["poi"] for event in story if "poi" in (event.data.get("data") or {})]
+    events = await harness.events("p")
+    shown = [event.data["data"]["poi"] for event in events if "poi" in (event.data.get("data") or {})]
     assert shown == done.result["pois"]
-    assert [event.data["phase"] for event in story if event.type == "tool_call"] == ["started", "completed"]
+    assert [event.data["phase"] for event in events if event.type == "tool_call"] == ["started", "completed"]
     snapshot = await harness.snapshot("p")
     assert (snapshot.status, snapshot.progress) == ("completed", 100)
     assert [step.status for step in snapshot.steps] == ["completed"] * 4
 
 
-async def test_what_nobody_knows_changes_nothing(harness: EngineHarness) -> None:
+async def test_an_unknown_place_changes_nothing(harness: EngineHarness) -> None:
     async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "a trip to Atlantis", "plan": [{"kept": True}]}, "p")
         done = await harness.outcome(engine, "p")
@@ -211,7 +211,7 @@ async def test_what_nobody_knows_changes_nothing(harness: EngineHarness) -> None
     assert any("I don't know Atlantis" in message.content for message in (await harness.snapshot("p")).messages)
 
 
-async def test_a_plan_that_will_not_do_is_tried_twice(harness: EngineHarness) -> None:
+async def test_an_itinerary_with_problems_is_tried_twice(harness: EngineHarness) -> None:
     pois = [{"name": f"Place {number}"} for number in range(20)]
     async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "plan it in 1 day", "pois": pois}, "p")

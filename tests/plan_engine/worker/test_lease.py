@@ -1,4 +1,4 @@
-"""A lease is renewed whatever happens, and says when it was lost."""
+"""A lease is renewed even after unexpected errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plan_engine.worker.store import Store
 
 
 class FailingStore:
-    """Fails to renew a lease the first few times, in a way that no database does."""
+    """A store whose first renewals fail with an error that no database raises."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.renewed = asyncio.Event()
@@ -33,7 +33,7 @@ class FailingStore:
         return True
 
 
-async def test_a_lease_is_renewed_although_that_failed() -> None:
+async def test_a_lease_is_renewed_after_a_failure() -> None:
     store = FailingStore(asyncio.get_running_loop())
     lease = Lease(cast("Store", store), "w", 0.2, lambda: None)
     await lease.open()

@@ -1,4 +1,4 @@
-"""The engine's database, as two workers use it at once: on SQLite and on PostgreSQL."""
+"""Two workers use the engine's database at once: on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerat
 
 
 def meet_before_inserting(stores: tuple[Store, Store]) -> None:
-    """Neither inserts an answer before the other is about to."""
+    """Make both stores insert their answers at the same moment."""
     barrier = threading.Barrier(len(stores))
 
     def wait(*said: Any) -> None:
@@ -46,7 +46,7 @@ def meet_before_inserting(stores: tuple[Store, Store]) -> None:
         listen(store.engine, "before_cursor_execute", wait)
 
 
-async def test_of_two_workers_that_keep_an_answer_at_once_one_does_and_neither_fails(
+async def test_two_workers_may_store_the_same_answer_at_once(
     stores: tuple[Store, Store],
 ) -> None:
     meet_before_inserting(stores)
@@ -57,7 +57,7 @@ async def test_of_two_workers_that_keep_an_answer_at_once_one_does_and_neither_f
     assert kept["q"] in (rome, oslo)
 
 
-async def test_the_first_answer_kept_stays(stores: tuple[Store, Store]) -> None:
+async def test_the_first_stored_answer_stays(stores: tuple[Store, Store]) -> None:
     rome = Answer("Rome", "maria", "2026-11-30T08:00:00Z")
     await stores[0].keep_answer("p", "q", rome)
     await stores[1].keep_answer("p", "q", Answer("Oslo", "ole"))

@@ -1,4 +1,4 @@
-"""What a worker that was taken for dead had taken on goes to others, even when handing it over fails at first."""
+"""The plans of a worker that was taken for dead are handed over, even if that fails at first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Missing: Any = None
 
 
 class QuietStore:
-    """Knows of no dead workers."""
+    """A store without dead workers."""
 
     async def call(self, do: Any, *args: Any) -> Any:
         return do(*args)
@@ -25,7 +25,7 @@ class QuietStore:
 
 
 @pytest.mark.parametrize("error", [OperationalError("select", {}, Exception("away")), ValueError("not a number")])
-async def test_what_a_lost_worker_had_is_handed_over_once_that_works(error: Exception) -> None:
+async def test_the_plans_of_a_lost_worker_are_handed_over_once_that_succeeds(error: Exception) -> None:
     asked: list[Any] = []
 
     def listed(**_: Any) -> list[Any]:

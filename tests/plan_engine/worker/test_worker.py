@@ -1,4 +1,4 @@
-"""What the engine uses of DBOS beyond its public interface is there, and when it isn't, the engine says so at the start."""
+"""The private methods of DBOS that the engine uses exist; without them it refuses to start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.plan_engine.test_engine import nothing, only
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_version_that_the_engine_expects_is_pinned_locked_and_installed() -> None:
+def test_the_expected_version_is_pinned_locked_and_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"dbos=={DBOS_VERSION}" in project["optional-dependencies"]["engine"]
     locked = re.findall(r"^dbos==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
@@ -30,7 +30,7 @@ def test_the_version_that_the_engine_expects_is_pinned_locked_and_installed() ->
 
 
 def at_work() -> DBOS:
-    """The DBOS of this process; while an engine works, its configuration is not looked at."""
+    """The DBOS of this process. While an engine works, the configuration given here is ignored."""
     return DBOS(config={"name": "plancast"})
 
 
@@ -41,14 +41,14 @@ def at_work() -> DBOS:
         ("_active_workflows_set._remove", ["key", "bucket"]),
     ],
 )
-async def test_what_is_private_and_used_is_there(harness: EngineHarness, name: str, parameters: list[str]) -> None:
+async def test_the_private_methods_exist(harness: EngineHarness, name: str, parameters: list[str]) -> None:
     assert name in PRIVATE
     async with harness.engine(only(nothing)):
         found: Any = attrgetter(name)(at_work())
         assert [*inspect.signature(found).parameters] == parameters
 
 
-def test_no_private_module_of_it_is_imported() -> None:
+def test_no_private_module_of_dbos_is_imported() -> None:
     sources = [path.read_text() for path in (ROOT / "plan_engine").rglob("*.py")]
     assert [found for source in sources for found in re.findall(r"dbos\._\w+|from dbos import .*\b_\w+", source)] == []
 
@@ -58,7 +58,7 @@ def installed(_: str) -> str:
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-async def test_without_it_the_engine_does_not_start_and_says_which_version_to_install(
+async def test_without_the_private_methods_the_engine_names_the_version_to_install(
     harness: EngineHarness, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with harness.engine(only(nothing)):
