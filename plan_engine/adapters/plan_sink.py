@@ -116,7 +116,7 @@ class PlanSink(RunSink):
         await self._end("completed", None)
 
     async def failed(self, error: BaseException) -> None:
-        """Report the failure, if the log is available. The error itself goes on to the caller."""
+        """Report the failure, if the log is available. The error itself is raised to the caller."""
         cancelled = not isinstance(error, Exception)
         status: PlanStatus = "cancelled" if cancelled else "error"
         content = "Cancelled." if cancelled else as_text(error)

@@ -43,7 +43,7 @@ class ScriptInput:
     """The number of earlier answers that were rejected."""
 
     def part(self, name: str) -> Any:
-        """A part of a prompt made by `prompt_of`; None if there is none of that name."""
+        """A part of a prompt made by `prompt_of`; None if the prompt has no such part."""
         found = re.search(rf"^{name}: (.*)$", self.prompt, re.MULTILINE)
         return json.loads(found[1]) if found else None
 
@@ -68,11 +68,11 @@ def offline_model(script: Script, pace: float) -> Model:
 
     async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         await asyncio.sleep(THINKING_S * pace)
-        return ModelResponse(parts=[_part(script(_asked(messages)), info)])
+        return ModelResponse(parts=[_part(script(_script_input(messages)), info)])
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         await asyncio.sleep(THINKING_S * pace)
-        part = _part(script(_asked(messages)), info)
+        part = _part(script(_script_input(messages)), info)
         if isinstance(part, ToolCallPart):
             yield {0: DeltaToolCall(part.tool_name, part.args_as_json_str(), tool_call_id=part.tool_call_id)}
             return
@@ -106,7 +106,7 @@ def _output_tool(tools: Sequence[ToolDefinition], output: type[BaseModel]) -> st
     raise TypeError(f"the script returned a {output.__name__}; expected one of its agent's output types")
 
 
-def _asked(messages: Sequence[ModelMessage]) -> ScriptInput:
+def _script_input(messages: Sequence[ModelMessage]) -> ScriptInput:
     """The first request has the prompt; each later one has what tools returned, or why an answer was rejected."""
     prompt, returned, refused = "", dict[str, list[Any]](), 0
     for number, request in enumerate(message for message in messages if isinstance(message, ModelRequest)):

@@ -1,7 +1,7 @@
 """The context of a synchronous agent, which runs in a thread of its own.
 
 A thread can't be stopped from outside. When its attempt is over, the context method it is waiting in, and every method it
-calls after that, raises `Cancelled`; until then the thread goes on, but reports nothing.
+calls after that, raises `Cancelled`; until then the thread keeps running, but reports nothing.
 """
 
 from __future__ import annotations
@@ -80,18 +80,22 @@ class BlockingContext:
 
     @property
     def plan_id(self) -> str:
+        """The id of the plan."""
         return self._context.plan_id
 
     @property
     def step(self) -> Step:
+        """The step that the agent works on."""
         return self._context.step
 
     @property
     def attempt(self) -> int:
+        """The number of this attempt, from 1."""
         return self._context.attempt
 
     @property
     def max_attempts(self) -> int:
+        """The number of attempts this step has, counting those that restarts of its workers ended."""
         return self._context.max_attempts
 
     @property
@@ -266,8 +270,8 @@ class BlockingContext:
 async def in_thread(agent: Agent, context: BlockingContext, name: str) -> Any:
     """Run a synchronous agent in a thread of its own, and wait for what it returns.
 
-    When this is cancelled, it stops waiting, and the thread goes on until it next uses its context. It is a daemon thread,
-    so that it doesn't keep its process from ending.
+    When this is cancelled, it stops waiting, and the thread keeps running until it next uses its context. It is a daemon
+    thread, so that it doesn't keep its process from ending.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Any] = loop.create_future()

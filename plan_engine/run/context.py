@@ -91,10 +91,12 @@ class Context:
 
     @property
     def plan_id(self) -> str:
+        """The id of the plan."""
         return self._reporter.plan_id
 
     @property
     def step(self) -> Step:
+        """The step that the agent works on."""
         return self._reporter.step
 
     @property
@@ -105,6 +107,7 @@ class Context:
 
     @property
     def max_attempts(self) -> int:
+        """The number of attempts this step has, counting those that restarts of its workers ended."""
         return self._reporter.max_attempts
 
     @property

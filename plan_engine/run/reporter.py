@@ -48,7 +48,7 @@ async def _send_batch(broadcaster: Broadcaster, batch: Sequence[KeyedEvent]) -> 
 
 
 async def retry_on(errors: tuple[type[Exception], ...], call: Callable[[], Awaitable[T]], warning: str) -> T:
-    """Call until it raises none of `errors`, with growing pauses. The first error is logged with this warning."""
+    """Retry a call while it raises one of `errors`, with growing pauses. The first error is logged with this warning."""
     warned = False
     for pause in pauses(LONGEST_PAUSE_S):
         try:

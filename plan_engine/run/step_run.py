@@ -24,7 +24,7 @@ __all__ = ["StepOutcome", "StepRun", "Stopped", "jsonable"]
 MAX_RESTARTS: Final = 100
 """A step during which a worker died this often is taken to be the cause."""
 GRACE_S: Final = 0.4
-"""How long a cancelled agent may clean up. After that it is abandoned: it may go on, but reports nothing."""
+"""How long a cancelled agent may clean up. After that it is abandoned: it may keep running, but reports nothing."""
 
 
 class Stopped(BaseException):

@@ -82,7 +82,7 @@ def _write(asked: ScriptInput) -> WrittenQuery:
 def _summarize_rows(asked: ScriptInput) -> str:
     question, problems = asked.part("Question"), asked.part("Problems")
     if len(problems) < _slips(question, (0, 0, 1)):
-        return "The figures look good. I would go on like this."
+        return "The figures look good. I would continue like this."
     return summarize(question, asked.part("Columns"), asked.part("Rows"))
 
 

@@ -95,8 +95,8 @@ def _month(words: str) -> str | None:
 
 def _limit(words: str, by: str | None) -> int | None:
     if found := _ranked.search(words):
-        said = found[1]
-        return max(1, min(50, _NUMBERS.get(said) or int(said)))
+        count = found[1]
+        return max(1, min(50, _NUMBERS.get(count) or int(count)))
     ranked = by in ("customer", "product", "city") or re.search(r"\b(top|best|worst|most|least)\b", words)
     return 5 if by not in (None, "month", "weekday") and ranked else None
 
@@ -203,7 +203,7 @@ def summarize(question: str, columns: Sequence[str], rows: Sequence[Sequence[Any
         return f"For “{question.strip()}” the shop has no orders. Try another period."
     measure = columns[-1]
     if len(columns) == 1:
-        return f"{_named(measure).capitalize()}: {_said(rows[0][0], measure)}. That counts all matching orders."
+        return f"{_named(measure).capitalize()}: {_shown(rows[0][0], measure)}. That counts all matching orders."
     by = columns[0]
     return "\n".join([_headline(by, measure, rows), *_lines(measure, rows), "", _ADVICE.get(by, "")]).strip()
 
@@ -212,15 +212,15 @@ def _headline(by: str, measure: str, rows: Sequence[Sequence[Any]]) -> str:
     top = max(rows, key=lambda row: row[-1])
     low = min(rows, key=lambda row: row[-1])
     if len(rows) == 1:
-        return f"There is one {by}: {top[0]}, with {_named(measure)} of {_said(top[-1], measure)}."
+        return f"There is one {by}: {top[0]}, with {_named(measure)} of {_shown(top[-1], measure)}."
     return (
         f"{_named(measure).capitalize()} by {by}, {len(rows)} in all. The strongest is {top[0]} with "
-        f"{_said(top[-1], measure)}; the weakest here is {low[0]} with {_said(low[-1], measure)}."
+        f"{_shown(top[-1], measure)}; the weakest here is {low[0]} with {_shown(low[-1], measure)}."
     )
 
 
 def _lines(measure: str, rows: Sequence[Sequence[Any]]) -> list[str]:
-    shown = [f"- {row[0]}: {_said(row[-1], measure)}" for row in rows[:24]]
+    shown = [f"- {row[0]}: {_shown(row[-1], measure)}" for row in rows[:24]]
     return [*shown, f"- … and {len(rows) - 24} more"] if len(rows) > 24 else shown
 
 
@@ -228,7 +228,7 @@ def _named(measure: str) -> str:
     return {"average_order": "average order"}.get(measure, measure).replace("_", " ")
 
 
-def _said(value: Any, measure: str) -> str:
+def _shown(value: Any, measure: str) -> str:
     if not isinstance(value, int | float):
         return str(value)
     return f"£{value:,.0f}" if measure in _MONEY else f"{value:,}"

@@ -56,7 +56,7 @@ async def _refine_theme(ctx: Context) -> dict[str, Any]:
 
 async def _discover_artists(ctx: Context) -> dict[str, Any]:
     await _progress(ctx, 10, "Looking through the collection's artists")
-    known = {maker.name: f"{maker.name}, {maker.years}, {maker.movement}" for maker in collection_artists()}
+    known = {artist.name: f"{artist.name}, {artist.years}, {artist.movement}" for artist in collection_artists()}
     async with ctx.tool("collection_artists") as use:
         await ctx.model.pause(0.6)
         use.result = f"{len(known)} artists"

@@ -131,7 +131,7 @@ def _subject(theme: str) -> str:
 def _refine(asked: ScriptInput) -> ExhibitionTheme:
     subject = _subject(asked.part("Theme"))
     title, subtitle = _TITLES[crc32(subject.lower().encode()) % len(_TITLES)]
-    movements = ", ".join(dict.fromkeys(maker.movement for maker, _ in _ranked(subject)[:4]))
+    movements = ", ".join(dict.fromkeys(artist.movement for artist, _ in _ranked(subject)[:4]))
     return ExhibitionTheme(
         exhibition_title=title.format(subject),
         subtitle=subtitle,
@@ -150,13 +150,14 @@ def _ranked(theme: str) -> list[tuple[CollectionArtist, int]]:
     """All artists with the number of the theme's words they match, most first; ties are ordered differently by theme."""
     words = theme.lower()
 
-    def place(found: tuple[CollectionArtist, int]) -> tuple[int, int]:
+    def rank(found: tuple[CollectionArtist, int]) -> tuple[int, int]:
         return -found[1], crc32(f"{words}/{found[0].name}".encode())
 
     hits = [
-        (maker, sum(one in words for one in (*maker.themes, maker.movement.lower()))) for maker in collection_artists()
+        (artist, sum(one in words for one in (*artist.themes, artist.movement.lower())))
+        for artist in collection_artists()
     ]
-    return sorted(hits, key=place)
+    return sorted(hits, key=rank)
 
 
 def _discover(asked: ScriptInput) -> Artists:
@@ -165,19 +166,21 @@ def _discover(asked: ScriptInput) -> Artists:
     return Artists(
         artists=[
             Artist(
-                name=maker.name,
+                name=artist.name,
                 score=round(0.95 - 0.04 * n - (0 if hits else 0.1), 2),
-                reasoning=_why(maker, hits, theme),
+                reasoning=_why(artist, hits, theme),
             )
-            for n, (maker, hits) in enumerate(chosen)
+            for n, (artist, hits) in enumerate(chosen)
         ]
     )
 
 
-def _why(maker: CollectionArtist, hits: int, theme: str) -> str:
+def _why(artist: CollectionArtist, hits: int, theme: str) -> str:
     if hits:
-        return f"{maker.movement}, {maker.years}: came back to this again and again; the collection's works show how."
-    return f"{maker.movement}, {maker.years}: never painted “{_subject(theme)}” by name, and is the better foil for it."
+        return f"{artist.movement}, {artist.years}: came back to this again and again; the collection's works show how."
+    return (
+        f"{artist.movement}, {artist.years}: never painted “{_subject(theme)}” by name, and is the better foil for it."
+    )
 
 
 def _select(asked: ScriptInput) -> Selection:

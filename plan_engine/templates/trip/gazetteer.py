@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Poi = dict[str, Any]
-"""A point of interest: `name` and whatever else is known. Places that travellers bring themselves are kept unchanged."""
+"""A point of interest: `name` and any other fields. Places that travellers bring themselves are kept unchanged."""
 
 CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = {
     "museum": ("museum", "museums", "art", "gallery", "galleries"),
