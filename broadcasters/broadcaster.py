@@ -178,7 +178,7 @@ class Broadcaster(Verbs):
             message_id: An id unique in the plan; without one, a new one is made.
 
         Raises:
-            InvalidEvent: One of these has no place in an event.
+            InvalidEvent: One of these is not valid in an event.
 
         Example:
             async with broadcaster.message("plan-1", "Writer", "result") as message:

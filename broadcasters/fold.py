@@ -15,7 +15,7 @@ content, progress, data and times; the previous one goes to `attempts`. Updates 
 are ignored. Progress may go back; `completed` sets it to 100.
 
 Messages: `append` adds to the message of that id, or adds the message; any other event with the id replaces it, in
-its old place. A message that was closed stays closed. A plan_update of an agent with content is a message as well.
+its old position. A message that was closed stays closed. A plan_update of an agent with content is a message as well.
 
 Inputs: the first answer counts. A request with the id of one that has no answer replaces it.
 """

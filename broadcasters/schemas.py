@@ -19,7 +19,7 @@ from pydantic_core import core_schema
 from broadcasters.events import EVENTS
 from broadcasters.snapshot import Snapshot
 
-__all__ = ["AsSent", "main", "schema_files", "schema_of"]
+__all__ = ["DIALECT", "AsSent", "main", "schema_files", "schema_of"]
 
 FOLDER: Final = Path("docs/schemas")
 DIALECT: Final = GenerateJsonSchema.schema_dialect

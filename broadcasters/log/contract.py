@@ -1,30 +1,30 @@
-"""The promises of a plan's log. Every log keeps all of them; one suite (tests/contract) holds each log to each promise.
+"""The contract of a plan's log. Every log keeps all of these promises; one suite (tests/contract) checks each of them.
 
-L1  Order. The events of a plan have offsets 1, 2, 3 ... without hole or duplicate, in the order they were appended. The
-    events of one append are neighbours.
-L2  Append is one atomic step: deduplicate, next offset, store, tell the watchers. It happens whole or not at all.
-L3  Once. An append is known by (producer, seq): repeating it (after a lost reply, on another connection, after a
-    restart) answers with the first offsets and stores nothing. A producer has one append of a plan under way at a time
-    and repeats just that one, alone or with more behind it; what comes late from before it is not stored any more.
-    An entry with a `key` that the plan already has is answered with the first offset, whoever sends it.
-L4  Kept. When append returns, the events are as durable as the log says it is (`durability`).
-L5  Read gives what is stored after an offset: neighbours from there on, in order, at most as much as asked, never an
-    empty page while there is more. With it, in one consistent view: lineage, head and floor.
-L6  Watch. When `watch` has returned, every later append reaches the watcher, in order per append, or else the watcher
-    is told that the tail was lost, and again when it stands (`resumed`); in between anything may be missing, and a
-    message may be lost even without notice: whoever needs all of them compares offsets and reads. A watcher is called
-    in the event loop, quickly, and never raises. It may be told of an event twice.
-L7  Lineage. Every event belongs to an epoch. When the log's server was replaced or restarted, the next append begins a
-    new epoch, and the lineage says at which offset the old one ended. When the log was lost (or the plan deleted) and
-    begun again, it has a fresh lineage that contains no older epoch.
-L8  Bounded. A checkpoint (the snapshot at an offset) is kept with the plan; the newest one wins. Only what a checkpoint
-    covers is ever trimmed: `floor` never passes the checkpoint's offset, and offsets keep counting.
-L9  Index. Plans are found by owner, by label, and all of them, the last active first. A plan is in the index before its
-    first append returns.
-L10 Nothing is created by reading, and a plan nobody appended to has the head `(Lineage(), 0, 0)`.
-L11 Errors. `LogUnavailable`: may be tried again, and it is unknown whether it was stored (L3 makes the repetition
-    safe). `LogFull`, `LogMisconfigured`: was not stored. Plan ids are checked before anything is sent. No log retries
-    an append by itself: its caller does, under L3.
+L1  Order. The events of a plan have offsets 1, 2, 3 ... without gap or duplicate, in the order they were appended. The
+    events of one append are next to each other.
+L2  Append is one atomic step: deduplicate, assign offsets, store, notify the watchers. It happens whole or not at all.
+L3  Once. An append is identified by (producer, seq): repeating it (after a lost reply, on another connection, after a
+    restart) returns the first offsets and stores nothing. A producer has one append of a plan under way at a time, and
+    repeats only that one, alone or with more entries after it; an older append that arrives late is not stored. An entry
+    with a `key` that the plan already has gets the offset of the first, whichever producer sends it.
+L4  Durability. When append returns, the events are as durable as `durability` says.
+L5  Read returns the events stored after an offset: consecutive, in order, at most as many as requested, and never an
+    empty page while there are more. Lineage, head and floor come with them, in one consistent view.
+L6  Watch. After `watch` has returned, every later append reaches the watcher, in order per append; otherwise the watcher
+    is called `lost` when the tail breaks, and `resumed` when it works again. In between events may be missing, and a
+    message may even be lost unnoticed: a watcher that needs all events compares offsets and reads. A watcher is called in
+    the event loop, must be quick, and must not raise. It may receive an event twice.
+L7  Lineage. Every event belongs to an epoch. After the log's server was replaced or restarted, the next append begins a
+    new epoch, and the lineage has the offset at which the old one ended. A log that was lost, or a plan that was deleted,
+    and is begun again has a new lineage without any older epoch.
+L8  Size. A checkpoint (the snapshot at an offset) is kept with the plan; the newest one wins. Only events that a
+    checkpoint covers are trimmed: `floor` never passes the checkpoint's offset, and offsets keep counting.
+L9  Index. Plans are listed by owner, by label, and all of them, the most recently active first. A plan is in the index
+    before its first append returns.
+L10 Reading creates nothing, and a plan without events has the head `(Lineage(), 0, 0)`.
+L11 Errors. `LogUnavailable`: the call may be repeated, and whether it took effect is unknown (L3 makes repeating an append
+    safe). `LogFull`, `LogMisconfigured`: nothing was stored. Plan ids are checked before anything is sent. A log never
+    repeats an append by itself; its caller does, under L3.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ __all__ = [
 MAX_APPEND_EVENTS: Final = 256
 MAX_APPEND_BYTES: Final = 1024 * 1024
 CHECKPOINT_EVERY: Final = 500
-"""An append that leaves this many events after the last checkpoint is answered with `checkpoint_due`."""
+"""An append after which this many events follow the last checkpoint returns `checkpoint_due`."""
 
 Durability = Literal["memory", "second", "disk", "replicated"]
-"""What an append's return means: stored in memory; on disk within a second; on disk; and on a replica as well."""
+"""Where an event is when its append returns: in memory; on disk within a second; on disk; on a replica as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event on its way into the log: its payload, and a key when its sender wants it at most once for ever."""
+    """An event to append: its payload, and the key under which it is stored at most once."""
 
     payload: bytes
     key: str | None = None
@@ -77,11 +77,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The few things of a plan that lists show, known without folding it. None: nothing new is said of it."""
+    """The fields of a plan that lists show, known without the fold. None leaves one as it is."""
 
     status: str | None = None
     first_status: str | None = None
-    """Counts only while the plan has no status yet: something happens, so it is in progress."""
+    """Applies only while the plan has no status."""
     title: str | None = None
     progress: float | None = None
     owner: str | None = None
@@ -89,24 +89,24 @@ class Facts:
 
 
 def facts_of(events: Sequence[PlanEvent]) -> Facts:
-    """What these events say for lists; the last word counts."""
-    said: dict[str, object] = {}
+    """The facts in these events; the latest one of each counts."""
+    facts: dict[str, object] = {}
     for event in events:
         if not isinstance(event, PlanUpdate):
             continue
         if event.step_id is None:
-            said["status"] = event.status
+            facts["status"] = event.status
             if event.progress is not None:
-                said["progress"] = event.progress
+                facts["progress"] = event.progress
             elif event.status == "completed":
-                said["progress"] = 100.0
+                facts["progress"] = 100.0
         if event.title is not None and event.step_id is None:
-            said["title"] = event.title
+            facts["title"] = event.title
         if event.owner is not None:
-            said["owner"] = event.owner
+            facts["owner"] = event.owner
         if event.labels is not None:
-            said["labels"] = tuple(event.labels)
-    return Facts(first_status="in_progress", **said) if said else _BEGUN  # type: ignore[arg-type]
+            facts["labels"] = tuple(event.labels)
+    return Facts(first_status="in_progress", **facts) if facts else _BEGUN  # type: ignore[arg-type]
 
 
 _BEGUN: Final = Facts(first_status="in_progress")
@@ -128,7 +128,7 @@ def runs(batch: Iterable[tuple[PlanEvent, Entry]]) -> Iterator[list[tuple[PlanEv
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where the entries of an append stand, in their order."""
+    """The offsets of the entries of an append, in their order."""
 
     epoch: str
     offsets: Sequence[int]
@@ -137,7 +137,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a plan's log stands: events in (floor, offset] can be read."""
+    """The head of a plan's log: the events in (floor, offset] can be read."""
 
     lineage: Lineage = field(default_factory=Lineage)
     offset: int = 0
@@ -154,7 +154,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events that follow an offset: `payloads[i]` stands at `first + i`."""
+    """Events after an offset: `payloads[i]` has the offset `first + i`."""
 
     head: Head
     first: int
@@ -171,7 +171,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
-    """A plan as a list shows it. Times are RFC 3339; `updated_at` is that of the last append."""
+    """A plan in a list. Times are RFC 3339; `updated_at` is that of the last append."""
 
     plan_id: str
     head: Position
@@ -190,56 +190,56 @@ class PlanEntry:
 
 @dataclass(frozen=True, slots=True)
 class PlanPage:
-    """Some plans, the last active first; `cursor` asks for those that follow, and is None at the end."""
+    """A page of plans, the most recently active first. `cursor` gets the next page; None at the end."""
 
     plans: Sequence[PlanEntry]
     cursor: str | None
 
 
 class Watcher(Protocol):
-    """Whoever wants to hear of a plan at once. Called in the event loop; does little; never raises."""
+    """Receives the events of a plan as they are appended. Called in the event loop; must be quick, and must not raise."""
 
     def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
         """`payloads` were appended at `first`, `first + 1` ..."""
 
     def lost(self) -> None:
-        """The tail broke: what is appended from here on may not be told."""
+        """The tail broke: later appends may not arrive."""
 
     def resumed(self) -> None:
-        """The tail stands again: later appends are told; compare heads for what was missed."""
+        """The tail works again: later appends arrive; compare heads for those that were missed."""
 
     def deleted(self) -> None:
         """The plan was deleted."""
 
 
 class Watch(ABC):
-    """A watcher's hold on a plan's tail."""
+    """The subscription of a watcher to a plan's tail."""
 
     @abstractmethod
     async def close(self) -> None:
-        """No call to the watcher after this has returned. Closing twice is harmless."""
+        """End it: the watcher is not called after this has returned. Closing twice is harmless."""
 
 
 class PlanLog(ABC):
-    """The ordered events of many plans. See the promises above. One object belongs to one event loop."""
+    """The ordered events of many plans, under the contract above. One object belongs to one event loop."""
 
     @property
     @abstractmethod
     def durability(self) -> Durability:
-        """What L4 means here, as far as the log can tell (known after `open`)."""
+        """How durable appended events are (L4), as far as the log knows; known after `open`."""
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """The log's long-lived work, by name, as health checks and metrics show it. May be empty."""
+        """The log's long-lived tasks by name, for health checks and metrics. May be empty."""
         return {}
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect and make sure that the log can keep its promises. `LogMisconfigured` says why it can't."""
+        """Connect, and check that the log can keep the contract; `LogMisconfigured` if it can't."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of everything. Appends under way fail with `LogUnavailable`; watches end without a word."""
+        """Close all connections. Appends under way fail with `LogUnavailable`; watches end without a call."""
 
     @abstractmethod
     async def append(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
@@ -249,16 +249,16 @@ class PlanLog(ABC):
 
     @abstractmethod
     async def read(self, plan_id: str, after: int, limit: int = 500, max_bytes: int = 1024 * 1024) -> Page:
-        """What follows offset `after` (or the floor, if that is higher): up to `limit` events, and about `max_bytes`,
-        though always one if there is one (L5). `page.first` says where it begins."""
+        """The events after offset `after` (or after the floor, if that is higher): up to `limit`, and about `max_bytes`, but
+        always one if there is one (L5). `page.first` is the offset of the first."""
 
     @abstractmethod
     async def heads(self, plan_ids: Collection[str]) -> Mapping[str, Head]:
-        """Where these plans stand, in one trip (L10)."""
+        """The heads of these plans, in one call (L10)."""
 
     @abstractmethod
     async def watch(self, plan_id: str, watcher: Watcher) -> Watch:
-        """Tell the watcher of every append from now on; returns once the log has acknowledged that (L6)."""
+        """Call the watcher for every later append; returns once the log has confirmed that (L6)."""
 
     @abstractmethod
     async def checkpoint(self, plan_id: str) -> Checkpoint | None:
@@ -266,8 +266,8 @@ class PlanLog(ABC):
 
     @abstractmethod
     async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:
-        """Keep it, unless a newer one is kept or its position is not in the lineage (then False), and trim the events
-        up to `window` before it (L8)."""
+        """Keep it, and trim the events up to `window` before it (L8). False if a newer one is kept, or its position is not
+        in the lineage."""
 
     @abstractmethod
     async def plans(
@@ -278,12 +278,12 @@ class PlanLog(ABC):
         cursor: str | None = None,
         limit: int = 50,
     ) -> PlanPage:
-        """Plans of this owner, or with this label, or all, the last active first (L9)."""
+        """Plans of this owner, or with this label, or all, the most recently active first (L9)."""
 
     @abstractmethod
     async def delete(self, plan_id: str) -> bool:
-        """Forget the plan; its watchers are told. False when there was none."""
+        """Delete the plan, and call its watchers. False if there was none."""
 
     async def head(self, plan_id: str) -> Head:
-        """Where the plan stands."""
+        """The head of one plan."""
         return (await self.heads([plan_id]))[plan_id]

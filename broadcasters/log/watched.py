@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from broadcasters.log.contract import Watch, Watcher
+from broadcasters.supervision import fail_future
 
 __all__ = ["Hold", "WatchedPlan"]
 
@@ -81,7 +82,7 @@ class WatchedPlan:
         _call_each(returning, lambda watcher: watcher.resumed())
 
     def fall(self) -> None:
-        """The tail no longer serves the plan: its watchers are told `lost`."""
+        """The tail no longer serves the plan: its watchers are called `lost`."""
         if self.standing:
             self.standing = False
             _call_each(self.holds, lambda watcher: watcher.lost())
@@ -90,9 +91,7 @@ class WatchedPlan:
         """Raise `error` in every caller that waits for the plan to stand."""
         waiting, self.waiting = self.waiting, ()
         for hold in waiting:
-            if not hold.stands.done():
-                hold.stands.set_exception(error)
-                hold.stands.exception()  # mark as retrieved, so asyncio does not log it if the caller has gone
+            fail_future(hold.stands, error)
 
     def end(self, error: Exception) -> None:
         """The log is closed: no watcher is called again, and callers that wait get `error`."""

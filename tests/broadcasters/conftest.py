@@ -1,4 +1,4 @@
-"""A real log with weather before it, and broadcasters that speak through it."""
+"""A real log with faults, and broadcasters that use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from broadcasters import Broadcaster
 from broadcasters.log import log_of
-from tests.broadcasters.weather import WeatherLog
+from tests.broadcasters.faults import FaultyLog
 
 
 @pytest.fixture
@@ -21,33 +21,33 @@ def log_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port where nobody listens."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 @pytest_asyncio.fixture
-async def log(log_url: str) -> AsyncIterator[WeatherLog]:
-    log = WeatherLog(log_of(log_url))
+async def log(log_url: str) -> AsyncIterator[FaultyLog]:
+    log = FaultyLog(log_of(log_url))
     await log.open()
     yield log
     log.gate.set()
-    await log.calm()
+    await log.settled()
     await log.close()
 
 
 @pytest_asyncio.fixture
-async def b(log: WeatherLog) -> AsyncIterator[Broadcaster]:
-    """Patient: nothing said through it meets its deadline."""
+async def b(log: FaultyLog) -> AsyncIterator[Broadcaster]:
+    """With a deadline that no test reaches."""
     async with Broadcaster(log=log, producer="tester") as broadcaster:
         yield broadcaster
         log.gate.set()
 
 
 @pytest_asyncio.fixture
-async def hasty(log: WeatherLog) -> AsyncIterator[Broadcaster]:
-    """Its deadline is met soon, and it has room for four events."""
+async def hasty(log: FaultyLog) -> AsyncIterator[Broadcaster]:
+    """With a short deadline, and room for four events."""
     async with Broadcaster(log=log, producer="hasty", deadline=0.2, max_events=4) as broadcaster:
         yield broadcaster
         log.gate.set()

@@ -1,4 +1,4 @@
-"""Everything that may be said about a plan, in any order: few ids, so that things meet; many kinds of words."""
+"""Events of every type in any order, with few ids, so that they concern the same parts, and many kinds of text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ json_objects = st.dictionaries(texts, json_values, max_size=3)
 
 
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """None, which counts as not given, or one of the values."""
+    """None, which is the same as a missing field, or one of the values."""
     return st.none() | values
 
 

@@ -102,7 +102,7 @@ class TestVerbs:
         assert b.send_agent_message(PLAN, "A", "once", key="k") == b.send_agent_message(PLAN, "A", "once", key="k")
         assert contents(log_url) == ["once"]
 
-    def test_inside_a_running_event_loop_they_say_what_to_use_instead(self, b: Broadcaster) -> None:
+    def test_inside_a_running_event_loop_they_raise_and_name_the_alternative(self, b: Broadcaster) -> None:
         async def main() -> None:
             with pytest.raises(RuntimeError, match="await"):
                 b.send_plan_update(PLAN)
@@ -115,7 +115,7 @@ class TestVerbs:
 
 
 class TestManyThreads:
-    def test_a_thread_pool_says_a_thousand_things_and_none_is_lost(self, b: Broadcaster, log_url: str) -> None:
+    def test_a_thread_pool_sends_a_thousand_events_and_none_is_lost(self, b: Broadcaster, log_url: str) -> None:
         with ThreadPoolExecutor(16) as pool:
             places = list(pool.map(lambda n: b.send_agent_message(PLAN, "A", str(n)), range(1000)))
         assert sorted(place.offset for place in places) == list(range(1, 1001))
@@ -159,7 +159,7 @@ class TestManyThreads:
 
 
 class TestMessages:
-    def test_said_in_pieces(self, b: Broadcaster, log_url: str) -> None:
+    def test_a_message_is_written_piece_by_piece(self, b: Broadcaster, log_url: str) -> None:
         with b.message(PLAN, "A", "result") as m:
             for n in range(50):
                 m.write(f"{n} ")
@@ -199,11 +199,11 @@ class TestMessages:
 
 
 class TestOpeningAndClosing:
-    def test_nothing_is_begun_before_the_first_event(self, log_url: str) -> None:
+    def test_no_thread_starts_before_the_first_event(self, log_url: str) -> None:
         with Broadcaster(log_url):
             assert stations() == []
 
-    def test_what_keeps_the_log_from_opening_is_told(self) -> None:
+    def test_the_error_of_opening_the_log_is_raised(self) -> None:
         with Broadcaster("sqlite:////dev/null/plans.db") as b, pytest.raises(LogMisconfigured):
             b.send_plan_update(PLAN)
         with Broadcaster("carrier-pigeon://") as b, pytest.raises(LogMisconfigured):
@@ -228,7 +228,7 @@ class TestOpeningAndClosing:
         with pytest.raises(BroadcasterClosed):
             b.send_plan_update(PLAN)
 
-    def test_closed_while_others_speak_each_of_them_is_told_the_truth(self, log_url: str) -> None:
+    def test_closed_while_threads_send_each_of_them_gets_broadcaster_closed(self, log_url: str) -> None:
         b = Broadcaster(log_url)
         acknowledged: list[str] = []
         begun = threading.Event()
@@ -247,15 +247,15 @@ class TestOpeningAndClosing:
         assert set(acknowledged) <= set(contents(log_url))
 
     @pytest.mark.usefixtures("default")
-    def test_the_default_may_be_closed_and_begun_again(self, log_url: str) -> None:
+    def test_the_default_can_be_closed_and_used_again(self, log_url: str) -> None:
         blocking.send_agent_message(PLAN, "A", "one")
         blocking.close_default()
         assert stations() == []
         assert blocking.send_agent_message(PLAN, "A", "two").offset == 2
         assert contents(log_url) == ["one", "two"]
 
-    def test_begun_again_it_has_another_name(self, log_url: str) -> None:
-        """By name and count the log knows what it has: under the old name, the new count would say nothing new."""
+    def test_after_reset_it_has_another_producer_name(self, log_url: str) -> None:
+        """Under the old name, the log would take the new sequence numbers for repeated appends."""
         with Broadcaster(log_url, producer="mine") as b:
             b.send_agent_message(PLAN, "A", "one")
             b.reset()

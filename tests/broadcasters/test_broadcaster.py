@@ -22,13 +22,13 @@ from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.log import LazyLog, log_of
 from broadcasters.log.contract import CHECKPOINT_EVERY
 from broadcasters.log.sqlite import file as sqlite_file
-from tests.broadcasters.weather import WeatherLog
+from tests.broadcasters.faults import FaultyLog
 from tests.servers import eventually
 
 PLAN = "plan-1"
 
 
-async def last(log: WeatherLog, plan_id: str = PLAN) -> dict[str, Any]:
+async def last(log: FaultyLog, plan_id: str = PLAN) -> dict[str, Any]:
     """The last event's type and data, without plan_id and timestamp."""
     event = (await log.events(plan_id))[-1]
     data = {field: value for field, value in event["data"].items() if field not in {"plan_id", "timestamp"}}
@@ -36,9 +36,9 @@ async def last(log: WeatherLog, plan_id: str = PLAN) -> dict[str, Any]:
 
 
 class TestTheSeedsCalls:
-    """Every call that the seed's functions take, means here what it meant there."""
+    """Every call that the seed's functions accept has the same meaning here."""
 
-    async def test_plan_update_by_position(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_plan_update_by_position(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_plan_update(PLAN, "step-1", "Data Analyst", "Looking…", "completed", "result")
         assert await last(log) == {
             "type": "plan_update",
@@ -49,7 +49,7 @@ class TestTheSeedsCalls:
             "message_type": "result",
         }
 
-    async def test_plan_update_by_keyword_with_defaults(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_plan_update_by_keyword_with_defaults(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_plan_update(plan_id=PLAN, step_id="", agent_name="A", content="c")
         assert await last(log) == {
             "type": "plan_update",
@@ -59,7 +59,7 @@ class TestTheSeedsCalls:
             "message_type": "action",
         }
 
-    async def test_agent_message(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_agent_message(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_agent_message(PLAN, "A", "hm")
         assert await last(log) == {
             "type": "agent_message",
@@ -70,7 +70,7 @@ class TestTheSeedsCalls:
         await b.send_agent_message(PLAN, "A", "done", "result")
         assert (await last(log))["message_type"] == "result"
 
-    async def test_step_update(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_step_update(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_step_update(PLAN, "step-1", "in_progress", "working")
         assert await last(log) == {
             "type": "step_update",
@@ -83,12 +83,12 @@ class TestTheSeedsCalls:
 
 
 class TestVerbs:
-    async def test_a_position_is_returned_once_the_event_is_in_the_log(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_a_position_is_returned_once_the_event_is_in_the_log(self, log: FaultyLog, b: Broadcaster) -> None:
         place = await b.send_plan_update(PLAN)
         assert isinstance(place, Position)
         assert place == (await log.head(PLAN)).position
 
-    async def test_everything_of_a_plan_update(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_everything_of_a_plan_update(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_plan_update(
             PLAN, title="T", progress=5, data={"n": (1, 2)}, owner="o", labels=("x", "y"), message_type=None
         )
@@ -104,7 +104,7 @@ class TestVerbs:
         (entry,) = (await log.plans(owner="o")).plans
         assert (entry.plan_id, entry.title, entry.labels) == (PLAN, "T", ("x", "y"))
 
-    async def test_everything_of_a_step_update(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_everything_of_a_step_update(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_step_update(
             PLAN,
             "s",
@@ -131,7 +131,7 @@ class TestVerbs:
             "data": {},
         }
 
-    async def test_tool_call(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_tool_call(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_tool_call(PLAN, "A", "c-1", "search", arguments={"q": 1}, step_id="s")
         assert await last(log) == {
             "type": "tool_call",
@@ -145,7 +145,7 @@ class TestVerbs:
         await b.send_tool_call(PLAN, "A", "c-1", "search", "completed", result=[1])
         assert (await last(log))["result"] == [1]
 
-    async def test_artifact(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_artifact(self, log: FaultyLog, b: Broadcaster) -> None:
         await b.send_artifact(PLAN, "a-1", "report.pdf", "application/pdf", url="https://x/y")
         assert await last(log) == {
             "type": "artifact",
@@ -155,7 +155,7 @@ class TestVerbs:
             "url": "https://x/y",
         }
 
-    async def test_input_request_and_response(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_input_request_and_response(self, log: FaultyLog, b: Broadcaster) -> None:
         moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
         await b.send_input_request(
             PLAN, "r-1", "choice", "Which?", options=("a", "b"), schema={"type": "string"}, expires_at=moment
@@ -197,25 +197,25 @@ class TestVerbs:
         ],
     )
     async def test_what_is_invalid_is_refused_before_anything_is_sent(
-        self, log: WeatherLog, b: Broadcaster, say: Callable[[Broadcaster], Any], field: str
+        self, log: FaultyLog, b: Broadcaster, say: Callable[[Broadcaster], Any], field: str
     ) -> None:
         with pytest.raises(InvalidEvent) as refused:
             await say(b)
         assert refused.value.field.partition(".")[0] == field
         assert log.calls == []
 
-    async def test_ids_are_the_producers_name_and_its_count(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_ids_are_the_producers_name_and_its_count(self, log: FaultyLog, b: Broadcaster) -> None:
         await asyncio.gather(b.send_plan_update(PLAN), b.send_plan_update("plan-2"))
         ids = [(await log.events(plan_id))[0]["id"] for plan_id in (PLAN, "plan-2")]
         assert ids == ["tester.1", "tester.2"]
 
     @pytest.mark.parametrize("producer", ["", 'an "agent"', "DOMAIN\\agent", "an\nagent", "a" * 129, "\ud800"])
-    async def test_a_name_that_has_no_place_in_an_id_is_refused(self, log: WeatherLog, producer: str) -> None:
+    async def test_a_name_that_an_id_can_not_contain_is_refused(self, log: FaultyLog, producer: str) -> None:
         with pytest.raises(ValueError, match="producer"):
             Broadcaster(log=log, producer=producer)
 
-    async def test_a_name_that_another_has_used_is_noticed(self, log: WeatherLog) -> None:
-        """As by a program that is begun again under the name it was given."""
+    async def test_a_name_that_another_has_used_is_noticed(self, log: FaultyLog) -> None:
+        """Such as by a program that is restarted with a fixed name."""
         async with Broadcaster(log=log, producer="given") as b:
             for _ in range(3):
                 await b.send_plan_update(PLAN)
@@ -223,7 +223,7 @@ class TestVerbs:
             with pytest.raises(LogMisconfigured, match="'given'"):
                 await again.send_plan_update(PLAN)
 
-    async def test_two_broadcasters_never_share_a_name(self, log: WeatherLog) -> None:
+    async def test_two_broadcasters_never_share_a_name(self, log: FaultyLog) -> None:
         async with Broadcaster(log=log) as one, Broadcaster(log=log) as other:
             await one.send_plan_update(PLAN)
             await other.send_plan_update(PLAN)
@@ -231,33 +231,33 @@ class TestVerbs:
         assert first != second
         assert len(first) * 5.95 >= 72  # bits
 
-    async def test_under_one_key_there_is_one_event_whoever_says_it(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_under_one_key_there_is_one_event_whoever_sends_it(self, log: FaultyLog, b: Broadcaster) -> None:
         place = await b.send_agent_message(PLAN, "A", "once", key="run-1.step-2")
         async with Broadcaster(log=log) as other:
             assert await other.send_agent_message(PLAN, "A", "once", key="run-1.step-2") == place
-        assert await log.said(PLAN) == ["once"]
+        assert await log.contents(PLAN) == ["once"]
 
 
 class TestSendAll:
-    async def test_they_stand_side_by_side(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_they_stand_side_by_side(self, log: FaultyLog, b: Broadcaster) -> None:
         events = [build(AgentMessage, {"plan_id": PLAN, "agent_name": "A", "content": str(n)}) for n in range(5)]
         places = await b.send_all(PLAN, iter(events))
         assert [place.offset for place in places] == [1, 2, 3, 4, 5]
         assert [call.entries for call in log.calls] == [5]
         assert list(await b.send_all(PLAN, [])) == []
 
-    async def test_with_a_key_the_whole_call_may_be_repeated(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_with_a_key_the_whole_call_may_be_repeated(self, log: FaultyLog, b: Broadcaster) -> None:
         events = [build(AgentMessage, {"plan_id": PLAN, "agent_name": "A", "content": str(n)}) for n in range(3)]
         assert await b.send_all(PLAN, events, key="k") == await b.send_all(PLAN, events, key="k")
-        assert await log.said(PLAN) == ["0", "1", "2"]
+        assert await log.contents(PLAN) == ["0", "1", "2"]
 
-    async def test_all_are_checked_before_the_first_is_sent(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_all_are_checked_before_the_first_is_sent(self, log: FaultyLog, b: Broadcaster) -> None:
         mine, other = build(PlanUpdate, {"plan_id": PLAN}), build(PlanUpdate, {"plan_id": "plan-2"})
         with pytest.raises(InvalidEvent, match="plan-2"):
             await b.send_all(PLAN, [mine, other])
         assert log.calls == []
 
-    async def test_too_much_for_one_append_goes_in_several_or_not_at_all(self, log: WeatherLog, b: Broadcaster) -> None:
+    async def test_too_much_for_one_append_goes_in_several_or_not_at_all(self, log: FaultyLog, b: Broadcaster) -> None:
         events = [build(PlanUpdate, {"plan_id": PLAN})] * 300
         with pytest.raises(InvalidEvent, match="256"):
             await b.send_all(PLAN, events, whole=True)
@@ -276,7 +276,7 @@ class TestOpening:
             Broadcaster("redis://agent:hun[ter2@cache")
         assert "hun" not in str(caught.value)
 
-    async def test_a_line_break_behind_a_url_is_none_of_it(self, log_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_line_break_after_a_url_is_ignored(self, log_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PLANCAST_LOG", f"{log_url}\n")
         async with Broadcaster() as b, Broadcaster(log_url) as same:
             await b.send_plan_update(PLAN)
@@ -291,11 +291,11 @@ class TestOpening:
         with pytest.raises(LogMisconfigured, match="PLANCAST_LOG"):
             Broadcaster()
 
-    async def test_a_url_or_a_log_but_not_both(self, log: WeatherLog, log_url: str) -> None:
+    async def test_a_url_or_a_log_but_not_both(self, log: FaultyLog, log_url: str) -> None:
         with pytest.raises(ValueError):
             Broadcaster(log_url, log=log)
 
-    async def test_a_log_that_cannot_be_opened_is_told_when_opening(self) -> None:
+    async def test_opening_a_log_that_can_not_be_opened_raises(self) -> None:
         with pytest.raises(LogMisconfigured):
             async with Broadcaster("sqlite:////dev/null/plans.db"):
                 pytest.fail("opened")
@@ -305,13 +305,13 @@ class TestOpening:
         assert (await b.send_plan_update(PLAN)).offset == 1
         await b.close()
 
-    async def test_what_keeps_it_from_opening_is_told_to_the_sender(self) -> None:
+    async def test_the_sender_gets_the_error_of_opening_the_log(self) -> None:
         b = Broadcaster("sqlite:////dev/null/plans.db")
         with pytest.raises(LogMisconfigured):
             await b.send_plan_update(PLAN)
         await b.close()
 
-    async def test_nobody_there_is_unavailable_at_the_deadline(self, free_port: int) -> None:
+    async def test_without_a_server_it_is_unavailable_at_the_deadline(self, free_port: int) -> None:
         with pytest.raises(LogUnavailable, match=r"0\.3 s"):
             async with Broadcaster(f"redis://127.0.0.1:{free_port}", deadline=0.3):
                 pytest.fail("opened")
@@ -320,20 +320,20 @@ class TestOpening:
             await b.send_plan_update(PLAN)
         await b.close()
 
-    async def test_a_lent_log_is_left_open(self, log: WeatherLog) -> None:
+    async def test_a_lent_log_is_left_open(self, log: FaultyLog) -> None:
         async with Broadcaster(log=log) as b:
             await b.send_plan_update(PLAN)
         assert (await log.head(PLAN)).offset == 1
 
 
 class TestReading:
-    async def test_the_log_it_speaks_to_can_be_read(self, log_url: str) -> None:
+    async def test_its_log_can_be_read(self, log_url: str) -> None:
         async with Broadcaster(log_url) as b:
             place = await b.send_plan_update(PLAN)
             async with b.reading() as log:
                 assert (await log.head(PLAN)).position == place
 
-    async def test_it_is_not_let_go_of_while_somebody_reads(self, log_url: str) -> None:
+    async def test_the_log_is_not_closed_while_it_is_read(self, log_url: str) -> None:
         async with Broadcaster(log_url) as b:
             async with b.reading() as log:
                 holding = asyncio.create_task(b.hold())
@@ -345,7 +345,7 @@ class TestReading:
 
 
 class TestHolding:
-    async def test_held_it_lets_go_of_the_log_and_what_is_said_waits(self, log_url: str) -> None:
+    async def test_while_held_the_log_is_closed_and_events_wait(self, log_url: str) -> None:
         async with Broadcaster(log_url) as b:
             await b.send_plan_update(PLAN)
             await b.hold()
@@ -355,7 +355,7 @@ class TestHolding:
             b.resume()
             assert (await waiting).offset == 2
 
-    async def test_it_waits_for_what_is_under_way(self, log: WeatherLog) -> None:
+    async def test_it_waits_for_what_is_under_way(self, log: FaultyLog) -> None:
         lazy = LazyLog(log, lambda: log)
         assert await lazy.enter() is log
         holding = asyncio.create_task(lazy.hold())
@@ -377,7 +377,7 @@ class TestHolding:
 
 
 class TestCheckpoints:
-    async def test_one_is_taken_when_it_is_due(self, log: WeatherLog) -> None:
+    async def test_a_checkpoint_is_taken_when_it_is_due(self, log: FaultyLog) -> None:
         async with Broadcaster(log=log) as b:
             await asyncio.gather(*(b.send_agent_message(PLAN, "A", "hm") for _ in range(CHECKPOINT_EVERY)))
         kept = await log.checkpoint(PLAN)
@@ -385,7 +385,7 @@ class TestCheckpoints:
         assert kept.position.offset == CHECKPOINT_EVERY
 
     async def test_when_it_fails_senders_do_not_notice(
-        self, log: WeatherLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, log: FaultyLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def refuse(*_: object) -> bool:
             raise LogUnavailable("no checkpoint today")
@@ -415,7 +415,7 @@ class TestTheDefault:
     def test_it_ends_with_an_event_loop_that_was_just_closed(
         self, log_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As in many a Celery task: nobody closes async generators first, as `asyncio.run` does."""
+        """As in many Celery tasks, which don't close async generators first, as `asyncio.run` does."""
         monkeypatch.setattr(sqlite_file, "LOOK_S", 0.05)
 
         def speak(url: str) -> None:
@@ -425,11 +425,11 @@ class TestTheDefault:
             loop.close()
 
         for _ in range(3):
-            speak(f"{log_url}?ttl=never")  # there is no task then that asyncio would mourn
-        asyncio.run(broadcasters.send_plan_update(PLAN))  # the last one is forgotten when the next one begins
+            speak(f"{log_url}?ttl=never")  # then there is no pending task that asyncio would complain about
+        asyncio.run(broadcasters.send_plan_update(PLAN))  # the last one is dropped when the next one opens
         eventually("its threads have ended", lambda: gc.collect() >= 0 and threading.active_count() == 1)
 
-    async def test_all_verbs_speak_through_it(self) -> None:
+    async def test_all_verbs_use_it(self) -> None:
         before = {thread.name for thread in threading.enumerate()}
         await broadcasters.send_agent_message(PLAN, "A", "c")
         await broadcasters.send_step_update(PLAN, "s", "pending")
@@ -443,12 +443,12 @@ class TestTheDefault:
         await broadcasters.close_default()
         await broadcasters.close_default()
 
-    async def test_many_may_begin_it_at_once(self) -> None:
+    async def test_many_tasks_can_open_it_at_once(self) -> None:
         places = await asyncio.gather(*(broadcasters.send_plan_update(PLAN) for _ in range(20)))
         assert sorted(place.offset for place in places) == list(range(1, 21))
         await broadcasters.close_default()
 
-    def test_a_main_that_ends_early_leaves_nothing_behind(self) -> None:
+    def test_a_main_that_ends_early_leaves_no_thread(self) -> None:
         async def main() -> None:
             asyncio.create_task(broadcasters.send_plan_update(PLAN)).add_done_callback(lambda _: None)
             await asyncio.sleep(0)

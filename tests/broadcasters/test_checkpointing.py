@@ -1,4 +1,4 @@
-"""Snapshots out of a real log, while it grows, is trimmed, deleted and begun again; and checkpoints nobody can read."""
+"""Snapshots of a real log that grows, is trimmed, deleted and begun again; and checkpoints that can't be read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERYTHING = 1_000_000
 
 
 class Meddling(PlanLog, ABC):
-    """A real log; before each read, somebody else does something, as long as there is something to do."""
+    """A real log; each read first runs the next of `meddling`, as if another program did."""
 
     meddling: list[Callable[[], Awaitable[object]]]
     reads: int
@@ -57,7 +57,7 @@ class MeddledRedis(Meddling, RedisLog):
 
 
 async def nothing() -> None:
-    """Let this read pass."""
+    """Leave this read alone."""
 
 
 @pytest_asyncio.fixture
@@ -69,7 +69,7 @@ async def plans(tmp_path: Path) -> AsyncIterator[Meddled]:
 
 
 def words(count: int, of: str = "word") -> list[PlanEvent]:
-    """A plan that streams many words."""
+    """A plan with a long streamed message."""
     said: list[PlanEvent] = [build(PlanUpdate, {"plan_id": PLAN_ID, "title": "Long"})]
     fields = {"plan_id": PLAN_ID, "agent_name": "A", "message_id": "m", "append": True}
     said += [build(AgentMessage, {**fields, "content": f"{of} {number}, "}) for number in range(count - 2)]
@@ -98,16 +98,16 @@ async def keep(log: PlanLog, snapshot: bytes, offset: int, window: int = EVERYTH
     assert await log.keep_checkpoint(PLAN_ID, Checkpoint(Position(head.lineage.epoch, offset), snapshot), window)
 
 
-# --- the ordinary course
+# --- without interference
 
 
-async def test_a_plan_nobody_told_is_empty(plans: Meddled) -> None:
+async def test_a_plan_without_events_is_empty(plans: Meddled) -> None:
     assert await snapshot_of(plans, PLAN_ID) == (empty(PLAN_ID), Head())
     assert await take_checkpoint(plans, PLAN_ID) is False
     assert await plans.checkpoint(PLAN_ID) is None
 
 
-async def test_a_snapshot_is_the_whole_story_page_by_page(plans: Meddled) -> None:
+async def test_a_snapshot_folds_all_events_page_by_page(plans: Meddled) -> None:
     said = words(1_234)
     await tell(plans, said)
     snapshot, head = await snapshot_of(plans, PLAN_ID)
@@ -117,7 +117,7 @@ async def test_a_snapshot_is_the_whole_story_page_by_page(plans: Meddled) -> Non
     assert plans.reads == 3
 
 
-async def test_checkpoint_and_tail_are_the_whole_story(plans: Meddled) -> None:
+async def test_a_checkpoint_and_later_events_give_the_same_snapshot(plans: Meddled) -> None:
     said = words(700)
     await tell(plans, said[:600])
     assert await take_checkpoint(plans, PLAN_ID, window=50) is True
@@ -145,7 +145,7 @@ async def test_a_checkpoint_by_default_leaves_a_window(plans: Meddled) -> None:
 
 @settings(max_examples=15)
 @given(st.lists(events, min_size=1, max_size=40), st.sets(st.integers(1, 40)), st.integers(0, 5))
-def test_wherever_checkpoints_are_taken_the_story_is_the_same(
+def test_wherever_checkpoints_are_taken_the_snapshot_is_the_same(
     story: list[PlanEvent], marks: set[int], window: int
 ) -> None:
     async def tell_and_read() -> Snapshot:
@@ -164,7 +164,7 @@ def test_wherever_checkpoints_are_taken_the_story_is_the_same(
     assert asyncio.run(tell_and_read()) == folded(story)
 
 
-# --- others are at work meanwhile
+# --- while other programs write
 
 
 async def test_events_that_arrive_meanwhile_do_not_keep_the_reader(plans: Meddled) -> None:
@@ -226,7 +226,7 @@ async def test_deleted_between_two_reads(plans: Meddled) -> None:
     assert await snapshot_of(plans, PLAN_ID) == (empty(PLAN_ID), Head())
 
 
-async def test_a_log_that_never_holds_still_is_said_to_be_unavailable(plans: Meddled) -> None:
+async def test_a_log_that_changes_on_every_read_is_unavailable(plans: Meddled) -> None:
     async def begin_again() -> None:
         await plans.delete(PLAN_ID)
         await tell(plans, words(600), producer=f"producer-{plans.reads}")
@@ -239,8 +239,8 @@ async def test_a_log_that_never_holds_still_is_said_to_be_unavailable(plans: Med
     assert plans.reads < 100
 
 
-async def test_snapshots_and_checkpoints_while_the_plan_is_told(plans: Meddled) -> None:
-    """One tells 1,500 events, one keeps taking checkpoints that trim everything, one keeps reading snapshots."""
+async def test_snapshots_and_checkpoints_while_events_are_appended(plans: Meddled) -> None:
+    """One task appends 1,500 events, one takes checkpoints that trim everything, one reads snapshots."""
     said = words(1_500)
     told = asyncio.Event()
     seen: list[Snapshot] = []
@@ -271,12 +271,12 @@ async def test_snapshots_and_checkpoints_while_the_plan_is_told(plans: Meddled) 
     assert (await snapshot_of(plans, PLAN_ID))[0] == folded(said)
 
 
-# --- the log's server is replaced by one that knows less
+# --- the log's server is replaced by one with fewer events
 
 
 @pytest_asyncio.fixture
 async def forking() -> AsyncIterator[tuple[MeddledRedis, Callable[[], Awaitable[None]]]]:
-    """A log in Redis that holds LONG, and what sets it back: its server starts again, and knows the first 700."""
+    """A log in Redis with LONG, and a function that restarts its server with the first 700 events."""
     with RedisServer() as server:
         log = MeddledRedis(server.url)
         await log.open()
@@ -310,7 +310,7 @@ Forking = tuple[MeddledRedis, Callable[[], Awaitable[None]]]
 @pytest.mark.parametrize("pages_before", [0, 1, 2])
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_the_log_is_set_back_between_two_reads(forking: Forking, pages_before: int, goes_on: bool) -> None:
-    """What was read survived (then it goes on), or didn't (then it begins again); with a new epoch or without."""
+    """Folding goes on if the events read so far survived, and starts again otherwise; with a new epoch or without."""
     log, set_back = forking
     other = words(10, of="other") if goes_on else []
 
@@ -359,7 +359,7 @@ async def test_while_the_log_has_everything_a_bad_checkpoint_does_no_harm(
 
 
 @pytest.mark.parametrize(("data", "problem"), UNREADABLE)
-async def test_a_bad_checkpoint_of_a_trimmed_log_is_told_clearly(plans: Meddled, data: bytes, problem: str) -> None:
+async def test_a_bad_checkpoint_of_a_trimmed_log_has_a_clear_error(plans: Meddled, data: bytes, problem: str) -> None:
     await tell(plans, words(30))
     await keep(plans, data, 20, window=5)
     with pytest.raises(SnapshotUnreadable, match=rf"{problem}.*plan-1") as caught:
@@ -367,7 +367,7 @@ async def test_a_bad_checkpoint_of_a_trimmed_log_is_told_clearly(plans: Meddled,
     assert caught.value.newer == (data == NEWER)
 
 
-async def test_a_good_checkpoint_takes_the_place_of_a_damaged_one(plans: Meddled) -> None:
+async def test_a_good_checkpoint_replaces_a_damaged_one(plans: Meddled) -> None:
     said = words(30)
     await tell(plans, said)
     await keep(plans, b"rubbish", 20)
@@ -399,7 +399,7 @@ RIDDLES = [
 
 
 @pytest.mark.parametrize("riddle", RIDDLES)
-async def test_what_newer_code_said_hides_nothing_and_is_not_trimmed(
+async def test_events_of_newer_code_hide_nothing_and_are_not_trimmed(
     plans: Meddled, riddle: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = words(20)

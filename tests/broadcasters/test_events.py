@@ -1,4 +1,4 @@
-"""What can be said, what can't, and that the answer names the field at fault, before anything is sent."""
+"""Valid events, invalid ones, and the error that names the field, before anything is sent."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def data_of(event: PlanEvent) -> dict[str, Any]:
     return data
 
 
-# --- what can be said
+# --- valid events
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_the_least_that_can_be_said(name: str) -> None:
+def test_the_smallest_event_of_each_type(name: str) -> None:
     event = said(name, timestamp=A_DAY)
     payload = json.loads(event.payload("some-id"))
     assert (payload["type"], payload["id"]) == (name, "some-id")
@@ -75,7 +75,7 @@ def test_the_defaults_are_those_of_the_first_senders() -> None:
 
 
 @given(events)
-def test_what_is_said_is_what_is_read(event: PlanEvent) -> None:
+def test_an_event_survives_its_bytes(event: PlanEvent) -> None:
     payload = event.payload("1")
     assert parse(payload) == event
     assert b"\n" not in payload
@@ -134,7 +134,7 @@ def test_an_event_cannot_be_changed() -> None:
         setattr(event, "plan_id", "other")  # noqa: B010 (the type checker knows better than to assign)
 
 
-# --- what can't
+# --- invalid ones
 
 
 TEXT_FIELDS = [("plan_update", "content"), ("step_update", "content"), ("agent_message", "content")]
@@ -245,7 +245,7 @@ def test_a_bad_value_is_named(name: str, field: str, bad: object) -> None:
     [("plan_update", "labels", "labels.1"), ("step_update", "needs", "needs.1")],
 )
 @pytest.mark.parametrize("bad", ["", "x" * 257, 5])
-def test_a_bad_element_is_named_with_its_place(name: str, field: str, place: str, bad: object) -> None:
+def test_a_bad_element_is_named_with_its_index(name: str, field: str, place: str, bad: object) -> None:
     with pytest.raises(InvalidEvent) as caught:
         said(name, **{field: ["good", bad]})
     assert caught.value.field == place
@@ -297,7 +297,7 @@ NOT_JSON: list[tuple[object, str]] = [
 
 @pytest.mark.parametrize(("name", "field"), FREE)
 @pytest.mark.parametrize(("bad", "problem"), NOT_JSON, ids=[problem for _, problem in NOT_JSON])
-def test_what_has_no_place_in_json_is_found_wherever_it_is(name: str, field: str, bad: object, problem: str) -> None:
+def test_what_json_can_not_express_is_found_at_any_depth(name: str, field: str, bad: object, problem: str) -> None:
     value = [{"rows": [0, bad]}] if field == "options" else {"rows": [0, bad]}
     with pytest.raises(InvalidEvent, match=problem) as caught:
         said(name, **{field: value})
@@ -341,7 +341,7 @@ def test_size_is_counted_in_bytes_as_sent() -> None:
         said("tool_call", result=["x" * 1_000] * 300).payload("1")
 
 
-# --- moments
+# --- times
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_size_is_counted_in_bytes_as_sent() -> None:
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
     ],
 )
-def test_moments_are_told_in_one_way(value: datetime | str, expected: str) -> None:
+def test_times_have_one_format(value: datetime | str, expected: str) -> None:
     assert timestamp(value) == expected
     assert timestamp(expected) == expected
 
@@ -367,7 +367,7 @@ def test_without_a_moment_it_is_now() -> None:
     assert before <= event.timestamp <= event.at <= timestamp() or before <= event.at <= event.timestamp <= timestamp()
 
 
-# --- bytes that are no event
+# --- bytes that are not an event
 
 
 @pytest.mark.parametrize(
@@ -424,8 +424,8 @@ def test_parsing_answers_with_an_event_or_an_invalid_event(payload: bytes) -> No
 
 
 @given(st.sampled_from(sorted(EVENTS)), st.data())
-def test_any_value_anywhere_is_said_or_refused_by_name(name: str, data: st.DataObject) -> None:
-    """Nothing but `InvalidEvent`, whatever the value; and what was built can be sent."""
+def test_any_value_in_any_field_is_sent_or_refused_by_name(name: str, data: st.DataObject) -> None:
+    """No other exception than `InvalidEvent`, whatever the value; and an event that was built can be sent."""
     anything = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),

@@ -1,4 +1,4 @@
-"""The fold: its rules, one by one (the vectors hold most of them), and what is true of every fold."""
+"""The fold: its rules one by one (most of them as vectors), and properties of every fold."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_vectors(case: dict[str, Any]) -> None:
         assert {name: shown.get(name) for name in case["snapshot"]} == case["snapshot"], f"cut at {cut}"
 
 
-def test_vectors_say_everything_of_a_snapshot_or_only_what_they_are_about() -> None:
+def test_vectors_compare_all_of_a_snapshot_or_only_what_they_are_about() -> None:
     every = {field.alias or name for name, field in Snapshot.model_fields.items()}
     whole = 0
     for case in (case for path in VECTORS for case in json.loads(path.read_text())):
@@ -72,7 +72,7 @@ def test_vectors_say_everything_of_a_snapshot_or_only_what_they_are_about() -> N
     assert whole, "no case holds a whole snapshot"
 
 
-# --- what is true of every fold
+# --- properties of every fold
 
 
 def same_wherever_it_is_cut(story: list[PlanEvent | None], limit: int, cuts: Iterable[int]) -> None:
@@ -93,7 +93,7 @@ def test_where_a_fold_is_cut_makes_no_difference(
 @pytest.mark.slow
 @settings(max_examples=2_000)
 @given(st.lists(st.none() | events, max_size=60), limits)
-def test_no_cut_of_any_story_makes_a_difference(story: list[PlanEvent | None], limit: int) -> None:
+def test_no_cut_of_any_sequence_makes_a_difference(story: list[PlanEvent | None], limit: int) -> None:
     same_wherever_it_is_cut(story, limit, range(len(story) + 1))
 
 
@@ -135,8 +135,8 @@ def test_a_gap_is_refused() -> None:
 
 
 @given(stories)
-def test_the_snapshot_says_what_lists_say(story: list[PlanEvent | None]) -> None:
-    """The plan's own fold in the index (status, title, progress, owner, labels) agrees, batch by batch."""
+def test_the_snapshot_agrees_with_the_index(story: list[PlanEvent | None]) -> None:
+    """The facts in the index (status, title, progress, owner, labels) are the same, batch by batch."""
     shown: dict[str, Any] = {"status": None, "title": None, "progress": None, "owner": None, "labels": ()}
     known = [event for event in story if event is not None]
     for start in range(0, len(known), 3):
@@ -168,7 +168,7 @@ def test_what_is_always_true_of_a_snapshot(story: list[PlanEvent | None], limit:
         assert all(span is None or span >= 0 for span in spans)
 
 
-# --- staying small
+# --- the limit of the size
 
 
 def weighed(snapshot: Snapshot) -> list[State]:
@@ -258,7 +258,7 @@ def long_plan() -> Iterator[PlanEvent]:
     yield from [say(PlanUpdate, status="completed")] * 17
 
 
-# --- bytes that are no snapshot
+# --- bytes that are not a snapshot
 
 
 @pytest.mark.parametrize(

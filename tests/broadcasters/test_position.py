@@ -1,4 +1,4 @@
-"""`Lineage.continuity` as a table: every kind of place against every kind of log."""
+"""`Lineage.continuity` as a table: every kind of position against every kind of log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROWN = Lineage("c", (("a", 3), ("b", 6)))
 """Epoch a ended at 3, b at 6; c goes on from there."""
 
 TABLE: list[tuple[str, Lineage, int, int, Position, Continuity]] = [
-    # what it shows, lineage, head, floor, place, answer
+    # case, lineage, head, floor, position, answer
     ("a plan nobody appended to, from its beginning", Lineage(), 0, 0, Position("", 0), "ok"),
     ("a plan that is gone, from a place it had", Lineage(), 0, 0, Position("c", 3), "epoch"),
     ("from the beginning", FRESH, 9, 0, Position("", 0), "ok"),
@@ -54,7 +54,7 @@ def test_continuity(lineage: Lineage, head: int, floor: int, place: Position, an
 
 
 def told(lineage: Lineage, head: int) -> dict[str, set[int]]:
-    """Which offsets a reader may have seen while each epoch was current, told without the code under test."""
+    """The offsets that a reader may have reached in each epoch, computed without the code under test."""
     ends = [*lineage.ended, (lineage.epoch, head)]
     return {epoch: set(range(1, end + 1)) for epoch, end in ends if epoch}
 

@@ -1,4 +1,4 @@
-"""The schemas are those of the models, describe what is really sent, and lead nowhere wrong."""
+"""The schemas in docs/ are those of the models, describe what is sent, and have no broken references."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = sorted(SCHEMAS)
 
 
 def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "$") -> Iterator[str]:
-    """What a value has against the part of JSON Schema that is used here."""
+    """The errors of a value, by the part of JSON Schema that is used here."""
     if "$ref" in schema:
         yield from problems(value, root["$defs"][schema["$ref"].removeprefix("#/$defs/")], root, path)
         return

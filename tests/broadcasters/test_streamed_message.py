@@ -8,36 +8,36 @@ import pytest
 from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogFull, LogUnavailable, Message
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.streamed_message import MAX_PART
-from tests.broadcasters.weather import WeatherLog, until
+from tests.broadcasters.faults import FaultyLog, until
 
 PLAN = "plan-1"
 
 
-async def parts(log: WeatherLog) -> list[dict[str, Any]]:
+async def parts(log: FaultyLog) -> list[dict[str, Any]]:
     return [event["data"] for event in await log.events(PLAN)]
 
 
 async def fail(b: Broadcaster, text: str, error: Exception) -> None:
-    """An agent that doesn't get further than this text."""
+    """An agent that fails after this text."""
     async with b.message(PLAN, "A") as m:
         await m.write(text)
         raise error
 
 
 async def babble(m: Message) -> None:
-    """Write until that fails."""
+    """Write until it fails."""
     async with asyncio.timeout(20):
         while True:
             await m.write("x")
             await asyncio.sleep(0.002)
 
 
-async def whole(log: WeatherLog) -> str:
+async def whole(log: FaultyLog) -> str:
     return "".join(part["content"] for part in await parts(log))
 
 
-async def leaving_amid_a_part(log: WeatherLog, b: Broadcaster, under_way: str, rest: str) -> asyncio.Task[None]:
-    """The message is being left while a part of it waits for the log's answer, and the rest behind it."""
+async def leaving_amid_a_part(log: FaultyLog, b: Broadcaster, under_way: str, rest: str) -> asyncio.Task[None]:
+    """Leave the block of a message while a part of it waits for the log's answer, and the rest after it."""
     log.gate.clear()
     m = b.message(PLAN, "A")
     await m.__aenter__()
@@ -49,7 +49,7 @@ async def leaving_amid_a_part(log: WeatherLog, b: Broadcaster, under_way: str, r
     return leaving
 
 
-async def test_many_pieces_become_few_events_and_one_message(log: WeatherLog, b: Broadcaster) -> None:
+async def test_many_pieces_become_few_events_and_one_message(log: FaultyLog, b: Broadcaster) -> None:
     said = [f"{n} " for n in range(500)]
     async with b.message(PLAN, "Data Analyst", "result", step_id="s") as m:
         for piece in said:
@@ -66,36 +66,36 @@ async def test_many_pieces_become_few_events_and_one_message(log: WeatherLog, b:
     assert (message.content, message.streaming, message.error) == ("".join(said), False, None)
 
 
-async def test_the_first_piece_does_not_wait_for_the_second(log: WeatherLog, b: Broadcaster) -> None:
+async def test_the_first_piece_does_not_wait_for_the_second(log: FaultyLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("first")
-        await log.until_said(PLAN, "first")
+        await log.until_text(PLAN, "first")
 
 
-async def test_text_that_waits_goes_out_without_another_write(log: WeatherLog, b: Broadcaster) -> None:
+async def test_text_that_waits_goes_out_without_another_write(log: FaultyLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("first")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await m.write(" second")
-        await log.until_said(PLAN, "first second")
+        await log.until_text(PLAN, "first second")
 
 
-async def test_on_leaving_all_of_it_is_durable(log: WeatherLog, b: Broadcaster) -> None:
+async def test_on_leaving_all_of_it_is_durable(log: FaultyLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("all of it")
     (only,) = await parts(log)
     assert (only["content"], only["final"]) == ("all of it", True)
 
 
-async def test_a_message_without_a_word_is_closed(log: WeatherLog, b: Broadcaster) -> None:
+async def test_a_message_without_text_is_closed(log: FaultyLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("")
     (only,) = await parts(log)
     assert (only["content"], only["final"]) == ("", True)
 
 
-async def test_two_agents_at_once_stay_apart(log: WeatherLog, b: Broadcaster) -> None:
+async def test_two_agents_at_once_stay_apart(log: FaultyLog, b: Broadcaster) -> None:
     async with b.message(PLAN, "A") as one, b.message(PLAN, "B", message_id="mine") as other:
         for n in range(20):
             await one.write(f"a{n}")
@@ -108,8 +108,8 @@ async def test_two_agents_at_once_stay_apart(log: WeatherLog, b: Broadcaster) ->
     }
 
 
-async def test_when_the_agent_fails_the_message_says_so_and_the_exception_goes_on(
-    log: WeatherLog, b: Broadcaster
+async def test_when_the_agent_fails_the_message_has_the_error_and_the_exception_is_raised(
+    log: FaultyLog, b: Broadcaster
 ) -> None:
     with pytest.raises(ZeroDivisionError, match="secret"):
         await fail(b, "so far", ZeroDivisionError("a secret"))
@@ -117,14 +117,14 @@ async def test_when_the_agent_fails_the_message_says_so_and_the_exception_goes_o
     assert (only["content"], only["final"], only["error"]) == ("so far", True, "the agent failed: ZeroDivisionError")
 
 
-async def test_when_the_agent_is_cancelled_too(log: WeatherLog, b: Broadcaster) -> None:
+async def test_when_the_agent_is_cancelled_too(log: FaultyLog, b: Broadcaster) -> None:
     async def agent() -> None:
         async with b.message(PLAN, "A") as m:
             await m.write("so far")
             await asyncio.Event().wait()
 
     task = asyncio.create_task(agent())
-    await log.until_said(PLAN, "so far")
+    await log.until_text(PLAN, "so far")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -132,7 +132,7 @@ async def test_when_the_agent_is_cancelled_too(log: WeatherLog, b: Broadcaster) 
     assert await whole(log) == "so far"
 
 
-async def test_cancelled_in_a_long_write_it_keeps_what_was_written(log: WeatherLog, b: Broadcaster) -> None:
+async def test_cancelled_in_a_long_write_it_keeps_what_was_written(log: FaultyLog, b: Broadcaster) -> None:
     log.gate.clear()
     text = "".join(f"{n:07} " for n in range(MAX_PART // 2))
     m = b.message(PLAN, "A")
@@ -149,7 +149,7 @@ async def test_cancelled_in_a_long_write_it_keeps_what_was_written(log: WeatherL
     assert [part.get("error") for part in await parts(log)] == [None] * 4 + ["cancelled"]
 
 
-async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log: WeatherLog) -> None:
+async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log: FaultyLog) -> None:
     async with Broadcaster(log=log) as b:
         message = b.message(PLAN, "A")
         await message.__aenter__()
@@ -166,7 +166,7 @@ async def test_cancelled_while_it_is_being_closed_it_is_closed_all_the_same(log:
 
 
 async def test_an_agent_that_fails_while_the_log_is_away_is_not_kept_waiting(
-    log: WeatherLog, monkeypatch: pytest.MonkeyPatch
+    log: FaultyLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broadcasters.streamed_message.PATIENCE", 0.05)
     async with Broadcaster(log=log) as b:
@@ -179,7 +179,7 @@ async def test_an_agent_that_fails_while_the_log_is_away_is_not_kept_waiting(
     assert only["error"]
 
 
-async def test_writing_returns_at_once_until_much_is_waiting(log: WeatherLog, b: Broadcaster) -> None:
+async def test_writing_returns_at_once_until_much_is_waiting(log: FaultyLog, b: Broadcaster) -> None:
     log.gate.clear()
     async with b.message(PLAN, "A") as m:
         async with asyncio.timeout(20):
@@ -196,7 +196,7 @@ async def test_writing_returns_at_once_until_much_is_waiting(log: WeatherLog, b:
     assert len(await whole(log)) == len("begun") + MAX_PART
 
 
-async def test_a_long_text_is_cut_into_parts_that_fit(log: WeatherLog, b: Broadcaster) -> None:
+async def test_a_long_text_is_cut_into_parts_that_fit(log: FaultyLog, b: Broadcaster) -> None:
     text = "\x01é😀" * 60_000
     async with b.message(PLAN, "A") as m:
         await m.write(text)
@@ -204,7 +204,7 @@ async def test_a_long_text_is_cut_into_parts_that_fit(log: WeatherLog, b: Broadc
     assert await whole(log) == text + "end"
 
 
-async def test_what_failed_is_raised_by_the_next_write(log: WeatherLog, b: Broadcaster) -> None:
+async def test_what_failed_is_raised_by_the_next_write(log: FaultyLog, b: Broadcaster) -> None:
     log.error = LogFull("no room")
     m = b.message(PLAN, "A")
     await m.__aenter__()
@@ -212,7 +212,7 @@ async def test_what_failed_is_raised_by_the_next_write(log: WeatherLog, b: Broad
         await babble(m)
 
 
-async def test_or_on_leaving(log: WeatherLog, b: Broadcaster) -> None:
+async def test_or_on_leaving(log: FaultyLog, b: Broadcaster) -> None:
     m = b.message(PLAN, "A")
     await m.__aenter__()
     await m.write("x")
@@ -221,7 +221,7 @@ async def test_or_on_leaving(log: WeatherLog, b: Broadcaster) -> None:
         await m.__aexit__(None, None, None)
 
 
-async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log: WeatherLog, b: Broadcaster) -> None:
+async def test_a_part_that_failed_is_raised_even_if_the_last_one_is_stored(log: FaultyLog, b: Broadcaster) -> None:
     log.error = LogFull("no room")
     m = b.message(PLAN, "A")
     await m.__aenter__()
@@ -236,7 +236,7 @@ async def test_a_part_that_failed_is_not_forgotten_when_the_last_one_arrives(log
 
 
 async def test_what_follows_a_part_that_is_lost_meanwhile_does_not_pass_for_the_whole(
-    log: WeatherLog, b: Broadcaster
+    log: FaultyLog, b: Broadcaster
 ) -> None:
     leaving = await leaving_amid_a_part(log, b, "lost", ", and this is not")
     log.error = LogFull("no room")
@@ -252,20 +252,18 @@ async def test_what_follows_a_part_that_is_lost_meanwhile_does_not_pass_for_the_
     assert last["error"]
 
 
-async def test_cancelled_while_a_part_is_under_way_and_all_was_said_it_is_closed_too(
-    log: WeatherLog, b: Broadcaster
-) -> None:
+async def test_cancelled_while_the_last_part_is_under_way_it_is_closed_too(log: FaultyLog, b: Broadcaster) -> None:
     leaving = await leaving_amid_a_part(log, b, "all ", "of it")
     leaving.cancel()
     await asyncio.sleep(0)
     log.gate.set()
     await asyncio.wait([leaving])
     assert leaving.cancelled()
-    await log.until_said(PLAN, "all of it")
+    await log.until_text(PLAN, "all of it")
     assert (await parts(log))[-1]["final"]
 
 
-async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log: WeatherLog) -> None:
+async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log: FaultyLog) -> None:
     b = Broadcaster(log=log)
     m = b.message(PLAN, "A")
     await m.__aenter__()
@@ -276,7 +274,7 @@ async def test_if_the_broadcaster_is_closed_the_agents_own_exception_goes_on(log
     assert await parts(log) == []
 
 
-async def test_bad_fields_are_found_before_anything_is_said(log: WeatherLog, b: Broadcaster) -> None:
+async def test_bad_fields_are_found_before_anything_is_sent(log: FaultyLog, b: Broadcaster) -> None:
     with pytest.raises(InvalidEvent, match="agent_name"):
         b.message(PLAN, "")
     with pytest.raises(InvalidEvent, match="message_id"):
@@ -285,7 +283,7 @@ async def test_bad_fields_are_found_before_anything_is_said(log: WeatherLog, b: 
 
 
 @pytest.mark.parametrize("text", ["\ud800", b"bytes", None])
-async def test_bad_text_is_refused_and_the_message_may_go_on(log: WeatherLog, b: Broadcaster, text: Any) -> None:
+async def test_bad_text_is_refused_and_the_message_may_go_on(log: FaultyLog, b: Broadcaster, text: Any) -> None:
     async with b.message(PLAN, "A") as m:
         await m.write("good")
         with pytest.raises(InvalidEvent, match="content"):
@@ -293,7 +291,7 @@ async def test_bad_text_is_refused_and_the_message_may_go_on(log: WeatherLog, b:
     assert await whole(log) == "good"
 
 
-async def test_outside_its_block_nothing_can_be_written(log: WeatherLog, b: Broadcaster) -> None:
+async def test_outside_its_block_nothing_can_be_written(log: FaultyLog, b: Broadcaster) -> None:
     m = b.message(PLAN, "A")
     with pytest.raises(BroadcasterClosed):
         await m.write("too early")

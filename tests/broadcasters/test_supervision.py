@@ -1,4 +1,4 @@
-"""Long-lived work goes on whatever happens to it, and says how it fares."""
+"""Long-lived work goes on whatever it raises, and its state can be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.hub.core.virtual_time import in_virtual_time, turns
 
 
 class Worker:
-    """Counts its turns, and fails as long as it is given something to raise."""
+    """Counts its turns, and raises the given exceptions, one a turn."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -88,7 +88,7 @@ async def test_a_part_that_fails_is_down_until_a_turn_of_it_returns(
 
 
 @in_virtual_time
-async def test_another_failure_is_told_as_well(caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_failure_is_logged_as_well(caplog: pytest.LogCaptureFixture) -> None:
     supervisor, worker = Supervisor(), Worker()
     supervisor.repeat("sums", worker.turn, every=1.0)
     worker.raises = ValueError("odd")
@@ -131,7 +131,7 @@ def test_an_interrupt_goes_through() -> None:
 
 
 @in_virtual_time
-async def test_what_is_done_once_is_owned_and_its_failure_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_task_that_runs_once_is_owned_and_its_failure_logged(caplog: pytest.LogCaptureFixture) -> None:
     supervisor, ended = Supervisor(), list[str]()
 
     async def fails() -> None:

@@ -1,4 +1,4 @@
-"""The trace that an event belongs to: found, given, carried; and nothing of it where nobody traces."""
+"""The trace of an event: found, set, carried; and none without tracing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SPANS = trace.NonRecordingSpan(trace.SpanContext(int(TRACE, 16), int(SPAN, 16), 
         (None, None),
     ],
 )
-def test_what_a_traceparent_says(said: str | None, meant: str | None) -> None:
+def test_forms_of_a_traceparent(said: str | None, meant: str | None) -> None:
     assert checked(said) == meant
 
 
@@ -70,7 +70,7 @@ def test_a_span_is_found_and_what_is_given_counts_more() -> None:
     assert current_traceparent() is None
 
 
-def test_whoever_never_imports_opentelemetry_does_not_have_it_imported() -> None:
+def test_opentelemetry_is_not_imported() -> None:
     program = """
 import sys
 import broadcasters.broadcaster
@@ -92,7 +92,7 @@ def test_a_payload_carries_it_between_id_and_data() -> None:
     assert parse(traced) == event
 
 
-async def test_everything_said_within_a_span_carries_it(tmp_path: Path) -> None:
+async def test_every_event_sent_within_a_span_carries_it(tmp_path: Path) -> None:
     async with Broadcaster(f"sqlite:///{tmp_path}/plans.db") as broadcaster:
         await broadcaster.send_plan_update("p", title="before")
         with trace.use_span(SPANS):
@@ -128,7 +128,7 @@ async def test_from_a_thread_it_is_that_of_the_caller(tmp_path: Path) -> None:
 
 
 async def said(url: str) -> list[tuple[str, str | None]]:
-    """Contents and traces of the plan's events that have any content."""
+    """Contents and traces of the plan's events with content."""
     log = log_of(url)
     await log.open()
     try:

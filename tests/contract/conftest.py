@@ -1,4 +1,4 @@
-"""Fixtures of the contract suite: `log_url` of each backend in turn, logs opened on it, and closed again."""
+"""Fixtures of the contract suite: the `log_url` of each backend in turn, and logs opened on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OpenLog = Callable[[], Awaitable[PlanLog]]
     params=[pytest.param(backend, id=backend.name, marks=backend.marks) for backend in all_backends()],
 )
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The real thing, running."""
+    """A backend whose server is running."""
     one: Backend = request.param
     one.start()
     yield one
@@ -28,13 +28,13 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture
 def log_url(backend: Backend) -> str:
-    """A log that is empty and nobody else's."""
+    """The URL of an empty log that no other test uses."""
     return backend.url()
 
 
 @pytest_asyncio.fixture
 async def open_log(log_url: str) -> AsyncIterator[OpenLog]:
-    """Opens this test's log, as often as called: each time as another program would."""
+    """Opens this test's log, as another program would, each time it is called."""
     opened: list[PlanLog] = []
 
     async def open_one() -> PlanLog:

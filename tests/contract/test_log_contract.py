@@ -1,4 +1,4 @@
-"""Every log keeps every promise of broadcasters/log/contract.py; each test names the one it holds the log to."""
+"""Every log keeps the promises of broadcasters/log/contract.py; each test names the promise it checks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from broadcasters.errors import InvalidPlanId, LogUnavailable
 from broadcasters.log import log_of
 from broadcasters.log.contract import CHECKPOINT_EVERY, MAX_APPEND_EVENTS, Head, PlanLog
 from broadcasters.position import Position
+from tests.contract.clients import Producer, RecordingWatcher, all_of, checkpoint_at, entry_of, next_tick, texts_of
 from tests.contract.conftest import OpenLog
-from tests.contract.saying import Heard, Producer, all_of, checkpoint_at, entry_of, next_tick, texts_of
 
 # --- L1 order, L2 one step
 
@@ -52,7 +52,7 @@ async def test_l1_events_of_one_append_are_neighbours_among_many_appends_at_once
         assert own == [f"{i}/{round_}/{j}" for round_ in range(4) for j in range(5)]
 
 
-async def test_l1_an_append_takes_as_many_events_as_it_says(log: PlanLog) -> None:
+async def test_l1_an_append_has_as_many_events_as_allowed(log: PlanLog) -> None:
     texts = [str(i) for i in range(MAX_APPEND_EVENTS)]
     appended = await Producer("plan-1").batch(*texts).to(log)
     assert list(appended.offsets) == list(range(1, MAX_APPEND_EVENTS + 1))
@@ -107,7 +107,7 @@ async def test_l3_a_repetition_is_known_on_another_connection_and_after_a_restar
     assert list((await batch.to(await open_log())).offsets) == [1, 2]
 
 
-async def test_l3_a_repetition_with_more_behind_it_stores_only_what_is_new(log: PlanLog) -> None:
+async def test_l3_a_repetition_with_more_entries_stores_only_the_new_ones(log: PlanLog) -> None:
     batch = Producer("plan-1").batch("a", "b")
     await batch.to(log)
     await Producer("plan-1", "another").batch("between").to(log)
@@ -172,7 +172,7 @@ async def test_l3_a_key_is_stored_once_whoever_sends_it(log: PlanLog) -> None:
     assert await all_of(log, "plan-1") == ["a", "b", "c", "d", "e"]
 
 
-async def test_l3_a_key_said_twice_in_one_append_is_stored_once(log: PlanLog) -> None:
+async def test_l3_a_key_used_twice_in_one_append_is_stored_once(log: PlanLog) -> None:
     appended = await Producer("plan-1").batch("a", "a again", "b", keys=["key", "key", None]).to(log)
     assert list(appended.offsets) == [1, 1, 2]
     assert await all_of(log, "plan-1") == ["a", "b"]
@@ -208,7 +208,7 @@ async def test_l4_what_was_appended_is_there_for_the_next_program(open_log: Open
 # --- L5 read
 
 
-async def test_l5_a_page_says_where_it_begins_and_where_the_plan_stands(log: PlanLog) -> None:
+async def test_l5_a_page_has_its_first_offset_and_the_head(log: PlanLog) -> None:
     appended = await Producer("plan-1").batch(*"abcde").to(log)
     page = await log.read("plan-1", 2, limit=2)
     assert (page.first, texts_of(page.payloads)) == (3, ["c", "d"])
@@ -217,7 +217,7 @@ async def test_l5_a_page_says_where_it_begins_and_where_the_plan_stands(log: Pla
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 1000])
-async def test_l5_pages_of_any_size_tell_the_same_story(log: PlanLog, limit: int) -> None:
+async def test_l5_pages_of_any_size_have_the_same_events(log: PlanLog, limit: int) -> None:
     await Producer("plan-1").batch(*"abcdefg").to(log)
     for after in range(8):
         assert await all_of(log, "plan-1", after, limit) == list("abcdefg")[after:]
@@ -230,7 +230,7 @@ async def test_l5_a_page_is_bounded_in_bytes_but_never_empty_while_there_is_more
     assert len((await log.read("plan-1", 2, max_bytes=1)).payloads) == 1
 
 
-async def test_l5_behind_the_head_there_is_nothing(log: PlanLog) -> None:
+async def test_l5_after_the_head_there_is_nothing(log: PlanLog) -> None:
     await Producer("plan-1").batch("a", "b").to(log)
     for after in (2, 3, 1000):
         page = await log.read("plan-1", after)
@@ -338,7 +338,7 @@ async def test_l8_everything_may_be_trimmed_and_counting_goes_on(open_log: OpenL
     assert (await all_of(later, "plan-1"))[-1] == "g"
 
 
-async def test_l8_an_append_says_when_a_checkpoint_is_due(log: PlanLog) -> None:
+async def test_l8_an_append_reports_when_a_checkpoint_is_due(log: PlanLog) -> None:
     producer = Producer("plan-1")
     half = CHECKPOINT_EVERY // 2
     due = [(await producer.batch(*["x"] * half).to(log)).checkpoint_due for _ in range(2)]
@@ -388,7 +388,7 @@ async def test_l9_the_last_active_comes_first(log: PlanLog) -> None:
     assert await listed(log, label="x") == ["b", "a", "c"]
 
 
-async def test_l9_a_list_goes_on_behind_its_cursor_and_shows_no_plan_twice(log: PlanLog) -> None:
+async def test_l9_a_list_continues_after_its_cursor_and_shows_no_plan_twice(log: PlanLog) -> None:
     producers = {f"plan-{i}": Producer(f"plan-{i}") for i in range(7)}
     for producer in producers.values():
         await producer.update(owner="ann").to(log)
@@ -413,7 +413,7 @@ async def test_l9_a_plan_is_listed_as_soon_as_its_first_append_returns(open_log:
         assert f"plan-{i}" in await listed(other, label="x")
 
 
-async def test_l9_a_plan_is_listed_with_what_was_said_of_it_last(log: PlanLog) -> None:
+async def test_l9_a_plan_is_listed_with_its_latest_facts(log: PlanLog) -> None:
     producer = Producer("plan-1")
     await producer.update(title="Trip", owner="ann", labels=["x", "y"], progress=10.0).to(log)
     [plan] = (await log.plans()).plans
@@ -441,7 +441,7 @@ async def test_l9_a_first_status_counts_only_while_there_is_none(log: PlanLog) -
     assert [plan.status for plan in (await log.plans()).plans] == ["completed"]
 
 
-async def test_l9_a_repeated_append_does_not_bring_back_what_it_said(log: PlanLog) -> None:
+async def test_l9_a_repeated_append_does_not_restore_its_facts(log: PlanLog) -> None:
     first = Producer("plan-1", "x").update(status="in_progress", title="Old")
     await first.to(log)
     await Producer("plan-1", "y").update(status="completed", title="New").to(log)
@@ -453,14 +453,14 @@ async def test_l9_a_repeated_append_does_not_bring_back_what_it_said(log: PlanLo
 # --- L10 reading creates nothing
 
 
-async def test_l10_a_plan_nobody_appended_to_stands_at_zero_and_is_not_created_by_asking(log: PlanLog) -> None:
+async def test_l10_a_plan_without_events_is_at_zero_and_is_not_created_by_reading(log: PlanLog) -> None:
     page = await log.read("plan-1", 0)
     assert (page.head, page.first, list(page.payloads)) == (Head(), 1, [])
     assert await log.heads(["plan-1", "plan-2"]) == {"plan-1": Head(), "plan-2": Head()}
     assert await log.checkpoint("plan-1") is None
     assert await log.keep_checkpoint("plan-1", checkpoint_at("plan-1", Position("ffffffff", 1)), 0) is False
     assert await log.delete("plan-1") is False
-    await (await log.watch("plan-1", Heard())).close()
+    await (await log.watch("plan-1", RecordingWatcher())).close()
     assert list((await log.plans()).plans) == []
     assert await log.head("plan-1") == Head()
 
@@ -486,7 +486,7 @@ async def test_l11_a_plan_id_is_checked_before_anything_is_sent(log: PlanLog, pl
         batch.to(log),
         log.read(plan_id, 0),
         log.heads([plan_id]),
-        log.watch(plan_id, Heard()),
+        log.watch(plan_id, RecordingWatcher()),
         log.checkpoint(plan_id),
         log.keep_checkpoint(plan_id, checkpoint, 0),
         log.delete(plan_id),
@@ -503,7 +503,7 @@ async def test_l11_a_closed_log_is_unavailable(open_log: OpenLog) -> None:
         Producer("plan-1").batch("a").to(log),
         log.read("plan-1", 0),
         log.heads(["plan-1"]),
-        log.watch("plan-1", Heard()),
+        log.watch("plan-1", RecordingWatcher()),
         log.checkpoint("plan-1"),
         log.delete("plan-1"),
         log.plans(),
@@ -518,7 +518,7 @@ async def test_l11_a_log_that_was_never_opened_is_unavailable(log_url: str) -> N
         await log_of(log_url).read("plan-1", 0)
 
 
-async def test_l11_an_append_given_up_by_its_sender_harms_nobody(log: PlanLog) -> None:
+async def test_l11_an_append_given_up_by_its_sender_affects_no_other(log: PlanLog) -> None:
     producer = Producer("plan-1")
     batch = producer.batch("a")
     given_up = asyncio.create_task(batch.to(log))

@@ -1,4 +1,4 @@
-"""L1, L3, L5, L6 and L8 under any interleaving: what many producers say, with lost replies, is one story."""
+"""L1, L3, L5, L6 and L8 under any interleaving of many producers, with lost replies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
+from tests.contract.clients import Batch, Producer, RecordingWatcher, all_of, checkpoint_at, texts_of
 from tests.contract.conftest import OpenLog
-from tests.contract.saying import Batch, Heard, Producer, all_of, checkpoint_at, texts_of
 
 PRODUCERS = 8
 PLANS = 2
@@ -22,12 +22,14 @@ stories = settings(max_examples=25, suppress_health_check=[HealthCheck.function_
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A producer appends so many events to a plan; then this happens to the reply."""
+    """A producer appends events with these keys to a plan, and the reply arrives or is lost."""
 
     producer: int
     plan: int
     keys: list[str | None]
-    reply: str  # arrives | lost | lost twice | lost, and more was said meanwhile | an older append comes late
+    reply: (
+        str  # "more meanwhile": lost, and repeated with more entries; "older comes late": an older append arrives late
+    )
 
 
 steps = st.builds(
@@ -40,8 +42,8 @@ steps = st.builds(
 
 
 @dataclass(slots=True)
-class Told:
-    """What a producer said about a plan, and the offsets it was answered."""
+class Appends:
+    """The appends of a producer to a plan, and the offsets of its entries."""
 
     producer: Producer
     batches: list[Batch] = field(default_factory=list)
@@ -72,21 +74,21 @@ class Told:
 
 
 class Stories:
-    """Some plans that producers tell at once, each append of a producer after the one before."""
+    """Plans that many producers append to at once; each producer sends one append after the other."""
 
     def __init__(self) -> None:
         run = uuid.uuid4().hex[:8]
         self.plans = [f"{run}-{i}" for i in range(PLANS)]
-        self.heard = {plan_id: Heard() for plan_id in self.plans}
+        self.received = {plan_id: RecordingWatcher() for plan_id in self.plans}
         self.told = {
-            (producer, plan): Told(Producer(plan_id, f"p{producer}"))
+            (producer, plan): Appends(Producer(plan_id, f"p{producer}"))
             for producer in range(PRODUCERS)
             for plan, plan_id in enumerate(self.plans)
         }
 
     async def watch(self, log: PlanLog) -> None:
-        for plan_id, heard in self.heard.items():
-            await log.watch(plan_id, heard)
+        for plan_id, received in self.received.items():
+            await log.watch(plan_id, received)
 
     async def tell(self, logs: list[PlanLog], script: list[Step]) -> None:
         async def of_one(producer: int) -> None:
@@ -97,7 +99,7 @@ class Stories:
         await asyncio.gather(*[of_one(producer) for producer in range(PRODUCERS)])
 
     def check(self, plan: int, story: list[str]) -> None:
-        """Offsets 1..n without hole or duplicate, each answer true, each producer's order kept."""
+        """Check that offsets are 1..n without gap or duplicate, answers are right, and each producer's order is kept."""
         told = [one for (_, of), one in self.told.items() if of == plan]
         by_key: dict[str, set[int]] = {}
         unkeyed: list[int] = []
@@ -117,7 +119,7 @@ class Stories:
 
 @stories
 @given(script=st.lists(steps, min_size=1, max_size=40))
-async def test_l1_l3_l6_many_producers_tell_one_story_whatever_replies_are_lost(
+async def test_l1_l3_l6_many_producers_append_in_one_order_whatever_replies_are_lost(
     log: PlanLog, script: list[Step]
 ) -> None:
     stories_ = Stories()
@@ -126,12 +128,12 @@ async def test_l1_l3_l6_many_producers_tell_one_story_whatever_replies_are_lost(
     for plan, plan_id in enumerate(stories_.plans):
         story = await all_of(log, plan_id)
         stories_.check(plan, story)
-        heard = stories_.heard[plan_id]
+        received = stories_.received[plan_id]
         if story:
-            await heard.until_offset(len(story))
-        assert heard.words == []
-        assert heard.offsets == list(range(1, len(story) + 1))
-        assert heard.story == story
+            await received.until_offset(len(story))
+        assert received.words == []
+        assert received.offsets == list(range(1, len(story) + 1))
+        assert received.story == story
 
 
 @stories
@@ -155,7 +157,7 @@ async def test_l1_l3_the_same_through_two_programs_at_once(open_log: OpenLog, sc
         st.tuples(st.integers(0, 170), st.integers(1, 60), st.sampled_from([1, 400, 3000, 1024 * 1024])), max_size=6
     ),
 )
-async def test_l5_reads_from_any_place_of_any_size_tell_the_same_story(
+async def test_l5_reads_from_any_offset_of_any_size_have_the_same_events(
     log: PlanLog, sizes: list[int], reads: list[tuple[int, int, int]]
 ) -> None:
     producer = Producer(f"plan-{uuid.uuid4().hex[:8]}")
@@ -176,7 +178,7 @@ async def test_l5_reads_from_any_place_of_any_size_tell_the_same_story(
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A checkpoint this far behind the head, with this window."""
+    """A checkpoint so many events before the head, with this window."""
 
     behind: int
     window: int

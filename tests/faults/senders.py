@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
-from tests.contract.saying import Batch, Producer, texts_of
+from tests.contract.clients import Batch, Producer, texts_of
 
 __all__ = ["Sender", "all_said_more", "check_story", "positions_by_text", "said_in_all", "until"]
 

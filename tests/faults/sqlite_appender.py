@@ -14,7 +14,7 @@ import sys
 from broadcasters.errors import LogError
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from tests.contract.saying import Producer, all_of
+from tests.contract.clients import Producer, all_of
 
 SENDERS = 16
 PLANS = 2

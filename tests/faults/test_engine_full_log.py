@@ -10,7 +10,7 @@ import pytest
 
 from broadcasters.errors import LogFull, LogUnavailable
 from plan_engine import Context, Plan, Step, template
-from tests.broadcasters.weather import WeatherLog, until
+from tests.broadcasters.faults import FaultyLog, until
 from tests.plan_engine.harness import EngineHarness, statuses
 
 pytestmark = pytest.mark.faults
@@ -26,7 +26,7 @@ async def harness(tmp_path: Path) -> AsyncGenerator[EngineHarness]:
 async def test_a_plan_stands_still_while_its_log_is_full(
     harness: EngineHarness, caplog: pytest.LogCaptureFixture, doubtful: bool
 ) -> None:
-    harness.log = log = WeatherLog(harness.log)
+    harness.log = log = FaultyLog(harness.log)
 
     async def speak(ctx: Context) -> str:
         await ctx.say("before")
@@ -57,7 +57,7 @@ async def test_a_plan_stands_still_while_its_log_is_full(
 
 
 async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(harness: EngineHarness) -> None:
-    harness.log = log = WeatherLog(harness.log)
+    harness.log = log = FaultyLog(harness.log)
 
     async def speak(ctx: Context) -> None:
         await ctx.say("at last")

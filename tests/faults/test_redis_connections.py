@@ -9,7 +9,7 @@ import pytest
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import link, opening
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender, all_said_more, check_story, said_in_all, until
 from tests.servers import Proxy, RedisServer
@@ -55,7 +55,7 @@ async def test_writers_are_killed_under_load(open_log: OpenLog) -> None:
 
 async def test_tails_are_killed_and_watchers_miss_nothing_without_notice(open_log: OpenLog) -> None:
     with RedisServer() as server:
-        log, heard = await open_log(server.url), Heard()
+        log, heard = await open_log(server.url), RecordingWatcher()
         await log.watch("plan", heard)
         sender = Sender(log, "plan", "agent")
         for kill in range(1, 6):
@@ -70,7 +70,7 @@ async def test_tails_are_killed_and_watchers_miss_nothing_without_notice(open_lo
 async def falls_silent(open_log: OpenLog) -> None:
     with RedisServer() as server:
         async with Proxy(server.port) as proxy:
-            far, near, heard = await open_log(proxy.url), await open_log(server.url), Heard()
+            far, near, heard = await open_log(proxy.url), await open_log(server.url), RecordingWatcher()
             await far.watch("plan", heard)
             writing = Sender(far, "plan", "far")
             await writing.say()
@@ -149,7 +149,7 @@ async def test_cancelled_appends_do_not_mix_up_replies(open_log: OpenLog) -> Non
 @pytest.mark.usefixtures("impatient")
 async def test_calls_fail_while_the_server_is_down_and_work_when_it_is_back(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes") as server:
-        log, heard = await open_log(server.url), Heard()
+        log, heard = await open_log(server.url), RecordingWatcher()
         await log.watch("plan", heard)
         server.kill()
         await heard.until_word("lost")
@@ -158,7 +158,7 @@ async def test_calls_fail_while_the_server_is_down_and_work_when_it_is_back(open
         with pytest.raises(LogUnavailable):
             await log.heads(["plan"])
         with pytest.raises(LogUnavailable):
-            await log.watch("another", Heard())
+            await log.watch("another", RecordingWatcher())
 
         server.start()
         await heard.until_word("resumed")

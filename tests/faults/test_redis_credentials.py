@@ -21,7 +21,7 @@ from broadcasters.errors import LogUnavailable
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import log as redis_log
-from tests.contract.saying import Heard
+from tests.contract.clients import RecordingWatcher
 from tests.faults.senders import Sender, all_said_more, check_story, until
 from tests.servers import RedisCluster as ClusterServers
 from tests.servers import RedisServer, SentinelSet
@@ -57,9 +57,9 @@ class BlockingPasswords(CredentialProvider):
 
 
 @asynccontextmanager
-async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLog, list[Sender], Heard]]:
+async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLog, list[Sender], RecordingWatcher]]:
     """Run four senders and a watcher of a plan during the block, then check the whole log."""
-    log, heard = log_of(client), Heard()
+    log, heard = log_of(client), RecordingWatcher()
     await log.open()
     await log.watch("plan", heard)
     senders = [Sender(log, "plan", f"agent-{i}") for i in range(4)]

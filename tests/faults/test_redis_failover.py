@@ -10,7 +10,7 @@ import pytest
 from broadcasters.log.contract import Checkpoint, Entry, Facts
 from broadcasters.log.redis import link
 from broadcasters.position import Position
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender, all_said_more, check_story, until
 from tests.servers import RedisCluster, RedisServer, SentinelSet, eventually
@@ -64,7 +64,7 @@ async def test_an_append_lost_with_its_master_is_stored_when_it_is_repeated(open
 
 
 async def sentinel_failover(open_log: OpenLog, sentinels: SentinelSet, *, kill: bool) -> None:
-    log, heard = await open_log(sentinels.url), Heard()
+    log, heard = await open_log(sentinels.url), RecordingWatcher()
     await log.watch("plan", heard)
     sender = Sender(log, "plan", "agent")
     before = await sender.say()
@@ -98,7 +98,7 @@ async def test_sentinels_replace_a_dead_master(open_log: OpenLog) -> None:
 
 async def cluster_failover(open_log: OpenLog, cluster: RedisCluster, *, kill: bool) -> None:
     """The watcher is idle, and nothing is appended meanwhile."""
-    log, heard = await open_log(cluster.url), Heard()
+    log, heard = await open_log(cluster.url), RecordingWatcher()
     await log.watch("plan", heard)
     sender = Sender(log, "plan", "agent")
     first = await sender.say()
@@ -144,7 +144,7 @@ def ends_of_move(cluster: RedisCluster, plan_id: str) -> tuple[RedisServer, Redi
 
 async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
     """A slot moves while its plan is written and watched: nothing is lost or stored twice."""
-    log, heard = await open_log(cluster.url), Heard()
+    log, heard = await open_log(cluster.url), RecordingWatcher()
     plan_id = "moving"
     await log.watch(plan_id, heard)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
@@ -169,7 +169,7 @@ async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
     which a plan's keys are in two places."""
     plan_id = "slow"
     anew, unknown = (f"{name}-{same_slot(plan_id, name)}" for name in ("anew", "unknown"))
-    log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), Heard()
+    log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), RecordingWatcher()
     await log.watch(plan_id, heard)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
     source, target = ends_of_move(cluster, plan_id)
@@ -222,7 +222,7 @@ async def test_a_cluster_that_is_down_is_unavailable_and_serves_again(
 ) -> None:
     monkeypatch.setattr(link, "BEAT", 0.3)
     with RedisCluster(replicas=False, node_timeout_ms=1000) as cluster:
-        log, heard = await open_log(cluster.url), Heard()
+        log, heard = await open_log(cluster.url), RecordingWatcher()
         await log.watch("plan", heard)
         sender = Sender(log, "plan", "agent")
         await sender.say()

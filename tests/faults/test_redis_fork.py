@@ -16,7 +16,7 @@ import pytest
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import link
 from broadcasters.position import Position
-from tests.contract.saying import entry_of
+from tests.contract.clients import entry_of
 from tests.faults.chronicle import Chronicle
 from tests.faults.conftest import OpenLog
 from tests.faults.readers import Reader

@@ -9,7 +9,7 @@ import pytest
 from broadcasters.errors import LogFull, LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import Checkpoint, Entry, Facts, PlanLog
 from broadcasters.log.redis import RedisLog, link
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender
 from tests.servers import RedisServer, eventually
@@ -133,7 +133,7 @@ async def test_a_user_with_just_these_rights_is_enough(open_log: OpenLog) -> Non
     with RedisServer() as server:
         server.call("ACL", "SETUSER", "agent", "on", ">pw", *RIGHTS, "-@admin", "-@dangerous", "+info")
         log = await open_log(f"redis://agent:pw@127.0.0.1:{server.port}")
-        heard = Heard()
+        heard = RecordingWatcher()
         await log.watch("plan", heard)
         await Sender(log, "plan", "agent").say()
         await heard.until_offset(1)
@@ -185,7 +185,7 @@ async def test_a_master_becomes_a_replica_and_a_master_again(
     """Its scripts survive that. Its identity must not, because what happened in between is another history."""
     monkeypatch.setattr(link, "BEAT", 0.1)
     with RedisServer() as server, RedisServer() as other:
-        log, heard = await open_log(server.url), Heard()
+        log, heard = await open_log(server.url), RecordingWatcher()
         await log.watch("plan", heard)
         sender = Sender(log, "plan", "agent")
         before = await sender.say()
@@ -236,7 +236,7 @@ async def test_a_server_at_its_limit_of_connections(open_log: OpenLog) -> None:
         with pytest.raises(LogUnavailable, match="maxclients"):
             await RedisLog(server.url).open()
         with pytest.raises(LogUnavailable, match="maxclients"):
-            await log.watch("plan", Heard())
+            await log.watch("plan", RecordingWatcher())
 
 
 async def test_something_that_is_not_redis_answers() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from broadcasters.position import Position
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.faults.conftest import OpenLog
 from tests.faults.senders import Sender, all_said_more, check_story, said_in_all
 from tests.servers import RedisServer
@@ -81,7 +81,7 @@ async def test_restarted_empty_it_has_a_fresh_lineage(open_log: OpenLog) -> None
 async def test_watchers_are_told_and_resume_by_themselves(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         log = await open_log(server.url)
-        heard = {plan_id: Heard() for plan_id in ("one", "two", "three")}
+        heard = {plan_id: RecordingWatcher() for plan_id in ("one", "two", "three")}
         for plan_id, watcher in heard.items():
             await log.watch(plan_id, watcher)
         await asyncio.to_thread(server.restart)

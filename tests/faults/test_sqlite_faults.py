@@ -17,7 +17,7 @@ import pytest
 from broadcasters.errors import LogFull
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from tests.contract.saying import Heard, Producer, all_of
+from tests.contract.clients import Producer, RecordingWatcher, all_of
 from tests.faults.sqlite_appender import PLANS, SENDERS
 
 pytestmark = pytest.mark.faults
@@ -119,7 +119,7 @@ async def test_l3_an_append_in_flight_when_its_program_was_killed_is_repeated_sa
 async def two_at_once(path: Path, appends: int) -> None:
     log = log_of(f"sqlite:///{path}")
     await log.open()
-    heard = {f"plan-{i}": Heard() for i in range(PLANS)}
+    heard = {f"plan-{i}": RecordingWatcher() for i in range(PLANS)}
     for plan_id, watcher in heard.items():
         await log.watch(plan_id, watcher)
     with appender(path, "first", appends) as first, appender(path, "second", appends) as second:
@@ -181,7 +181,7 @@ def fill_up(directory: Path) -> Path:
 async def test_l11_a_full_disk_refuses_appends_keeps_reading_and_goes_on_when_there_is_room(small_disk: Path) -> None:
     log = log_of(f"sqlite:///{small_disk / 'plans.db'}")
     await log.open()
-    heard = Heard()
+    heard = RecordingWatcher()
     await log.watch("plan-1", heard)
     producer = Producer("plan-1")
     await producer.batch("a", "b").to(log)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from broadcasters.errors import LogFull
 from broadcasters.log.contract import CHECKPOINT_EVERY, Appended, Entry, Facts
-from broadcasters.log.sqlite.file import LAST_OFFSET, place_of
+from broadcasters.log.sqlite.file import LAST_OFFSET, event_key
 
 __all__ = ["Append", "Appender"]
 
@@ -60,7 +60,7 @@ class Appender:
         self._db: sqlite3.Connection | None = None
         self._version = -1
 
-    def forget(self, plan_id: str | None = None) -> None:
+    def invalidate(self, plan_id: str | None = None) -> None:
         """Drop what is cached of this plan, or of all plans."""
         if plan_id is None:
             self._plans.clear()
@@ -70,7 +70,7 @@ class Appender:
     def append(self, db: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended]:
         """Store the appends within the transaction that the caller has begun.
 
-        If it is not committed, for whatever reason, the caller must call `forget`.
+        If it is not committed, for whatever reason, the caller must call `invalidate`.
         """
         self._check_version(db)
         group = _Group(db)
@@ -189,8 +189,8 @@ class _Group:
             raise LogFull(f"a plan has at most {LAST_OFFSET:,} events; nothing was stored")
         if any(entry.key is not None for entry in new):
             return [*known, *[self._place_keyed(plan, entry) for entry in new]]
-        start = place_of(plan.no, head + 1)
-        self._events += [(place, entry.payload) for place, entry in enumerate(new, start)]
+        start = event_key(plan.no, head + 1)
+        self._events += [(key, entry.payload) for key, entry in enumerate(new, start)]
         plan.head = head + len(new)
         offsets = range(head + 1, plan.head + 1)
         return [*known, *offsets] if known else offsets
@@ -202,7 +202,7 @@ class _Group:
                 return offset
             self._keys[plan.no, entry.key] = plan.head + 1
         plan.head += 1
-        self._events.append((place_of(plan.no, plan.head), entry.payload))
+        self._events.append((event_key(plan.no, plan.head), entry.payload))
         return plan.head
 
     def _stored_key(self, no: int, key: str) -> int:

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from broadcasters.errors import LogError, LogFull, LogMisconfigured, LogUnavailable
 
-__all__ = ["LAST_OFFSET", "SqliteConnection", "SqliteFile", "place_of"]
+__all__ = ["LAST_OFFSET", "SqliteConnection", "SqliteFile", "event_key"]
 
 LAST_OFFSET: Final = 2**32 - 1
 """An event's key is `plan number << 32 | offset`, so that the events of a plan are next to each other on disk."""
@@ -77,7 +77,7 @@ CREATE TABLE deletions (activity INTEGER PRIMARY KEY, plan_id TEXT NOT NULL, at_
 DAY_S: Final = 86_400
 
 
-def place_of(no: int, offset: int) -> int:
+def event_key(no: int, offset: int) -> int:
     """The key of the plan's event at this offset."""
     return no << 32 | offset
 

@@ -112,7 +112,7 @@ class SqliteLog(PlanLog):
     async def keep_checkpoint(self, plan_id: str, checkpoint: Checkpoint, window: int) -> bool:
         check_plan_id(plan_id)
         return await self._now_open.writer.run(
-            lambda db: keep_checkpoint(db, plan_id, checkpoint, window), forget=plan_id
+            lambda db: keep_checkpoint(db, plan_id, checkpoint, window), invalidate=plan_id
         )
 
     async def plans(
@@ -122,7 +122,7 @@ class SqliteLog(PlanLog):
 
     async def delete(self, plan_id: str) -> bool:
         check_plan_id(plan_id)
-        return await self._now_open.writer.run(lambda db: delete_plan(db, plan_id), forget=plan_id)
+        return await self._now_open.writer.run(lambda db: delete_plan(db, plan_id), invalidate=plan_id)
 
     @property
     def _now_open(self) -> _OpenLog:

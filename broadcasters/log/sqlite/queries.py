@@ -12,7 +12,7 @@ from typing import Any, Final
 from broadcasters.errors import InvalidEvent
 from broadcasters.events import timestamp
 from broadcasters.log.contract import Checkpoint, Head, Page, PlanEntry, PlanPage
-from broadcasters.log.sqlite.file import LAST_OFFSET, place_of
+from broadcasters.log.sqlite.file import LAST_OFFSET, event_key
 from broadcasters.position import Lineage, Position
 
 __all__ = ["checkpoint_of", "delete_idle", "delete_plan", "heads_of", "keep_checkpoint", "page_of", "plans_of"]
@@ -30,7 +30,7 @@ def _events_after(db: sqlite3.Connection, no: int, after: int, limit: int, max_b
     """Payloads of the plan's events after `after`: up to `limit`, and about `max_bytes`, but always one if there is one."""
     rows = db.execute(
         "SELECT payload FROM events WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-        (place_of(no, after), place_of(no, LAST_OFFSET), limit),
+        (event_key(no, after), event_key(no, LAST_OFFSET), limit),
     )
     payloads: list[bytes] = []
     for (payload,) in rows:
@@ -147,7 +147,7 @@ def keep_checkpoint(db: sqlite3.Connection, plan_id: str, checkpoint: Checkpoint
         (no, position.epoch, position.offset, checkpoint.snapshot),
     )
     db.execute("UPDATE plans SET checkpoint = ?, floor = ? WHERE no = ?", (position.offset, floor, no))
-    db.execute("DELETE FROM events WHERE place > ? AND place <= ?", (place_of(no, 0), place_of(no, floor)))
+    db.execute("DELETE FROM events WHERE place > ? AND place <= ?", (event_key(no, 0), event_key(no, floor)))
     return True
 
 
@@ -157,7 +157,7 @@ def delete_plan(db: sqlite3.Connection, plan_id: str) -> bool:
     if row is None:
         return False
     (no,) = row
-    db.execute("DELETE FROM events WHERE place > ? AND place <= ?", (place_of(no, 0), place_of(no, LAST_OFFSET)))
+    db.execute("DELETE FROM events WHERE place > ? AND place <= ?", (event_key(no, 0), event_key(no, LAST_OFFSET)))
     for table in ("producers", "keys", "labels", "checkpoints", "plans"):
         db.execute(f"DELETE FROM {table} WHERE no = ?", (no,))  # noqa: S608 - fixed text only
     now_ms = int(time.time() * 1000)

@@ -78,8 +78,8 @@ class Writer:
         self._turn.append(waiting)
         return await waiting.future
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], forget: str | None = None) -> T:
-        """Run `work` in a transaction of its own. `forget` names a plan that it changes."""
+    async def run(self, work: Callable[[sqlite3.Connection], T], invalidate: str | None = None) -> T:
+        """Run `work` in a transaction of its own. `invalidate` names a plan that it changes."""
         await self._wait_for_room()
         future: asyncio.Future[T] = self._loop.create_future()
 
@@ -89,8 +89,8 @@ class Writer:
                 answer = self._transaction(work)
             except Exception as error:  # the caller raises it
                 answer = self._as_caller_error(error)
-            if forget is not None:
-                self._appender.forget(forget)
+            if invalidate is not None:
+                self._appender.invalidate(invalidate)
             self._to_loop(_settle, future, answer)
 
         self._hand_over()
@@ -181,7 +181,7 @@ class Writer:
                 result = work(db)
                 db.execute("COMMIT")
             except BaseException:
-                self._appender.forget()
+                self._appender.invalidate()
                 self._roll_back(db)
                 raise
         self._committed()

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="package")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For 127.0.0.1, and its own authority; the key beside it."""
+    """Self-signed, for 127.0.0.1; the key is next to it."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     path = tmp_path_factory.mktemp("tls") / "cert.pem"

@@ -18,7 +18,7 @@ from broadcasters.log.contract import Checkpoint, Head, Page, PlanLog, Watch, Wa
 from broadcasters.log.follow import Broken, Followed, Interrupted, Received, Resumed, follow
 from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.position import Position
-from tests.contract.saying import Producer, texts_of
+from tests.contract.clients import Producer, texts_of
 
 DEADLINE_S = 20.0
 SOON_S = 0.05

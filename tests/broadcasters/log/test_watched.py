@@ -1,4 +1,4 @@
-"""A plan's watchers: who is called when, whatever the log."""
+"""`WatchedPlan`: which watchers are called when, for any log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from broadcasters.errors import LogUnavailable
 from broadcasters.log.watched import WatchedPlan
-from tests.contract.saying import Heard
+from tests.contract.clients import RecordingWatcher
 
 
 def watched() -> tuple[WatchedPlan, list[WatchedPlan]]:
@@ -16,7 +16,7 @@ def watched() -> tuple[WatchedPlan, list[WatchedPlan]]:
 
 async def test_watchers_wait_until_the_plan_stands_and_only_returning_ones_are_resumed() -> None:
     plan, _ = watched()
-    first, second = Heard(), Heard()
+    first, second = RecordingWatcher(), RecordingWatcher()
     hold = plan.take(first)
     plan.arrived("e", 1, [b"missed"])
     assert not hold.stands.done()
@@ -36,12 +36,12 @@ async def test_watchers_wait_until_the_plan_stands_and_only_returning_ones_are_r
 async def test_a_watcher_of_a_standing_plan_need_not_wait() -> None:
     plan, _ = watched()
     plan.stand()
-    assert plan.take(Heard()).stands.done()
+    assert plan.take(RecordingWatcher()).stands.done()
 
 
 async def test_those_who_wait_get_the_error_and_the_others_stay() -> None:
     plan, deserted = watched()
-    staying, waiting = plan.take(Heard()), Heard()
+    staying, waiting = plan.take(RecordingWatcher()), RecordingWatcher()
     plan.stand()
     plan.fall()
     hold = plan.take(waiting)
@@ -54,7 +54,7 @@ async def test_those_who_wait_get_the_error_and_the_others_stay() -> None:
 
 async def test_the_last_one_to_leave_deserts_the_plan_once() -> None:
     plan, deserted = watched()
-    one, other = plan.take(Heard()), plan.take(Heard())
+    one, other = plan.take(RecordingWatcher()), plan.take(RecordingWatcher())
     plan.stand()
     await one.close()
     assert deserted == []
@@ -64,30 +64,30 @@ async def test_the_last_one_to_leave_deserts_the_plan_once() -> None:
 
 
 async def test_after_the_end_no_watcher_is_called() -> None:
-    plan, heard = watched()[0], Heard()
-    plan.take(heard)
+    plan, received = watched()[0], RecordingWatcher()
+    plan.take(received)
     plan.stand()
     plan.end(LogUnavailable("closed"))
     plan.arrived("e", 1, [b"{}"])
     plan.deleted()
-    assert heard.calls == []
-    assert heard.words == []
+    assert received.calls == []
+    assert received.words == []
 
 
 async def test_a_watcher_that_raises_is_logged_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    class Clumsy(Heard):
+    class Clumsy(RecordingWatcher):
         def arrived(self, *_: object) -> None:
             raise RuntimeError("clumsy")
 
         def deleted(self) -> None:
             raise RuntimeError("clumsy")
 
-    plan, heard = watched()[0], Heard()
+    plan, received = watched()[0], RecordingWatcher()
     plan.take(Clumsy())
-    plan.take(heard)
+    plan.take(received)
     plan.stand()
     plan.arrived("e", 1, [b"{}"])
     plan.deleted()
-    assert len(heard.calls) == 1
-    assert heard.words == ["deleted"]
+    assert len(received.calls) == 1
+    assert received.words == ["deleted"]
     assert caplog.text.count("a watcher of plan raised") == 2

@@ -1,5 +1,5 @@
 """H-LOG-3, H-LOG-4, H-LOG-6: the log behind a hub, `plancast serve` as a process of its own, over SQLite and over Redis.
-One hub serves all tests; for each of them, what the one before has left is deleted, through the hub as well."""
+One hub serves all tests; before each of them, the plans of the one before are deleted through the hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.hub import HubServer
 class ThroughHub(Backend):
     @abstractmethod
     def log_of_hub(self) -> str:
-        """The log that the hub itself keeps."""
+        """The log of the hub itself."""
 
     def start(self) -> None:
         self._hub = HubServer(self.log_of_hub()).start()

@@ -1,4 +1,4 @@
-"""The log in a real redis-server: one of them, one behind Sentinels, and a Cluster. A prefix for every test."""
+"""The log in real Redis servers: a single one, one with Sentinels, and a Cluster. Each test has a prefix of its own."""
 
 from __future__ import annotations
 

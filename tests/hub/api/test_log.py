@@ -20,7 +20,7 @@ from broadcasters.log.http.lines import write_append
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode, encode
 from hub.api.log import event_of
-from tests.contract.saying import Producer
+from tests.contract.clients import Producer
 from tests.hub.api.test_events import problem
 from tests.hub.hubs import until
 from tests.hub.tokens import SECRET, token

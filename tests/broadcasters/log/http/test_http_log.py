@@ -1,4 +1,4 @@
-"""What the contract suite doesn't show of a log behind a hub: hubs that restart, lie or refuse; tails that go on."""
+"""The log behind a hub, beyond the contract suite: hubs that restart, fail or refuse; tails that continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broadcasters import Broadcaster
 from broadcasters.errors import InvalidEvent, LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import Entry, Facts
 from broadcasters.log.http import HttpLog
-from tests.contract.saying import Heard, Producer, all_of
+from tests.contract.clients import Producer, RecordingWatcher, all_of
 from tests.hub.tokens import SECRET, token
 from tests.servers.hub import HubServer
 
@@ -49,7 +49,7 @@ async def opened(url: str) -> AsyncIterator[HttpLog]:
 
 
 async def started_again(hub: HubServer) -> None:
-    hub.start(wait=False)  # here: a process ends with the thread that began it
+    hub.start(wait=False)  # in this thread: a process ends with the thread that started it
     await asyncio.to_thread(hub.wait_until_ready)
 
 
@@ -64,7 +64,7 @@ async def test_watching_more_and_more_plans_one_by_one_loses_nothing(hub: HubSer
     plans = plan_ids("many", 30)
     async with opened(hub.url) as log, opened(hub.url) as other:
         producers = {plan_id: Producer(plan_id) for plan_id in plans}
-        heard: dict[str, Heard] = {}
+        received: dict[str, RecordingWatcher] = {}
         heads: dict[str, int] = {}
         stop = asyncio.Event()
 
@@ -75,12 +75,12 @@ async def test_watching_more_and_more_plans_one_by_one_loses_nothing(hub: HubSer
 
         talking = asyncio.create_task(talk())
         for plan_id in plans:
-            heard[plan_id] = Heard()
-            await log.watch(plan_id, heard[plan_id])
+            received[plan_id] = RecordingWatcher()
+            await log.watch(plan_id, received[plan_id])
             heads[plan_id] = (await log.head(plan_id)).offset
         stop.set()
         await talking
-        for plan_id, one in heard.items():
+        for plan_id, one in received.items():
             last = producers[plan_id].seq - 1
             if last > heads[plan_id]:
                 await one.until_offset(last)
@@ -92,82 +92,82 @@ async def test_watching_more_and_more_plans_one_by_one_loses_nothing(hub: HubSer
 async def test_a_tail_survives_its_hub(hub: HubServer) -> None:
     [plan_id] = plan_ids("survivor", 1)
     async with opened(hub.url) as log:
-        producer, heard = Producer(plan_id), Heard()
-        await log.watch(plan_id, heard)
+        producer, received = Producer(plan_id), RecordingWatcher()
+        await log.watch(plan_id, received)
         await producer.batch("a").to(log)
-        await heard.until_offset(1)
+        await received.until_offset(1)
         hub.kill()
-        await heard.until_word("lost")
+        await received.until_word("lost")
         with pytest.raises(LogUnavailable):
             await log.head(plan_id)
         await started_again(hub)
-        await heard.until_word("resumed")
+        await received.until_word("resumed")
         await producer.batch("b").to(log)
-        await heard.until_offset(2)
-        assert heard.words == ["lost", "resumed"]
+        await received.until_offset(2)
+        assert received.words == ["lost", "resumed"]
         assert await all_of(log, plan_id) == ["a", "b"]
 
 
 async def test_a_hub_that_is_drained_ends_its_tails_at_once(hub: HubServer) -> None:
     [plan_id] = plan_ids("drained", 1)
     async with opened(hub.url) as log:
-        heard = Heard()
-        await log.watch(plan_id, heard)
+        received = RecordingWatcher()
+        await log.watch(plan_id, received)
         hub.signal(15)
-        await heard.until_word("lost")
+        await received.until_word("lost")
         await asyncio.to_thread(hub.wait)
         await started_again(hub)
-        await heard.until_word("resumed")
+        await received.until_word("resumed")
 
 
 @pytest.mark.parametrize("broken", ["tail_stream.TailStream.open", "tail._HttpPlan.stand_at"])
-async def test_a_tail_that_fails_in_an_unknown_way_is_opened_anew(
+async def test_a_tail_that_fails_in_an_unknown_way_is_opened_again(
     broken: str, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise ValueError("not a number")
 
-    plan_id, heard = plan_ids("anew", 1)[0], Heard()
+    plan_id, received = plan_ids("anew", 1)[0], RecordingWatcher()
     async with opened(hub.url) as log, asyncio.timeout(60):
         with monkeypatch.context() as patch:
             patch.setattr(f"broadcasters.log.http.{broken}", fails)
             with pytest.raises(LogUnavailable, match="not a number"):
-                await log.watch(plan_id, heard)
-        await log.watch(plan_id, heard)
+                await log.watch(plan_id, received)
+        await log.watch(plan_id, received)
         await Producer(plan_id).batch("a").to(log)
-        await heard.until_offset(1)
+        await received.until_offset(1)
         assert not any(part.down for part in log.parts.values())
 
 
-async def test_a_plan_that_may_not_be_watched_keeps_no_other_from_it(guarded: HubServer) -> None:
+async def test_a_plan_that_may_not_be_watched_does_not_affect_others(guarded: HubServer) -> None:
     claims = {"sub": "ada", "exp": 4_000_000_000, "plans": {"open-*": ["read", "publish"]}}
     plan_id, other, closed = *plan_ids("open", 2), *plan_ids("closed", 1)
     async with opened(f"{guarded.url}?token={token(claims)}") as log:
-        heard, later = Heard(), Heard()
-        await log.watch(plan_id, heard)
+        received, later = RecordingWatcher(), RecordingWatcher()
+        await log.watch(plan_id, received)
         with pytest.raises(LogMisconfigured, match="forbidden"):
-            await log.watch(closed, Heard())
+            await log.watch(closed, RecordingWatcher())
         await log.watch(other, later)
-        for each, one in ((plan_id, heard), (other, later)):
+        for each, one in ((plan_id, received), (other, later)):
             await Producer(each).batch("a").to(log)
             await one.until_offset(1)
             assert one.words == []
 
 
-async def test_an_agent_that_does_not_listen_is_told_that_it_missed_something(hub: HubServer) -> None:
-    """The hub keeps little for a tail; what is more is dropped, and known to be missing."""
+async def test_an_agent_that_is_too_slow_is_told_that_it_missed_events(hub: HubServer) -> None:
+    """The hub buffers little for a tail; more is dropped, and the tail is told so."""
     [plan_id] = plan_ids("deaf", 1)
     async with opened(hub.url) as log, opened(hub.url) as other:
-        heard = Heard()
-        await log.watch(plan_id, heard)
+        received = RecordingWatcher()
+        await log.watch(plan_id, received)
         flooding = Thread(target=asyncio.run, args=(flood(hub.url, plan_id),))
         flooding.start()
-        flooding.join()  # meanwhile this event loop, and so the tail, stands still
-        await heard.until_word("resumed")
-        assert heard.words[:2] == ["lost", "resumed"]
+        flooding.join()  # meanwhile this event loop is blocked, and so the tail
+        await received.until_word("resumed")
+        assert received.words[:2] == ["lost", "resumed"]
         producer = Producer(plan_id, "afterwards")
         place = next(iter((await producer.batch("the last word").to(other)).offsets))
-        await heard.until_offset(place)
+        await received.until_offset(place)
 
 
 async def flood(url: str, plan_id: str) -> None:
@@ -206,7 +206,7 @@ async def test_an_append_that_fails_in_an_unknown_way_may_be_repeated(
         await producer.batch("b").to(log)
 
 
-async def test_one_that_is_refused_harms_none_that_travels_with_it(guarded: HubServer) -> None:
+async def test_one_that_is_refused_does_not_affect_others_in_its_request(guarded: HubServer) -> None:
     claims = {"sub": "ada", "exp": 4_000_000_000, "plans": {"open-*": ["read", "publish"]}}
     plans = [*plan_ids("open", 2), *plan_ids("closed", 1)]
     async with opened(f"{guarded.url}?token={token(claims)}") as log:
@@ -218,7 +218,7 @@ async def test_one_that_is_refused_harms_none_that_travels_with_it(guarded: HubS
         assert "no right to publish" in str(three)
 
 
-async def test_what_is_no_event_is_refused_by_name(hub: HubServer) -> None:
+async def test_a_payload_that_is_no_event_is_refused(hub: HubServer) -> None:
     [plan_id] = plan_ids("unfit", 1)
     async with opened(hub.url) as log:
         for payload in (b"hello", b'{"type":"snapshot","id":"a","data":{}}', b"a\nb"):
@@ -227,7 +227,7 @@ async def test_what_is_no_event_is_refused_by_name(hub: HubServer) -> None:
         assert (await log.head(plan_id)).offset == 0
 
 
-async def test_an_outbox_brings_everything_through_a_hub_that_restarts(hub: HubServer) -> None:
+async def test_an_outbox_delivers_everything_through_a_hub_that_restarts(hub: HubServer) -> None:
     [plan_id] = plan_ids("restart", 1)
     async with Broadcaster(hub.url, deadline=60) as broadcaster:
         sending = [asyncio.create_task(talk(broadcaster, plan_id, f"{i}", 25)) for i in range(8)]
@@ -246,7 +246,7 @@ async def talk(broadcaster: Broadcaster, plan_id: str, name: str, count: int) ->
     return [(await broadcaster.send_agent_message(plan_id, name, f"{name}/{i}")).offset for i in range(count)]
 
 
-async def test_an_event_said_through_a_hub_is_checkpointed(hub: HubServer) -> None:
+async def test_a_plan_sent_through_a_hub_is_checkpointed(hub: HubServer) -> None:
     [plan_id] = plan_ids("long", 1)
     async with Broadcaster(hub.url) as broadcaster:
         for _ in range(6):
@@ -257,7 +257,7 @@ async def test_an_event_said_through_a_hub_is_checkpointed(hub: HubServer) -> No
     assert json.loads(kept.snapshot)["offset"] == kept.position.offset >= 500
 
 
-# -- who is asking --------------------------------------------------------------------------------------------------
+# -- tokens and addresses --------------------------------------------------------------------------------------------------
 
 
 async def test_a_renewed_token_is_read_when_the_old_one_is_refused(guarded: HubServer, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_renewed_token_is_read_when_the_old_one_is_refused(guarded: HubS
     async with opened(f"{guarded.url}?token=@{path}") as log:
         producer = Producer(plan_id)
         await producer.batch("a").to(log)
-        await asyncio.sleep(max(0, short - time.time()) + 0.1)  # a token's time is the clock's
+        await asyncio.sleep(max(0, short - time.time()) + 0.1)  # tokens expire by the wall clock
         with pytest.raises(LogMisconfigured, match="expired"):
             await producer.batch("b").to(log)
         path.write_text(token({"sub": "ada", "exp": 4_000_000_000, "plans": plans}))
@@ -285,14 +285,14 @@ async def test_without_a_good_token_opening_says_what_to_do(
         await HttpLog(guarded.url + url).open()
 
 
-async def test_an_address_that_is_no_hubs(hub: HubServer) -> None:
+async def test_an_address_of_another_server(hub: HubServer) -> None:
     with pytest.raises(LogMisconfigured, match="404"):
         await HttpLog(f"{hub.url}/elsewhere").open()
     with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:1"):
         await HttpLog("http://127.0.0.1:1").open()
 
 
-async def test_a_certificate_of_a_stranger(certificate: Path) -> None:
+async def test_an_untrusted_certificate(certificate: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:

@@ -1,4 +1,4 @@
-"""What one side writes, the other reads; what neither writes, neither reads."""
+"""Each `read_…` reads what `write_…` wrote, and refuses anything else."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from broadcasters.log.contract import Checkpoint, Entry, Facts
 from broadcasters.log.redis import RedisLog
 from broadcasters.position import Position
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.servers import RedisServer
 
 DAY = 86_400
@@ -132,7 +132,7 @@ async def test_long_silent_producers_are_removed_from_plans_with_many(
 
 
 async def test_watchers_receive_a_batch_as_one_message(log: RedisLog) -> None:
-    heard = Heard()
+    heard = RecordingWatcher()
     await log.watch("plan", heard)
     batch = Producer("plan").batch(*(f"{i}" for i in range(100)))
     appended = await batch.to(log)
@@ -141,7 +141,7 @@ async def test_watchers_receive_a_batch_as_one_message(log: RedisLog) -> None:
 
 
 async def test_third_party_messages_on_the_channel_are_ignored(log: RedisLog, server: RedisServer, prefix: str) -> None:
-    heard = Heard()
+    heard = RecordingWatcher()
     await log.watch("plan", heard)
     for message in ("hello", "", "a b c\nd", "epoch 1 2\nonly one", "\n\n"):
         assert server.call("SPUBLISH", f"{prefix}:{{plan}}:live", message) == 1

@@ -19,7 +19,7 @@ from broadcasters.errors import LogMisconfigured
 from broadcasters.log import log_of
 from broadcasters.log.redis import RedisLog
 from broadcasters.log.redis.url import RedisOptions
-from tests.contract.saying import Heard, all_of
+from tests.contract.clients import RecordingWatcher, all_of
 from tests.servers import RedisCluster as ClusterServers
 from tests.servers import RedisServer, SentinelSet
 from tests.servers.process import free_port
@@ -27,7 +27,7 @@ from tests.servers.process import free_port
 
 async def says_and_hears(client: Redis | RedisCluster, plan_id: str = "plan") -> None:
     """A broadcaster and a reader made from the client; the client stays open and usable."""
-    log, heard = log_of(client), Heard()
+    log, heard = log_of(client), RecordingWatcher()
     await log.open()
     await log.watch(plan_id, heard)
     async with Broadcaster(client) as broadcaster:

@@ -11,7 +11,7 @@ import pytest
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.log.redis import RedisLog
-from tests.contract.saying import Producer
+from tests.contract.clients import Producer
 from tests.servers import RedisServer
 
 

@@ -10,7 +10,7 @@ from broadcasters.errors import LogUnavailable
 from broadcasters.log.redis import RedisLog
 from broadcasters.log.redis.tail import _Subscriptions
 from broadcasters.log.redis.topology import SingleMaster
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.servers import RedisServer
 
 
@@ -28,7 +28,7 @@ async def settled(log: RedisLog) -> None:
 
 
 async def test_watchers_of_a_plan_share_a_subscription(log: RedisLog, server: RedisServer, prefix: str) -> None:
-    watches = await asyncio.gather(*(log.watch("plan", Heard()) for _ in range(20)))
+    watches = await asyncio.gather(*(log.watch("plan", RecordingWatcher()) for _ in range(20)))
     assert subscribed(server, prefix) == {f"{prefix}:{{plan}}:live": 1}
     for watch in watches[1:]:
         await watch.close()
@@ -44,7 +44,7 @@ async def test_thousands_of_plans_are_watched_over_one_connection(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
     before = int(server.info("stats")["total_connections_received"])
-    heard = [Heard() for _ in range(3000)]
+    heard = [RecordingWatcher() for _ in range(3000)]
     await asyncio.gather(*(log.watch(f"plan-{i}", watcher) for i, watcher in enumerate(heard)))
     assert int(server.info("stats")["total_connections_received"]) - before == 2  # the tail's, and this question's
     assert len(subscribed(server, prefix)) == 3000
@@ -57,8 +57,8 @@ async def test_thousands_of_plans_are_watched_over_one_connection(
 async def test_a_watch_cancelled_before_it_stands_leaves_no_subscription(
     log: RedisLog, server: RedisServer, prefix: str
 ) -> None:
-    await log.watch("another", Heard())
-    tasks = [asyncio.create_task(log.watch("plan", Heard())) for _ in range(3)]
+    await log.watch("another", RecordingWatcher())
+    tasks = [asyncio.create_task(log.watch("plan", RecordingWatcher())) for _ in range(3)]
     await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
@@ -71,7 +71,7 @@ async def test_a_watch_cancelled_before_it_stands_leaves_no_subscription(
 
 async def test_closed_and_watched_again_at_once(log: RedisLog) -> None:
     for round_ in range(1, 20):
-        heard = Heard()
+        heard = RecordingWatcher()
         watch = await log.watch("plan", heard)
         await Producer("plan", f"producer-{round_}").batch("x").to(log)
         await heard.until_offset(round_)
@@ -81,11 +81,11 @@ async def test_closed_and_watched_again_at_once(log: RedisLog) -> None:
 async def test_a_watcher_that_raises_does_not_disturb_the_others(
     log: RedisLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Clumsy(Heard):
+    class Clumsy(RecordingWatcher):
         def arrived(self, *_: object) -> None:
             raise RuntimeError("clumsy")
 
-    heard = Heard()
+    heard = RecordingWatcher()
     await log.watch("plan", Clumsy())
     await log.watch("plan", heard)
     await Producer("plan").batch("x").to(log)
@@ -96,7 +96,7 @@ async def test_a_watcher_that_raises_does_not_disturb_the_others(
 async def test_closing_the_log_fails_waiting_callers(server: RedisServer, prefix: str) -> None:
     log = RedisLog(f"{server.url}?prefix={prefix}")
     await log.open()
-    waiting = asyncio.create_task(log.watch("plan", Heard()))
+    waiting = asyncio.create_task(log.watch("plan", RecordingWatcher()))
     await asyncio.sleep(0)
     await log.close()
     with pytest.raises(LogUnavailable, match="closed"):
@@ -113,9 +113,9 @@ async def test_a_watch_whose_master_is_not_found_fails_and_the_next_one_succeeds
         broken.setattr(log._masters, "locate", fails)
         async with asyncio.timeout(30):
             with pytest.raises(LogUnavailable, match="not a number"):
-                await log.watch("plan", Heard())
+                await log.watch("plan", RecordingWatcher())
     async with asyncio.timeout(30):
-        await log.watch("plan", Heard())
+        await log.watch("plan", RecordingWatcher())
 
 
 async def test_an_unexpected_error_fails_a_watch_and_the_next_one_succeeds(
@@ -128,9 +128,9 @@ async def test_an_unexpected_error_fails_a_watch_and_the_next_one_succeeds(
         broken.setattr(_Subscriptions, "_opened", fails)
         async with asyncio.timeout(30):
             with pytest.raises(LogUnavailable, match="not a number"):
-                await log.watch("plan", Heard())
+                await log.watch("plan", RecordingWatcher())
     async with asyncio.timeout(30):
-        await log.watch("plan", Heard())
+        await log.watch("plan", RecordingWatcher())
 
 
 async def test_following_moves_goes_on_after_an_unexpected_error(

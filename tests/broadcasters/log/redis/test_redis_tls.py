@@ -11,7 +11,7 @@ import pytest
 
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.redis import RedisLog, opening
-from tests.contract.saying import Heard, Producer, all_of
+from tests.contract.clients import Producer, RecordingWatcher, all_of
 from tests.servers import RedisServer
 from tests.servers.process import free_port
 
@@ -25,7 +25,7 @@ def tls_url(certificate: Path) -> Iterator[str]:
 
 
 async def says_and_hears(url: str) -> None:
-    log, heard = RedisLog(url), Heard()
+    log, heard = RedisLog(url), RecordingWatcher()
     await log.open()
     await log.watch("plan", heard)
     await Producer("plan").batch("one", "x" * 200_000).to(log)

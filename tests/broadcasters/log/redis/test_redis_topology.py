@@ -14,7 +14,7 @@ from broadcasters.log.redis.link import _parse_error
 from broadcasters.log.redis.masters import Masters, pointed_to
 from broadcasters.log.redis.topology import SingleMaster, masters_of
 from broadcasters.log.redis.url import Address, RedisUrl, User
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import Producer, RecordingWatcher
 from tests.servers import RedisServer, eventually
 from tests.servers.cluster import slot_of
 
@@ -116,7 +116,7 @@ async def test_a_slot_without_a_master_does_not_affect_the_others() -> None:
 
         log = RedisLog(f"redis+cluster://127.0.0.1:{server.port}")
         await log.open()
-        heard = [Heard() for _ in range(20)]
+        heard = [RecordingWatcher() for _ in range(20)]
         watching = (log.watch(f"plan-{i}", watcher) for i, watcher in enumerate(heard))
         stand = await asyncio.gather(*watching, return_exceptions=True)
         assert [not isinstance(one, LogUnavailable) for one in stand] == served

@@ -1,4 +1,4 @@
-"""What the embedded log promises beyond the contract: its URL, its file, its threads, its errors."""
+"""The embedded log beyond the contract suite: its URL, its file, its threads, its errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from broadcasters.log.sqlite.file import SqliteConnection, SqliteFile
 from broadcasters.log.sqlite.log import SqliteLog
 from broadcasters.log.sqlite.writer import Writer
 from broadcasters.position import Position
-from tests.contract.saying import Batch, Heard, Producer, all_of
+from tests.contract.clients import Batch, Producer, RecordingWatcher, all_of
 
 NOBODY = 65534
 DEADLINE_S = 20.0
@@ -70,7 +70,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """While another program is writing."""
+    """While another program holds the write lock."""
     with connected(path) as db:
         db.execute("BEGIN IMMEDIATE")
         yield db
@@ -90,7 +90,7 @@ def put(path: Path, text: str) -> None:
 
 
 def put_back(path: Path, copy: bytes) -> None:
-    """As an operator does: the old file is moved aside, the copy takes its place."""
+    """As an operator does: move the old file aside, and put the copy in its place."""
     path.rename(path.with_suffix(".old"))
     path.write_bytes(copy)
 
@@ -138,7 +138,7 @@ def test_a_url_has_options() -> None:
         ("sqlite:///x.db?tll=3", "'tll'"),
     ],
 )
-def test_a_url_that_makes_no_sense_is_refused(url: str, says: str) -> None:
+def test_a_wrong_url_is_refused(url: str, says: str) -> None:
     with pytest.raises(LogMisconfigured, match=says):
         SqliteLog(url)
 
@@ -215,7 +215,7 @@ async def test_a_newer_schema_is_refused(path: Path, open_plans: OpenPlans) -> N
     assert "schema 99" in await refusal(path)
 
 
-async def test_a_damaged_file_says_so(path: Path, open_plans: OpenPlans) -> None:
+async def test_a_damaged_file_has_a_clear_error(path: Path, open_plans: OpenPlans) -> None:
     log = await open_plans()
     await Producer("plan-1").batch(*["x" * 1000] * 100).to(log)
     await log.close()
@@ -225,7 +225,7 @@ async def test_a_damaged_file_says_so(path: Path, open_plans: OpenPlans) -> None
 
 @pytest.fixture
 def nobody() -> Iterator[Path]:
-    """A directory, and this process without the right to write into it."""
+    """A directory that this process may not write to."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -261,7 +261,7 @@ async def test_a_directory_that_may_only_be_read_is_refused(nobody: Path) -> Non
 # --- the lock of another program
 
 
-async def test_a_lock_held_too_long_is_weather_and_reading_goes_on(path: Path, open_plans: OpenPlans) -> None:
+async def test_a_lock_held_too_long_is_unavailable_and_reads_go_on(path: Path, open_plans: OpenPlans) -> None:
     log = await open_plans("?timeout=0.1")
     producer = Producer("plan-1")
     await producer.batch("a").to(log)
@@ -294,7 +294,7 @@ async def test_closing_does_not_wait_for_a_lock(path: Path, open_plans: OpenPlan
             await append
 
 
-# --- what goes wrong in the reader
+# --- errors of the reader
 
 
 async def test_a_defect_in_a_read_is_not_taken_for_a_closed_log(
@@ -376,7 +376,7 @@ async def test_within_one_group_the_last_append_decides_who_was_last_active(plan
     assert [plan.plan_id for plan in (await plans.plans()).plans] == ["b", "a", "c"]
 
 
-async def test_a_plan_said_of_and_deleted_in_one_turn_is_deleted(plans: PlanLog) -> None:
+async def test_a_plan_appended_to_and_deleted_in_one_turn_is_deleted(plans: PlanLog) -> None:
     _, deleted = await asyncio.gather(Producer("plan-1").batch("a").to(plans), plans.delete("plan-1"))
     assert deleted is True
     assert (await plans.head("plan-1")).offset == 0
@@ -416,7 +416,7 @@ async def test_what_waits_for_the_disk_is_bounded(path: Path, plans: PlanLog, mo
     await writer.close()
 
 
-async def test_appends_that_wait_for_room_are_told_when_the_log_closes(
+async def test_appends_that_wait_for_room_fail_when_the_log_closes(
     path: Path, plans: PlanLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "WAITING_BYTES", 1)
@@ -458,11 +458,11 @@ async def test_a_plan_idle_for_longer_than_its_ttl_is_deleted_and_its_watchers_t
         await Producer(name).batch("a").to(log)
     with connected(path) as db:
         db.execute("UPDATE plans SET updated_ms = updated_ms - 86400000 * 3 WHERE plan_id = 'old'")
-    heard = Heard()
-    await log.watch("old", heard)
+    received = RecordingWatcher()
+    await log.watch("old", received)
     monkeypatch.setattr(embedded, "TIDY_FIRST_S", 0)
     await open_plans("?ttl=2")
-    await heard.until_word("deleted")
+    await received.until_word("deleted")
     assert [plan.plan_id for plan in (await log.plans()).plans] == ["young"]
 
 
@@ -480,29 +480,29 @@ async def test_old_plans_are_removed_although_that_failed(
         broken.setattr(embedded, "delete_idle", fails)
         log = await open_plans("?ttl=2")
         await Producer("old").batch("a").to(log)
-        heard = Heard()
-        await log.watch("old", heard)
+        received = RecordingWatcher()
+        await log.watch("old", received)
         async with asyncio.timeout(30):
             await failed.wait()
         with connected(path) as db:
             db.execute("UPDATE plans SET updated_ms = updated_ms - 86400000 * 3")
-    await heard.until_word("deleted")
+    await received.until_word("deleted")
     assert [part.failures > 0 for part in log.parts.values()] == [True]
 
 
-# --- the file is taken away, or put back from a copy
+# --- the file is removed, or restored from a copy
 
 
 async def test_a_file_taken_away_is_a_log_begun_again(path: Path, plans: PlanLog) -> None:
-    heard = Heard()
-    await plans.watch("plan-1", heard)
+    received = RecordingWatcher()
+    await plans.watch("plan-1", received)
     before = await Producer("plan-1").batch("a", "b").to(plans)
-    await heard.until_offset(2)
+    await received.until_offset(2)
     for file in path.parent.glob("plans.db*"):
         file.unlink()
-    await heard.until(lambda heard: heard.words == ["lost", "resumed"])
+    await received.until(lambda received: received.words == ["lost", "resumed"])
     after = await Producer("plan-1", "another").batch("c").to(plans)
-    await heard.until(lambda heard: heard.calls[-1][0] == after.epoch)
+    await received.until(lambda received: received.calls[-1][0] == after.epoch)
     head = await plans.head("plan-1")
     assert list(after.offsets) == [1]
     assert head.lineage.continuity(Position(before.epoch, 2), head.offset, head.floor) == "epoch"
@@ -553,15 +553,15 @@ async def test_a_file_opened_again_goes_on_in_its_epoch(open_plans: OpenPlans) -
 
 
 async def test_a_watcher_that_raises_does_not_harm_the_others(plans: PlanLog, caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Heard):
+    class Broken(RecordingWatcher):
         def arrived(self, *_: object) -> None:
             raise RuntimeError("I promised not to")
 
-    heard = Heard()
+    received = RecordingWatcher()
     await plans.watch("plan-1", Broken())
-    await plans.watch("plan-1", heard)
+    await plans.watch("plan-1", received)
     await Producer("plan-1").batch("a").to(plans)
-    await heard.until_offset(1)
+    await received.until_offset(1)
     assert caplog.text.count("RuntimeError: I promised not to") == 1
 
 
@@ -569,11 +569,11 @@ async def test_a_watcher_that_raises_does_not_harm_the_others(plans: PlanLog, ca
 async def test_a_tail_that_fails_is_lost_and_resumed(
     plans: PlanLog, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
-    heard = Heard()
-    await plans.watch("plan-1", heard)
+    received = RecordingWatcher()
+    await plans.watch("plan-1", received)
     producer = Producer("plan-1")
     await producer.batch("a").to(plans)
-    await heard.until_offset(1)
+    await received.until_offset(1)
 
     def fail(*_: object) -> None:
         raise trouble
@@ -581,11 +581,11 @@ async def test_a_tail_that_fails_is_lost_and_resumed(
     with monkeypatch.context() as patched:
         patched.setattr(tail, "_since", fail)
         await producer.batch("may be missed").to(plans)
-        await heard.until_word("lost")
-    await heard.until(lambda heard: heard.words.count("lost") == heard.words.count("resumed"))
+        await received.until_word("lost")
+    await received.until(lambda received: received.words.count("lost") == received.words.count("resumed"))
     head = (await plans.head("plan-1")).offset
-    await producer.batch("heard").to(plans)
-    await heard.until_offset(head + 1)
+    await producer.batch("received").to(plans)
+    await received.until_offset(head + 1)
 
 
 async def test_a_watch_fails_if_the_tail_can_not_read_the_head(plans: PlanLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,31 +595,31 @@ async def test_a_watch_fails_if_the_tail_can_not_read_the_head(plans: PlanLog, m
     with monkeypatch.context() as patched:
         patched.setattr(tail, "_at_head", fail)
         with pytest.raises(LogUnavailable):
-            await plans.watch("plan-1", Heard())
-    heard = Heard()
-    await plans.watch("plan-1", heard)
+            await plans.watch("plan-1", RecordingWatcher())
+    received = RecordingWatcher()
+    await plans.watch("plan-1", received)
     await Producer("plan-1").batch("a").to(plans)
-    await heard.until_offset(1)
+    await received.until_offset(1)
 
 
 async def test_a_busy_loop_gets_pages_and_misses_nothing(plans: PlanLog) -> None:
     told_in_turn: Counter[int] = Counter()
     turn = 0
 
-    class Weighing(Heard):
+    class Weighing(RecordingWatcher):
         def arrived(self, epoch: str, first: int, payloads: Sequence[bytes]) -> None:
             super().arrived(epoch, first, payloads)
             told_in_turn[turn] += sum(map(len, payloads))
 
-    heard = Weighing()
-    await plans.watch("plan-1", heard)
+    received = Weighing()
+    await plans.watch("plan-1", received)
     batches = [Producer("plan-1", f"p{i}").batch(*["x" * 10_000] * 90) for i in range(6)]
     appends = [asyncio.create_task(batch.to(plans)) for batch in batches]
     async with asyncio.timeout(DEADLINE_S):
-        while len(heard.offsets) < 540:
+        while len(received.offsets) < 540:
             turn += 1
             await asyncio.sleep(0)
-    assert heard.offsets == list(range(1, 541))
+    assert received.offsets == list(range(1, 541))
     assert max(told_in_turn.values()) <= 2 * 1024 * 1024
     await asyncio.gather(*appends)
 
@@ -627,19 +627,19 @@ async def test_a_busy_loop_gets_pages_and_misses_nothing(plans: PlanLog) -> None
 UNCLOSED = """
 import asyncio, sys
 from broadcasters.log import log_of
-from tests.contract.saying import Heard, Producer
+from tests.contract.clients import RecordingWatcher, Producer
 
 async def main():
     log = log_of(sys.argv[1])
     await log.open()
-    await log.watch("plan-1", Heard())
+    await log.watch("plan-1", RecordingWatcher())
     print(list((await Producer("plan-1").batch("a").to(log)).offsets))
 
 asyncio.run(main())
 """
 
 
-def test_a_program_that_forgets_to_close_still_ends(path: Path) -> None:
+def test_a_program_that_does_not_close_the_log_still_ends(path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", UNCLOSED, f"sqlite:///{path}"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Weather for a real log: what goes wrong between a broadcaster and its log, made to order."""
+"""A real log with faults between it and a broadcaster."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from broadcasters.log.contract import (
     Watcher,
 )
 
-Weather = Literal["fine", "refused", "lost", "late"]
-"""refused: not stored; lost: stored, and the reply lost; late: stored a little after the caller was told it failed."""
+Fault = Literal["fine", "refused", "lost", "late"]
+"""refused: not stored; lost: stored, but the reply was lost; late: stored a little after the call has failed."""
 
 
 class Call(NamedTuple):
@@ -35,19 +35,19 @@ class Call(NamedTuple):
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Wait until it is; fails when it takes too long."""
+    """Wait until it is true; fails after a deadline."""
     async with asyncio.timeout(20):
         while not true():
             await asyncio.sleep(0.002)
 
 
-class WeatherLog(PlanLog):
-    """A log behind bad weather. `forecast` says how the next appends fare, `error` how all of them fare till it's None,
-    and while `gate` is closed none gets through."""
+class FaultyLog(PlanLog):
+    """A log with faults: `faults` has those of the next appends, `error` is raised by all of them until it is None, and
+    none passes while `gate` is closed."""
 
     def __init__(self, log: PlanLog) -> None:
         self.log = log
-        self.forecast: deque[Weather] = deque()
+        self.faults: deque[Fault] = deque()
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -62,21 +62,23 @@ class WeatherLog(PlanLog):
         self.most_under_way = max(self.most_under_way, self.under_way[plan_id])
         try:
             await self.gate.wait()
-            return await self._fare(plan_id, producer, seq, entries, facts)
+            return await self._append_with_fault(plan_id, producer, seq, entries, facts)
         finally:
             self.under_way[plan_id] -= 1
 
-    async def _fare(self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts) -> Appended:
+    async def _append_with_fault(
+        self, plan_id: str, producer: str, seq: int, entries: Sequence[Entry], facts: Facts
+    ) -> Appended:
         if self.error:
             raise self.error
-        weather = self.forecast.popleft() if self.forecast else "fine"
-        if weather == "refused":
+        fault = self.faults.popleft() if self.faults else "fine"
+        if fault == "refused":
             raise LogUnavailable("the log is away")
-        if weather == "late":
+        if fault == "late":
             self._late.add(asyncio.create_task(self._append_late(plan_id, producer, seq, entries, facts)))
-            raise LogUnavailable("the line broke")
+            raise LogUnavailable("the connection broke")
         answer = await self.log.append(plan_id, producer, seq, entries, facts)
-        if weather == "lost":
+        if fault == "lost":
             raise LogUnavailable("the reply was lost")
         return answer
 
@@ -87,18 +89,18 @@ class WeatherLog(PlanLog):
             await asyncio.sleep(0)
         return await self.log.append(plan_id, producer, seq, entries, facts)
 
-    async def calm(self) -> None:
-        """Returns once everything that was late has arrived."""
+    async def settled(self) -> None:
+        """Wait until all late appends have arrived."""
         await asyncio.gather(*self._late)
 
-    async def said(self, plan_id: str) -> list[str]:
-        """The contents of the plan's events, in the log's order."""
+    async def contents(self, plan_id: str) -> list[str]:
+        """The contents of the plan's events, in order."""
         return [event["data"].get("content") for event in await self.events(plan_id)]
 
-    async def until_said(self, plan_id: str, text: str) -> None:
-        """Wait until the plan's events say this, all in all."""
+    async def until_text(self, plan_id: str, text: str) -> None:
+        """Wait until the contents of the plan's events, joined, are this text."""
         async with asyncio.timeout(20):
-            while "".join(await self.said(plan_id)) != text:
+            while "".join(await self.contents(plan_id)) != text:
                 await asyncio.sleep(0.002)
 
     async def events(self, plan_id: str) -> list[dict[str, Any]]:
@@ -107,7 +109,7 @@ class WeatherLog(PlanLog):
             events += [json.loads(payload) for payload in page]
         return events
 
-    # ---- the rest is as it is
+    # ---- the rest has no faults
 
     @property
     def durability(self) -> Durability:

@@ -1,4 +1,4 @@
-"""Who appends and who watches in these tests: producers that count, and watchers that can be waited for."""
+"""The clients of logs in tests: producers that number their appends, and watchers that record calls."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from broadcasters.log.contract import Appended, Checkpoint, Entry, Facts, PlanLo
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, encode
 
-__all__ = ["Batch", "Heard", "Producer", "all_of", "checkpoint_at", "entry_of", "next_tick", "texts_of"]
+__all__ = ["Batch", "Producer", "RecordingWatcher", "all_of", "checkpoint_at", "entry_of", "next_tick", "texts_of"]
 
 DEADLINE_S = 20.0
 
 
 def entry_of(plan_id: str, text: str, key: str | None = None) -> Entry:
-    """An agent's message as a log takes it."""
+    """An agent's message as an entry."""
     event = build(AgentMessage, {"plan_id": plan_id, "agent_name": "Tester", "content": text})
     return Entry(event.payload(f"id-{crc32(text.encode()):08x}"), key)
 
 
 def checkpoint_at(plan_id: str, place: Position) -> Checkpoint:
-    """A checkpoint of the plan at this position, of nothing that was said before it."""
+    """A checkpoint of the plan at this position, with an empty snapshot."""
     return Checkpoint(place, encode(Snapshot(plan_id=plan_id, offset=place.offset)))
 
 
 def texts_of(payloads: Sequence[bytes]) -> list[str]:
-    """What was said in these events."""
+    """The contents of these events."""
     return [json.loads(payload)["data"]["content"] for payload in payloads]
 
 
 async def next_tick() -> None:
-    """Until the clock shows another millisecond: a log may order plans by that."""
+    """Wait until the clock shows another millisecond, by which a log may order plans."""
     now_ms = time.time_ns() // 1_000_000
     while time.time_ns() // 1_000_000 <= now_ms + 1:
         await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def next_tick() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One append, as it can be repeated."""
+    """One append, which can be repeated."""
 
     plan_id: str
     producer: str
@@ -62,7 +62,7 @@ class Batch:
 
 
 class Producer:
-    """Counts what it says about a plan, as a broadcaster does."""
+    """Numbers its entries of a plan, as a broadcaster does."""
 
     def __init__(self, plan_id: str, name: str = "producer-1") -> None:
         self.plan_id = plan_id
@@ -76,7 +76,7 @@ class Producer:
         return self._counted(entries, facts or Facts(first_status="in_progress"))
 
     def update(self, **fields: Any) -> Batch:
-        """The next append: a plan_update with what it says for lists."""
+        """The next append: a plan_update, with its facts for lists."""
         event = build(PlanUpdate, {"plan_id": self.plan_id, **fields})
         return self._counted([Entry(event.payload(f"update-{self.seq}"))], facts_of([event]))
 
@@ -86,7 +86,7 @@ class Producer:
 
 
 async def all_of(log: PlanLog, plan_id: str, after: int = 0, limit: int = 500) -> list[str]:
-    """The whole story behind `after`, read page by page."""
+    """The contents of all events after `after`, read page by page."""
     told: list[str] = []
     while True:
         page = await log.read(plan_id, after, limit)
@@ -97,8 +97,8 @@ async def all_of(log: PlanLog, plan_id: str, after: int = 0, limit: int = 500) -
         assert page.payloads, "an empty page while there is more (L5)"
 
 
-class Heard:
-    """A watcher that remembers everything, and can be waited for."""
+class RecordingWatcher:
+    """A watcher that records its calls; tests can wait for them."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, list[bytes]]] = []
@@ -124,28 +124,28 @@ class Heard:
 
     @property
     def offsets(self) -> list[int]:
-        """The offsets heard, in their order, each when it was heard first."""
-        heard = [first + i for _, first, payloads in self.calls for i in range(len(payloads))]
-        return list(dict.fromkeys(heard))
+        """The offsets received, in the order of their first arrival."""
+        received = [first + i for _, first, payloads in self.calls for i in range(len(payloads))]
+        return list(dict.fromkeys(received))
 
     @property
     def story(self) -> list[str]:
-        """The texts heard, by offset."""
+        """The texts received, by offset."""
         by_offset = {first + i: one for _, first, payloads in self.calls for i, one in enumerate(payloads)}
         return texts_of([by_offset[offset] for offset in sorted(by_offset)])
 
-    async def until(self, done: Callable[[Heard], bool]) -> None:
-        """Wait for what a test expects to be told; fails when it was not within the deadline."""
+    async def until(self, done: Callable[[RecordingWatcher], bool]) -> None:
+        """Wait for a condition; fails after a deadline."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while not done(self):
                     self._something.clear()
                     await self._something.wait()
         except TimeoutError:
-            raise AssertionError(f"only heard {self.offsets} and {self.words}") from None
+            raise AssertionError(f"only received {self.offsets} and {self.words}") from None
 
     async def until_offset(self, offset: int) -> None:
-        await self.until(lambda heard: offset in heard.offsets)
+        await self.until(lambda received: offset in received.offsets)
 
     async def until_word(self, word: str) -> None:
-        await self.until(lambda heard: word in heard.words)
+        await self.until(lambda received: word in received.words)
