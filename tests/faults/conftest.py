@@ -1,4 +1,4 @@
-"""Logs that a test opens by their URLs, and readers; all let go of at its end."""
+"""Fixtures: logs opened by their URLs, and a recorder of received events; both are closed at the end of the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from tests.faults.chronicle import Chronicle
+from tests.faults.event_recorder import EventRecorder
 
 OpenLog = Callable[[str], Awaitable[PlanLog]]
 
@@ -29,7 +29,7 @@ async def open_log() -> AsyncIterator[OpenLog]:
 
 
 @pytest_asyncio.fixture
-async def chronicle() -> AsyncIterator[Chronicle]:
-    """What the readers of this test are told; they are let go of at its end."""
-    async with Chronicle() as one:
+async def recorder() -> AsyncIterator[EventRecorder]:
+    """Records what the readers of this test receive, and closes their connections at the end."""
+    async with EventRecorder() as one:
         yield one

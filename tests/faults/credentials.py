@@ -1,4 +1,4 @@
-"""Tokens and tickets, good ones and others. Each is remembered, so that logs can be searched for it."""
+"""Valid and invalid tokens and tickets. Each is kept in `issued`, so that tests can search the logs for it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from hub.access.tickets import Tickets, ticket_key
 from hub.config.setting_types import Secret
 from hub.config.settings import Settings
 
-__all__ = ["AUDIENCE", "EVERYTHING", "SECRET", "shown", "signed", "ticket", "token"]
+__all__ = ["AUDIENCE", "EVERYTHING", "SECRET", "issued", "signed", "ticket", "token"]
 
 SECRET: Final = "a secret that only the tests know, and long enough for every algorithm they try"
 AUDIENCE: Final = "plans.test"
 SETTINGS: Final = Settings(log="sqlite:///unused", auth_secret=Secret(SECRET.encode()), auth_audience=AUDIENCE)
 EVERYTHING: Final = {"*": ["read", "input", "signal", "publish", "start"]}
-shown: Final[list[str]] = []
+issued: Final[list[str]] = []
 """Every token and ticket made so far."""
 
 
 def token(plans: Mapping[str, list[str]] = EVERYTHING, *, seconds: float = 600, subject: str = "ada") -> str:
     made = mint(SETTINGS, subject, plans, seconds, time.time())
-    shown.append(made)
+    issued.append(made)
     return made
 
 
 def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    said = {"sub": "mallory", "aud": AUDIENCE, "exp": int(time.time()) + 600, "plans": EVERYTHING, **claims}
-    given = {name: value for name, value in said.items() if value is not None}
-    made = jwt.encode(given, "" if algorithm == "none" else secret, algorithm)
-    shown.append(made)
+    all_claims = {"sub": "mallory", "aud": AUDIENCE, "exp": int(time.time()) + 600, "plans": EVERYTHING, **claims}
+    present = {name: value for name, value in all_claims.items() if value is not None}
+    made = jwt.encode(present, "" if algorithm == "none" else secret, algorithm)
+    issued.append(made)
     return made
 
 
@@ -42,5 +42,5 @@ def ticket(plans: Mapping[str, list[str]] = EVERYTHING, *, age: float = 0.0) -> 
     """As `POST /api/tickets` issues it."""
     tickets = Tickets(ticket_key(SETTINGS), None)  # type: ignore[arg-type]
     made = tickets.issue(Principal("ada", Grants.parse(plans), time.time() + 600), time.time() - age).ticket
-    shown.append(made)
+    issued.append(made)
     return made

@@ -1,12 +1,12 @@
-"""A front end from before there were positions, as it behaves in a browser. It knows three kinds of events.
+"""A front end from before events had positions, as it behaves in a browser. It supports three types of events.
 
-- It subscribes with a plan id and nothing else; a listener gets `type`, `data` and the time, and nothing of the rest.
-- However the socket closed, and even if the page itself left, it comes back: five times, after 1, 2, 4, 8, 16 times
-  the pause. Whoever left so has a socket open that nothing is subscribed on.
-- Back again, the service subscribes to everything it had, and so does the page: twice to each plan, on one socket.
-- What is said while it is away is lost to it; it has no memory to ask with.
+- It subscribes with a plan id only. Its listeners use `type`, `data` and the timestamp and ignore the other members.
+- However the socket closed, even by the page itself, it reconnects: five times, after 1, 2, 4, 8, 16 times the pause.
+  After the page has closed it, the new socket has no subscription.
+- After reconnecting, both the service and the page subscribe to every plan: twice per plan on one socket.
+- It misses events published while it is disconnected, and has no position from which to request them.
 
-Whatever it can't take is a problem.
+Frames that it could not handle are recorded as problems.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from tests.faults.line import Line, open_line
+from tests.faults.websocket_client import WebSocketClient, open_websocket
 
 __all__ = ["LegacyClient"]
 
 EVENTS: Final = frozenset({"plan_update", "step_update", "agent_message"})
 OTHERS: Final = frozenset({"connected", "subscription_confirmed", "going_away", "error"})
-"""What it has no listener for; it must be a frame like any other, though."""
+"""Frames that it has no listener for, but must be able to parse."""
 LATER: Final = frozenset({"tool_call", "artifact", "input_request", "input_response"})
-"""Events that came after it: nothing listens to them."""
+"""Event types introduced later, which it ignores."""
 NEEDED: Final = {
     "plan_update": ("status",),
     "step_update": ("step_id", "status"),
@@ -42,93 +42,94 @@ class LegacyClient:
         self.url = url
         self.plans: list[str] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
-        """What its listeners got: type and data."""
+        """Type and data of each event that its listeners received."""
         self.others: list[dict[str, Any]] = []
-        self.unheard: list[str] = []
+        self.ignored: list[str] = []
         self.problems: list[str] = []
         self.codes: list[int] = []
         self.connections = 0
         self._pause = pause
         self._tries = 0
-        self._line: Line | None = None
-        self._coming_back: asyncio.Task[None] | None = None
-        self._something = asyncio.Event()
+        self._socket: WebSocketClient | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
 
     @property
     def connected(self) -> bool:
-        return self._line is not None and not self._line.ended.done()
+        return self._socket is not None and not self._socket.ended.done()
 
     async def connect(self) -> None:
-        self._line = await open_line(self.url, self._heard)
+        self._socket = await open_websocket(self.url, self._receive)
         self.connections += 1
         self._tries = 0
-        self._line.ended.add_done_callback(self._closed)
+        self._socket.ended.add_done_callback(self._closed)
         for _ in ("the service", "the page"):
             for plan_id in self.plans:
-                self._say("subscribe_plan", plan_id)
+                self._send("subscribe_plan", plan_id)
 
     def subscribe(self, plan_id: str) -> None:
         self.plans.append(plan_id)
-        self._say("subscribe_plan", plan_id)
+        self._send("subscribe_plan", plan_id)
 
     def unsubscribe(self, plan_id: str) -> None:
         self.plans.remove(plan_id)
-        self._say("unsubscribe_plan", plan_id)
+        self._send("unsubscribe_plan", plan_id)
 
     async def disconnect(self) -> None:
-        """The page leaves. (It comes back all the same.)"""
-        assert self._line is not None
+        """Closes the socket as the page does when it is left; the client reconnects nevertheless."""
+        assert self._socket is not None
         self.plans.clear()
-        await self._line.close()
+        await self._socket.close()
 
     def cut(self) -> None:
-        """The network breaks."""
-        assert self._line is not None
-        self._line.vanish()
+        """Resets the connection."""
+        assert self._socket is not None
+        self._socket.reset()
 
     async def close(self) -> None:
-        if self._coming_back is not None:
-            self._coming_back.cancel()
-            await asyncio.wait([self._coming_back])
-        if self._line is not None:
-            self._line.ended.remove_done_callback(self._closed)
-            self._line.vanish()
-            await asyncio.shield(self._line.ended)
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            await asyncio.wait([self._reconnecting])
+        if self._socket is not None:
+            self._socket.ended.remove_done_callback(self._closed)
+            self._socket.reset()
+            await asyncio.shield(self._socket.ended)
 
-    async def until(self, what: str, kinds: int) -> None:
-        """Wait until its listeners got so many events of this kind."""
-        await self.until_it(lambda: sum(kind == what for kind, _ in self.events) >= kinds)
+    async def until(self, kind: str, count: int) -> None:
+        """Waits until its listeners have received this many events of this type."""
+        await self.until_true(lambda: sum(one == kind for one, _ in self.events) >= count)
 
-    async def until_other(self, what: str, kinds: int) -> None:
-        await self.until_it(lambda: sum(frame["type"] == what for frame in self.others) >= kinds)
+    async def until_other(self, kind: str, count: int) -> None:
+        """Waits until it has received this many frames of this type that are no events."""
+        await self.until_true(lambda: sum(frame["type"] == kind for frame in self.others) >= count)
 
-    async def until_it(self, heard: Callable[[], bool]) -> None:
-        """Wait until it heard what makes this true."""
+    async def until_true(self, condition: Callable[[], bool]) -> None:
+        """Waits until the condition is true after a received frame or a close."""
         async with asyncio.timeout(60):
-            while not heard():
-                self._something.clear()
-                await self._something.wait()
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
-    def _say(self, kind: str, plan_id: str) -> None:
-        if self.connected and self._line is not None:
-            self._line.send(json.dumps({"type": kind, "plan_id": plan_id}))
+    def _send(self, kind: str, plan_id: str) -> None:
+        if self.connected and self._socket is not None:
+            self._socket.send(json.dumps({"type": kind, "plan_id": plan_id}))
 
-    # ---- what it hears
+    # ---- received frames
 
-    def _heard(self, text: bytes) -> None:
+    def _receive(self, text: bytes) -> None:
         frame = json.loads(text)
         kind = frame.get("type")
         if kind in EVENTS:
-            self._take(kind, frame)
+            self._event(kind, frame)
         elif kind in OTHERS:
             self.others.append(frame)
         elif kind in LATER:
-            self.unheard.append(kind)
+            self.ignored.append(kind)
         elif kind != "unsubscription_confirmed":
-            self.problems.append(f"a {kind}, of which it never heard: {text!r:.120}")
-        self._something.set()
+            self.problems.append(f"unknown frame type {kind}: {text!r:.120}")
+        self._changed.set()
 
-    def _take(self, kind: str, frame: dict[str, Any]) -> None:
+    def _event(self, kind: str, frame: dict[str, Any]) -> None:
         data = frame.get("data")
         if not isinstance(data, dict) or data.get("plan_id") not in self.plans:
             self.problems.append(f"{kind} of a plan that is not shown: {frame}")
@@ -143,10 +144,10 @@ class LegacyClient:
 
     def _closed(self, ended: asyncio.Future[int]) -> None:
         self.codes.append(ended.result())
-        self._something.set()
-        self._coming_back = asyncio.get_running_loop().create_task(self._come_back())
+        self._changed.set()
+        self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
-    async def _come_back(self) -> None:
+    async def _reconnect(self) -> None:
         while self._tries < TRIES:
             self._tries += 1
             await asyncio.sleep(self._pause * 2 ** (self._tries - 1))

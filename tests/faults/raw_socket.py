@@ -1,4 +1,4 @@
-"""A client that says what libraries don't let one say: any bytes at all, in frames or not.
+"""A WebSocket client that can send what libraries refuse to: invalid frames, or any bytes.
 
 async with dialled(hub.ws, token=token) as client:
     await client.send(frame(b"\\xff\\xfe"))
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 __all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "RawSocket", "connected", "dialled", "frame", "handshake"]
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-PATIENCE_S: Final = 30.0
+DEADLINE_S: Final = 30.0
 BUFFER: Final = 16 * 1024
 
 
@@ -34,7 +34,7 @@ def frame(
     reserved: int = 0,
     claims: int | None = None,
 ) -> bytes:
-    """One frame; `claims` is the size it says it has, whatever it has."""
+    """One client frame; `claims` is the size in its header when that should be wrong."""
     size = len(payload) if claims is None else claims
     first, mask = (0x80 if fin else 0) | reserved << 4 | opcode, 0x80 if masked else 0
     if size < 126:
@@ -47,29 +47,32 @@ def frame(
 
 
 def handshake(url: str, headers: Mapping[str, str]) -> bytes:
-    """The request that wants to become a WebSocket."""
+    """The opening handshake of a WebSocket."""
     at = urlsplit(url)
     key = base64.b64encode(os.urandom(16)).decode()
     needed = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
-    said = {"Host": at.netloc, **needed, **headers}
-    lines = [f"GET {at.path}{'?' if at.query else ''}{at.query} HTTP/1.1", *(f"{n}: {v}" for n, v in said.items())]
+    all_headers = {"Host": at.netloc, **needed, **headers}
+    lines = [
+        f"GET {at.path}{'?' if at.query else ''}{at.query} HTTP/1.1",
+        *(f"{n}: {v}" for n, v in all_headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
 class RawSocket:
-    """One connection. What it doesn't ask for it doesn't read, beyond 32 KiB."""
+    """One connection. Beyond 32 KiB it reads only what is asked of it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.code: int | None = None
-        """With which close code it ended; 1006: without one."""
+        """The close code; 1006: closed without one."""
         self.answers_pings = True
         self._reader = reader
         self._writer = writer
 
-    # ---- saying
+    # ---- sending
 
     async def send(self, data: bytes) -> bool:
-        """Any bytes. False when the other side has gone."""
+        """Sends any bytes. False when the connection is closed."""
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -81,55 +84,55 @@ class RawSocket:
         await self.send(frame(json.dumps({"type": kind, **fields}).encode()))
 
     async def request(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Say it, and what comes next."""
+        """Sends this frame and returns the next one received."""
         await self.send_json(kind, **fields)
         return await self.receive()
 
     def reset(self) -> None:
-        """Reset the connection."""
+        """Resets the connection."""
         self._writer.transport.abort()
 
-    # ---- hearing
+    # ---- receiving
 
     async def receive(self) -> dict[str, Any]:
-        """The next frame of the hub."""
-        said = await self.next()
-        assert said is not None, f"closed with {self.code}"
-        return said
+        """The next frame from the hub."""
+        received = await self.next()
+        assert received is not None, f"closed with {self.code}"
+        return received
 
     async def next(self) -> dict[str, Any] | None:
-        """The next frame of the hub; None when it has closed."""
+        """The next frame from the hub; None once it has closed."""
         opcode, payload = await self._message()
-        said: dict[str, Any] | None = json.loads(payload) if opcode == TEXT else None
-        return said
+        received: dict[str, Any] | None = json.loads(payload) if opcode == TEXT else None
+        return received
 
     async def receive_until(self, kind: str) -> dict[str, Any]:
-        """The next frame of this type; what comes before it is ignored."""
-        while (said := await self.receive())["type"] != kind:
+        """The next frame of this type; frames before it are discarded."""
+        while (received := await self.receive())["type"] != kind:
             pass
-        return said
+        return received
 
     async def closed(self) -> int:
-        """How it ends; everything before is ignored."""
+        """Waits for the close and returns its code; frames before it are discarded."""
         while self.code is None:
             await self._message()
         return self.code
 
     async def until(self, mark: bytes) -> bytes:
-        """What comes, up to this."""
-        async with asyncio.timeout(PATIENCE_S):
+        """Reads bytes up to and including this mark."""
+        async with asyncio.timeout(DEADLINE_S):
             return await self._reader.readuntil(mark)
 
     async def until_eof(self) -> bytes:
-        """All that still comes, until nothing more can."""
-        async with asyncio.timeout(PATIENCE_S):
+        """Reads all bytes until the connection ends."""
+        async with asyncio.timeout(DEADLINE_S):
             with suppress(ConnectionError):
                 return await self._reader.read()
         return b""
 
     async def receive_raw(self) -> tuple[int, bytes]:
-        """The next frame, whatever it is."""
-        async with asyncio.timeout(PATIENCE_S):
+        """The opcode and payload of the next frame of any kind; CLOSE without payload when the connection ends."""
+        async with asyncio.timeout(DEADLINE_S):
             try:
                 first, size = await self._reader.readexactly(2)
                 if size >= 126:
@@ -143,7 +146,7 @@ class RawSocket:
             opcode, payload = await self.receive_raw()
             if opcode == CLOSE:
                 self.code = int.from_bytes(payload[:2], "big") if payload else 1006
-                self._writer.write(frame(payload[:2], CLOSE))  # and no wait: the other side may not take it any more
+                self._writer.write(frame(payload[:2], CLOSE))  # without drain: the other side may have stopped reading
                 return opcode, payload
             if opcode == TEXT:
                 return opcode, payload
@@ -160,7 +163,7 @@ async def dial(
     receive_buffer: int | None = None,
     **headers: str,
 ) -> RawSocket:
-    """Connect and shake hands; `origin="…"` and the like become headers. AssertionError when it is not let in."""
+    """Connects and completes the handshake; keywords (`origin="…"`) become headers. AssertionError when refused."""
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     if raw_host is not None:
@@ -193,7 +196,7 @@ async def _connect(port: int, receive_buffer: int | None) -> RawSocket:
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncGenerator[RawSocket]:
-    """A connection on which nothing was said yet."""
+    """A TCP connection on which nothing has been sent."""
     client = await _connect(port, None)
     try:
         yield client
@@ -203,7 +206,7 @@ async def connected(port: int) -> AsyncGenerator[RawSocket]:
 
 @asynccontextmanager
 async def dialled(url: str, **how: Any) -> AsyncGenerator[RawSocket]:
-    """As `dial`; closed at the end, whatever became of it."""
+    """As `dial`; reset at the end."""
     client = await dial(url, **how)
     try:
         yield client

@@ -1,7 +1,7 @@
-"""A program that appends to a log until it is killed, or has said enough, and prints what was acknowledged.
+"""A program that appends to a log until it is killed or has made enough appends, and prints what was acknowledged.
 
-Run as `python -m tests.faults.sqlite_appender URL NAME APPENDS [SIZE]`: 16 senders, two plans, SIZE bytes an event. A
-line an append: `plan offset text`, or the name of the error. With a last argument `limit`, files may grow to 400 KB.
+Run as `python -m tests.faults.sqlite_appender URL NAME APPENDS [SIZE]`: 16 senders, two plans, SIZE bytes an event. It
+prints a line per append: `plan offset text`, or the name of the error. With the name `fill`, files may grow to 400 KB.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PLANS = 2
 LIMIT = 400_000
 
 
-def acknowledge(*words: object) -> None:
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
+def report(*fields: object) -> None:
+    sys.stdout.write(" ".join(map(str, fields)) + "\n")
     sys.stdout.flush()
 
 
@@ -30,11 +30,11 @@ async def send(log: PlanLog, name: str, number: int, appends: int, size: int) ->
     producer = Producer(f"plan-{number % PLANS}", f"{name}-{number}")
     for i in range(appends):
         text = f"{name}-{number}/{i}/" + "x" * size
-        acknowledge(producer.plan_id, (await producer.batch(text).to(log)).offsets[0], text)
+        report(producer.plan_id, (await producer.batch(text).to(log)).offsets[0], text)
 
 
 async def fill(log: PlanLog) -> None:
-    """Append until the file may not grow any more, read, and append again once it may."""
+    """Appends until the file may not grow any more, reads, and appends again once it may."""
     producer = Producer("plan-0", "filler")
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, resource.RLIM_INFINITY))
     batch = producer.batch("x" * 5000)
@@ -44,10 +44,10 @@ async def fill(log: PlanLog) -> None:
             stored = (await batch.to(log)).offsets[-1]
             batch = producer.batch("x" * 5000)
     except LogError as error:
-        acknowledge(type(error).__name__, error)
-    acknowledge(json.dumps({"stored": stored, "read": len(await all_of(log, "plan-0"))}))
+        report(type(error).__name__, error)
+    report(json.dumps({"stored": stored, "read": len(await all_of(log, "plan-0"))}))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    acknowledge(json.dumps({"again": (await batch.to(log)).offsets[-1], "read": len(await all_of(log, "plan-0"))}))
+    report(json.dumps({"again": (await batch.to(log)).offsets[-1], "read": len(await all_of(log, "plan-0"))}))
 
 
 async def main(url: str, name: str, appends: int, size: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Processes that fork, exit, or lose their log while they speak through `broadcasters.blocking`."""
+"""Processes that fork, exit, or lose their log while they publish through `broadcasters.blocking`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def run(script: str, log_url: str, **environment: str) -> list[str]:
-    """Run it as a program of its own; what it printed. It must end by itself, well, and without a complaint."""
+    """Runs the script as a program and returns its output lines. It must exit by itself with 0 and an empty stderr."""
     program = [sys.executable, "-W", "error", "-X", "faulthandler", "-c", dedent(script)]
     environment |= {"PLANCAST_LOG": log_url, "PLAN": PLAN}
     ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
@@ -49,8 +49,8 @@ def until_more(count: Callable[[], int], more: int) -> None:
 
 
 class TestExit:
-    def test_a_web_server_and_a_thread_pool_say_a_thousand_things_and_the_process_ends(self, log_url: str) -> None:
-        """The server's threads, the pool's, the station's, the log's: none of them keeps the process from ending."""
+    def test_a_web_server_and_a_thread_pool_publish_a_thousand_events_and_the_process_exits(self, log_url: str) -> None:
+        """No thread of the server, the pool, the loop thread or the log keeps the process from exiting."""
         offsets = run(
             """
             import logging, os, threading
@@ -63,61 +63,61 @@ class TestExit:
             logging.getLogger("werkzeug").disabled = True
             app = flask.Flask(__name__)
 
-            @app.get("/say/<n>")
-            def say(n):
+            @app.get("/publish/<n>")
+            def publish(n):
                 return str(send_agent_message(os.environ["PLAN"], "Web", n).offset)
 
             server = make_server("127.0.0.1", 0, app, threaded=True)
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
-            def speak(n):
+            def send(n):
                 if n % 2:
                     return send_agent_message(os.environ["PLAN"], "Pool", str(n)).offset
-                with urlopen(f"http://127.0.0.1:{server.server_port}/say/{n}") as answer:
+                with urlopen(f"http://127.0.0.1:{server.server_port}/publish/{n}") as answer:
                     return int(answer.read())
 
             with ThreadPoolExecutor(16) as pool:
-                print(*pool.map(speak, range(1000)), sep="\\n")
+                print(*pool.map(send, range(1000)), sep="\\n")
             server.shutdown()
             server.server_close()
             """,
             log_url,
         )
-        said = contents(log_url)
-        assert len(said) == 1000
-        assert [said[int(offset) - 1] for offset in offsets] == [str(n) for n in range(1000)]
+        stored = contents(log_url)
+        assert len(stored) == 1000
+        assert [stored[int(offset) - 1] for offset in offsets] == [str(n) for n in range(1000)]
 
-    def test_it_ends_while_daemon_threads_still_speak(self, log_url: str) -> None:
-        (heard,) = run(
+    def test_it_exits_while_daemon_threads_still_publish(self, log_url: str) -> None:
+        (count,) = run(
             """
             import os, threading
             from contextlib import suppress
             from broadcasters import BroadcasterClosed
             from broadcasters.blocking import send_agent_message
 
-            heard = []
+            acknowledged = []
             enough = threading.Event()
 
-            def speak():
+            def send():
                 with suppress(BroadcasterClosed):  # at exit
                     while True:
-                        heard.append(send_agent_message(os.environ["PLAN"], "A", "again"))
-                        if len(heard) > 20:
+                        acknowledged.append(send_agent_message(os.environ["PLAN"], "A", "again"))
+                        if len(acknowledged) > 20:
                             enough.set()
 
             for _ in range(4):
-                threading.Thread(target=speak, daemon=True).start()
+                threading.Thread(target=send, daemon=True).start()
             enough.wait()
-            print(len(heard))
+            print(len(acknowledged))
             """,
             log_url,
         )
-        assert len(contents(log_url)) >= int(heard)
+        assert len(contents(log_url)) >= int(count)
 
-    def test_it_ends_without_having_said_a_word(self, log_url: str) -> None:
+    def test_it_exits_without_having_published(self, log_url: str) -> None:
         assert run("import broadcasters.blocking", log_url) == []
 
-    def test_it_ends_when_nothing_was_closed(self, log_url: str) -> None:
+    def test_it_exits_when_nothing_was_closed(self, log_url: str) -> None:
         run(
             """
             import os
@@ -130,7 +130,7 @@ class TestExit:
 
 
 class TestFork:
-    def test_pool_workers_speak_while_their_parent_does(self, log_url: str) -> None:
+    def test_pool_workers_publish_while_their_parent_does(self, log_url: str) -> None:
         run(
             """
             import multiprocessing, os, threading
@@ -146,36 +146,36 @@ class TestFork:
             send_agent_message(plan, "Parent", "begun")
             stop = threading.Event()
 
-            def speak():
+            def send():
                 n = 0
                 while not stop.is_set():
                     send_agent_message(plan, "Parent", f"p.{n}")
                     n += 1
 
-            speaking = threading.Thread(target=speak)
-            speaking.start()
+            sending = threading.Thread(target=send)
+            sending.start()
             with multiprocessing.get_context("fork").Pool(4, maxtasksperchild=5) as pool:
                 pids = pool.map(work, range(40), chunksize=1)
                 pool.close()
                 pool.join()
             stop.set()
-            speaking.join()
+            sending.join()
             assert len(set(pids)) >= 4 and os.getpid() not in pids
             send_agent_message(plan, "Parent", "ended")
             """,
             log_url,
         )
-        said = contents(log_url)
-        assert (said[0], said[-1]) == ("begun", "ended")
-        assert len(set(said)) == len(said)
-        assert {one for one in said if one.startswith("w")} == {f"w{n}.{k}" for n in range(40) for k in range(5)}
+        stored = contents(log_url)
+        assert (stored[0], stored[-1]) == ("begun", "ended")
+        assert len(set(stored)) == len(stored)
+        assert {one for one in stored if one.startswith("w")} == {f"w{n}.{k}" for n in range(40) for k in range(5)}
         for n in range(40):
-            mine = [one for one in said if one.startswith(f"w{n}.")]
+            mine = [one for one in stored if one.startswith(f"w{n}.")]
             assert mine == sorted(mine)
-        parents = [int(one.partition(".")[2]) for one in said if one.startswith("p")]
+        parents = [int(one.partition(".")[2]) for one in stored if one.startswith("p")]
         assert parents == list(range(len(parents)))
 
-    def test_each_child_has_a_name_of_its_own_even_if_the_parent_was_given_one(self, log_url: str) -> None:
+    def test_each_child_has_its_own_producer_name_even_if_the_parent_was_given_one(self, log_url: str) -> None:
         producers = run(
             """
             import os, sys
@@ -197,14 +197,14 @@ class TestFork:
             log_url,
         )
         assert producers == []
-        said = contents(log_url)
-        assert sorted(said) == sorted(
+        stored = contents(log_url)
+        assert sorted(stored) == sorted(
             ["parent", *(f"child {n}" for n in range(3) for _ in "ab"), "parent again", "parent again"]
         )
 
-    def test_children_of_an_event_loop_speak_while_it_does(self, log_url: str) -> None:
-        """Nobody tells an awaited broadcaster of the fork, and it may come in the middle of a transaction."""
-        (heard,) = run(
+    def test_forked_children_publish_while_the_parents_loop_does(self, log_url: str) -> None:
+        """An asyncio broadcaster is not notified of a fork, which may happen in the middle of a transaction."""
+        (count,) = run(
             """
             import asyncio, multiprocessing, os
             import broadcasters
@@ -218,14 +218,14 @@ class TestFork:
                 else:
                     asyncio.run(send_agent_message(plan, "Child", f"c{n}"))
 
-            async def speak():
+            async def send():
                 for n in range(10_000):
                     await send_agent_message("of-the-parent", "Parent", "on and on " * 200)
                     if all_ended.is_set():
                         return n + 1
 
             async def main():
-                speaking = [asyncio.create_task(speak()) for _ in range(8)]
+                sending = [asyncio.create_task(send()) for _ in range(8)]
                 for n in range(20):
                     children.append(multiprocessing.get_context("fork").Process(target=work, args=[n]))
                     children[-1].start()
@@ -233,7 +233,7 @@ class TestFork:
                 await asyncio.gather(*(asyncio.to_thread(child.join, 20) for child in children))
                 assert [child.exitcode for child in children] == [0] * 20
                 all_ended.set()
-                print(sum(await asyncio.gather(*speaking)))
+                print(sum(await asyncio.gather(*sending)))
 
             all_ended, children = asyncio.Event(), []
             asyncio.run(main())
@@ -241,11 +241,13 @@ class TestFork:
             log_url,
         )
         assert sorted(contents(log_url)) == sorted(f"c{n}" for n in range(20))
-        assert len(contents(log_url, "of-the-parent")) == int(heard)
+        assert len(contents(log_url, "of-the-parent")) == int(count)
 
     @pytest.mark.parametrize("producer", [None, "given"])
-    def test_one_made_before_the_fork_is_another_in_each_child(self, log_url: str, producer: str | None) -> None:
-        """As under a server that loads the application first and forks its workers then."""
+    def test_a_broadcaster_made_before_the_fork_is_a_new_one_in_each_child(
+        self, log_url: str, producer: str | None
+    ) -> None:
+        """As with a server that loads the application and then forks its workers."""
         run(
             """
             import asyncio, os, sys
@@ -253,17 +255,17 @@ class TestFork:
 
             b = Broadcaster(producer=os.environ.get("PRODUCER"))
 
-            async def speak(text):
+            async def send(text):
                 async with b:
                     for n in range(3):
                         await b.send_agent_message(os.environ["PLAN"], "A", f"{text}.{n}")
 
             for n in range(3):
                 if not os.fork():
-                    asyncio.run(speak(f"child {n}"))
+                    asyncio.run(send(f"child {n}"))
                     sys.exit()
                 assert os.wait()[1] == 0
-            asyncio.run(speak("parent"))
+            asyncio.run(send("parent"))
             """,
             log_url,
             **({"PRODUCER": producer} if producer else {}),
@@ -272,7 +274,7 @@ class TestFork:
             f"{one}.{n}" for one in ("child 0", "child 1", "child 2", "parent") for n in range(3)
         ]
 
-    def test_a_message_begun_before_the_fork_stays_the_parents(self, log_url: str) -> None:
+    def test_a_message_begun_before_the_fork_belongs_to_the_parent(self, log_url: str) -> None:
         run(
             """
             import os, sys
@@ -294,13 +296,13 @@ class TestFork:
         assert "".join(contents(log_url)) == "one two"
 
 
-class TestRedisAway:
+class TestRedisDown:
     @pytest.fixture
     def server(self) -> Iterator[RedisServer]:
         with RedisServer(appendonly="yes", appendfsync="always") as server:
             yield server
 
-    def test_it_is_tried_until_the_deadline_and_nothing_is_half_written(self, server: RedisServer) -> None:
+    def test_appends_are_retried_until_the_deadline_and_are_atomic(self, server: RedisServer) -> None:
         with Broadcaster(server.url, deadline=1.0) as b:
             b.send_agent_message(PLAN, "A", "before")
             server.kill()
@@ -309,32 +311,32 @@ class TestRedisAway:
             assert b.statistics().retries > 0
             server.start()
             b.send_agent_message(PLAN, "A", "after")
-        said = contents(server.url)
-        assert [one for one in said if one != "meanwhile"] == ["before", "after"]
-        assert said.count("meanwhile") <= 1
+        stored = contents(server.url)
+        assert [one for one in stored if one != "meanwhile"] == ["before", "after"]
+        assert stored.count("meanwhile") <= 1
 
-    def test_back_before_the_deadline_each_event_is_delivered_once_and_in_order(self, server: RedisServer) -> None:
+    def test_with_redis_back_before_the_deadline_each_event_is_stored_once_in_order(self, server: RedisServer) -> None:
         with Broadcaster(server.url) as b, ThreadPoolExecutor(8) as pool:
 
-            def speak(who: int) -> None:
+            def send(number: int) -> None:
                 for n in range(30):
-                    b.send_agent_message(PLAN, "A", f"{who}.{n:02}")
+                    b.send_agent_message(PLAN, "A", f"{number}.{n:02}")
 
-            speaking = [pool.submit(speak, who) for who in range(8)]
+            sending = [pool.submit(send, number) for number in range(8)]
             for _ in range(2):
                 until_more(lambda: b.statistics().appended, 1)
                 server.kill()
                 until_more(lambda: b.statistics().retries, 3)
                 server.start()
-            for one in speaking:
+            for one in sending:
                 one.result(60)
-        said = contents(server.url)
-        assert sorted(said) == [f"{who}.{n:02}" for who in range(8) for n in range(30)]
-        for who in range(8):
-            mine = [one for one in said if one.startswith(f"{who}.")]
+        stored = contents(server.url)
+        assert sorted(stored) == [f"{number}.{n:02}" for number in range(8) for n in range(30)]
+        for number in range(8):
+            mine = [one for one in stored if one.startswith(f"{number}.")]
             assert mine == sorted(mine)
 
-    def test_a_fork_while_redis_stands_still_loses_nothing_of_the_parents(self, server: RedisServer) -> None:
+    def test_a_fork_while_redis_is_stopped_loses_no_event_of_the_parent(self, server: RedisServer) -> None:
         run(
             """
             import os, signal, sys, threading
@@ -361,6 +363,6 @@ class TestRedisAway:
             server.url,
             SERVER=server.info("server")["process_id"],
         )
-        said = contents(server.url)
-        assert sorted(said) == ["after", "before", "child", "pending 0", "pending 1", "pending 2"]
-        assert (said[0], said[-1]) == ("before", "after")
+        stored = contents(server.url)
+        assert sorted(stored) == ["after", "before", "child", "pending 0", "pending 1", "pending 2"]
+        assert (stored[0], stored[-1]) == ("before", "after")

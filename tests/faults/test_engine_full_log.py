@@ -1,4 +1,4 @@
-"""A plan whose log has no room: it stands still, says so to its operator, and goes on when there is room again."""
+"""A plan whose log is full: it waits, logs one warning, and continues when there is room again."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ async def harness(tmp_path: Path) -> AsyncGenerator[EngineHarness]:
 
 
 @pytest.mark.parametrize("doubtful", [False, True])
-async def test_a_plan_stands_still_while_its_log_is_full(
+async def test_a_plan_waits_while_its_log_is_full(
     harness: EngineHarness, caplog: pytest.LogCaptureFixture, doubtful: bool
 ) -> None:
     harness.log = log = FaultyLog(harness.log)
 
-    async def speak(ctx: Context) -> str:
+    async def send(ctx: Context) -> str:
         await ctx.say("before")
         log.calls.clear()
         log.error = LogUnavailable("no answer") if doubtful else LogFull("no room")
@@ -37,7 +37,7 @@ async def test_a_plan_stands_still_while_its_log_is_full(
 
     @template("talk", title="Talk")
     def talk(_: object) -> Plan:
-        return Plan("Talk", [Step("a", "A", speak)])
+        return Plan("Talk", [Step("a", "A", send)])
 
     async with harness.engine(talk) as engine:
         await engine.start("talk", {}, "p")
@@ -47,24 +47,24 @@ async def test_a_plan_stands_still_while_its_log_is_full(
         await until(lambda: len(log.calls) > 2)
         log.error = None
         await harness.outcome(engine, "p")
-    story = await harness.events("p")
-    assert [event.data["content"] for event in story if event.type == "agent_message"] == ["before", "after"]
-    assert statuses(story, "a")[-1] == "completed"
-    assert story[-1].data["status"] == "completed"
+    events = await harness.events("p")
+    assert [event.data["content"] for event in events if event.type == "agent_message"] == ["before", "after"]
+    assert statuses(events, "a")[-1] == "completed"
+    assert events[-1].data["status"] == "completed"
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert "no room" in warnings[0]
 
 
-async def test_a_plan_is_started_though_nothing_can_be_told_of_it_yet(harness: EngineHarness) -> None:
+async def test_a_plan_starts_while_its_log_is_full(harness: EngineHarness) -> None:
     harness.log = log = FaultyLog(harness.log)
 
-    async def speak(ctx: Context) -> None:
+    async def send(ctx: Context) -> None:
         await ctx.say("at last")
 
     @template("talk", title="Talk")
     def talk(_: object) -> Plan:
-        return Plan("Talk", [Step("a", "A", speak)])
+        return Plan("Talk", [Step("a", "A", send)])
 
     async with harness.engine(talk) as engine:
         log.error = LogFull("no room")

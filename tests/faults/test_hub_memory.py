@@ -1,4 +1,4 @@
-"""A hub's memory levels off, however many clients come and go, and whatever they watched."""
+"""A hub's memory levels off, however many clients connect and disconnect, and whatever they watched."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def _watching(url: str, plan_id: str) -> RawSocket:
     return client
 
 
-async def _come_and_go(url: str, plan_ids: list[str]) -> None:
-    """A client for each of these plans, all connected at once."""
+async def _connect_and_close(url: str, plan_ids: list[str]) -> None:
+    """Connects a client for each of these plans, all at once, then closes them."""
     clients = [await _watching(url, plan_id) for plan_id in plan_ids]
     for client in clients:
         await client.send(frame(b"\x03\xe8", CLOSE))
@@ -50,7 +50,7 @@ async def test_memory_does_not_grow_with_every_connection(plans: int, tmp_path: 
     async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}") as hub:
         resident: list[int] = []
         for round_ in range(WARM_UP + ROUNDS):
-            await _come_and_go(hub.ws, [f"plan-{round_}-{n % plans}" for n in range(AT_ONCE)])
+            await _connect_and_close(hub.ws, [f"plan-{round_}-{n % plans}" for n in range(AT_ONCE)])
             await _until_none(hub, "plancast_connections")
             await _until_none(hub, "plancast_channels")
             resident.append(hub.memory)
@@ -59,8 +59,8 @@ async def test_memory_does_not_grow_with_every_connection(plans: int, tmp_path: 
         assert slope < BYTES_PER_CONNECTION
 
 
-async def test_a_plan_that_nobody_watches_leaves_no_shard_channel() -> None:
-    """docs/OPERATIONS.md: the channel in Redis goes with the plan."""
+async def test_a_plan_without_subscribers_leaves_no_shard_channel() -> None:
+    """docs/OPERATIONS.md: the hub unsubscribes from a plan's channel in Redis with its last subscriber."""
     with RedisServer() as redis:
         async with HubServer(redis.url) as hub:
             client = await _watching(hub.ws, "watched-once")

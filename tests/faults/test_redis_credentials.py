@@ -22,7 +22,7 @@ from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import log as redis_log
 from tests.contract.clients import RecordingWatcher
-from tests.faults.senders import Sender, all_said_more, check_story, until
+from tests.faults.senders import Sender, check_log, until, until_each_appended
 from tests.servers import RedisCluster as ClusterServers
 from tests.servers import RedisServer, SentinelSet
 
@@ -67,14 +67,14 @@ async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLo
     try:
         async with asyncio.TaskGroup() as group:
             for sender in senders:
-                group.create_task(sender.until(enough))
-            await all_said_more(senders)
+                group.create_task(sender.append_until(enough))
+            await until_each_appended(senders)
             yield log, senders, heard
-            await all_said_more(senders)
+            await until_each_appended(senders)
             enough.set()
-        last = await senders[0].say()
+        last = await senders[0].append()
         await heard.until_offset(last.offset)
-        await check_story(log, senders)
+        await check_log(log, senders)
     finally:
         await log.close()
         await client.aclose()
@@ -107,7 +107,7 @@ async def test_links_log_in_again_before_the_old_credentials_are_void(
             passwords.current = ("agent-2", "agent-2's")
             await until(lambda: set(users_of(server)) == {"agent-2"})
             server.call("ACL", "DELUSER", "agent-1")  # and with it, every connection of this user
-        assert sum(sender.repetitions for sender in senders) == 0
+        assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []
         assert "rejected" not in caplog.text
 
@@ -126,9 +126,9 @@ async def test_a_password_that_expires_cuts_the_connections(late_s: float) -> No
                 await heard.until(lambda heard, n=n: heard.words.count("lost") >= n)  # type: ignore[misc]
                 await asyncio.sleep(late_s)
                 passwords.current = ("agent", f"new-{n}")
-                await all_said_more(senders)
+                await until_each_appended(senders)
                 await heard.until(lambda heard: heard.words.count("lost") == heard.words.count("resumed"))
-        assert sum(sender.repetitions for sender in senders) > 0
+        assert sum(sender.retries for sender in senders) > 0
 
 
 async def test_credentials_that_redis_rejects_leave_the_links_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +162,7 @@ async def test_behind_sentinels() -> None:
             await until(lambda: set(users_of(servers.master)) == {"agent-2"})
             servers.master.call("ACL", "DELUSER", "agent-1")
         await sentinel.aclose()
-        assert sum(sender.repetitions for sender in senders) == 0
+        assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []
 
 
@@ -177,7 +177,7 @@ async def test_in_a_cluster() -> None:
             await until(lambda: {user for node in servers.nodes for user in users_of(node)} == {"agent-2"})
             for node in servers.nodes:
                 node.call("ACL", "DELUSER", "agent-1")
-        assert sum(sender.repetitions for sender in senders) == 0
+        assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []
 
 
@@ -239,5 +239,5 @@ async def test_a_streaming_provider_whose_tokens_expire() -> None:
             number = await client.client_id()
             await until(lambda: identities.expired >= 3)
             assert await client.client_id() == number, "it was not cut off"
-        assert sum(sender.repetitions for sender in senders) == 0
+        assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []

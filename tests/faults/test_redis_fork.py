@@ -1,7 +1,8 @@
 """A master that is resynchronised from its own replica and promoted again while its writers stay connected.
 
 The events that the replica did not have are lost. The offsets they had are given to other events, so a new epoch must
-begin, whoever appends next: a reader who saw a lost event resumes from a position that is `forked`.
+begin with the next append, by any writer: a reader that received a lost event then resumes from a position that is
+`forked`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import link
 from broadcasters.position import Position
 from tests.contract.clients import entry_of
-from tests.faults.chronicle import Chronicle
 from tests.faults.conftest import OpenLog
+from tests.faults.event_recorder import EventRecorder
 from tests.faults.readers import Reader
-from tests.faults.remote_writer import RemoteWriter
-from tests.faults.senders import Sender
+from tests.faults.senders import Sender, SenderProcess
 from tests.servers import RedisServer, eventually
 from tests.servers.hub import HubServer
 
@@ -33,26 +33,26 @@ NEVER = 600.0
 
 @pytest.fixture
 def unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watchdogs of links do not run: everything happens between two of their probes."""
+    """Links do not check the server's identity again: the whole fork happens between two checks."""
     monkeypatch.setattr(link, "BEAT", NEVER)
 
 
 @contextmanager
 def master_and_replica(load: str = "disabled") -> Generator[tuple[RedisServer, RedisServer]]:
-    """`load`: the server's repl-diskless-load."""
+    """`load`: how the master loads the replica's data, see repl-diskless-load."""
     with RedisServer(repl_diskless_load=load) as master, RedisServer() as replica:
         follow(replica, master)
         yield master, replica
 
 
 def follow(server: RedisServer, master: RedisServer) -> None:
-    """Make it a replica; returns when it is synchronised."""
+    """Makes it a replica; returns once it is synchronised."""
     server.call("REPLICAOF", "127.0.0.1", master.port)
     eventually("the replica is synchronised", lambda: server.info("replication")["master_link_status"] == "up")
 
 
 def detach(replica: RedisServer, events: int) -> None:
-    """Cut the replica off once it has so many events."""
+    """Cuts the replica off from its master once it has this many events."""
     eventually("the replica has the events", lambda: replica.call("XLEN", EVENTS) == events)
     replica.call("REPLICAOF", "127.0.0.1", 1)
 
@@ -69,7 +69,7 @@ def take_data_of(master: RedisServer, replica: RedisServer) -> None:
     assert int(replica.info("stats")["sync_full"]) > before
 
 
-async def assert_loss_announced(log: PlanLog, kept: Position, lost: list[Position], after: Position) -> None:
+async def assert_loss_reported(log: PlanLog, kept: Position, lost: list[Position], after: Position) -> None:
     head = await log.head("plan")
     assert head.position == after
     assert after.epoch != kept.epoch
@@ -78,36 +78,36 @@ async def assert_loss_announced(log: PlanLog, kept: Position, lost: list[Positio
 
 
 async def fork_under(log: PlanLog, master: RedisServer, replica: RedisServer, window: float) -> None:
-    """Five events, three that are lost, and five more by the same writer."""
+    """Appends five events, three that are lost, and five more by the same writer."""
     writer = Sender(log, "plan", "writer")
-    kept = await writer.say(events=5)
+    kept = await writer.append(events=5)
     await asyncio.to_thread(detach, replica, 5)
-    lost = [await writer.say() for _ in range(3)]
+    lost = [await writer.append() for _ in range(3)]
     await asyncio.to_thread(take_data_of, master, replica)
     await asyncio.sleep(window)
     promote(master)
-    await assert_loss_announced(log, kept, lost, await writer.say(events=5))
+    await assert_loss_reported(log, kept, lost, await writer.append(events=5))
 
 
 @pytest.mark.usefixtures("unnoticed")
 @pytest.mark.parametrize("load", ["disabled", "swapdb"])
-async def test_events_lost_by_a_resynchronisation_are_announced(open_log: OpenLog, load: str) -> None:
+async def test_events_lost_by_a_resynchronisation_are_reported(open_log: OpenLog, load: str) -> None:
     with master_and_replica(load) as (master, replica):
         await fork_under(await open_log(master.url), master, replica, 0)
 
 
 @pytest.mark.usefixtures("unnoticed")
-async def test_the_writer_that_appends_next_did_not_write_what_was_lost(open_log: OpenLog) -> None:
+async def test_the_next_writer_is_not_the_one_whose_events_were_lost(open_log: OpenLog) -> None:
     with master_and_replica() as (master, replica):
         first, second = Sender(await open_log(master.url), "plan", "first"), await open_log(master.url)
-        kept = await Sender(second, "plan", "second").say(events=5)
+        kept = await Sender(second, "plan", "second").append(events=5)
         await asyncio.to_thread(detach, replica, 5)
-        lost = [await first.say() for _ in range(3)]
+        lost = [await first.append() for _ in range(3)]
         await asyncio.to_thread(take_data_of, master, replica)
         promote(master)
-        both = [await Sender(second, "plan", "another").say(events=5), await first.say()]
+        both = [await Sender(second, "plan", "another").append(events=5), await first.append()]
         assert both[0].epoch == both[1].epoch
-        await assert_loss_announced(second, kept, lost, both[1])
+        await assert_loss_reported(second, kept, lost, both[1])
 
 
 @pytest.mark.usefixtures("unnoticed")
@@ -115,47 +115,47 @@ async def test_a_partial_resynchronisation_loses_nothing_and_begins_no_epoch(ope
     with master_and_replica() as (master, replica):
         log = await open_log(master.url)
         writer = Sender(log, "plan", "writer")
-        before = await writer.say(events=5)
+        before = await writer.append(events=5)
         await asyncio.to_thread(detach, replica, 5)
         promote(replica)
         await asyncio.to_thread(follow, master, replica)
         assert replica.info("stats")["sync_partial_ok"] == "1"
         promote(master)
-        assert await writer.say() == Position(before.epoch, 6)
+        assert await writer.append() == Position(before.epoch, 6)
 
 
 @pytest.mark.usefixtures("unnoticed")
-async def test_what_the_other_master_wrote_ends_the_epoch(open_log: OpenLog) -> None:
-    """Nothing is lost either, but the other master continued the plan."""
+async def test_events_of_the_other_master_end_the_epoch(open_log: OpenLog) -> None:
+    """Nothing is lost, but the other master appended to the plan."""
     with master_and_replica() as (master, replica):
         log = await open_log(master.url)
         writer = Sender(log, "plan", "writer")
-        first = await writer.say(events=5)
+        first = await writer.append(events=5)
         await asyncio.to_thread(detach, replica, 5)
         promote(replica)
-        second = await Sender(await open_log(replica.url), "plan", "elsewhere").say()
+        second = await Sender(await open_log(replica.url), "plan", "elsewhere").append()
         await asyncio.to_thread(follow, master, replica)
         assert replica.info("stats")["sync_partial_ok"] == "1"
         promote(master)
-        third = await writer.say()
+        third = await writer.append()
         head = await log.head("plan")
         assert (third.offset, head.lineage.ended) == (7, ((first.epoch, 5), (second.epoch, 6)))
 
 
 @pytest.mark.usefixtures("unnoticed")
 async def test_a_first_replica_begins_no_epoch(open_log: OpenLog) -> None:
-    """The server gets a new replication id, and loses nothing."""
+    """The server takes a new replication id, but loses nothing."""
     with RedisServer() as master, RedisServer() as replica:
         writer = Sender(await open_log(master.url), "plan", "writer")
-        before, replid = await writer.say(), master.info("replication")["master_replid"]
+        before, replid = await writer.append(), master.info("replication")["master_replid"]
         await asyncio.to_thread(follow, replica, master)
         assert master.info("replication")["master_replid"] != replid
-        assert await writer.say() == Position(before.epoch, 2)
+        assert await writer.append() == Position(before.epoch, 2)
 
 
 @pytest.mark.usefixtures("unnoticed")
 async def test_two_versions_of_the_function_agree_on_the_epoch(open_log: OpenLog) -> None:
-    """The second one reads the server's identity later, and another one; the first one adopts it."""
+    """The second version reads the server's identity later, gets another one, and the first version accepts it."""
     text = files("broadcasters.log.redis").joinpath("append.lua").read_text("utf-8")
 
     def append(seq: int) -> str:
@@ -165,31 +165,33 @@ async def test_two_versions_of_the_function_agree_on_the_epoch(open_log: OpenLog
 
     with RedisServer() as master, RedisServer() as replica:
         writer = Sender(await open_log(master.url), "plan", "first")
-        before = await writer.say()
+        before = await writer.append()
         await asyncio.to_thread(follow, replica, master)
         master.call("FUNCTION", "LOAD", text.replace("@NAME@", "second"))
-        epochs = [append(1), (await writer.say()).epoch, append(2), (await writer.say()).epoch]
+        epochs = [append(1), (await writer.append()).epoch, append(2), (await writer.append()).epoch]
         assert epochs == ["later-1"] * 4
         assert before.epoch != "later-1"
 
 
 @pytest.mark.usefixtures("unnoticed")
-async def test_a_subscriber_who_saw_what_was_lost_is_given_a_snapshot(open_log: OpenLog, chronicle: Chronicle) -> None:
+async def test_a_subscriber_that_received_lost_events_gets_a_snapshot(
+    open_log: OpenLog, recorder: EventRecorder
+) -> None:
     with master_and_replica() as (master, replica):
         async with HubServer(master.url, constants={"broadcasters.log.redis.link.BEAT": NEVER}) as hub:
             writer = Sender(await open_log(master.url), "plan", "writer")
-            await writer.say(events=5)
+            await writer.append(events=5)
             await asyncio.to_thread(detach, replica, 5)
-            reader, other = Reader(chronicle, hub.ws), Reader(chronicle, hub.ws, "other")
+            reader, other = Reader(recorder, hub.ws), Reader(recorder, hub.ws, "other")
             await reader.connect()
             reader.subscribe("plan", "start")
             for _ in range(3):
-                await writer.say()
+                await writer.append()
             await reader.until_at("plan", 8)
             await asyncio.to_thread(take_data_of, master, replica)
             promote(master)
-            after = await writer.say(events=5)
-            await reader.until(lambda one: one.places["plan"] == after, "the events after the loss")
+            after = await writer.append(events=5)
+            await reader.until(lambda one: one.positions["plan"] == after, "the events after the loss")
             assert reader.reasons.total() == 1
             assert reader.reasons.keys() <= {"forked", "ahead"}, "ahead: the loss was seen before the next append"
 
@@ -210,15 +212,15 @@ async def test_sixteen_forks_within_a_window(open_log: OpenLog, window: float) -
 async def test_eight_forks_while_the_writer_is_stopped_for_four_seconds(open_log: OpenLog) -> None:
     for _ in range(8):
         with master_and_replica() as (master, replica):
-            async with RemoteWriter(master.url, "plan") as writer:
+            async with SenderProcess(master.url, "plan") as writer:
                 kept = await writer.append(5)
                 await asyncio.to_thread(detach, replica, 5)
                 lost = [await writer.append(1) for _ in range(3)]
-                writer.stop()
+                writer.pause()
                 await asyncio.to_thread(take_data_of, master, replica)
                 promote(master)
                 await asyncio.sleep(4)
-                writer.ask(5)
+                writer.request(5)
                 writer.resume()
                 after = await writer.position()
-                await assert_loss_announced(await open_log(master.url), kept, lost, after)
+                await assert_loss_reported(await open_log(master.url), kept, lost, after)

@@ -1,4 +1,4 @@
-"""A redis-server that refuses commands: the error says whose fault that is, and whether anything was stored."""
+"""A redis-server that refuses commands: the error names the cause, and nothing is stored by mistake."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ RIGHTS = "~plancast:*", "&plancast:*", "+@all"
 
 
 async def refused(url: str) -> str:
-    """The error that opening this log raises."""
+    """The error of opening this log."""
     with pytest.raises(LogMisconfigured) as caught:
         await RedisLog(url).open()
     return str(caught.value)
 
 
-async def say_much(log: PlanLog, seq: int) -> None:
-    """Append five megabytes to the plan `big`."""
+async def append_5_mb(log: PlanLog, seq: int) -> None:
+    """Appends five megabytes to the plan `big`."""
     entry = Entry(b'{"type":"agent_message","id":"big","data":{"content":"%b"}}' % (b"x" * 100_000))
     for number in range(50):
-        await log.append("big", "talker", seq + number, [entry], Facts())
+        await log.append("big", "publisher", seq + number, [entry], Facts())
 
 
-def leave_no_room(server: RedisServer) -> None:
+def use_up_the_room(server: RedisServer) -> None:
     server.call("CONFIG", "SET", "maxmemory", int(server.info("memory")["used_memory"]) - 2_000_000)
 
 
@@ -42,11 +42,11 @@ def room_in(server: RedisServer) -> int:
     return int(memory["maxmemory"]) - int(memory["used_memory"])
 
 
-async def test_with_memory_full_nothing_is_written_all_is_readable_and_memory_can_be_freed(open_log: OpenLog) -> None:
+async def test_with_memory_full_appends_fail_reads_work_and_room_can_be_made(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
-        await say_much(log, 1)
-        leave_no_room(server)
+        await append_5_mb(log, 1)
+        use_up_the_room(server)
         with pytest.raises(LogFull, match="maxmemory"):
             await Producer("another").batch("x").to(log)
         head = await log.head("big")
@@ -54,58 +54,58 @@ async def test_with_memory_full_nothing_is_written_all_is_readable_and_memory_ca
         assert (await log.read("big", 49)).payloads
         assert (await log.head("another")).offset == 0
 
-        # Two ways to make room, both of which must work while there is none.
+        # Both ways to make room must work while there is none.
         assert await log.keep_checkpoint("big", Checkpoint(head.position, b"the plan so far"), window=1)
-        assert (await Sender(log, "another", "agent").say()).offset == 1
+        assert (await Sender(log, "another", "agent").append()).offset == 1
         server.call("CONFIG", "SET", "maxmemory", 0)
-        await say_much(log, 51)
-        leave_no_room(server)
+        await append_5_mb(log, 51)
+        use_up_the_room(server)
         with pytest.raises(LogFull):
-            await Producer("another", "somebody").batch("x").to(log)
+            await Producer("another", "another producer").batch("x").to(log)
         assert await log.delete("big")
-        eventually("what was unlinked is freed", lambda: room_in(server) > 0)
-        assert (await Sender(log, "another", "one more").say()).offset == 2
+        eventually("the unlinked memory is freed", lambda: room_in(server) > 0)
+        assert (await Sender(log, "another", "one more").append()).offset == 2
 
 
 async def test_a_full_server_that_has_never_stored_a_plan_can_be_read(open_log: OpenLog) -> None:
-    """It refuses the function that appends, too."""
+    """It also refuses to load the function that appends."""
     with RedisServer(maxmemory="100kb") as server:
         log = await open_log(server.url)
         assert (await log.read("plan", 0)).head.offset == 0
         with pytest.raises(LogFull, match="maxmemory"):
             await Producer("plan").batch("x").to(log)
         server.call("CONFIG", "SET", "maxmemory", 0)
-        assert (await Sender(log, "plan", "agent").say()).offset == 1
+        assert (await Sender(log, "plan", "agent").append()).offset == 1
 
 
 async def test_the_disk_is_full(open_log: OpenLog) -> None:
     """A failed snapshot to disk makes Redis refuse writes, just as a full disk does."""
     with RedisServer() as server:
         log = await open_log(server.url)
-        place = await Sender(log, "plan", "agent").say()
+        position = await Sender(log, "plan", "agent").append()
         server.call("CONFIG", "SET", "save", "3600 1", "rdbcompression", "no")
-        (server.directory / "dump.rdb").mkdir()  # where the snapshot can't be written
+        (server.directory / "dump.rdb").mkdir()  # so that the snapshot can't be written
         server.call("BGSAVE")
         eventually("the snapshot failed", lambda: server.info("persistence")["rdb_last_bgsave_status"] == "err")
         with pytest.raises(LogFull, match="disk"):
             await Producer("plan", "another").batch("x").to(log)
-        assert (await log.head("plan")).position == place
+        assert (await log.head("plan")).position == position
         assert (await log.read("plan", 0)).payloads
 
 
 @pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random", "volatile-ttl"])
 async def test_an_evicting_policy_is_refused(policy: str) -> None:
     with RedisServer(maxmemory_policy=policy) as server:
-        said = await refused(server.url)
-        assert policy in said
-        assert "noeviction" in said
+        error = await refused(server.url)
+        assert policy in error
+        assert "noeviction" in error
 
 
 async def test_the_password_is_wrong_or_missing(open_log: OpenLog) -> None:
     with RedisServer(password="s3cret") as server:
         assert "WRONGPASS" in await refused(f"redis://:wrong@127.0.0.1:{server.port}")
         assert "NOAUTH" in await refused(f"redis://127.0.0.1:{server.port}")
-        assert (await Sender(await open_log(server.url), "plan", "agent").say()).offset == 1
+        assert (await Sender(await open_log(server.url), "plan", "agent").append()).offset == 1
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ async def test_the_password_is_wrong_or_missing(open_log: OpenLog) -> None:
         (("~plancast:*", "&plancast:*", "+@all", "-function"), "+function|load"),
     ],
 )
-async def test_a_user_without_the_rights_is_told_which(rights: tuple[str, ...], named: str) -> None:
+async def test_a_missing_acl_right_is_named(rights: tuple[str, ...], named: str) -> None:
     with RedisServer() as server:
         server.call("ACL", "SETUSER", "agent", "on", ">pw", *rights)
         assert named in await refused(f"redis://agent:pw@127.0.0.1:{server.port}")
 
 
-async def test_a_user_with_just_these_rights_is_enough(open_log: OpenLog) -> None:
+async def test_the_documented_acl_rights_suffice(open_log: OpenLog) -> None:
     with RedisServer() as server:
         server.call("ACL", "SETUSER", "agent", "on", ">pw", *RIGHTS, "-@admin", "-@dangerous", "+info")
         log = await open_log(f"redis://agent:pw@127.0.0.1:{server.port}")
         heard = RecordingWatcher()
         await log.watch("plan", heard)
-        await Sender(log, "plan", "agent").say()
+        await Sender(log, "plan", "agent").append()
         await heard.until_offset(1)
         assert (await log.plans()).plans[0].plan_id == "plan"
 
@@ -144,11 +144,11 @@ async def test_a_user_with_just_these_rights_is_enough(open_log: OpenLog) -> Non
 async def test_another_kind_of_value_is_stored_at_the_key(open_log: OpenLog, part: str) -> None:
     with RedisServer() as server:
         key = f"plancast:{{plan}}:{part}"
-        server.call("SET", key, "somebody else's")
+        server.call("SET", key, "another program's")
         log = await open_log(server.url)
         with pytest.raises(LogMisconfigured, match=r"plancast:\{plan\}"):
             await Producer("plan").batch("x").to(log)
-        assert server.call("GET", key) == "somebody else's"
+        assert server.call("GET", key) == "another program's"
         assert server.call("DBSIZE") == 1
 
 
@@ -156,16 +156,16 @@ async def test_another_program_writes_to_the_stream(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
         sender = Sender(log, "plan", "agent")
-        await sender.say()
+        await sender.append()
         server.call("XADD", "plancast:{plan}:log", "77-0", "e", "mine")
         with pytest.raises(LogMisconfigured, match="equal or smaller"):
-            await sender.say()
+            await sender.append()
 
 
-async def test_events_missing_from_the_middle_are_an_error(open_log: OpenLog) -> None:
+async def test_a_gap_in_the_stream_is_an_error(open_log: OpenLog) -> None:
     with RedisServer() as server:
         log = await open_log(server.url)
-        await Sender(log, "plan", "agent").say(events=5)
+        await Sender(log, "plan", "agent").append(events=5)
         server.call("XDEL", "plancast:{plan}:log", "3-0")
         with pytest.raises(LogMisconfigured, match="HOLE"):
             await log.read("plan", 0)
@@ -182,13 +182,13 @@ async def test_a_replica_is_refused() -> None:
 async def test_a_master_becomes_a_replica_and_a_master_again(
     open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its scripts survive that. Its identity must not, because what happened in between is another history."""
+    """Its scripts survive, but it must get a new identity: its history may have changed in between."""
     monkeypatch.setattr(link, "BEAT", 0.1)
     with RedisServer() as server, RedisServer() as other:
         log, heard = await open_log(server.url), RecordingWatcher()
         await log.watch("plan", heard)
         sender = Sender(log, "plan", "agent")
-        before = await sender.say()
+        before = await sender.append()
         server.call("REPLICAOF", "127.0.0.1", other.port)
         await heard.until_word("lost")
         with pytest.raises(LogUnavailable, match="replica"):
@@ -196,7 +196,7 @@ async def test_a_master_becomes_a_replica_and_a_master_again(
         server.call("REPLICAOF", "NO", "ONE")
         await heard.until_word("resumed")
 
-        after = await Sender(log, "plan", "after").say()
+        after = await Sender(log, "plan", "after").append()
         assert after.epoch != before.epoch
 
 
@@ -206,7 +206,7 @@ async def test_too_few_replicas_are_connected(open_log: OpenLog) -> None:
         with pytest.raises(LogUnavailable, match="min-replicas-to-write"):
             await Producer("plan").batch("x").to(log)
         with RedisServer(replicaof=f"127.0.0.1 {server.port}"):
-            assert (await Sender(log, "plan", "agent").say()).offset == 1
+            assert (await Sender(log, "plan", "agent").append()).offset == 1
 
 
 async def test_replicated_means_on_a_replica_too(open_log: OpenLog) -> None:

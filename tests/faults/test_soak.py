@@ -1,7 +1,7 @@
-"""All weather at once, at random: Redis, the hubs and the lines between them fail together and in any order, while
-agents speak and people come and go. Whatever happens, each person's story is what the log says.
+"""Soak test: Redis, the hubs and the connections between them fail at random, several at once, while agents publish and
+clients connect and disconnect. What each client receives must equal the log.
 
-Each run prints its seed; PLANCAST_SOAK_SEED repeats its weather. (What it hits is a matter of moments, and differs.)
+Each run prints its seed; PLANCAST_SOAK_SEED repeats its sequence of faults. (Their effects depend on timing and differ.)
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import pytest
 from broadcasters import PlancastError
 from broadcasters.checkpointing import take_checkpoint
 from broadcasters.log import log_of
-from tests.faults.chronicle import Chronicle
-from tests.faults.readers import Reader, told_all
-from tests.faults.talker import Talker
+from tests.faults.event_recorder import EventRecorder
+from tests.faults.publisher_process import PublisherProcess
+from tests.faults.readers import Reader, verify_received
 from tests.servers import Proxy, RedisServer
 from tests.servers.hub import HubServer
 
@@ -35,11 +35,11 @@ AT_ONCE = 2
 GREEN_S = 60.0
 
 
-class House:
-    """Two hubs on one Redis, each with a line of its own to it, and the ways in which they fail."""
+class Deployment:
+    """Two hubs on one Redis, each behind its own proxy, and the faults to inject."""
 
-    def __init__(self, redis: RedisServer, lines: list[Proxy], hubs: list[HubServer], dice: Random) -> None:
-        self.redis, self.lines, self.hubs, self.dice = redis, lines, hubs, dice
+    def __init__(self, redis: RedisServer, proxies: list[Proxy], hubs: list[HubServer], dice: Random) -> None:
+        self.redis, self.proxies, self.hubs, self.dice = redis, proxies, hubs, dice
 
     @property
     def addresses(self) -> list[str]:
@@ -48,17 +48,17 @@ class House:
     async def pause(self, most: float) -> None:
         await asyncio.sleep(self.dice.random() * most)
 
-    async def redis_dies(self) -> None:
+    async def redis_is_killed(self) -> None:
         self.redis.kill()
         await self.pause(2.0)
         await asyncio.to_thread(self.redis.start)
 
-    async def redis_stands_still(self) -> None:
+    async def redis_stalls(self) -> None:
         self.redis.pause()
         await self.pause(5.0)
         self.redis.resume()
 
-    async def redis_forgets_scripts(self) -> None:
+    async def redis_flushes_scripts(self) -> None:
         await asyncio.to_thread(self.redis.call, "SCRIPT", "FLUSH")
 
     async def redis_drops_clients(self) -> None:
@@ -70,29 +70,29 @@ class House:
         await self.pause(2.0)
         await asyncio.to_thread(self.redis.call, "CONFIG", "SET", "maxmemory", "0")
 
-    async def line_falls_silent(self) -> None:
-        line = self.dice.choice(self.lines)
-        line.silence()
+    async def connection_stalls(self) -> None:
+        proxy = self.dice.choice(self.proxies)
+        proxy.silence()
         await self.pause(5.0)
-        line.heal()
+        proxy.heal()
 
-    async def line_is_cut(self) -> None:
-        self.dice.choice(self.lines).cut()
+    async def connection_is_reset(self) -> None:
+        self.dice.choice(self.proxies).cut()
 
-    async def hub_dies(self) -> None:
+    async def hub_is_killed(self) -> None:
         hub = self.dice.choice(self.hubs)
         await asyncio.to_thread(hub.kill)
         await self.pause(1.0)
-        await self._begin_again(hub)
+        await self._restart(hub)
 
-    async def hub_leaves(self) -> None:
+    async def hub_is_drained(self) -> None:
         hub = self.dice.choice(self.hubs)
         hub.signal(signal.SIGTERM)
         await asyncio.to_thread(hub.wait)
-        await self._begin_again(hub)
+        await self._restart(hub)
 
-    async def _begin_again(self, hub: HubServer) -> None:
-        """As a supervisor does: a hub that is begun while Redis is away ends at once."""
+    async def _restart(self, hub: HubServer) -> None:
+        """Restarts it as a process supervisor does: a hub that starts while Redis is down exits at once."""
         while not await asyncio.to_thread(lambda: hub.ready):
             if not hub.alive:
                 await asyncio.to_thread(hub.start, wait=False)
@@ -108,52 +108,52 @@ class House:
             await log.close()
 
     @property
-    def weather(self) -> list[Callable[[], Awaitable[None]]]:
-        """What may happen; of each kind (the first word of its name) one thing at a time."""
+    def faults(self) -> list[Callable[[], Awaitable[None]]]:
+        """All faults; of each kind (the first word of the name) one at a time."""
         return [
-            self.redis_dies,
-            self.redis_stands_still,
-            self.redis_forgets_scripts,
+            self.redis_is_killed,
+            self.redis_stalls,
+            self.redis_flushes_scripts,
             self.redis_drops_clients,
             self.redis_is_full,
-            self.line_falls_silent,
-            self.line_is_cut,
-            self.hub_dies,
-            self.hub_leaves,
+            self.connection_stalls,
+            self.connection_is_reset,
+            self.hub_is_killed,
+            self.hub_is_drained,
             self.log_is_trimmed,
         ]
 
-    async def storm(self, seconds: float) -> list[str]:
-        """Let it all happen; what happened, in order."""
-        happened: list[str] = []
+    async def inject_faults(self, seconds: float) -> list[str]:
+        """Injects random faults for this long; returns their names in order."""
+        injected: list[str] = []
         under_way: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             until = asyncio.get_running_loop().time() + seconds
             while asyncio.get_running_loop().time() < until:
                 under_way = {kind: task for kind, task in under_way.items() if not task.done()}
-                happens = self.dice.choice(self.weather)
-                kind = happens.__name__.partition("_")[0]
+                fault = self.dice.choice(self.faults)
+                kind = fault.__name__.partition("_")[0]
                 if kind not in under_way and len(under_way) < AT_ONCE:
-                    happened.append(happens.__name__)
-                    under_way[kind] = group.create_task(_survived(happens))
+                    injected.append(fault.__name__)
+                    under_way[kind] = group.create_task(_tolerating_errors(fault))
                 await self.pause(0.8)
-        return happened
+        return injected
 
-    async def until_well(self) -> None:
-        """There is room again, and every hub is ready."""
+    async def until_recovered(self) -> None:
+        """Lifts the memory limit and waits until every hub is ready."""
         await asyncio.to_thread(self.redis.call, "CONFIG", "SET", "maxmemory", "0")
         for hub in self.hubs:
             await hub.until_ready(True, GREEN_S)
 
 
-async def _survived(happens: Callable[[], Awaitable[None]]) -> None:
-    """Redis may be away just now for those who do something to it, too."""
+async def _tolerating_errors(fault: Callable[[], Awaitable[None]]) -> None:
+    """Runs a fault; its own commands may fail too, when Redis is down."""
     with suppress(OSError, hiredis.ReplyError, PlancastError, TimeoutError):
-        await happens()
+        await fault()
 
 
-def lasting_port() -> int:
-    """One that no outgoing connection is ever given, so that whoever listens there may go away and come back."""
+def reusable_port() -> int:
+    """A port outside the ephemeral range, so that a server can restart on it."""
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = SystemRandom().randrange(10_000, outgoing)
@@ -163,91 +163,93 @@ def lasting_port() -> int:
 
 
 @asynccontextmanager
-async def housed(dice: Random) -> AsyncIterator[House]:
+async def deployed(dice: Random) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
         redis = RedisServer(appendonly="yes", appendfsync="always")
-        redis.port = lasting_port()
+        redis.port = reusable_port()
         stack.enter_context(redis)
-        lines = [await stack.enter_async_context(Proxy(redis.port)) for _ in range(HUBS)]
-        hubs = [HubServer(line.url, drain_seconds=1) for line in lines]
+        proxies = [await stack.enter_async_context(Proxy(redis.port)) for _ in range(HUBS)]
+        hubs = [HubServer(proxy.url, drain_seconds=1) for proxy in proxies]
         for hub in hubs:
-            hub.port = lasting_port()
+            hub.port = reusable_port()
             await stack.enter_async_context(hub)
-        yield House(redis, lines, hubs, dice)
+        yield Deployment(redis, proxies, hubs, dice)
 
 
-class Person:
-    """Comes and goes, to any hub. One who is `steady` comes back only when sent away; one without places hears what is
-    said while there."""
+class SoakClient:
+    """Client that connects to any hub and disconnects at random; a `steady` one reconnects only when it was closed, and one
+    without positions receives live events only."""
 
-    def __init__(self, reader: Reader, house: House, dice: Random, *, steady: bool, knows_places: bool) -> None:
-        self.reader, self._house, self._dice = reader, house, dice
-        self._steady, self._knows_places = steady, knows_places
+    def __init__(
+        self, reader: Reader, deployment: Deployment, dice: Random, *, steady: bool, knows_positions: bool
+    ) -> None:
+        self.reader, self._deployment, self._dice = reader, deployment, dice
+        self._steady, self._knows_positions = steady, knows_positions
         self.stays = False
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         while True:
-            await self.be_there()
+            await self.ensure_subscribed()
             await asyncio.sleep(self._dice.random())
             if not (self.stays or self._steady) and self._dice.random() < 0.2:
-                await self.reader.vanish()
+                await self.reader.reset()
 
-    async def be_there(self) -> None:
+    async def ensure_subscribed(self) -> None:
         reader = self.reader
         if not reader.connected:
-            await reader.insist(*self._dice.sample(self._house.addresses, HUBS))
+            await reader.connect_with_retries(*self._dice.sample(self._deployment.addresses, HUBS))
         for plan_id in PLANS:
-            if plan_id in reader.stands:
+            if plan_id in reader.subscriptions:
                 continue
-            if self._knows_places:
+            if self._knows_positions:
                 reader.resume(plan_id)
             else:
                 reader.subscribe(plan_id, "now")
 
 
-def people(chronicle: Chronicle, house: House, count: int) -> list[Person]:
+def soak_clients(recorder: EventRecorder, deployment: Deployment, count: int) -> list[SoakClient]:
     return [
-        Person(
-            Reader(chronicle, house.addresses[0], f"person-{i}"),
-            house,
-            Random(house.dice.random()),
+        SoakClient(
+            Reader(recorder, deployment.addresses[0], f"client-{i}"),
+            deployment,
+            Random(deployment.dice.random()),
             steady=i % 3 == 0,
-            knows_places=i % 4 != 3,
+            knows_positions=i % 4 != 3,
         )
         for i in range(count)
     ]
 
 
-async def soak(chronicle: Chronicle, directory: Path, *, seconds: float, count: int, rate: float) -> None:
+async def soak(recorder: EventRecorder, directory: Path, *, seconds: float, count: int, rate: float) -> None:
     seed = int(os.environ.get("PLANCAST_SOAK_SEED") or SystemRandom().randrange(10_000))
     print(f"\nPLANCAST_SOAK_SEED={seed}")
-    async with housed(Random(seed)) as house, asyncio.TaskGroup() as lives:
-        crowd = people(chronicle, house, count)
-        tasks = [lives.create_task(person.live()) for person in crowd]
+    async with deployed(Random(seed)) as deployment, asyncio.TaskGroup() as group:
+        clients = soak_clients(recorder, deployment, count)
+        tasks = [group.create_task(client.run()) for client in clients]
         async with (
-            Talker(house.redis.url, PLANS, directory, name="whole", rate=rate) as whole,
-            Talker(house.redis.url, PLANS, directory, name="parts", rate=rate, streamed=True) as parts,
-            Talker(house.hubs[0].url, PLANS, directory, name="remote", rate=rate) as remote,
+            PublisherProcess(deployment.redis.url, PLANS, directory, name="whole", rate=rate) as whole,
+            PublisherProcess(deployment.redis.url, PLANS, directory, name="parts", rate=rate, streamed=True) as parts,
+            PublisherProcess(deployment.hubs[0].url, PLANS, directory, name="remote", rate=rate) as remote,
         ):
-            happened = await house.storm(seconds)
-            await house.until_well()
-        for person in crowd:
-            person.stays = True
-        readers = [person.reader for person in crowd]
-        tally = await told_all(readers, house.redis.url, whole.acks, parts.acks, remote.acks)
+            injected = await deployment.inject_faults(seconds)
+            await deployment.until_recovered()
+        for client in clients:
+            client.stays = True
+        readers = [client.reader for client in clients]
+        tally = await verify_received(readers, deployment.redis.url, whole.acks, parts.acks, remote.acks)
         for task in tasks:
             task.cancel()
-        for hub in house.hubs:
+        for hub in deployment.hubs:
             assert hub.logged("error") == hub.logged("critical") == []
             assert "Traceback" not in hub.output
-        print(f"{', '.join(happened)}\n{sum(reader.connections for reader in readers)} connections, {tally}")
+        print(f"{', '.join(injected)}\n{sum(reader.connections for reader in readers)} connections, {tally}")
 
 
-async def test_all_weather_at_once(tmp_path: Path, chronicle: Chronicle) -> None:
-    await soak(chronicle, tmp_path, seconds=5.0, count=8, rate=150)
+async def test_random_faults(tmp_path: Path, recorder: EventRecorder) -> None:
+    await soak(recorder, tmp_path, seconds=5.0, count=8, rate=150)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_all_weather_at_once_for_minutes(tmp_path: Path, chronicle: Chronicle) -> None:
-    await soak(chronicle, tmp_path, seconds=60.0, count=20, rate=300)
+async def test_random_faults_for_minutes(tmp_path: Path, recorder: EventRecorder) -> None:
+    await soak(recorder, tmp_path, seconds=60.0, count=20, rate=300)

@@ -28,7 +28,7 @@ Acknowledged = dict[tuple[str, int], str]
 
 @contextmanager
 def appender(path: Path, name: str, *numbers: int) -> Iterator[subprocess.Popen[str]]:
-    """Another program that appends."""
+    """Starts sqlite_appender in another process."""
     command = [sys.executable, "-m", "tests.faults.sqlite_appender", f"sqlite:///{path}", name, *map(str, numbers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -38,7 +38,7 @@ def appender(path: Path, name: str, *numbers: int) -> Iterator[subprocess.Popen[
 
 
 def lines_of(process: subprocess.Popen[str], enough: int | None = None) -> Iterator[str]:
-    """What it printed, whole lines only: so many, or all until it ends."""
+    """The complete lines it printed: this many, or all until it ends."""
     assert process.stdout is not None
     for number, line in enumerate(process.stdout, 1):
         if line.endswith("\n"):
@@ -52,40 +52,40 @@ def all_lines_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 def acknowledged(lines: Iterator[str]) -> Acknowledged:
-    told = {}
+    found = {}
     for line in lines:
         plan_id, offset, text = line.split(" ")
-        told[plan_id, int(offset)] = text
-    return told
+        found[plan_id, int(offset)] = text
+    return found
 
 
-async def check(log: PlanLog, told: Acknowledged) -> None:
-    """Everything acknowledged stands where it was said to; no hole, no duplicate; each sender's order is kept."""
-    for plan_id in {plan_id for plan_id, _ in told}:
-        story = await all_of(log, plan_id)
-        assert (await log.head(plan_id)).offset == len(story) == len(set(story))
-        for (of, offset), text in told.items():
-            assert of != plan_id or story[offset - 1] == text
+async def check(log: PlanLog, acked: Acknowledged) -> None:
+    """Everything acknowledged is at its offset; no gap, no duplicate; each sender's order is kept."""
+    for plan_id in {plan_id for plan_id, _ in acked}:
+        stored = await all_of(log, plan_id)
+        assert (await log.head(plan_id)).offset == len(stored) == len(set(stored))
+        for (of, offset), text in acked.items():
+            assert of != plan_id or stored[offset - 1] == text
         order: dict[str, int] = {}
-        for text in story:
+        for text in stored:
             sender, number, _ = text.split("/")
             assert int(number) == order.get(sender, -1) + 1
             order[sender] = int(number)
 
 
 async def kill_and_check(path: Path, rounds: int, acks: int) -> None:
-    told: Acknowledged = {}
+    acked: Acknowledged = {}
     for round_ in range(rounds):
         with appender(path, f"round-{round_}", 1_000_000, 300) as process:
-            told |= acknowledged(lines_of(process, acks + 37 * round_))
+            acked |= acknowledged(lines_of(process, acks + 37 * round_))
             os.kill(process.pid, signal.SIGKILL)
-            told |= acknowledged(lines_of(process))  # what it had said before it died
+            acked |= acknowledged(lines_of(process))  # what it had printed before it was killed
             assert process.wait() == -signal.SIGKILL
         log = log_of(f"sqlite:///{path}")
         await log.open()
-        await check(log, told)
+        await check(log, acked)
         await log.close()
-    assert len(told) >= rounds * acks
+    assert len(acked) >= rounds * acks
 
 
 async def test_l4_a_killed_program_leaves_all_it_acknowledged(tmp_path: Path) -> None:
@@ -97,22 +97,22 @@ async def test_l4_a_program_killed_many_times_leaves_all_it_acknowledged(tmp_pat
     await kill_and_check(tmp_path / "plans.db", rounds=25, acks=500)
 
 
-async def test_l3_an_append_in_flight_when_its_program_was_killed_is_repeated_safely(tmp_path: Path) -> None:
+async def test_l3_an_append_in_flight_when_its_program_was_killed_can_be_retried(tmp_path: Path) -> None:
     path = tmp_path / "plans.db"
     with appender(path, "killed", 1_000_000) as process:
-        told = acknowledged(lines_of(process, 100))
+        acked = acknowledged(lines_of(process, 100))
         os.kill(process.pid, signal.SIGKILL)
-        told |= acknowledged(lines_of(process))
+        acked |= acknowledged(lines_of(process))
         process.wait()
     log = log_of(f"sqlite:///{path}")
     await log.open()
     for number in range(SENDERS):
         plan_id, name = f"plan-{number % PLANS}", f"killed-{number}"
-        said = [text for (of, _), text in told.items() if of == plan_id and text.startswith(f"{name}/")]
+        texts = [text for (of, _), text in acked.items() if of == plan_id and text.startswith(f"{name}/")]
         producer = Producer(plan_id, name)
-        producer.seq = len(said) + 1
-        await producer.batch(f"{name}/{len(said)}/").to(log)
-    await check(log, told)
+        producer.seq = len(texts) + 1
+        await producer.batch(f"{name}/{len(texts)}/").to(log)
+    await check(log, acked)
     await log.close()
 
 
@@ -123,12 +123,12 @@ async def two_at_once(path: Path, appends: int) -> None:
     for plan_id, watcher in heard.items():
         await log.watch(plan_id, watcher)
     with appender(path, "first", appends) as first, appender(path, "second", appends) as second:
-        said = await asyncio.gather(*[asyncio.to_thread(all_lines_of, one) for one in (first, second)])
+        outputs = await asyncio.gather(*[asyncio.to_thread(all_lines_of, one) for one in (first, second)])
         assert (first.wait(), second.wait()) == (0, 0)
-    told = acknowledged(iter([line for lines in said for line in lines]))
+    acked = acknowledged(iter([line for lines in outputs for line in lines]))
     total = 2 * SENDERS * appends // PLANS
-    assert len(told) == total * PLANS
-    await check(log, told)
+    assert len(acked) == total * PLANS
+    await check(log, acked)
     for plan_id, watcher in heard.items():
         await watcher.until_offset(total)
         assert watcher.offsets == list(range(1, total + 1))
@@ -137,21 +137,23 @@ async def two_at_once(path: Path, appends: int) -> None:
     await log.close()
 
 
-async def test_l1_l6_two_programs_append_to_the_same_plans_at_once_and_a_third_hears_all(tmp_path: Path) -> None:
+async def test_l1_l6_two_programs_append_to_the_same_plans_at_once_and_a_third_receives_all(tmp_path: Path) -> None:
     await two_at_once(tmp_path / "plans.db", 20)
 
 
 @pytest.mark.slow
-async def test_l1_l6_two_programs_append_much_at_once_and_a_third_hears_all(tmp_path: Path) -> None:
+async def test_l1_l6_two_programs_append_much_at_once_and_a_third_receives_all(tmp_path: Path) -> None:
     await two_at_once(tmp_path / "plans.db", 1000)
 
 
-def test_l11_a_file_that_may_not_grow_is_full_stays_readable_and_goes_on_when_it_may(tmp_path: Path) -> None:
+def test_l11_at_the_file_size_limit_appends_fail_reads_work_and_appends_resume_when_it_is_raised(
+    tmp_path: Path,
+) -> None:
     with appender(tmp_path / "plans.db", "fill", 0) as process:
-        said = list(lines_of(process))
+        output = list(lines_of(process))
         assert process.wait() == 0
-    assert said[0].startswith("LogFull ")
-    full, later = json.loads(said[1]), json.loads(said[2])
+    assert output[0].startswith("LogFull ")
+    full, later = json.loads(output[1]), json.loads(output[2])
     assert full["stored"] == full["read"] > 10
     assert later["again"] == later["read"] == full["stored"] + 1
 
@@ -178,7 +180,9 @@ def fill_up(directory: Path) -> Path:
     return ballast
 
 
-async def test_l11_a_full_disk_refuses_appends_keeps_reading_and_goes_on_when_there_is_room(small_disk: Path) -> None:
+async def test_l11_on_a_full_disk_appends_fail_reads_work_and_appends_resume_when_there_is_room(
+    small_disk: Path,
+) -> None:
     log = log_of(f"sqlite:///{small_disk / 'plans.db'}")
     await log.open()
     heard = RecordingWatcher()
@@ -199,7 +203,7 @@ async def test_l11_a_full_disk_refuses_appends_keeps_reading_and_goes_on_when_th
     await log.close()
 
 
-async def test_a_log_can_not_be_begun_on_a_full_disk_and_says_so(small_disk: Path) -> None:
+async def test_opening_a_log_on_a_full_disk_raises_log_full(small_disk: Path) -> None:
     fill_up(small_disk)
     log = log_of(f"sqlite:///{small_disk / 'plans.db'}")
     with pytest.raises(LogFull):

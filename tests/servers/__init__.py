@@ -1,11 +1,11 @@
-"""Real servers for tests, on loopback ports of their own, ended with the test that began them.
+"""Real servers for tests, on free loopback ports; each ends with the test that started it.
 
 with RedisServer(appendonly="yes") as server:             # one redis-server
 with RedisCluster() as cluster:                           # three masters, each with a replica
 with SentinelSet() as sentinels:                          # a master, a replica, and three Sentinels that watch them
-async with Proxy(server.port) as proxy:                   # a line to it that can fall silent
+async with Proxy(server.port) as proxy:                   # a connection to it that can stall
 
-All of them can be started once and used by many tests: `start()` and `close()` are plain functions.
+The Redis servers can also be started once for many tests: `start()` and `close()` are plain functions.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def slot_of(plan_id: str) -> int:
 
 
 class RedisCluster:
-    """`masters[i]` is replicated by `replicas[i]`, until a failover."""
+    """A running cluster; `replicas[i]` replicates `masters[i]` until a failover."""
 
     def __init__(self, shards: int = 3, *, replicas: bool = True, node_timeout_ms: int = 3000, **options: Any) -> None:
         self._shards = shards
@@ -59,7 +59,7 @@ class RedisCluster:
         self.close()
 
     def holder(self, plan_id: str) -> RedisServer:
-        """The master that holds this plan, as the running nodes see it."""
+        """The node that is the master of this plan now, according to the running nodes."""
         slot = slot_of(plan_id)
         for node in self.nodes:
             if node.alive and node.info("replication")["role"] == "master" and self._serves(node, slot):
@@ -74,7 +74,7 @@ class RedisCluster:
         )
 
     def move_slot(self, plan_id: str, source: RedisServer, target: RedisServer) -> None:
-        """Move the plan's slot, with all that is in it, from one master to another, as a reshard does."""
+        """Moves the plan's slot with all its keys from one master to another, as a reshard does."""
         self.begin_move(plan_id, source, target)
         while self.move_key(plan_id, source, target):
             pass
@@ -86,7 +86,7 @@ class RedisCluster:
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.call("CLUSTER", "MYID"))
 
     def move_key(self, plan_id: str, source: RedisServer, target: RedisServer) -> str | None:
-        """Move one key of the slot; its name, or None when there is none left."""
+        """Moves one key of the slot; returns its name, or None when none is left."""
         for key in source.call("CLUSTER", "GETKEYSINSLOT", slot_of(plan_id), 1):
             source.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
             return str(key)
@@ -96,11 +96,11 @@ class RedisCluster:
         for node in (target, source):
             node.call("CLUSTER", "SETSLOT", slot_of(plan_id), "NODE", target.call("CLUSTER", "MYID"))
 
-    def wait_until_whole(self) -> None:
-        """Wait until every running node reports that all slots are served."""
+    def wait_until_ok(self) -> None:
+        """Waits until every running node reports that all slots are served."""
         for node in self.nodes:
             if node.alive:
-                eventually("the cluster is whole", partial(self._is_whole, node))
+                eventually("the cluster state is ok", partial(self._is_ok, node))
 
     def _serves(self, node: RedisServer, slot: int) -> bool:
         ranges = node.call("CLUSTER", "SLOTS")
@@ -122,14 +122,14 @@ class RedisCluster:
                 if other is not node:
                     other.call("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
         for node in self.nodes:
-            eventually("all have met", partial(self._knows_all, node))
+            eventually("all nodes know each other", partial(self._knows_all, node))
         for master, replica in zip(self.masters, self.replicas, strict=False):
             replica.call("CLUSTER", "REPLICATE", master.call("CLUSTER", "MYID"))
         for replica in self.replicas:
-            eventually("it replicates", partial(self._replicates, replica))
-        self.wait_until_whole()
+            eventually("the replica is linked", partial(self._replicates, replica))
+        self.wait_until_ok()
 
-    def _is_whole(self, node: RedisServer) -> bool:
+    def _is_ok(self, node: RedisServer) -> bool:
         return "cluster_state:ok" in node.call("CLUSTER", "INFO")
 
     def _replicates(self, node: RedisServer) -> bool:

@@ -1,12 +1,12 @@
-"""`plancast serve`, as a process of its own.
+"""`plancast serve` as a process.
 
 with HubServer(redis.url, slow_seconds=2) as hub:          # settings as in hub.settings, by their names
     hub.ws, hub.port, hub.pid, hub.memory, hub.metric("plancast_connections"), hub.get("/readyz")
 with HubServer(log, engine="embedded", templates="tests.plan_engine.plans") as hub:   # plans can be started
-with HubServer(log, mounted=True) as hub:                  # in somebody else's FastAPI app, under stock uvicorn
-with HubServer(log, constants={"hub.transports.native.HEARTBEAT_SECONDS": 1.0}) as hub:   # a hurried one
+with HubServer(log, mounted=True) as hub:                  # in another program's FastAPI app, under stock uvicorn
+with HubServer(log, constants={"hub.transports.native.HEARTBEAT_SECONDS": 1.0}) as hub:   # with a shorter heartbeat
 
-Several of them on one log are several nodes of one hub.
+Several of them on one log are nodes of one hub.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _worker = re.compile(rb"multiprocessing.*spawn_main")
 
 
 class HubServer:
-    """Not started yet; `start` it, or enter it. `close` ends it and everything it started."""
+    """Starts with `start` or on entering; `close` ends it and its child processes."""
 
     def __init__(
         self, log: str, *, mounted: bool = False, constants: Mapping[str, float] | None = None, **settings: object
@@ -53,10 +53,10 @@ class HubServer:
         self._settings = {"max_connections_per_address": 20_000, "logs": "json", **rates, **mine, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
-    # ---- life
+    # ---- start and stop
 
     def start(self, *, wait: bool = True) -> Self:
-        """Begin, or begin again on the same port. Returns when it is ready (or at once, if nobody wants to wait)."""
+        """Starts it, or restarts it on the same port. Returns once it is ready (with `wait=False`, at once)."""
         self.port = self.port or free_port()
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -83,7 +83,7 @@ class HubServer:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """As `kill -9`; its workers go with it."""
+        """As `kill -9`; kills its workers too."""
         workers = self.workers
         if self._process is not None:
             self._process.kill()
@@ -93,7 +93,7 @@ class HubServer:
             _kill(worker)
 
     def wait(self, deadline_s: float = 60.0) -> int:
-        """Its exit code, once it has ended; fails when it has not by the deadline."""
+        """Waits for its exit and returns the exit code; fails at the deadline."""
         assert self._process is not None
         try:
             return self._process.wait(deadline_s)
@@ -115,7 +115,7 @@ class HubServer:
         self.close()
 
     async def __aenter__(self) -> Self:
-        """For tests whose own loop serves what the hub needs to start: a proxy, say."""
+        """For tests whose own event loop runs something the hub needs to start, such as a proxy."""
         try:
             return await asyncio.to_thread(self.start)
         except BaseException:
@@ -136,7 +136,7 @@ class HubServer:
         return f"ws://127.0.0.1:{self.port}/ws/streaming"
 
     def get(self, path: str, deadline_s: float = 15.0) -> tuple[int, str]:
-        """Status and body; (0, why) when nobody answered."""
+        """Status and body of a GET; (0, error) without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=deadline_s)
         try:
             connection.request("GET", path)
@@ -152,17 +152,17 @@ class HubServer:
         return self.get("/readyz")[0] == 200
 
     async def until_ready(self, ready: bool, deadline_s: float) -> str:
-        """Wait until /readyz says so; what it says then. Fails when it does not by the deadline."""
+        """Waits until /readyz is 200 (`ready`) or not, and returns its body; fails at the deadline."""
         until = time.monotonic() + deadline_s
         while True:
-            status, said = await asyncio.to_thread(self.get, "/readyz")
+            status, body = await asyncio.to_thread(self.get, "/readyz")
             if (status == 200) is ready:
-                return said
-            assert time.monotonic() < until, f"not within {deadline_s:g} s: ready is {ready}; it says {said}"
+                return body
+            assert time.monotonic() < until, f"not within {deadline_s:g} s: ready is {ready}; /readyz: {body}"
             await asyncio.sleep(0.1)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of its samples that have these labels."""
+        """The sum of the metric's samples with these labels."""
         status, body = self.get("/metrics")
         assert status == 200, body
         return sum(
@@ -185,22 +185,22 @@ class HubServer:
 
     @property
     def workers(self) -> list[int]:
-        """The processes that serve, when it was started with several."""
+        """The worker processes, when it was started with several."""
         return [child for child in _children(self.pid) if _worker.search(_cmdline(child))] if self.alive else []
 
     @property
     def memory(self) -> int:
-        """Bytes resident at the moment, its workers' too."""
+        """Resident bytes now, its workers included."""
         return sum(_resident(pid) for pid in [self.pid, *self.workers])
 
     @property
     def processor_seconds(self) -> float:
-        """Spent so far, its workers' too."""
+        """Processor time so far, its workers included."""
         return sum(_processor_seconds(pid) for pid in [self.pid, *self.workers])
 
     @property
     def output(self) -> str:
-        """What it printed and logged."""
+        """Everything it has printed and logged."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def logged(self, level: str) -> list[dict[str, Any]]:
@@ -226,7 +226,7 @@ class HubServer:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
         settings = {"host": "127.0.0.1", "port": self.port, "log": self.log, **self._settings}
         mine = {f"PLANCAST_{name.upper()}": str(value) for name, value in settings.items()}
-        return clean | mine | {"HOME": str(self.directory)}  # where the sample shop is made
+        return clean | mine | {"HOME": str(self.directory)}  # the sample shop is created there
 
 
 def _kill(pid: int) -> None:
@@ -251,7 +251,7 @@ def _cmdline(pid: int) -> bytes:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of its stat file behind the name, which may contain anything."""
+    """The fields of its stat file after the name, which may contain any character."""
     return _read(pid, "stat").rpartition(b")")[2].split()
 
 

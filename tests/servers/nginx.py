@@ -1,4 +1,4 @@
-"""nginx as deploy/nginx.conf has it, with other addresses."""
+"""nginx with the configuration deploy/nginx.conf, at other addresses."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ http {{
     include {0}/plancast.conf;
 }}
 """
-"""What stands around it on a machine, as Debian has it but for places."""
+"""The main configuration around it, as on Debian except for paths."""
 
 
 def _program() -> str:
-    """Debian keeps it off the PATH of most."""
+    """On Debian it is in /usr/sbin, which is not on every PATH."""
     found = shutil.which("nginx", path="/usr/sbin") or shutil.which("nginx")
     if found is None:
         pytest.skip("nginx is not installed")
@@ -59,12 +59,12 @@ class NginxServer:
 
     def __enter__(self) -> Self:
         (self.directory / "nginx.conf").write_text(AROUND.format(self.directory))
-        (self.directory / "plancast.conf").write_text(self._moved((ROOT / "deploy/nginx.conf").read_text()))
+        (self.directory / "plancast.conf").write_text(self._with_addresses((ROOT / "deploy/nginx.conf").read_text()))
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         here = str(self.directory)
-        words = ["-p", here, "-c", f"{here}/nginx.conf", "-e", f"{here}/error.log"]
+        arguments = ["-p", here, "-c", f"{here}/nginx.conf", "-e", f"{here}/error.log"]
         with (self.directory / "output").open("wb") as output:
-            self._process = process = subprocess.Popen([*leash, _program(), *words], stdout=output, stderr=output)
+            self._process = process = subprocess.Popen([*leash, _program(), *arguments], stdout=output, stderr=output)
         eventually("nginx listens", lambda: process.poll() is not None or (self.directory / "pid").exists())
         assert process.poll() is None, (self.directory / "output").read_text()
         return self
@@ -85,11 +85,11 @@ class NginxServer:
 
     @property
     def logged(self) -> str:
-        """Who asked for what, and what went wrong."""
+        """The access log and the error log."""
         return "".join((self.directory / name).read_text() for name in ("plancast.log", "error.log"))
 
-    def _moved(self, text: str) -> str:
-        """Each of its addresses must be there; nothing else is touched."""
+    def _with_addresses(self, text: str) -> str:
+        """Replaces its addresses, each of which must occur once; changes nothing else."""
         hubs = "".join(rf"server 127.0.0.1:{port}\1;" for port in self._hubs)
         for pattern, address in {
             r"server 127\.0\.0\.1:8000( .+)?;": hubs,
@@ -102,5 +102,5 @@ class NginxServer:
             r"/var/log/nginx/": f"{self.directory}/",
         }.items():
             text, times = re.subn(pattern, address, text)
-            assert times == 1, f"deploy/nginx.conf says {pattern} {times} times"
+            assert times == 1, f"{pattern} must occur once in deploy/nginx.conf, but occurs {times} times"
         return text

@@ -1,4 +1,4 @@
-"""One redis-server process."""
+"""A redis-server process, a wait for conditions, and free ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 
 
 def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
-    """Wait until `true` returns something true, and return that. Fails after the deadline, naming `what`."""
+    """Waits until `true()` is truthy and returns its value; fails with `what` at the deadline."""
     until = time.monotonic() + deadline_s
     while not (value := true()):
         if time.monotonic() > until:
@@ -31,7 +31,7 @@ def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_
 
 
 def free_port() -> int:
-    """A free port."""
+    """A port on which nothing listens now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -41,7 +41,7 @@ def free_port() -> int:
 class RedisServer:
     """`RedisServer(maxmemory="20mb", appendonly="yes")`: options as in redis.conf, with _ for -.
 
-    What it has on disk stays until `close`, so `kill` and `start` again make a restart on the same port.
+    Its files stay until `close`, so `kill` and then `start` restart it on the same port.
     """
 
     def __init__(self, *, sentinel: bool = False, password: str | None = None, **options: Any) -> None:
@@ -59,10 +59,10 @@ class RedisServer:
             self._options["cluster_port"] = self.bus_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
-    # ---- life
+    # ---- start and stop
 
     def start(self) -> Self:
-        """Start, or start again. Returns when it answers."""
+        """Starts or restarts it; returns once it answers."""
         for _ in range(5):
             self._spawn(self.port or free_port())
             if self._answers():
@@ -77,7 +77,7 @@ class RedisServer:
             self._process = None
 
     def restart(self, *, empty: bool = False) -> None:
-        """Kill it and start it again, with what it had on disk or without."""
+        """Kills it and starts it again, with its files or (`empty`) without."""
         self.kill()
         if empty:
             for path in self.directory.iterdir():
@@ -85,7 +85,7 @@ class RedisServer:
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
+        """Stops the process (SIGSTOP): connections stay open, nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -118,14 +118,14 @@ class RedisServer:
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
 
-    def call(self, *words: object) -> Any:
-        """The reply to one command, on a connection of its own. Raises the error that Redis replies."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
+    def call(self, *command: object) -> Any:
+        """Runs one command on a new connection and returns the reply; raises an error reply."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             reader = hiredis.Reader(encoding="utf-8", errors="replace", notEnoughData=...)
-            for command in ([("AUTH", self.password)] if self.password else []) + [words]:
-                line.sendall(hiredis.pack_command(tuple(str(word) for word in command)))  # type: ignore[arg-type]
+            for words in ([("AUTH", self.password)] if self.password else []) + [command]:
+                connection.sendall(hiredis.pack_command(tuple(str(word) for word in words)))  # type: ignore[arg-type]
                 while (answer := reader.gets()) is ...:
-                    received = line.recv(65536)
+                    received = connection.recv(65536)
                     if not received:
                         raise ConnectionError("redis-server closed the connection")
                     reader.feed(received)
@@ -137,21 +137,21 @@ class RedisServer:
         lines = str(self.call("INFO", section)).splitlines()
         return {name: value for name, _, value in (line.partition(":") for line in lines) if value}
 
-    # ---- how
+    # ---- the process
 
     def _spawn(self, port: int) -> None:
         self.port = port
         options = {**self._options, "port": port, "bind": "127.0.0.1", "dir": self.directory}
-        words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         # It must not outlive a test run that is killed.
         leash = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*leash, "redis-server", *self._conf(), *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*leash, "redis-server", *self._conf(), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _conf(self) -> tuple[str, ...]:
-        """A Sentinel requires a file for its state."""
+        """A Sentinel requires a configuration file, in which it stores its state."""
         if not self._sentinel:
             return ()
         conf = self.directory / "sentinel.conf"
@@ -159,7 +159,7 @@ class RedisServer:
         return (str(conf), "--sentinel")
 
     def _answers(self) -> bool:
-        """Wait until it does; False if it exited instead (its port may be taken)."""
+        """Waits until it answers; False when it exited instead (for example, because its port was taken)."""
         process = self._process
         assert process is not None
 

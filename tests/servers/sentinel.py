@@ -13,7 +13,7 @@ SERVICE = "plans"
 
 
 class SentinelSet:
-    """`kill` the master, and the Sentinels promote the replica within seconds."""
+    """A running set; when the master is killed, the Sentinels promote the replica within seconds."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -26,7 +26,7 @@ class SentinelSet:
 
     @property
     def master(self) -> RedisServer:
-        """The master that the first running Sentinel names."""
+        """The master according to the first running Sentinel."""
         sentinel = next(one for one in self.sentinels if one.alive)
         _, port = sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.port == int(port))
@@ -68,6 +68,6 @@ class SentinelSet:
         return sentinel
 
     def _complete(self, sentinel: RedisServer) -> bool:
-        told = sentinel.call("SENTINEL", "MASTER", SERVICE)
-        facts = dict(zip(told[::2], told[1::2], strict=True))
+        reply = sentinel.call("SENTINEL", "MASTER", SERVICE)
+        facts = dict(zip(reply[::2], reply[1::2], strict=True))
         return (facts["num-other-sentinels"], facts["num-slaves"]) == ("2", "1")

@@ -1,6 +1,6 @@
-"""Somebody who only watches a plan while others misbehave: nothing of it may reach them, nor the hub's memory.
+"""Check that an attack on the hub affects neither another client nor the hub's memory.
 
-async with unharmed(hub, "a frame of 1 MB", token=token) as attack:      # the bystander's plan goes on all the while
+async with contained_attack(hub, "a frame of 1 MB", token=token):      # the other client's plan goes on meanwhile
     …
 """
 
@@ -18,22 +18,22 @@ from hub.config.limits import Limits, per_connection, per_plan
 from tests.faults.raw_socket import RawSocket, dialled
 from tests.servers.hub import HubServer
 
-__all__ = ["unharmed"]
+__all__ = ["contained_attack"]
 
 MIB: Final = 1024 * 1024
 NOISE: Final = 8 * MIB
-"""What the interpreter and its allocator may keep of anything done for the first time."""
+"""Memory that the interpreter and its allocator may keep after doing anything for the first time."""
 PAUSE_S: Final = 0.01
 LEAST: Final = 20
-"""So many events at least, some of them after all is over."""
+"""The minimum number of events, some of them after the attack."""
 _numbers = itertools.count(1)
 
 
 @asynccontextmanager
-async def unharmed(
+async def contained_attack(
     hub: HubServer, what: str, *, token: str | None = None, connections: int = 1, plans: int = 1
 ) -> AsyncGenerator[None]:
-    """Within, anything may be done to the hub, by at most so many connections that watch at most so many plans."""
+    """Runs an attack by at most this many connections that watch at most this many plans, and checks its effects."""
     limits = Limits()
     bound = connections * per_connection(limits) + plans * per_plan(limits) + NOISE
     plan_id = f"bystander.{next(_numbers)}"
@@ -41,46 +41,46 @@ async def unharmed(
         await bystander.receive_until("connected")
         await bystander.request("subscribe_plan", plan_id=plan_id)
         before = _memory(hub.pid)
-        _forget_the_peak(hub.pid)
+        _reset_peak_memory(hub.pid)
         over = asyncio.Event()
-        talking = asyncio.create_task(_talk(broadcaster, plan_id, over))
-        watching = asyncio.create_task(_watch(bystander))
+        publishing = asyncio.create_task(_publish(broadcaster, plan_id, over))
+        receiving = asyncio.create_task(_receive(bystander))
         try:
             yield
             over.set()
-            said = await talking
-            assert await watching == said, "the bystander missed something"
+            published = await publishing
+            assert await receiving == published, "the bystander missed an event"
         finally:
-            talking.cancel()
-            watching.cancel()
-            await asyncio.gather(talking, watching, return_exceptions=True)
+            publishing.cancel()
+            receiving.cancel()
+            await asyncio.gather(publishing, receiving, return_exceptions=True)
         assert await asyncio.to_thread(lambda: hub.ready), "the hub is not ready any more"
     peak, after = _memory(hub.pid, "VmHWM"), _memory(hub.pid)
     grown = peak - before
     print(
         f"\n{what}: memory {before / MIB:.1f} MiB before, {peak / MIB:.1f} at most, {after / MIB:.1f} after"
-        f" (+{grown / MIB:.1f}, allowed +{bound / MIB:.0f}); a bystander heard {said} events, all in order"
+        f" (+{grown / MIB:.1f}, allowed +{bound / MIB:.0f}); a bystander received {published} events, all in order"
     )
     assert grown <= bound
 
 
-async def _talk(broadcaster: Broadcaster, plan_id: str, over: asyncio.Event) -> int:
-    """Until it is over, and a little longer; how many events that were."""
-    said = 0
-    while not over.is_set() or said < LEAST:
-        said = (await broadcaster.send_agent_message(plan_id, "Ana", "Still here.")).offset
+async def _publish(broadcaster: Broadcaster, plan_id: str, over: asyncio.Event) -> int:
+    """Publishes until the attack is over, and a little longer; returns how many events."""
+    offset = 0
+    while not over.is_set() or offset < LEAST:
+        offset = (await broadcaster.send_agent_message(plan_id, "Ana", "Still here.")).offset
         await asyncio.sleep(PAUSE_S)
     return (await broadcaster.send_plan_update(plan_id, status="completed")).offset
 
 
-async def _watch(bystander: RawSocket) -> int:
-    """Up to the end of the plan; its offset."""
+async def _receive(bystander: RawSocket) -> int:
+    """Receives up to the end of the plan, checking the order; returns the last offset."""
     at = 0
     while True:
-        said = await bystander.receive()
-        assert said.get("offset") == at + 1, said
+        event = await bystander.receive()
+        assert event.get("offset") == at + 1, event
         at += 1
-        if said["type"] == "plan_update":
+        if event["type"] == "plan_update":
             return at
 
 
@@ -90,6 +90,6 @@ def _memory(pid: int, name: str = "VmRSS") -> int:
     return int(kib) * 1024
 
 
-def _forget_the_peak(pid: int) -> None:
-    """The most that it ever used counts from now."""
+def _reset_peak_memory(pid: int) -> None:
+    """Makes VmHWM count from now on."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

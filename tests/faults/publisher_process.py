@@ -1,8 +1,8 @@
-"""A program that says things about plans until it is told to stop, and writes down what was acknowledged.
+"""A process that publishes events until it is stopped, and writes each acknowledged one to a file.
 
-async with Talker(log, ["a", "b"], senders=32) as talker:      # as fast as it can; or rate=200 (events a second, in all)
+async with PublisherProcess(log, ["a", "b"], directory, senders=32) as publisher:   # at full speed, or rate=200 (events/s)
     …
-talker.acks                                                    # a line an event: `plan epoch offset text`
+publisher.acks                                                    # a line per event: `plan epoch offset text`
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from broadcasters import Broadcaster
 from broadcasters.errors import LogFull, LogUnavailable
 from broadcasters.events import AgentMessage, build
 
-__all__ = ["Talker"]
+__all__ = ["PublisherProcess"]
 
 ROOT = Path(__file__).parents[2]
 
 
-class Talker:
-    """Says `<name>-<sender>-<number>`; when `streamed`, fifty in a row are parts of one message."""
+class PublisherProcess:
+    """Publishes the texts `<name>-<sender>-<number>`; when `streamed`, fifty in a row are parts of one message."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Talker:
         plans: Sequence[str],
         directory: Path,
         *,
-        name: str = "talker",
+        name: str = "publisher",
         senders: int = 8,
         rate: float = 0,
         size: int = 0,
@@ -54,9 +54,9 @@ class Talker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Returns when the first event was acknowledged."""
+        """Returns once the first event is acknowledged."""
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        command = [*leash, sys.executable, "-m", "tests.faults.talker", json.dumps(self._options)]
+        command = [*leash, sys.executable, "-m", "tests.faults.publisher_process", json.dumps(self._options)]
         self._process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
@@ -67,21 +67,21 @@ class Talker:
         await self.stop()
 
     async def stop(self) -> int:
-        """What is under way is finished; how many were acknowledged. Twice is harmless."""
+        """Finishes pending appends and ends the process; returns how many were acknowledged. Harmless when repeated."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.close()
         async with asyncio.timeout(60):
-            assert await self._process.wait() == 0, "the talker failed"
+            assert await self._process.wait() == 0, "the publisher failed"
         return self.acknowledged
 
     async def until_acknowledged(self, count: int) -> None:
-        """Wait until so many were acknowledged since it began."""
+        """Waits for this many acknowledgements since the start."""
         assert self._process is not None
         assert self._process.stdout is not None
         async with asyncio.timeout(60):
             while int(await self._process.stdout.readline() or b"0") < count:
-                assert not self._process.stdout.at_eof(), "the talker ended"
+                assert not self._process.stdout.at_eof(), "the publisher ended"
 
     @property
     def acknowledged(self) -> int:
@@ -92,7 +92,7 @@ class Talker:
 
 
 async def _send(broadcaster: Broadcaster, plan_id: str, name: str, acks: IO[str], options: dict[str, Any]) -> None:
-    """One sender: one event at a time, each acknowledged before the next."""
+    """One sender: sends the next event after the previous one is acknowledged."""
     number, pause = 0, options["senders"] / options["rate"] if options["rate"] else 0.0
     due = asyncio.get_running_loop().time()
     while True:
@@ -101,16 +101,16 @@ async def _send(broadcaster: Broadcaster, plan_id: str, name: str, acks: IO[str]
         more = {"append": True, "message_id": f"{name}.{number // 50}"} if options["streamed"] else {}
         event = build(AgentMessage, {"plan_id": plan_id, "agent_name": name, "content": text, **more})
         try:
-            place = await asyncio.shield(broadcaster.send(event))
+            position = await asyncio.shield(broadcaster.send(event))
         except (LogFull, LogUnavailable):
-            continue  # perhaps it was stored; nobody was told so
-        acks.write(f"{plan_id} {place.epoch} {place.offset} {text}\n")
+            continue  # it may be stored, but was not acknowledged
+        acks.write(f"{plan_id} {position.epoch} {position.offset} {text}\n")
         if pause:
             due += pause
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
 
-async def _talk(options: dict[str, Any]) -> None:
+async def _publish(options: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), stop.set)
@@ -123,26 +123,26 @@ async def _talk(options: dict[str, Any]) -> None:
                 asyncio.create_task(_send(broadcaster, plans[i % len(plans)], f"{options['name']}-{i}", acks, options))
                 for i in range(options["senders"])
             ]
-            told = asyncio.create_task(_count(broadcaster))
+            counter = asyncio.create_task(_print_count(broadcaster))
             await asyncio.wait([asyncio.create_task(stop.wait()), *senders], return_when=asyncio.FIRST_COMPLETED)
-            for sender in (*senders, told):
-                sender.cancel()
+            for task in (*senders, counter):
+                task.cancel()
             results = await asyncio.gather(*senders, return_exceptions=True)
     for result in results:
         if not isinstance(result, asyncio.CancelledError):
             raise AssertionError(result)
 
 
-async def _count(broadcaster: Broadcaster) -> None:
-    """Tell how many were acknowledged, now and then."""
-    told = -1
+async def _print_count(broadcaster: Broadcaster) -> None:
+    """Prints the number of acknowledged events whenever it has changed."""
+    printed = -1
     while True:
-        if (count := broadcaster.statistics().appended) != told:
+        if (count := broadcaster.statistics().appended) != printed:
             sys.stdout.write(f"{count}\n")
             sys.stdout.flush()
-            told = count
+            printed = count
         await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":
-    asyncio.run(_talk(json.loads(sys.argv[1])))
+    asyncio.run(_publish(json.loads(sys.argv[1])))
