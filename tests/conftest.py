@@ -1,8 +1,8 @@
-"""What holds for all tests: how long an example takes is the machine's business."""
+"""Hypothesis profile for all tests: no deadline per example, because the machine may be busy."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no-deadline")

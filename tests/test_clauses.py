@@ -1,4 +1,4 @@
-"""Every clause of docs/PROTOCOL.md is cited by a test or a vector, and nothing is cited that is no clause."""
+"""Every clause of docs/PROTOCOL.md is cited by a test or a vector, and only existing clauses are cited."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cited(text: str) -> set[str]:
 CITED = {path: cited(path.read_text()) for path in SOURCES}
 
 
-def test_each_clause_has_its_own_id() -> None:
+def test_clause_ids_are_unique_and_well_formed() -> None:
     assert [clause for clause, count in Counter(CLAUSES).items() if count > 1] == []
     assert [clause for clause in CLAUSES if not CLAUSE.fullmatch(clause)] == []
     assert len(CLAUSES) > 60
@@ -38,7 +38,7 @@ def test_the_document_refers_to_clauses_that_exist() -> None:
     assert cited(DOCUMENT) - set(CLAUSES) == set()
 
 
-def test_nothing_else_is_cited() -> None:
+def test_only_existing_clauses_are_cited() -> None:
     unknown = {str(path.relative_to(ROOT)): sorted(ids - set(CLAUSES)) for path, ids in CITED.items()}
     assert {path: ids for path, ids in unknown.items() if ids} == {}
 

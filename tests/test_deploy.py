@@ -1,4 +1,4 @@
-"""deploy/: its numbers fit the hub's, systemd reads its units, and clients behind its nginx miss nothing."""
+"""deploy/: its limits match the hub's, systemd accepts its units, and clients behind its nginx miss no event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-import hub.app  # noqa: F401 - and with it every kind of route
+import hub.app  # noqa: F401 - imports all kinds of routes
 from broadcasters.log.http.lines import TAIL_BEAT_S
 from hub.access.auth import MAX_TOKEN_BYTES
 from hub.api.route import BODY_S, ApiRoute
@@ -49,12 +49,12 @@ certificate = conftest.certificate
 
 
 def unit(name: str) -> dict[str, str]:
-    """What it says, of all sections."""
+    """The settings of this unit, from all sections."""
     return dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / name).read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_finds_nothing_wrong_with_a_unit(name: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(name: str, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
     here = (DEPLOY / name).read_text().replace("/opt/plancast/bin/", f"{Path(sys.executable).parent}/")
@@ -64,11 +64,13 @@ def test_systemd_finds_nothing_wrong_with_a_unit(name: str, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_hub_that_is_stopped_has_time_to_drain_and_is_told_once() -> None:
-    said = unit("plancast.service")
-    assert said["KillMode"] == "mixed"  # else systemd's signal to a worker, and its parent's, end it at once
-    assert int(said["TimeoutStopSec"]) >= SETTINGS.drain_seconds + GRACE + 20
-    assert int(said["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE
+def test_a_stopped_hub_has_time_to_drain_and_gets_one_signal() -> None:
+    settings = unit("plancast.service")
+    assert (
+        settings["KillMode"] == "mixed"
+    )  # otherwise workers get two signals, systemd's and the parent's, and end at once
+    assert int(settings["TimeoutStopSec"]) >= SETTINGS.drain_seconds + GRACE + 20
+    assert int(settings["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE
 
 
 def test_a_worker_runs_as_its_hub_does() -> None:
@@ -80,7 +82,7 @@ def test_a_worker_runs_as_its_hub_does() -> None:
     }
 
 
-# --- nginx's numbers
+# --- nginx's limits
 
 
 def directive(name: str) -> str:
@@ -92,7 +94,7 @@ def kinds_of_routes(kind: type[ApiRoute]) -> list[type[ApiRoute]]:
     return [kind, *(each for one in kind.__subclasses__() for each in kinds_of_routes(one))]
 
 
-def test_nginx_takes_what_the_hub_takes_and_waits_longer_than_it_does() -> None:
+def test_nginx_accepts_bodies_as_large_and_waits_longer_than_the_hub() -> None:
     routes = kinds_of_routes(ApiRoute)
     assert directive("client_max_body_size") == f"{max(route.body_bytes for route in routes) // MIB}m"
     silences = [HEARTBEAT_SECONDS + SILENCE_SECONDS, KEEP_ALIVE_SECONDS, TAIL_BEAT_S]
@@ -104,36 +106,36 @@ def test_nginx_takes_what_the_hub_takes_and_waits_longer_than_it_does() -> None:
 # --- behind nginx
 
 
-def may(plans: str = "*", **more: Any) -> dict[str, str]:
+def authorization(plans: str = "*", **more: Any) -> dict[str, str]:
     claims = {"sub": "ada", "exp": int(time.time()) + 600, "plans": {plans: ["read", "publish"]}, **more}
     return {"Authorization": f"Bearer {token(claims)}"}
 
 
 def client_of(nginx: NginxServer, address: str = "127.0.0.1", **headers: str) -> httpx.AsyncClient:
-    """From this address."""
-    line = httpx.AsyncHTTPTransport(verify=nginx.tls, local_address=address)
-    return httpx.AsyncClient(base_url=nginx.url, transport=line, headers=may() | headers, timeout=30)
+    """An HTTP client that connects from this address."""
+    transport = httpx.AsyncHTTPTransport(verify=nginx.tls, local_address=address)
+    return httpx.AsyncClient(base_url=nginx.url, transport=transport, headers=authorization() | headers, timeout=30)
 
 
 def socket_of(nginx: NginxServer, address: str = "127.0.0.1", **more: Any) -> connect:
-    more = {"additional_headers": may(), **more}
+    more = {"additional_headers": authorization(), **more}
     return connect(nginx.ws, ssl=nginx.tls, proxy=None, local_addr=(address, 0), **more)
 
 
-async def hear(socket: ClientConnection, kind: str, deadline_s: float | None = 20) -> dict[str, Any]:
+async def receive(socket: ClientConnection, kind: str, deadline_s: float | None = 20) -> dict[str, Any]:
     async with asyncio.timeout(deadline_s):
         while True:
-            said: dict[str, Any] = json.loads(await socket.recv())
-            if said["type"] == kind:
-                return said
+            frame: dict[str, Any] = json.loads(await socket.recv())
+            if frame["type"] == kind:
+                return frame
 
 
-async def line_of(lines: AsyncIterator[str], holding: str) -> None:
+async def until_line(lines: AsyncIterator[str], text: str) -> None:
     async with asyncio.timeout(20):
         async for line in lines:
-            if holding in line:
+            if text in line:
                 return
-    raise AssertionError(f"it ended without {holding!r}")
+    raise AssertionError(f"the stream ended without {text!r}")
 
 
 def hub_on(tmp_path: Path, **settings: Any) -> HubServer:
@@ -141,53 +143,53 @@ def hub_on(tmp_path: Path, **settings: Any) -> HubServer:
 
 
 @pytest.mark.slow
-async def test_what_is_said_is_told_at_once_on_every_way(tmp_path: Path, certificate: Path) -> None:
-    """Each event on each of them before the next one is said: nothing waits in nginx for more."""
+async def test_events_arrive_at_once_over_every_transport(tmp_path: Path, certificate: Path) -> None:
+    """Each event arrives on all of them before the next is published: nginx buffers nothing."""
     with hub_on(tmp_path) as hub, NginxServer([hub.port], certificate) as nginx:
         async with (
             client_of(nginx) as client,
-            socket_of(nginx, origin=nginx.url) as socket,  # a page of the hub's own, and of nobody else's
+            socket_of(nginx, origin=nginx.url) as socket,  # the origin of the hub's own page
             EventSource.open(client, "/api/plans/p/stream?since=start", headers={"Accept-Encoding": "gzip"}) as stream,
             client.stream("POST", "/api/tail", json={"plans": ["p"]}) as tail,
         ):
-            await hear(socket, "connected")
+            await receive(socket, "connected")
             await socket.send('{"type": "subscribe_plan", "plan_id": "p"}')
-            await hear(socket, "subscription_confirmed")
+            await receive(socket, "subscription_confirmed")
             await stream.until("subscription_confirmed")
             lines = tail.aiter_lines()
-            place = {"after": 0, "wait": 25}
+            query = {"after": 0, "wait": 25}
             for number in range(1, 4):
-                poll = asyncio.create_task(client.get("/api/plans/p/events", params=place))
-                await say(client, "p", Said.message(f"word {number}"))
-                assert (await hear(socket, "agent_message"))["data"]["content"] == f"word {number}"
-                assert (await stream.until("agent_message")).said["data"]["content"] == f"word {number}"
-                await line_of(lines, f"word {number}")
+                poll = asyncio.create_task(client.get("/api/plans/p/events", params=query))
+                await say(client, "p", Said.message(f"message {number}"))
+                assert (await receive(socket, "agent_message"))["data"]["content"] == f"message {number}"
+                assert (await stream.until("agent_message")).said["data"]["content"] == f"message {number}"
+                await until_line(lines, f"message {number}")
                 page = (await poll).json()
                 assert [event["offset"] for event in page["events"]] == [number]
-                place = {"after": page["offset"], "epoch": page["epoch"], "wait": 25}
+                query = {"after": page["offset"], "epoch": page["epoch"], "wait": 25}
 
 
 @pytest.mark.slow
-async def test_clients_are_who_nginx_sees_and_not_who_they_say(tmp_path: Path, certificate: Path) -> None:
-    lies = may() | {"X-Forwarded-For": "203.0.113.7"}
+async def test_the_client_address_is_the_one_nginx_sees(tmp_path: Path, certificate: Path) -> None:
+    forged = authorization() | {"X-Forwarded-For": "203.0.113.7"}
     with hub_on(tmp_path, max_connections_per_address=1) as hub, NginxServer([hub.port], certificate) as nginx:
         async with socket_of(nginx, "127.0.0.2") as one, socket_of(nginx, "127.0.0.3") as other:
-            await hear(one, "connected")
-            await hear(other, "connected")
-            async with socket_of(nginx, "127.0.0.2", additional_headers=lies) as second:
+            await receive(one, "connected")
+            await receive(other, "connected")
+            async with socket_of(nginx, "127.0.0.2", additional_headers=forged) as second:
                 with pytest.raises(ConnectionClosed) as refused:
-                    await hear(second, "connected")
+                    await receive(second, "connected")
                 assert refused.value.rcvd is not None
                 assert refused.value.rcvd.code == 4429
                 assert "address" in refused.value.rcvd.reason
-            async with client_of(nginx, "127.0.0.3", **lies) as client:
+            async with client_of(nginx, "127.0.0.3", **forged) as client:
                 assert (await client.get("/api/plans/p/stream")).status_code == 429
 
 
 @pytest.mark.slow
-async def test_what_a_hub_would_take_or_refuse_nginx_leaves_to_it(tmp_path: Path, certificate: Path) -> None:
+async def test_nginx_leaves_accepting_and_refusing_to_the_hub(tmp_path: Path, certificate: Path) -> None:
     with hub_on(tmp_path) as hub, NginxServer([hub.port], certificate) as nginx:
-        large = may(more="x" * 6000)
+        large = authorization(more="x" * 6000)
         assert MAX_TOKEN_BYTES - 16 < len(large["Authorization"].removeprefix("Bearer ")) <= MAX_TOKEN_BYTES
         long = "".join(f"&plan={n:0128}" for n in range(50))
         async with client_of(nginx, **large) as client:
@@ -195,28 +197,28 @@ async def test_what_a_hub_would_take_or_refuse_nginx_leaves_to_it(tmp_path: Path
                 await stream.until("subscription_confirmed")
             refused = await client.post("/api/plans/p/events", json={"type": "x" * 3 * MIB, "data": {}})
             assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
-            # The path goes on as it came: decoded, it would be another one.
+            # nginx must pass the path on encoded: decoded, it is a different path.
             assert (await client.get("/api/plans/p%2Fq/events")).status_code in (404, 422)
             ticket = (await client.post("/api/tickets")).json()["ticket"]
             assert (await client.get(f"/api/plans/p/events?ticket={ticket}")).status_code == 200
             assert (await client.get("/metrics")).status_code == 404
         async with httpx.AsyncClient() as plain:
-            sent_on = await plain.get(f"http://127.0.0.1:{nginx.plain_port}/api/plans?q=1")
-        assert sent_on.headers["location"] == "https://127.0.0.1/api/plans?q=1"
+            redirect = await plain.get(f"http://127.0.0.1:{nginx.plain_port}/api/plans?q=1")
+        assert redirect.headers["location"] == "https://127.0.0.1/api/plans?q=1"
         assert "/api/plans/p/events" in nginx.logged
         assert ticket not in nginx.logged
 
 
-async def sent_away(socket: ClientConnection) -> bool:
-    """Wait until it is closed; whether it was told to come back, and closed so that it does."""
-    await hear(socket, "going_away", None)
+async def closed_by_drain(socket: ClientConnection) -> bool:
+    """Waits for `going_away` and the close; whether the close code makes clients reconnect."""
+    await receive(socket, "going_away", None)
     with pytest.raises(ConnectionClosed) as closed:
-        await hear(socket, "nothing", None)
+        await receive(socket, "nothing", None)
     return closed.value.rcvd is not None and closed.value.rcvd.code == 1012
 
 
 async def first_of(tasks: list[asyncio.Task[bool]], count: int) -> list[bool]:
-    """What the first so many of these come to; the others are cancelled."""
+    """The results of the first tasks to finish, this many; cancels the others."""
     waiting = set(tasks)
     async with asyncio.timeout(20):
         while len(tasks) - len(waiting) < count:
@@ -227,7 +229,7 @@ async def first_of(tasks: list[asyncio.Task[bool]], count: int) -> list[bool]:
 
 
 async def publish(client: httpx.AsyncClient, key: str) -> None:
-    """Say something, again where an answer was lost: nginx repeats no POST that a hub may have got."""
+    """Publishes a message, and retries when the answer is lost: nginx does not retry a POST that a hub may have received."""
     for _ in range(3):
         headers = {"Idempotency-Key": key}
         response = await client.post("/api/plans/p/events", json=Said.message(key), headers=headers)
@@ -238,29 +240,29 @@ async def publish(client: httpx.AsyncClient, key: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_drain_reaches_clients_and_the_other_hub_takes_them(
+async def test_a_drain_closes_clients_and_the_other_hub_accepts_them(
     workers: int, tmp_path: Path, certificate: Path
 ) -> None:
     with (
-        hub_on(tmp_path, workers=workers) as leaving,
-        hub_on(tmp_path) as staying,
-        NginxServer([leaving.port, staying.port], certificate) as nginx,
+        hub_on(tmp_path, workers=workers) as draining,
+        hub_on(tmp_path) as other,
+        NginxServer([draining.port, other.port], certificate) as nginx,
     ):
         async with client_of(nginx) as client, AsyncExitStack() as stack:
             sockets = [await stack.enter_async_context(socket_of(nginx)) for _ in range(8)]
             for socket in sockets:
-                await hear(socket, "connected")
-            there = round(staying.metric("plancast_connections", transport="native"))
-            assert 0 < there < 8
-            ends = [asyncio.create_task(sent_away(socket)) for socket in sockets]
-            leaving.signal(signal.SIGTERM)
-            said = 0
-            while leaving.alive:
-                said += 1
-                await publish(client, f"word {said}")
-            assert await first_of(ends, 8 - there) == [True] * (8 - there)
-            for _ in range(8 - there):
-                await hear(await stack.enter_async_context(socket_of(nginx)), "connected")
-            assert staying.metric("plancast_connections", transport="native") == 8
+                await receive(socket, "connected")
+            on_other = round(other.metric("plancast_connections", transport="native"))
+            assert 0 < on_other < 8
+            ends = [asyncio.create_task(closed_by_drain(socket)) for socket in sockets]
+            draining.signal(signal.SIGTERM)
+            published = 0
+            while draining.alive:
+                published += 1
+                await publish(client, f"message {published}")
+            assert await first_of(ends, 8 - on_other) == [True] * (8 - on_other)
+            for _ in range(8 - on_other):
+                await receive(await stack.enter_async_context(socket_of(nginx)), "connected")
+            assert other.metric("plancast_connections", transport="native") == 8
             page = (await client.get("/api/plans/p/events", params={"limit": 1})).json()
-            assert page["head"] == said
+            assert page["head"] == published

@@ -1,4 +1,4 @@
-"""The built wheel, in an empty environment: an agent's process gets what it needs, and nothing of a hub."""
+"""The built wheel in an empty environment: it provides what an agent's process needs, without the hub's dependencies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made from the source distribution, which lies beside it."""
+    """The wheel, built from the source distribution beside it."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     return next(folder.glob("*.whl"))
@@ -41,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that holds the wheel and what the wheel says it needs, as tested here."""
+    """The interpreter of an environment with the wheel and its declared requirements, in the versions installed here."""
     folder = tmp_path_factory.mktemp("empty")
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     python = folder / "bin/python"
@@ -56,15 +56,15 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def needed(requirements: Sequence[str]) -> list[Distribution]:
-    """Everything these requirements bring along, without extras."""
+    """All distributions that these requirements install, without extras."""
     found: dict[str, Distribution] = {}
     queue = [Requirement(text) for text in requirements]
     while queue:
-        asked = queue.pop()
-        if asked.name in found or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+        required = queue.pop()
+        if required.name in found or (required.marker and not required.marker.evaluate({"extra": ""})):
             continue
-        found[asked.name] = distribution(asked.name)
-        queue += [Requirement(text) for text in found[asked.name].requires or ()]
+        found[required.name] = distribution(required.name)
+        queue += [Requirement(text) for text in found[required.name].requires or ()]
     return list(found.values())
 
 
@@ -77,7 +77,7 @@ def copy_into(site: Path, installed: Distribution) -> None:
 
 
 def packaged() -> set[str]:
-    """Every file of our packages, the page as it was built included, but for what Python and `make` leave for themselves."""
+    """All files of our packages, the built page included, except caches and the markers of `make`."""
     files = (path for package in ("broadcasters", "hub", "plan_engine") for path in (ROOT / package).rglob("*"))
     names = {str(path.relative_to(ROOT)) for path in files if path.is_file() and not path.name.startswith(".ready-")}
     return {name for name in names if "__pycache__" not in name}
@@ -90,19 +90,19 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     assert "licenses/LICENSE" in {name.partition(".dist-info/")[2] for name in about}
 
 
-def test_the_source_distribution_holds_the_same_and_what_it_is_built_with(wheel: Path) -> None:
+def test_the_source_distribution_holds_the_same_and_the_build_files(wheel: Path) -> None:
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     documents = {"README.md", "CHANGELOG.md", "LICENSE"}
     assert inside == packaged() | documents | {"pyproject.toml", "PKG-INFO", ".gitignore"}
 
 
-def test_what_the_wheel_needs_is_there(python: Path, tmp_path: Path) -> None:
+def test_the_requirements_of_the_wheel_are_satisfied(python: Path, tmp_path: Path) -> None:
     assert "No broken requirements" in run(python, "-m", "pip", "check", cwd=tmp_path)
 
 
-def test_importing_the_verbs_is_quick_and_brings_no_web_framework(python: Path, tmp_path: Path) -> None:
-    """Processor time, so that a loaded machine changes nothing; the best of three, so that a cold disk doesn't."""
+def test_importing_the_send_functions_is_quick_and_imports_no_web_framework(python: Path, tmp_path: Path) -> None:
+    """Measures processor time, so that a busy machine does not matter; the best of three, so that a cold disk does not."""
     program = f"import sys, time; t = time.process_time(); {IMPORT}; print(time.process_time() - t, *sys.modules)"
     seconds, modules = [], set[str]()
     for _ in range(3):
@@ -113,18 +113,18 @@ def test_importing_the_verbs_is_quick_and_brings_no_web_framework(python: Path, 
     assert modules.isdisjoint(FOREIGN)
 
 
-def test_an_agent_can_speak_and_the_command_hears_it(python: Path, tmp_path: Path) -> None:
+def test_an_agent_publishes_and_the_command_lists_its_plan(python: Path, tmp_path: Path) -> None:
     log = f"sqlite:///{tmp_path}/plans.db"
     program = "import sys; from broadcasters.blocking import Broadcaster\n"
     program += "with Broadcaster(sys.argv[1]) as b: b.send_agent_message('p', 'Ana', 'Hi.')"
     run(python, "-c", program, log, cwd=tmp_path)
-    told = json.loads(run(python.with_name("plancast"), "plans", "--json", "--log", log, cwd=tmp_path))
-    assert (told["plan_id"], told["offset"]) == ("p", 1)
+    listed = json.loads(run(python.with_name("plancast"), "plans", "--json", "--log", log, cwd=tmp_path))
+    assert (listed["plan_id"], listed["offset"]) == ("p", 1)
 
 
 @pytest.mark.slow
-def test_pip_installs_it_with_all_it_needs(wheel: Path, tmp_path: Path) -> None:
-    """The same by way of the package index this machine is configured for."""
+def test_pip_installs_it_with_its_requirements(wheel: Path, tmp_path: Path) -> None:
+    """As above, from the package index that pip is configured for."""
     run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
     python = tmp_path / "env/bin/python"
     run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The examples for agent authors, run as their docstrings say: as programs of their own."""
+"""The examples for agent authors, run as programs as their docstrings describe."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def environment(log_url: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def program(*words: str, output: Path, **environment: str) -> Generator[subprocess.Popen[bytes]]:
-    """A program of ours that ends with the test, by its pid."""
+def program(*arguments: str, output: Path, **environment: str) -> Generator[subprocess.Popen[bytes]]:
+    """Runs a Python program until the end of the block."""
     leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with output.open("ab") as file:
-        command = [*leash, sys.executable, *words]
+        command = [*leash, sys.executable, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
     try:
         yield process
@@ -60,41 +60,41 @@ def program(*words: str, output: Path, **environment: str) -> Generator[subproce
             process.wait()
 
 
-async def end_of(broadcaster: Broadcaster, plan_id: str) -> Snapshot:
+async def ended_plan(broadcaster: Broadcaster, plan_id: str) -> Snapshot:
     return await Person(broadcaster, plan_id).until(lambda plan: plan.ended_at)
 
 
 async def answer_of(method: str, url: str, process: subprocess.Popen[bytes], output: Path, **given: Any) -> Any:
-    """What the app answers, once it listens."""
+    """The app's answer to this request, once it listens."""
 
-    def ask() -> httpx.Response | None:
+    def request() -> httpx.Response | None:
         assert process.poll() is None, output.read_text()
         try:
             return httpx.request(method, url, timeout=30, **given)
         except httpx.TransportError:
             return None
 
-    response: httpx.Response = await asyncio.to_thread(eventually, f"{url} answers", ask)
+    response: httpx.Response = await asyncio.to_thread(eventually, f"{url} answers", request)
     assert response.status_code == 202, response.text
     return response.json()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_is_short_and_says_how_to_run_it(name: str) -> None:
+def test_each_is_short_and_has_a_docstring(name: str) -> None:
     text = (ROOT / "examples" / f"{name}.py").read_text()
     assert len(text.splitlines()) <= 45
     assert text.startswith('"""')
 
 
-async def test_the_fastapi_app_starts_an_agent_and_says_where_to_watch(
+async def test_the_fastapi_app_starts_an_agent_and_returns_the_page_url(
     log_url: str, broadcaster: Broadcaster, tmp_path: Path
 ) -> None:
     port, output = free_port(), tmp_path / "output"
-    words = ("-m", "uvicorn", "examples.fastapi_app:app", "--port", str(port))
-    with program(*words, output=output, **environment(log_url)) as app:
+    arguments = ("-m", "uvicorn", "examples.fastapi_app:app", "--port", str(port))
+    with program(*arguments, output=output, **environment(log_url)) as app:
         url = f"http://127.0.0.1:{port}/questions"
         answer = await answer_of("POST", url, app, output, params={"text": "How is May?"})
-        plan = await end_of(broadcaster, answer["plan_id"])
+        plan = await ended_plan(broadcaster, answer["plan_id"])
     assert answer["page"] == f"https://plans.example/plan/{answer['plan_id']}"
     assert (plan.status, plan.title) == ("completed", "How is May?")
     assert [agent for agent, _, _ in words_of(plan)] == ["Data Analyst"]
@@ -102,31 +102,33 @@ async def test_the_fastapi_app_starts_an_agent_and_says_where_to_watch(
 
 async def test_the_flask_app_works_in_a_thread(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
     port, output = free_port(), tmp_path / "output"
-    words = ("-m", "flask", "--app", "examples/flask_app", "run", "--port", str(port))
-    with program(*words, output=output, **environment(log_url)) as app:
+    arguments = ("-m", "flask", "--app", "examples/flask_app", "run", "--port", str(port))
+    with program(*arguments, output=output, **environment(log_url)) as app:
         url = f"http://127.0.0.1:{port}/api/chat"
         answer = await answer_of("POST", url, app, output, json={"message": "What sells?"})
-        plan = await end_of(broadcaster, answer["task_id"])
+        plan = await ended_plan(broadcaster, answer["task_id"])
     assert answer["type"] == "task_started"
     assert (plan.status, plan.title) == ("completed", "What sells?")
     assert steps_of(plan) == INSIGHT
     assert words_of(plan) == WORDS
 
 
-async def test_the_celery_worker_tells_its_task(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
-    around = environment(log_url, QUEUE_DIRECTORY=str(tmp_path / "queue"))
+async def test_the_celery_worker_publishes_its_task(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    env = environment(log_url, QUEUE_DIRECTORY=str(tmp_path / "queue"))
     command = [sys.executable, "-m", "examples.celery_worker", "What sells?"]
-    asked = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=around, capture_output=True, timeout=60)
-    assert asked.returncode == 0, asked.stderr.decode()
-    words = ("-m", "celery", "-A", "examples.celery_worker", "worker", "--concurrency", "1")
-    with program(*words, output=tmp_path / "output", **around):
-        plan = await end_of(broadcaster, asked.stdout.decode().strip())
+    queued = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=env, capture_output=True, timeout=60)
+    assert queued.returncode == 0, queued.stderr.decode()
+    arguments = ("-m", "celery", "-A", "examples.celery_worker", "worker", "--concurrency", "1")
+    with program(*arguments, output=tmp_path / "output", **env):
+        plan = await ended_plan(broadcaster, queued.stdout.decode().strip())
     assert (plan.status, plan.title) == ("completed", "What sells?")
     assert steps_of(plan) == INSIGHT
     assert words_of(plan) == WORDS
 
 
-async def test_the_graph_goes_on_with_a_persons_answer(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+async def test_the_graph_continues_with_a_persons_answer(
+    log_url: str, broadcaster: Broadcaster, tmp_path: Path
+) -> None:
     output = tmp_path / "output"
     person = Person(broadcaster, "offer-7")
     with program("examples/langgraph_agent.py", "offer-7", output=output, **environment(log_url)) as agent:

@@ -1,4 +1,4 @@
-"""`make run` where it can't begin at once: its port is taken, or its log is away."""
+"""`make run` when it can't start at once: its port is taken, or its log is down."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> str:
 
 @contextmanager
 def live_page(directory: Path, port: int, log: str) -> Generator[tuple[subprocess.Popen[bytes], Path]]:
-    """In a process group of its own, which ends with the test; and the file that it writes to."""
+    """Runs the command in its own process group until the end of the block; yields it and its output file."""
     output = directory / "output"
     with output.open("wb") as file:
         running = subprocess.Popen(
@@ -51,24 +51,24 @@ def live_page(directory: Path, port: int, log: str) -> Generator[tuple[subproces
         running.wait()
 
 
-def test_a_port_that_another_hub_has_is_named_and_nothing_else_is_said(tmp_path: Path, log: str) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path, log: str) -> None:
     with HubServer(log) as other, live_page(tmp_path, other.port, log) as (running, output):
         assert running.wait(60) == 1
-        said = output.read_text()
-        assert f"127.0.0.1:{other.port}: Address already in use" in said
-        assert "PLANCAST_PORT=" in said
-        assert said.count("\n") == 1
-        with pytest.raises(ProcessLookupError):  # nothing of it runs any more
+        text = output.read_text()
+        assert f"127.0.0.1:{other.port}: Address already in use" in text
+        assert "PLANCAST_PORT=" in text
+        assert text.count("\n") == 1
+        with pytest.raises(ProcessLookupError):  # no process of it is left
             os.killpg(running.pid, 0)
         assert other.ready
 
 
-def test_a_log_that_is_away_is_waited_for(tmp_path: Path) -> None:
+def test_it_waits_for_a_log_that_is_down(tmp_path: Path) -> None:
     redis = RedisServer()
     redis.port = free_port()
     try:
         with live_page(tmp_path, free_port(), redis.url) as (running, output):
-            eventually("it says what it waits for", lambda: "can't open yet" in output.read_text())
+            eventually("it reports what it waits for", lambda: "can't open yet" in output.read_text())
             assert "Watch" not in output.read_text()
             redis.start()
             assert running.wait(60) == 0

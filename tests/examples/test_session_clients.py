@@ -21,8 +21,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
         yield hub
 
 
-async def _run(name: str, *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *words]
+async def _run(name: str, *arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
     done = await asyncio.to_thread(
         subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100
     )
@@ -30,41 +30,41 @@ async def _run(name: str, *words: str) -> tuple[int, str]:
 
 
 async def test_an_exhibition_in_the_terminal(hub: HubServer) -> None:
-    code, said = await _run("exhibition_client.py", "Water and light", "--url", hub.url)
-    assert code == 0, said
-    for words in ("Connected to session", " 25 %", " 55 %", " 90 %", "100 %  The proposal is at /api/proposals/"):
-        assert words in said
-    assert "Claude Monet" in said
-    assert said.splitlines()[-1].startswith("5 artists, ")
+    code, output = await _run("exhibition_client.py", "Water and light", "--url", hub.url)
+    assert code == 0, output
+    for text in ("Connected to session", " 25 %", " 55 %", " 90 %", "100 %  The proposal is at /api/proposals/"):
+        assert text in output
+    assert "Claude Monet" in output
+    assert output.splitlines()[-1].startswith("5 artists, ")
 
 
 async def test_questions_in_the_terminal_and_their_history(hub: HubServer) -> None:
-    asked = ("sales by region", "top 3 products")
-    code, said = await _run("data_query_client.py", *asked, "--user", "ada", "--session", "s1", "--url", hub.url)
-    assert code == 0, said
-    for words in ("✓ Received pong", "🚀 Started: Planning Task...", "⏳ Progress [30%]: Fetching Data..."):
-        assert words in said
-    assert said.count("✅ Completed: Complete!") == 2
-    assert "Oak desk" in said
-    code, said = await _run("data_query_client.py", "--history", "--user", "ada", "--url", hub.url)
-    assert code == 0, said
-    assert said.startswith("📁 s1, 4 messages: sales by region")
+    arguments = ("sales by region", "top 3 products")
+    code, output = await _run("data_query_client.py", *arguments, "--user", "ada", "--session", "s1", "--url", hub.url)
+    assert code == 0, output
+    for text in ("✓ Received pong", "🚀 Started: Planning Task...", "⏳ Progress [30%]: Fetching Data..."):
+        assert text in output
+    assert output.count("✅ Completed: Complete!") == 2
+    assert "Oak desk" in output
+    code, output = await _run("data_query_client.py", "--history", "--user", "ada", "--url", hub.url)
+    assert code == 0, output
+    assert output.startswith("📁 s1, 4 messages: sales by region")
 
 
 async def test_a_business_request_in_the_terminal(hub: HubServer) -> None:
-    asked = ("Sales by region are uneven", "--answer", "yes", "--url", hub.url)
-    code, said = await _run("plan_streaming_client.py", *asked)
-    assert code == 0, said
-    for words in ("Started plan", "Data Analyst", "Business Advisor", "attempt 2 of 3", "↳ yes (", "■ completed"):
-        assert words in said
-    plan_id = said.splitlines()[0].split()[-1]
-    code, said = await _run("plan_streaming_client.py", "--watch", plan_id, "--url", hub.url)
-    assert code == 0, said
+    arguments = ("Sales by region are uneven", "--answer", "yes", "--url", hub.url)
+    code, output = await _run("plan_streaming_client.py", *arguments)
+    assert code == 0, output
+    for text in ("Started plan", "Data Analyst", "Business Advisor", "attempt 2 of 3", "↳ yes (", "■ completed"):
+        assert text in output
+    plan_id = output.splitlines()[0].split()[-1]
+    code, output = await _run("plan_streaming_client.py", "--watch", plan_id, "--url", hub.url)
+    assert code == 0, output
 
 
 @pytest.mark.parametrize("name", ["exhibition_client.py", "data_query_client.py", "plan_streaming_client.py"])
-async def test_a_server_that_is_not_there_is_named(name: str) -> None:
-    code, said = await _run(name, "--url", "http://127.0.0.1:9")
+async def test_an_unreachable_server_is_named(name: str) -> None:
+    code, output = await _run(name, "--url", "http://127.0.0.1:9")
     assert code == 1
-    assert "request to http://127.0.0.1:9 failed" in said
-    assert "Traceback" not in said
+    assert "request to http://127.0.0.1:9 failed" in output
+    assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""A hub's memory levels off, however many clients connect and disconnect, and whatever they watched."""
+"""A hub's memory levels off, for any number of connections and plans."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ class RandomClient:
         return not reader.connected or self._received_all(heads)
 
     def _received_all(self, heads: dict[str, int]) -> bool:
-        stands = self.reader.subscriptions
-        return not self.reader.unsubscribing and all(self.reader.at(plan_id) >= heads[plan_id] for plan_id in stands)
+        plan_ids = list(self.reader.subscriptions)
+        return not self.reader.unsubscribing and all(self.reader.at(plan_id) >= heads[plan_id] for plan_id in plan_ids)
 
     async def _act(self) -> None:
         reader, plan_id = self.reader, self._random.choice(PLANS)

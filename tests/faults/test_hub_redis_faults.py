@@ -32,9 +32,7 @@ async def watching(recorder: EventRecorder, hub: HubServer, count: int) -> list[
         for plan_id in PLANS[: 1 + number % len(PLANS)]:
             reader.subscribe(plan_id, "start" if number % 2 else None)
     for reader in readers:
-        await reader.until(
-            lambda one: all(stand.confirmed for stand in one.subscriptions.values()), "all confirmations"
-        )
+        await reader.until(lambda one: all(each.confirmed for each in one.subscriptions.values()), "all confirmations")
     return readers
 
 

@@ -133,7 +133,7 @@ async def http_client(hub: HubServer, bearer: str | None = None, **headers: str)
 # --- authentication
 
 BAD: Final[Mapping[str, tuple[Callable[[], str], str, int]]] = {
-    "forged": (lambda: signed("another secret, and long enough"), "invalid_token", 4501),
+    "forged": (lambda: signed("the secret of another issuer, and long enough"), "invalid_token", 4501),
     "unsigned": (lambda: signed(algorithm="none"), "invalid_token", 4501),
     "another algorithm": (lambda: signed(algorithm="HS512"), "invalid_token", 4501),
     "another audience": (lambda: signed(aud="others.test"), "invalid_token", 4501),

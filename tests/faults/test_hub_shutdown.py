@@ -48,7 +48,7 @@ async def reconnecting_clients(
         for plan_id in PLANS[: 1 + number % len(PLANS)]:
             client.reader.subscribe(plan_id, "start")
     for client in clients:
-        await client.reader.until(lambda reader: all(stand.confirmed for stand in reader.subscriptions.values()))
+        await client.reader.until(lambda reader: all(each.confirmed for each in reader.subscriptions.values()))
     return clients
 
 

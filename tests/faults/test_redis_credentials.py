@@ -1,4 +1,4 @@
-"""Passwords that change while appends and a tail are under way: nothing is lost, nothing is stored twice."""
+"""Redis credentials that change during appends and a tail: nothing is lost or stored twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RIGHTS = "~plancast:*", "&plancast:*", "+@all"
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_credentials_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_log, "CREDENTIALS_S", 0.02)
 
 
@@ -93,7 +93,7 @@ def add_user(user: str, *servers: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("kind", [Passwords, BlockingPasswords])
-async def test_links_log_in_again_before_the_old_credentials_are_void(
+async def test_links_log_in_again_before_the_old_credentials_expire(
     kind: type[Passwords | BlockingPasswords], caplog: pytest.LogCaptureFixture
 ) -> None:
     """No append is repeated, and the tail is not lost."""
@@ -106,15 +106,15 @@ async def test_links_log_in_again_before_the_old_credentials_are_void(
             assert set(users_of(server)) == {"agent-1"}
             passwords.current = ("agent-2", "agent-2's")
             await until(lambda: set(users_of(server)) == {"agent-2"})
-            server.call("ACL", "DELUSER", "agent-1")  # and with it, every connection of this user
+            server.call("ACL", "DELUSER", "agent-1")  # this also closes the user's connections
         assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []
         assert "rejected" not in caplog.text
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.5])
-async def test_a_password_that_expires_cuts_the_connections(late_s: float) -> None:
-    """The provider knows the new one at once, or only a little later; in between every login is rejected."""
+async def test_connections_are_cut_when_the_password_expires(late_s: float) -> None:
+    """The provider returns the new one at once, or a little later; until then every login is rejected."""
     with RedisServer() as server:
         add_user("agent", server)
         passwords = Passwords("agent", "agent's")
@@ -131,7 +131,7 @@ async def test_a_password_that_expires_cuts_the_connections(late_s: float) -> No
         assert sum(sender.retries for sender in senders) > 0
 
 
-async def test_credentials_that_redis_rejects_leave_the_links_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+async def test_links_stay_open_when_redis_rejects_the_new_credentials(caplog: pytest.LogCaptureFixture) -> None:
     with RedisServer() as server:
         add_user("agent", server)
         passwords = Passwords("agent", "agent's")
@@ -143,7 +143,7 @@ async def test_credentials_that_redis_rejects_leave_the_links_as_they_are(caplog
         assert heard.words == []
 
 
-async def test_a_log_whose_provider_has_a_wrong_password_is_worth_another_try() -> None:
+async def test_a_wrong_password_from_a_provider_is_unavailable_not_misconfigured() -> None:
     with RedisServer() as server:
         add_user("agent", server)
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=Passwords("agent", "old"))
@@ -181,8 +181,8 @@ async def test_in_a_cluster() -> None:
         assert heard.words == []
 
 
-class Identities(IdentityProviderInterface):
-    """A token is a user of its own, who is deleted, and so cut off, when the token expires."""
+class ExpiringIdentities(IdentityProviderInterface):
+    """Identity provider with a new user per token; the user is deleted, and so disconnected, when the token expires."""
 
     def __init__(self, server: RedisServer, lifetime_s: float) -> None:
         self.expired = 0
@@ -205,10 +205,10 @@ class Identities(IdentityProviderInterface):
         self.expired += 1
 
 
-class Streaming(StreamingCredentialProvider):
+class TokenProvider(StreamingCredentialProvider):
     """Built like `redis-entraid`: it has one listener, and that is the client's."""
 
-    def __init__(self, identities: Identities) -> None:
+    def __init__(self, identities: ExpiringIdentities) -> None:
         self._tokens = TokenManager(identities, TokenManagerConfig(0.25, 0, 1000, RetryPolicy(3, 10)))
         self._listener = CredentialsListener()  # type: ignore[no-untyped-call]
         self._streaming = False
@@ -233,11 +233,11 @@ class Streaming(StreamingCredentialProvider):
 async def test_a_streaming_provider_whose_tokens_expire() -> None:
     """Three tokens expire during the test. The client's own connections still receive the new ones."""
     with RedisServer() as server:
-        identities = Identities(server, lifetime_s=4.0)
-        client = Redis(host="127.0.0.1", port=server.port, credential_provider=Streaming(identities))
+        identities = ExpiringIdentities(server, lifetime_s=4.0)
+        client = Redis(host="127.0.0.1", port=server.port, credential_provider=TokenProvider(identities))
         async with under_load(client) as (_, senders, heard):
             number = await client.client_id()
             await until(lambda: identities.expired >= 3)
-            assert await client.client_id() == number, "it was not cut off"
+            assert await client.client_id() == number, "the client's connection was cut off"
         assert sum(sender.retries for sender in senders) == 0
         assert heard.words == []

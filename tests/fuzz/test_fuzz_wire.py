@@ -1,4 +1,4 @@
-"""The fuzz target of the wire, with hypothesis choosing: C-BAD-1 to C-BAD-6."""
+"""The fuzz target run with hypothesis: C-BAD-1 to C-BAD-6."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.fuzz_wire import seed, talk
+from tests.fuzz.fuzz_wire import run_session, write_seeds
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -25,12 +25,12 @@ lines = st.fixed_dictionaries({"type": kinds | values}, optional=dict.fromkeys(n
 )
 
 
-def test_what_the_vectors_say_is_a_beginning(tmp_path: Path) -> None:
-    seed(tmp_path)
+def test_the_seeds_from_the_vectors(tmp_path: Path) -> None:
+    write_seeds(tmp_path)
     seeds = list(tmp_path.iterdir())
     assert len(seeds) > 50
     for each in seeds:
-        talk(each.read_bytes())
+        run_session(each.read_bytes())
 
 
 @settings(max_examples=150)
@@ -39,5 +39,5 @@ def test_what_the_vectors_say_is_a_beginning(tmp_path: Path) -> None:
 @example(b'{"type":"plan_input","plan_id":"p","request_id":"r","answer":"\\udfff"}')
 @example(b"[" * 50_000)
 @example(b"\xff\n{}")
-def test_nothing_a_client_says_raises(data: bytes) -> None:
-    talk(data)
+def test_no_client_frame_raises(data: bytes) -> None:
+    run_session(data)

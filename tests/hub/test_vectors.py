@@ -49,7 +49,7 @@ def test_values_that_fit(got: Any, pattern: Any) -> None:
         (1, True, "frame is 1, not True"),
         (True, 1, "frame is True, not 1"),
         (None, {}, "frame is None, not {}"),
-        ("", "$text", "frame is no text: ''"),
+        ("", "$text", "frame is not a non-empty string: ''"),
         ("2026-01-31 12:00", "$moment", "frame is no moment: '2026-01-31 12:00'"),
         ({"a": 1}, {"a": 1, "b": 2}, "frame lacks b"),
         ({"a": 1, "b": 2}, {"a": 1}, "frame has b too"),
@@ -71,7 +71,7 @@ async def test_a_case_with_another_result_fails(tmp_path: Path) -> None:
         {"expect": {"type": "pong", "nonce": "n"}},
     ]
     case = Case("none", "a lie", ["C-PNG-1"], steps)
-    with pytest.raises(AssertionError, match=r"step 3, .*: frame lacks nonce; came"):
+    with pytest.raises(AssertionError, match=r"step 3, .*: frame lacks nonce; received"):
         await run(case, RUNNERS["no wire"], tmp_path)
 
 

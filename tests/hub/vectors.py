@@ -29,7 +29,7 @@ from hub.transports.peers import Peer
 __all__ = ["CASES", "Case", "Client", "Closed", "Dial", "Runner", "match", "run"]
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors/wire"
-PATIENCE: Final = 15.0
+DEADLINE_S: Final = 15.0
 SECRET: Final = "a secret that only tests know, and long enough"
 _moment = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
 
@@ -90,7 +90,7 @@ Runner = Callable[[Hub], AbstractAsyncContextManager[Dial]]
 """Context manager that makes a running hub reachable by some transport."""
 
 
-class _Obedient:
+class _StubEngine:
     """An engine that starts no plans and accepts every signal."""
 
     async def open(self) -> None: ...
@@ -115,27 +115,27 @@ class _Obedient:
 async def run(case: Case, runner: Runner, folder: Path) -> None:
     """Run the case against a new hub with a log in this folder. Raises AssertionError if the result differs."""
     async with AsyncExitStack() as stack:
-        story = _Story(case, runner, folder)
-        stack.push_async_callback(story.shut)
-        await story.open()
+        case_run = _CaseRun(case, runner, folder)
+        stack.push_async_callback(case_run.shut)
+        await case_run.open()
         for number, step in enumerate(case.steps, 1):
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await story.take(step)
+                async with asyncio.timeout(DEADLINE_S):
+                    await case_run.take(step)
             except TimeoutError:
-                raise AssertionError(f"step {number}, {step}: nothing came") from None
+                raise AssertionError(f"step {number}, {step}: nothing received") from None
             except AssertionError as error:
                 raise AssertionError(f"step {number}, {step}: {error}") from None
 
 
-class _Story:
+class _CaseRun:
     """A running case."""
 
     def __init__(self, case: Case, runner: Runner, folder: Path) -> None:
         secret = None if case.people is None else Secret(SECRET.encode())
         self._file = folder / "plans.db"
         self._settings = Settings(log=f"sqlite:///{self._file}", auth_secret=secret, **case.settings)
-        self._engine = _Obedient() if case.engine else None
+        self._engine = _StubEngine() if case.engine else None
         self._runner = runner
         self._clients: dict[str, Client] = {}
         self._draining: list[asyncio.Task[None]] = []
@@ -167,14 +167,14 @@ class _Story:
     def _on(self, step: Mapping[str, Any]) -> Client:
         return self._clients[step.get("on", "a")]
 
-    # -- the plan's side -----------------------------------------------------------------------------------------------
+    # -- steps of the log ----------------------------------------------------------------------------------------------
 
-    async def _say(self, what: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-        for plan_id, said in what.items():
+    async def _say(self, plans: Mapping[str, Any], _: Mapping[str, Any]) -> None:
+        for plan_id, given in plans.items():
             events = (
-                list(said)
-                if isinstance(said, list)
-                else [_numbered(said["event"], n) for n in range(1, said["times"] + 1)]
+                list(given)
+                if isinstance(given, list)
+                else [_numbered(given["event"], n) for n in range(1, given["times"] + 1)]
             )
             made = [build(EVENTS[one["type"]], {**one["data"], "plan_id": plan_id}) for one in events]
             for at in range(0, len(made), 200):
@@ -186,8 +186,8 @@ class _Story:
     async def _delete(self, plan_id: str, _: Mapping[str, Any]) -> None:
         assert await self._hub.log.delete(plan_id)
 
-    async def _drain(self, patience: float, _: Mapping[str, Any]) -> None:
-        self._draining.append(asyncio.create_task(self._hub.drain(patience)))
+    async def _drain(self, seconds: float, _: Mapping[str, Any]) -> None:
+        self._draining.append(asyncio.create_task(self._hub.drain(seconds)))
 
     async def _keep(self, *_: Any) -> None:
         await self.shut()
@@ -201,7 +201,7 @@ class _Story:
         self._file.with_suffix(".kept").replace(self._file)
         await self.open()
 
-    # -- the client's side ---------------------------------------------------------------------------------------------
+    # -- steps of clients ----------------------------------------------------------------------------------------------
 
     async def _connect(self, name: str, step: Mapping[str, Any]) -> None:
         token = self._found[f"token:{step['as']}"] if "as" in step else None
@@ -214,12 +214,12 @@ class _Story:
             ticket=await self._ticket(step) if "ticket" in step else None,
         )
         client = self._clients[name] = await self._dial(peer)
-        said = await client.receive()
+        received = await client.receive()
         if "refused" in step:
-            assert said == Closed(step["refused"]), f"came {said}"
+            assert received == Closed(step["refused"]), f"received {received}"
             return
-        assert isinstance(said, str), f"came {said}"
-        self._compare(json.loads(said), step.get("expect", {"type": "connected", "...": True}))
+        assert isinstance(received, str), f"received {received}"
+        self._compare(json.loads(received), step.get("expect", {"type": "connected", "...": True}))
 
     async def _ticket(self, step: Mapping[str, Any]) -> str:
         token = self._found[f"token:{step['ticket']}"]
@@ -248,8 +248,8 @@ class _Story:
             self._compare(await self._frame(step), pattern)
 
     async def _expect_close(self, code: int, step: Mapping[str, Any]) -> None:
-        said = await self._on(step).receive()
-        assert said == Closed(code), f"came {said}"
+        received = await self._on(step).receive()
+        assert received == Closed(code), f"received {received}"
 
     async def _quiet(self, _: Any, step: Mapping[str, Any]) -> None:
         self._pings += 1
@@ -257,29 +257,29 @@ class _Story:
         await self._on(step).send(json.dumps({"type": "ping", "nonce": nonce}))
         self._compare(await self._frame(step), {"type": "pong", "nonce": nonce})
 
-    async def _story(self, told: Mapping[str, Any], step: Mapping[str, Any]) -> None:
-        at, contents, merged = told["after"], "", False
-        while at < told["to"]:
+    async def _story(self, pattern: Mapping[str, Any], step: Mapping[str, Any]) -> None:
+        at, contents, merged = pattern["after"], "", False
+        while at < pattern["to"]:
             frame = await self._frame(step)
-            assert frame["plan_id"] == told["plan_id"], f"came {frame}"
-            assert frame.get("first", frame["offset"]) == at + 1, f"after {at} came {frame}"
+            assert frame["plan_id"] == pattern["plan_id"], f"received {frame}"
+            assert frame.get("first", frame["offset"]) == at + 1, f"received {frame} after {at}"
             merged = merged or frame.get("first", frame["offset"]) != frame["offset"]
             at, contents = frame["offset"], contents + frame["data"].get("content", "")
-        assert at == told["to"]
-        assert merged is told.get("merged", False)
-        assert contents == told.get("content", contents)
+        assert at == pattern["to"]
+        assert merged is pattern.get("merged", False)
+        assert contents == pattern.get("content", contents)
 
     async def _frame(self, step: Mapping[str, Any]) -> dict[str, Any]:
-        said = await self._on(step).receive()
-        assert isinstance(said, str), f"came {said}"
-        frame: dict[str, Any] = json.loads(said)
+        received = await self._on(step).receive()
+        assert isinstance(received, str), f"received {received}"
+        frame: dict[str, Any] = json.loads(received)
         return frame
 
     # -- placeholders --------------------------------------------------------------------------------------------------
 
     def _compare(self, got: Any, pattern: Any) -> None:
         problem = match(got, pattern, self._found)
-        assert problem is None, f"{problem}; came {json.dumps(got)}"
+        assert problem is None, f"{problem}; received {json.dumps(got)}"
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, str) and value.startswith("$"):
@@ -289,10 +289,10 @@ class _Story:
         return [self._filled(inner) for inner in value] if isinstance(value, list) else value
 
 
-_LOG: Final = {"say", "trim", "delete", "keep", "put_back", "drain"}
-_SAID: Final = {"send", "send_text", "send_binary", "disconnect"}
-_HEARD: Final = {"expect", "expect_close", "story", "quiet"}
-_VERBS: Final = _LOG | _SAID | _HEARD
+_LOG_STEPS: Final = {"say", "trim", "delete", "keep", "put_back", "drain"}
+_CLIENT_STEPS: Final = {"send", "send_text", "send_binary", "disconnect"}
+_EXPECTATIONS: Final = {"expect", "expect_close", "story", "quiet"}
+_VERBS: Final = _LOG_STEPS | _CLIENT_STEPS | _EXPECTATIONS
 
 
 def match(got: Any, pattern: Any, found: dict[str, Any], at: str = "frame") -> str | None:
@@ -325,9 +325,9 @@ def _placeholder(got: Any, name: str, found: dict[str, Any], at: str) -> str | N
         case "any":
             return None
         case "moment":
-            return None if isinstance(got, str) and _moment.match(got) else f"{at} is no moment: {got!r:.80}"
+            return None if isinstance(got, str) and _moment.match(got) else f"{at} is not a timestamp: {got!r:.80}"
         case "text":
-            return None if isinstance(got, str) and got else f"{at} is no text: {got!r:.80}"
+            return None if isinstance(got, str) and got else f"{at} is not a non-empty string: {got!r:.80}"
         case _ if name.startswith("not:"):
             return None if got != found[name[4:]] else f"{at} is {got!r:.80}, as before"
         case _:
