@@ -116,6 +116,7 @@ class EventStreamClient:
             if encoder.finished:
                 return
             self._settle()
+            del waiting, text  # the stream may be idle for long
 
     async def _take(self) -> Sequence[Item] | None:
         """Returns what waits for the client; nothing, if the outlet is closed or a plan was settled; None, if a
@@ -278,8 +279,8 @@ REMEMBERED: Final = 4_096
 
 
 class EndedPlans:
-    """Whether plans have ended by some offset. Every stream that joins a plan at its head asks; the log is read once for
-    all of them, and the most recent results are remembered: they never change."""
+    """Whether plans have ended by some offset. Every stream that joins a plan at its head needs this; the log is read
+    once for all of them, and the most recent results are remembered: they never change."""
 
     def __init__(self, log: PlanLog, counts: HubCounts) -> None:
         self._log = log

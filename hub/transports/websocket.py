@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -14,7 +14,7 @@ from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.transports.admission import AdmissionControl, AdmissionRefused, AdmittedClient
 from hub.transports.peers import Peer, peer_of
-from hub.transports.pull_outlet import ControlFrame, PullOutlet
+from hub.transports.pull_outlet import ControlFrame, Item, PullOutlet
 from hub.wire.codes import CloseCode
 
 __all__ = ["serve_websocket"]
@@ -114,20 +114,32 @@ async def _guarded(connection: Connection, outlet: PullOutlet, work: Awaitable[N
 
 
 async def _send(outlet: PullOutlet, websocket: WebSocket) -> None:
-    while waiting := await outlet.take():
-        for item in waiting:
-            match item:
-                case Burst():
-                    texts = item.texts
-                case ControlFrame(encoded=encoded):
-                    texts = (encoded.decode(),)
-                case bytes():
-                    texts = (item.decode(),)
-            for text in texts:
-                try:
-                    await websocket.send_text(text)
-                except DISCONNECTED:
-                    return  # `_receive` closes the outlet
+    while await _send_waiting(outlet, websocket):
+        pass
+
+
+async def _send_waiting(outlet: PullOutlet, websocket: WebSocket) -> bool:
+    """Sends what waits, as soon as something does. Returns False when the outlet is closed and empty, or the client gone.
+
+    A coroutine of its own, so that no frame is kept in memory while the connection is idle."""
+    waiting = await outlet.take()
+    for item in waiting:
+        for text in _texts(item):
+            try:
+                await websocket.send_text(text)
+            except DISCONNECTED:
+                return False  # `_receive` closes the outlet
+    return bool(waiting)
+
+
+def _texts(item: Item) -> Sequence[str]:
+    match item:
+        case Burst():
+            return item.texts
+        case ControlFrame(encoded=encoded):
+            return (encoded.decode(),)
+        case bytes():
+            return (item.decode(),)
 
 
 async def _receive(handle: Callable[[str | bytes], None], outlet: PullOutlet, websocket: WebSocket) -> None:
