@@ -1,4 +1,4 @@
-"""`python -m hub` is `plancast`."""
+"""`python -m hub` runs `plancast`."""
 
 from __future__ import annotations
 

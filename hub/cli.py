@@ -1,4 +1,4 @@
-"""The command `plancast`: finds the command that was asked for, runs it, and tells what went wrong in one sentence."""
+"""The `plancast` command line: parses it, runs the command, and reports an error in one line."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 ABOUT = """\
-Say something about a plan from anywhere, and watch it live. Plans are kept in
-the log that --log or PLANCAST_LOG names; without either, in a file of yours,
-~/.plancast/plans.db."""
+Publish events of plans from anywhere, and follow plans live. Plans are stored in
+the log given by --log or PLANCAST_LOG; by default in ~/.plancast/plans.db."""
 EXAMPLE = """\
 example:
   plancast publish plan-1 "Looking at the orders…" --agent "Data Analyst"
@@ -29,27 +28,27 @@ example:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, and where to read more."""
+    """Reports an error in one line that refers to --help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(MISUSED, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `plancast` with these arguments (or those of this process); its exit code."""
+    """Run `plancast` with these arguments (default: those of the process); returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         return _run(argv)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter must not complain when it flushes at the end.
+        # The reader of our output has closed it; the interpreter must not report that when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
         if "--traceback" in argv:
             raise
-        print(f"plancast: {_told(error)}", file=sys.stderr)
+        print(f"plancast: {_in_one_line(error)}", file=sys.stderr)
         return MISUSED if isinstance(error, InvalidEvent) else FAILED
 
 
@@ -58,15 +57,15 @@ def _run(argv: Sequence[str]) -> int:
     chosen = command(name) if name in COMMANDS else None
     args = _parser(name, chosen).parse_args(argv)
     if chosen is None:
-        raise AssertionError("argparse lets no other command through")
+        raise AssertionError("argparse accepts only known commands")
     return chosen.run(args)
 
 
 def _parser(name: str, chosen: Command | None) -> argparse.ArgumentParser:
-    """Knows every command by name, and the chosen one in full."""
+    """Knows every command's name, and the chosen command's arguments."""
     as_written = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="plancast", description=ABOUT, epilog=EXAMPLE, formatter_class=as_written)
-    parser.add_argument("--traceback", action="store_true", help="when something fails, show where in the code")
+    parser.add_argument("--traceback", action="store_true", help="if the command fails, print a Python traceback")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for each, summary in COMMANDS.items():
         if each != name or chosen is None:
@@ -81,11 +80,11 @@ def _parser(name: str, chosen: Command | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _told(error: Exception) -> str:
-    """One sentence, whatever happened."""
-    said = " ".join(str(error).split())
+def _in_one_line(error: Exception) -> str:
+    """A message of one line for any error."""
+    message = " ".join(str(error).split())
     if isinstance(error, PlancastError):
-        return said
+        return message
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else said
-    return f"this should not have happened ({type(error).__name__}: {said}); plancast --traceback … shows where"
+        return f"{error.filename}: {error.strerror}" if error.filename else message
+    return f"unexpected {type(error).__name__}: {message}; `plancast --traceback …` shows where"

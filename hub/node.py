@@ -1,4 +1,4 @@
-"""One hub node: everything it is made of, opened and closed together. Wiring only."""
+"""One hub node: its parts, wired together, and opened and closed together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.probe import Probe
 from hub.telemetry.tracing import deliveries
-from hub.telemetry.worker_metrics import Siblings
+from hub.telemetry.worker_metrics import WorkerMetrics
 from hub.transports.admission import AdmissionControl
 from hub.transports.http_guard import HttpConnectionLimit
 from hub.transports.native import NativeSockets
@@ -41,16 +41,16 @@ DEADLINE = 10.0
 ENGINE_S: Final = 10.0
 """Seconds for which a client waits for the engine. The plan may have been started nevertheless."""
 NO_ENGINE: Final = (
-    "this hub has no engine: it shows plans, but can't start or signal them; install plancast[engine] and run "
+    "this hub has no engine: it shows plans, but can't start or signal them; it needs pip install 'plancast[engine]' and "
     "`plancast serve` in development or with --templates"
 )
 
 
 class Hub:
-    """`async with Hub(settings) as hub`: it follows the log and may serve clients until it is left.
+    """`async with Hub(settings) as hub`: follows the log and can serve clients until the block is left.
 
-    It may be entered by several, one within the other: an application and a router of ours in it, say. It lives once:
-    when all have left it, it can't be entered again.
+    It may be entered several times at once, for example by an application and by a router in it. Once all have left it,
+    it is closed and can't be entered again.
     """
 
     def __init__(self, settings: Settings, *, log: PlanLog | None = None, engine: EnginePort | None = None) -> None:
@@ -75,10 +75,10 @@ class Hub:
         proxies = Proxies(settings.proxies)
         self.http_limit = HttpConnectionLimit(limits.connections, proxies, self.counts)
         self.native = NativeSockets(self.admission, proxies)
-        self._siblings = Siblings(settings.run_directory) if settings.run_directory else None
-        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._siblings, lambda: self.parts)
+        self._workers = WorkerMetrics(settings.run_directory) if settings.run_directory else None
+        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._workers, lambda: self.parts)
         self.leaving = asyncio.Event()
-        """Set when the hub is drained: who waits without a connection in the roster leaves by itself."""
+        """Set when the drain begins, for requests that wait without being among the connections."""
         self._open = AsyncExitStack()
         self._entered = 0
         self._over = False
@@ -86,7 +86,7 @@ class Hub:
 
     async def __aenter__(self) -> Self:
         if self._over:
-            raise RuntimeError("this hub was closed, and a hub lives once: make a new Hub(…) to open it again")
+            raise RuntimeError("this hub was closed and can't be opened again; make a new Hub(…)")
         if self._entered == 0:
             await self._begin()
         self._entered += 1
@@ -102,8 +102,8 @@ class Hub:
     async def _begin(self) -> None:
         self.registry.traced = deliveries()
         async with AsyncExitStack() as stack:
-            if self._siblings is not None:
-                stack.callback(self._siblings.close)
+            if self._workers is not None:
+                stack.callback(self._workers.close)
             stack.push_async_callback(self.log.close)
             await self.log.open()
             if self.engine is not None:
@@ -123,26 +123,25 @@ class Hub:
         self.admission.open = True
 
     async def drain(self, patience: float) -> None:
-        """Send every client away, spread over the time there is; they come back to another node, or to this one's
-        successor."""
+        """Disconnect all clients over at most `patience` seconds; they reconnect to another node or to a successor."""
         self.leaving.set()
         self.admission.refusals.end_all()
         await self.roster.drain(window=patience / 2, patience=patience)
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """All long-lived work in this process, by name: the hub's, its log's and its engine's."""
+        """The long-lived tasks of the hub, its log and its engine, by name."""
         own = {**self._supervisor.parts, **self.log.parts}
         return own if self.engine is None else {**own, **self.engine.parts}
 
     async def ready(self) -> str | None:
-        """Why this node should get no clients just now; None: it should."""
+        """Why this node should not get clients at the moment; None if it should."""
         if self.roster.draining:
             return "draining"
         if down := [name for name, part in self.parts.items() if part.down]:
-            return f"failed, and tried again: {', '.join(down)}"
+            return f"failing and being retried: {', '.join(down)}"
         if self.registry.watch_lost:
-            return "the tail is lost"
+            return "the live feed of the log is interrupted"
         if (full := self.admission.full) is not None:
             return full
         return await self.probe.problem()

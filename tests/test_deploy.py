@@ -27,7 +27,7 @@ from hub.access.auth import MAX_TOKEN_BYTES
 from hub.api.route import BODY_S, ApiRoute
 from hub.config.limits import MIB
 from hub.config.settings import Settings
-from hub.process.open_files import SPARE
+from hub.process.workers import SPARE_FILES
 from hub.process.serving import GRACE
 from hub.transports.admission import HEARTBEAT_SECONDS
 from hub.transports.native import SILENCE_SECONDS
@@ -70,7 +70,7 @@ def test_a_stopped_hub_has_time_to_drain_and_gets_one_signal() -> None:
         settings["KillMode"] == "mixed"
     )  # otherwise workers get two signals, systemd's and the parent's, and end at once
     assert int(settings["TimeoutStopSec"]) >= SETTINGS.drain_seconds + GRACE + 20
-    assert int(settings["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE
+    assert int(settings["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE_FILES
 
 
 def test_a_worker_runs_as_its_hub_does() -> None:

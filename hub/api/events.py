@@ -1,4 +1,4 @@
-"""Events over HTTP: said by agents in any language, read page by page, or waited for."""
+"""Events over HTTP: published by agents in any language, read in pages, or long-polled."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from hub.transports.polling import wait_for_events
 from hub.wire.codes import ErrorCode
 from hub.wire.frames import event_frame, event_prefix
 
-__all__ = ["Appended", "EventsPage", "SaidEvent", "SaidEvents", "router"]
+__all__ = ["EventsAppended", "EventsPage", "NewEvent", "NewEvents", "router"]
 
 PAGE_BYTES: Final = 1024 * 1024
 LOOK_AGAIN_S: Final = 0.05
-"""Before a poll that was woken and found nothing waits again."""
+"""Delay before a poll that was woken but found no event waits again."""
 _HELLO: Final[JsonValue] = {
     "type": "agent_message",
     "data": {"agent_name": "Data Analyst", "content": "Looking at the orders…"},
@@ -42,10 +42,10 @@ _DONE: Final[JsonValue] = {
 }
 
 
-class SaidEvent(BaseModel):
-    """An event as an agent says it: its type, and its data without the plan's id (or with the right one).
+class NewEvent(BaseModel):
+    """An event to publish: its type and data. The plan's id in the data is optional.
 
-    `docs/schemas` says what the data of each type is."""
+    `docs/schemas` has the schema of each type's data."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_HELLO, _DONE]})
 
@@ -53,20 +53,20 @@ class SaidEvent(BaseModel):
     data: dict[str, Any]
 
 
-class SaidEvents(BaseModel):
-    """Several events, appended in this order, side by side or not at all."""
+class NewEvents(BaseModel):
+    """Several events, appended contiguously in this order, or not at all."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"events": [_HELLO, _DONE]}]})
 
-    events: Annotated[list[SaidEvent], Field(min_length=1, max_length=MAX_APPEND_EVENTS)]
+    events: Annotated[list[NewEvent], Field(min_length=1, max_length=MAX_APPEND_EVENTS)]
 
 
-def _number(said: Any) -> str:
-    return "several" if isinstance(said, dict) and "events" in said else "one"
+def _kind(body: Any) -> str:
+    return "several" if isinstance(body, dict) and "events" in body else "one"
 
 
-Said = Annotated[
-    Annotated[SaidEvent, Tag("one")] | Annotated[SaidEvents, Tag("several")], Discriminator(_number), Body()
+EventBody = Annotated[
+    Annotated[NewEvent, Tag("one")] | Annotated[NewEvents, Tag("several")], Discriminator(_kind), Body()
 ]
 IdempotencyKey = Annotated[
     str | None,
@@ -74,25 +74,25 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[ -~]+$",
-        description="Unique in the plan, for ever.",
+        description="Unique in the plan: the events are stored only once, however often the request is sent.",
         examples=["order-17"],
     ),
 ]
 
 Traceparent = Annotated[
-    str | None, Header(max_length=512, description="W3C trace context: the events carry it as their `trace`.")
+    str | None, Header(max_length=512, description="W3C trace context, stored as the events' `trace`.")
 ]
 
 
-class Appended(BaseModel):
-    """Where the events stand: durable, and on their way to everybody."""
+class EventsAppended(BaseModel):
+    """The events' positions. The events are durable and are being delivered."""
 
     epoch: str
     offsets: list[int]
 
 
 class EventsPage(BaseModel):
-    """Event frames as the socket sends them, and the place after them: ask for what follows that."""
+    """Event frames as on the WebSocket, and the position after them, from which to read the next page."""
 
     plan_id: str
     epoch: str
@@ -102,7 +102,7 @@ class EventsPage(BaseModel):
 
 
 class _PollRoute(ApiRoute):
-    """As long as a poll may wait, and the log may take."""
+    """A route with the time that a long poll and the log may take together."""
 
     seconds: ClassVar[float] = 45.0
 
@@ -122,22 +122,22 @@ def _publishing(hub: Hub) -> APIRouter:
     @routes.post("", status_code=201, responses=problems(400, 401, 403, 413, 415, 422, 429, 503, 507))
     async def publish_events(
         plan_id: PlanIdPath,
-        said: Said,
+        body: EventBody,
         idempotency_key: IdempotencyKey = None,
         traceparent: Traceparent = None,
         principal: Principal = caller,
-    ) -> Appended:
-        """Say something about a plan. With an Idempotency-Key, saying it again changes nothing."""
+    ) -> EventsAppended:
+        """Publish events of a plan. With an Idempotency-Key, repeating the request changes nothing."""
         require(principal, "publish", plan_id)
         events = (
-            [_event(plan_id, at, one) for at, one in enumerate(said.events)]
-            if isinstance(said, SaidEvents)
-            else [_event(plan_id, None, said)]
+            [_event(plan_id, at, one) for at, one in enumerate(body.events)]
+            if isinstance(body, NewEvents)
+            else [_event(plan_id, None, body)]
         )
-        # A span of this process's own, if there is one, is nearer than the one that the request came from.
+        # If this process traces the request, its span is closer than the client's.
         with within(current_traceparent() or traceparent):
-            places = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key, whole=True)
-        return Appended(epoch=places[-1].epoch, offsets=[place.offset for place in places])
+            positions = await hub.broadcaster.send_all(plan_id, events, key=idempotency_key, whole=True)
+        return EventsAppended(epoch=positions[-1].epoch, offsets=[at.offset for at in positions])
 
     return routes
 
@@ -150,92 +150,92 @@ def _reading(hub: Hub) -> APIRouter:
     async def read_events(
         plan_id: PlanIdPath,
         request: Request,
-        after: Annotated[int, Query(ge=0, le=2**53, description="The offset of the last event seen.")] = 0,
-        epoch: Annotated[str, Query(max_length=64, description="Its epoch; without it, the current one.")] = "",
+        after: Annotated[int, Query(ge=0, le=2**53, description="The offset of the last event received.")] = 0,
+        epoch: Annotated[str, Query(max_length=64, description="Its epoch; by default the current one.")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 500,
-        wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for the next event.")] = 0,
+        wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for an event.")] = 0,
         principal: Principal = caller,
     ) -> Response:
-        """The events after a place; with `wait`, as soon as there is one. 410: they are gone, take the snapshot."""
+        """Read the events after a position; with `wait`, wait for the first. 410: they were trimmed, load the snapshot."""
         require(principal, "read", plan_id)
-        reading = _Reading(hub, request, plan_id, limit)
-        response = await reading.page(Position(epoch, after), empty=not wait)
+        reader = _PageReader(hub, request, plan_id, limit)
+        response = await reader.page(Position(epoch, after), empty=not wait)
         if response is None:
             with (
                 hub.admission.guest(peer_of(request), principal, "poll") as admission,
                 hub.admission.shares.following(admission.holder, plan_id),
             ):
-                response = await reading.wait(min(wait, principal.lasts(time.time())))
+                response = await reader.wait(min(wait, principal.lasts(time.time())))
         hub.admission.rates.owe(holder_of(hub, request, principal), len(response.body) / CARRIED_BYTES)
         return response
 
     return routes
 
 
-class _Reading:
-    """One client's question for what comes after a place."""
+class _PageReader:
+    """Reads the events after a position for one request."""
 
     def __init__(self, hub: Hub, request: Request, plan_id: str, limit: int) -> None:
         self._hub = hub
         self._request = request
         self._plan_id = plan_id
         self._limit = limit
-        self._place = Position("", 0)
+        self._position = Position("", 0)
         self._head = 0
 
-    async def page(self, place: Position, *, empty: bool) -> Response | None:
-        """What the log holds behind the place; nothing there is None, or an empty page if wished."""
-        page = await self._hub.log.read(self._plan_id, place.offset, self._limit, PAGE_BYTES)
+    async def page(self, after: Position, *, empty: bool) -> Response | None:
+        """The events in the log after a position. If there are none: None, or with `empty` an empty page."""
+        page = await self._hub.log.read(self._plan_id, after.offset, self._limit, PAGE_BYTES)
         head = page.head
-        reason = head.lineage.continuity(
-            Position(place.epoch or head.lineage.epoch, place.offset), head.offset, head.floor
-        )
+        reason = head.continuity(Position(after.epoch or head.lineage.epoch, after.offset))
         if reason != "ok":
             raise self._gone(reason)
         prefix = event_prefix(self._plan_id, head.lineage.epoch)
         frames = [event_frame(prefix, at, payload) for at, payload in enumerate(page.payloads, page.first)]
-        self._place, self._head = Position(head.lineage.epoch, place.offset), head.offset
+        self._position, self._head = Position(head.lineage.epoch, after.offset), head.offset
         return self._answer(head.lineage.epoch, frames) if frames or empty else None
 
     async def wait(self, seconds: float) -> Response:
-        """The first events that come behind the place."""
+        """The first events after the position to arrive, or an empty page."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0:
-            result = await wait_for_events(self._hub.registry, self._plan_id, self._place, left, self._hub.leaving)
+            result = await wait_for_events(self._hub.registry, self._plan_id, self._position, left, self._hub.leaving)
             if result == "deleted":
-                raise Problem(ErrorCode.PLAN_DELETED, "the plan was deleted while it was waited for")
+                raise Problem(ErrorCode.PLAN_DELETED, "the plan was deleted during the request")
             if result is None:
                 break
             if result != "read":
                 return self._answer(json.loads(result[-1])["epoch"], result[: self._limit])
-            if (response := await self.page(self._place, empty=False)) is not None:
+            if (response := await self.page(self._position, empty=False)) is not None:
                 return response
             await asyncio.sleep(LOOK_AGAIN_S)
-        return self._answer(self._place.epoch, ())
+        return self._answer(self._position.epoch, ())
 
     def _answer(self, epoch: str, frames: Sequence[bytes | str]) -> Response:
-        offset = self._place.offset + len(frames)
-        said = {"plan_id": self._plan_id, "epoch": epoch, "offset": offset, "head": max(self._head, offset)}
-        body = b'%b,"events":[%b]}' % (json.dumps(said, separators=(",", ":"))[:-1].encode(), b",".join(frames))  # type: ignore[arg-type]
+        offset = self._position.offset + len(frames)
+        head = {"plan_id": self._plan_id, "epoch": epoch, "offset": offset, "head": max(self._head, offset)}
+        body = b'%b,"events":[%b]}' % (json.dumps(head, separators=(",", ":"))[:-1].encode(), b",".join(frames))  # type: ignore[arg-type]
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _gone(self, reason: str) -> Problem:
         snapshot = str(self._request.url_for("get_plan", plan_id=self._plan_id))
-        detail = "the story can't be continued from there; take the snapshot and go on from its place"
+        detail = "the events can't be continued from this position; load the snapshot and continue from its position"
         return Problem(ErrorCode.CONTINUITY_LOST, detail, reason=reason, snapshot=snapshot)
 
 
-def _event(plan_id: str, at: int | None, said: SaidEvent) -> PlanEvent:
-    """The event, or an `InvalidEvent` that names the field as the client wrote it."""
+def _event(plan_id: str, at: int | None, given: NewEvent) -> PlanEvent:
+    """The event. Raises `InvalidEvent` with the field as the client wrote it."""
     where = "" if at is None else f"events.{at}."
-    cls = EVENTS.get(said.type)
+    cls = EVENTS.get(given.type)
     if cls is None:
-        raise InvalidEvent(f"{where}type", f"{said.type!r:.60} is none of {', '.join(EVENTS)}")
-    if said.data.get("plan_id", plan_id) != plan_id:
-        raise InvalidEvent(f"{where}data.plan_id", "the event is of another plan than the one it is sent to")
+        raise InvalidEvent(
+            f"{where}type", f"unknown event type {given.type!r:.60}; expected one of {', '.join(EVENTS)}"
+        )
+    if given.data.get("plan_id", plan_id) != plan_id:
+        raise InvalidEvent(f"{where}data.plan_id", f"must be {plan_id!r}, the plan in the URL, or left out")
     try:
-        event = build(cls, {**said.data, "plan_id": plan_id})
+        event = build(cls, {**given.data, "plan_id": plan_id})
         refuse_reserved(event)
     except InvalidEvent as error:
         raise InvalidEvent(f"{where}data.{error.field}", error.problem) from None

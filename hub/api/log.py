@@ -1,7 +1,7 @@
-"""A plan's log over HTTP, as `broadcasters.log.http` uses it: for agents that can't reach the log itself.
+"""The hub's log over HTTP, for `broadcasters.log.http`: for agents that can't reach the log itself.
 
-Events go through as they are stored. What a publisher says they are is not believed: each is looked at, and what lists
-show of the plan is taken from them, not from it.
+Events are passed on as they are stored. Each is validated, and what lists show of a plan is taken from its events, since
+publishers are not trusted.
 """
 
 from __future__ import annotations
@@ -45,105 +45,64 @@ from hub.transports.pull_outlet import StreamedResponse
 from hub.wire.codes import ErrorCode
 
 __all__ = [
+    "AppendAccepted",
     "AppendRefused",
-    "AppendTaken",
-    "AppendsTaken",
+    "AppendResults",
     "CheckpointKept",
-    "LogAbout",
     "LogHead",
     "LogHeads",
-    "PlansAsked",
+    "LogInfo",
+    "PlanIds",
     "event_of",
     "router",
 ]
 
 
-def event_of(plan_id: str, payload: bytes) -> PlanEvent:
-    """The event of this payload, or an `InvalidEvent` that says what is wrong with it."""
-    if len(payload) > MAX_EVENT_BYTES:
-        raise InvalidEvent("event", f"{len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} fit")
-    envelope = envelope_of(payload)
-    if envelope is None:
-        raise InvalidEvent("event", 'compact JSON that begins with {"type":…,"id":…,"data":{ is needed')
-    said = _parsed(payload)
-    data: Any = said.pop("data", None)
-    around = {name: value for name, value in envelope._asdict().items() if value is not None}
-    if said != around or not isinstance(data, dict):
-        raise InvalidEvent("event", "there is more around its data than type and id")
-    cls = EVENTS.get(envelope.type)
-    if cls is None:
-        raise InvalidEvent("type", f"{envelope.type!r} is none that this hub knows: {', '.join(EVENTS)}")
-    fields = cast("dict[str, Any]", data)
-    if fields.get("plan_id") != plan_id:
-        raise InvalidEvent("plan_id", "the event is of another plan than the one it is sent to")
-    event = build(cls, fields)
-    refuse_reserved(event)
-    return event
-
-
-def _parsed(payload: bytes) -> dict[str, Any]:
-    try:
-        said: Any = from_json(payload, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidEvent("event", f"not JSON: {error}") from None
-    if to_json(said) != payload:  # written by another library, or with a key twice, of which the last was read
-        json.loads(payload, object_pairs_hook=_each_key_once)
-    return cast("dict[str, Any]", said)
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise InvalidEvent(key[:128], "this key stands twice in one object")
-        seen.add(key)
-
-
 HEADS_AT_ONCE: Final = 500
 APPENDS_AT_ONCE: Final = 256
-WATCHES: Final = 100
-"""So many plans of a tail cost one unit."""
+PLANS_PER_UNIT: Final = 100
+"""Plans of a tail that are charged as one request."""
 APPEND_S: Final = 5.0
-"""An append that the log keeps waiting for so long must not keep waiting those that came with it."""
+"""Seconds for one append, so that a slow plan does not delay the others of its request."""
 PLANS_OF_A_TAIL: Final = 1_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
 
 
-class LogAbout(BaseModel):
-    """What log this hub keeps."""
+class LogInfo(BaseModel):
+    """The log behind this hub."""
 
     protocol: int = 1
     durability: str
-    """What an append's answer means: memory, second, disk or replicated."""
+    """How durable an acknowledged append is: memory, second, disk or replicated."""
 
 
-class AppendTaken(BaseModel):
-    """Where the entries stand, in their order; an entry known before stands where it stood."""
+class AppendAccepted(BaseModel):
+    """The entries' offsets, in order. An entry that was already stored has its old offset."""
 
     epoch: str
     offsets: list[int]
     checkpoint_due: bool
-    """A checkpoint is now the caller's to take."""
+    """The caller should now take a checkpoint."""
 
 
 class AppendRefused(BaseModel):
-    """Why this append was not taken, as far as is known."""
+    """Why this append failed."""
 
     problem: ProblemBody
 
 
-class AppendsTaken(BaseModel):
-    """One answer for each append, in their order."""
+class AppendResults(BaseModel):
+    """One result for each append, in order."""
 
-    appends: list[AppendTaken | AppendRefused]
+    appends: list[AppendAccepted | AppendRefused]
 
 
-class PlansAsked(BaseModel):
+class PlanIds(BaseModel):
     plans: Annotated[list[PlanId], Field(min_length=1, max_length=PLANS_OF_A_TAIL, examples=[["plan-1", "plan-2"]])]
 
 
 class LogHead(BaseModel):
-    """A plan's log holds the events floor + 1 … offset; `ended` are its older epochs and where each ended."""
+    """The plan's log has events `floor` + 1 to `offset`. `ended` lists earlier epochs with the offset each ended at."""
 
     epoch: str
     ended: list[tuple[str, int]]
@@ -157,11 +116,11 @@ class LogHeads(BaseModel):
 
 class CheckpointKept(BaseModel):
     kept: bool
-    """False: a newer one is kept, or its place is none of this log's."""
+    """False: a newer one is kept, or its position is not in this log's lineage."""
 
 
 class _LogRoute(ApiRoute):
-    """Appends weigh as much as a body may elsewhere; what says what they are comes on top."""
+    """A route whose body may have the size of an append plus its description."""
 
     body_bytes: ClassVar[int] = MAX_APPEND_BYTES + MAX_APPEND_EVENTS * 2048
 
@@ -175,17 +134,19 @@ def _lines(description: str, **more: Any) -> dict[str, Any]:
     return {"description": description, "content": content, **more}
 
 
-_PAGE: Final = _lines("A line of JSON (a head, `first`, `count`), then `count` events, one a line, as they are stored.")
-_TAIL: Final = _lines("A line `standing` with all heads, then lines as watchers are told; an empty one every 10 s.")
+_PAGE: Final = _lines(
+    "A line of JSON (a head, `first`, `count`), then `count` events, one per line, as they are stored."
+)
+_TAIL: Final = _lines("A line `standing` with all heads, then a line for each notification; an empty line every 10 s.")
 _CHECKPOINT: Final = _lines("A line of JSON (`epoch`, `offset`, `window`, `count`: 1), then the snapshot in one line.")
 _APPENDS: Final = _lines(
-    "For each append a line of JSON (`plan_id`, `producer`, `seq`, `count`, `keys`?) and `count` events, one a line.",
+    "For each append, a line of JSON (`plan_id`, `producer`, `seq`, `count`, `keys`?) and `count` events, one per line.",
     required=True,
 )
 
 
 def router(hub: Hub) -> APIRouter:
-    """The log's routes, for this hub."""
+    """The routes of the log."""
     routes = APIRouter(tags=["log"], generate_unique_id_function=operation_id)
     routes.include_router(_reading(hub))
     routes.include_router(_appending(hub))
@@ -198,18 +159,22 @@ def _reading(hub: Hub) -> APIRouter:
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get("/log", responses=problems(401, 403, 422, 429, 503))
-    async def about_log(_: Principal = caller) -> LogAbout:
-        """What log this hub keeps."""
-        return LogAbout(durability=hub.log.durability)
+    async def about_log(_: Principal = caller) -> LogInfo:
+        """The log behind this hub, and its durability."""
+        return LogInfo(durability=hub.log.durability)
 
     @routes.post("/heads", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
-    async def read_heads(asked: PlansAsked, request: Request, principal: Principal = caller) -> LogHeads:
-        """Where these plans' logs stand (at most 500)."""
-        require(principal, "read", *asked.plans)
-        if len(asked.plans) > HEADS_AT_ONCE:
-            raise Problem(ErrorCode.INVALID_FIELD, f"plans: at most {HEADS_AT_ONCE} at once", field="plans")
-        hub.admission.rates.owe(holder_of(hub, request, principal), len(asked.plans) / HEADS_AT_ONCE)
-        heads = await hub.log.heads(asked.plans)
+    async def read_heads(body: PlanIds, request: Request, principal: Principal = caller) -> LogHeads:
+        """The heads of these plans' logs (at most 500)."""
+        require(principal, "read", *body.plans)
+        if len(body.plans) > HEADS_AT_ONCE:
+            raise Problem(
+                ErrorCode.INVALID_FIELD,
+                f"plans: at most {HEADS_AT_ONCE} at once",
+                field="plans",
+            )
+        hub.admission.rates.owe(holder_of(hub, request, principal), len(body.plans) / HEADS_AT_ONCE)
+        heads = await hub.log.heads(body.plans)
         return LogHeads(heads={plan_id: LogHead(**write_head(head)) for plan_id, head in heads.items()})
 
     @routes.get(
@@ -223,7 +188,7 @@ def _reading(hub: Hub) -> APIRouter:
         max_bytes: Annotated[int, Query(ge=1, le=PAGE_BYTES)] = 1024 * 1024,
         principal: Principal = caller,
     ) -> Response:
-        """The events behind an offset (or behind the floor, if that is higher) as they are stored."""
+        """The events after an offset (or after the floor, if that is higher) as they are stored."""
         require(principal, "read", plan_id)
         page = write_page(await hub.log.read(plan_id, after, limit, max_bytes))
         hub.admission.rates.owe(holder_of(hub, request, principal), len(page) / CARRIED_BYTES)
@@ -234,18 +199,18 @@ def _reading(hub: Hub) -> APIRouter:
         response_class=Response,
         responses={200: _TAIL, **problems(400, 401, 403, 413, 415, 422, 429, 503)},
     )
-    async def tail_logs(asked: PlansAsked, request: Request, principal: Principal = caller) -> Response:
-        """Be told of every append to these plans, until one of the two hangs up."""
-        require(principal, "read", *asked.plans)
-        hub.admission.rates.owe(holder_of(hub, request, principal), ONE + len(asked.plans) / WATCHES)
-        told = _told(hub, request, principal, asked.plans)
-        first = await anext(told)
-        return StreamedResponse(_continued(first, told), HEADERS, hub.leaving)
+    async def tail_logs(body: PlanIds, request: Request, principal: Principal = caller) -> Response:
+        """Follow these plans: every append is sent until the client or the hub closes the connection."""
+        require(principal, "read", *body.plans)
+        hub.admission.rates.owe(holder_of(hub, request, principal), ONE + len(body.plans) / PLANS_PER_UNIT)
+        lines = _tail_lines(hub, request, principal, body.plans)
+        first = await anext(lines)
+        return StreamedResponse(_resumed(first, lines), HEADERS, hub.leaving)
 
     return routes
 
 
-async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list[str]) -> AsyncGenerator[bytes]:
+async def _tail_lines(hub: Hub, request: Request, principal: Principal, plan_ids: list[str]) -> AsyncGenerator[bytes]:
     plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan_ids))
     with hub.admission.guest(peer_of(request), principal, "tail") as admission:
         tail = LogTailStream(hub.log, hub.admission, admission.holder, plan_ids)
@@ -257,14 +222,14 @@ async def _told(hub: Hub, request: Request, principal: Principal, plan_ids: list
             await tail.close()
 
 
-async def _continued(first: bytes, told: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """Its first step is taken before the answer's status is said."""
+async def _resumed(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The generator after its first item, which was awaited so that a failure could still set the response's status."""
     try:
         yield first
-        async for lines in told:
+        async for lines in rest:
             yield lines
     finally:
-        await told.aclose()
+        await rest.aclose()
 
 
 def _appending(hub: Hub) -> APIRouter:
@@ -272,25 +237,25 @@ def _appending(hub: Hub) -> APIRouter:
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.post("/log", responses=problems(401, 403, 413, 422, 429, 503), openapi_extra={"requestBody": _APPENDS})
-    async def append_log(request: Request, principal: Principal = caller) -> AppendsTaken:
-        """Append events as they are to be stored. Each append has its own answer, and is made whole or not at all;
-        repeating one (same plan, producer and seq) changes nothing.
+    async def append_log(request: Request, principal: Principal = caller) -> AppendResults:
+        """Append events in their stored form. Each append is atomic and has its own result; repeating one (same plan,
+        producer and seq) changes nothing.
 
-        A caller that may read takes the checkpoint when it is told that one is due; for any other the hub does."""
+        A caller with the right to read takes a checkpoint when one is due; for other callers the hub does."""
         try:
-            asked = read_appends(await request.body(), APPENDS_AT_ONCE)
+            appends = read_appends(await request.body(), APPENDS_AT_ONCE)
         except Unreadable as error:
             raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
-        answers = await asyncio.gather(*[_answer(hub, principal, one) for one in asked])
-        return AppendsTaken(appends=answers)
+        results = await asyncio.gather(*[_result(hub, principal, one) for one in appends])
+        return AppendResults(appends=results)
 
     return routes
 
 
-async def _answer(hub: Hub, principal: Principal, asked: AppendRequest) -> AppendTaken | AppendRefused:
+async def _result(hub: Hub, principal: Principal, append: AppendRequest) -> AppendAccepted | AppendRefused:
     try:
         async with asyncio.timeout(APPEND_S):
-            return await _append(hub, principal, asked)
+            return await _append(hub, principal, append)
     except Exception as error:
         problem = problem_of(error)
         if problem is None:
@@ -298,22 +263,63 @@ async def _answer(hub: Hub, principal: Principal, asked: AppendRequest) -> Appen
         return AppendRefused(problem=ProblemBody.model_validate(problem.body))
 
 
-async def _append(hub: Hub, principal: Principal, asked: AppendRequest) -> AppendTaken:
-    plan_id, entries = check_plan_id(asked.plan_id), asked.entries
+async def _append(hub: Hub, principal: Principal, append: AppendRequest) -> AppendAccepted:
+    plan_id, entries = check_plan_id(append.plan_id), append.entries
     require(principal, "publish", plan_id)
     if len(entries) > MAX_APPEND_EVENTS:
-        raise InvalidEvent("count", f"an append has at most {MAX_APPEND_EVENTS} events, not {len(entries)}")
+        raise InvalidEvent("count", f"an append must have at most {MAX_APPEND_EVENTS} events; got {len(entries)}")
     facts = facts_of([event_of(plan_id, entry.payload) for entry in entries])
-    taken = await hub.log.append(plan_id, _producer(principal, asked.producer), asked.seq, entries, facts)
+    taken = await hub.log.append(plan_id, _producer(principal, append.producer), append.seq, entries, facts)
     due = taken.checkpoint_due
     if due and not principal.may("read", plan_id):
         hub.broadcaster.checkpoint_soon(plan_id)
         due = False
-    return AppendTaken(epoch=taken.epoch, offsets=list(taken.offsets), checkpoint_due=due)
+    return AppendAccepted(epoch=taken.epoch, offsets=list(taken.offsets), checkpoint_due=due)
+
+
+def event_of(plan_id: str, payload: bytes) -> PlanEvent:
+    """Parse and validate a stored event. Raises `InvalidEvent`."""
+    if len(payload) > MAX_EVENT_BYTES:
+        raise InvalidEvent("event", f"an event must have at most {MAX_EVENT_BYTES:,} bytes; got {len(payload):,}")
+    envelope = envelope_of(payload)
+    if envelope is None:
+        raise InvalidEvent("event", 'expected compact JSON that begins with {"type":…,"id":…,"data":{')
+    parsed = _parsed(payload)
+    data: Any = parsed.pop("data", None)
+    envelope_fields = {name: value for name, value in envelope._asdict().items() if value is not None}
+    if parsed != envelope_fields or not isinstance(data, dict):
+        raise InvalidEvent("event", "expected only type, id, trace and data")
+    cls = EVENTS.get(envelope.type)
+    if cls is None:
+        raise InvalidEvent("type", f"unknown event type {envelope.type!r}; expected one of {', '.join(EVENTS)}")
+    fields = cast("dict[str, Any]", data)
+    if fields.get("plan_id") != plan_id:
+        raise InvalidEvent("plan_id", f"must be {plan_id!r}, the plan of the append")
+    event = build(cls, fields)
+    refuse_reserved(event)
+    return event
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        parsed: Any = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidEvent("event", f"not valid JSON: {error}") from None
+    if to_json(parsed) != payload:  # written by another library, or with a duplicate key, of which the last was read
+        json.loads(payload, object_pairs_hook=_unique_keys)
+    return cast("dict[str, Any]", parsed)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise InvalidEvent(key[:128], "duplicate key in a JSON object")
+        seen.add(key)
 
 
 def _producer(principal: Principal, name: str) -> str:
-    """Of a space of the caller's own: nobody can speak under a producer's name that belongs to somebody else."""
+    """The producer's name in a namespace of the caller, so that no caller can use another's producer."""
     return hashlib.blake2b(f"{principal.subject}\n{name}".encode(), digest_size=12).hexdigest()
 
 
@@ -327,11 +333,11 @@ def _checkpoints(hub: Hub) -> APIRouter:
         responses={200: _CHECKPOINT, **problems(401, 403, 404, 422, 429, 503)},
     )
     async def read_checkpoint_of(plan_id: PlanIdPath, principal: Principal = caller) -> Response:
-        """The newest snapshot kept with the log, to fold on from."""
+        """The newest checkpoint stored in the log, to fold later events into."""
         require(principal, "read", plan_id)
         kept = await hub.log.checkpoint(plan_id)
         if kept is None:
-            raise Problem("no_checkpoint", "no checkpoint is kept of this plan", status=404)
+            raise Problem("no_checkpoint", "this plan has no checkpoint yet", status=404)
         return Response(write_checkpoint(kept), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     @routes.put(
@@ -340,12 +346,11 @@ def _checkpoints(hub: Hub) -> APIRouter:
         openapi_extra={"requestBody": {**_CHECKPOINT, "required": True}},
     )
     async def keep_checkpoint(plan_id: PlanIdPath, request: Request, principal: Principal = caller) -> CheckpointKept:
-        """Keep a snapshot of the plan at that position, and let the log forget what is more than `window` events
-        before it."""
+        """Store a checkpoint of the plan, and let the log trim events more than `window` before it."""
         require(principal, "publish", plan_id)
         try:
             checkpoint, window = read_checkpoint(await request.body())
-            checkpoint = _encoded_anew(plan_id, checkpoint)
+            checkpoint = _re_encoded(plan_id, checkpoint)
         except (Unreadable, SnapshotUnreadable) as error:
             raise Problem(ErrorCode.INVALID_FIELD, str(error), field="body") from None
         return CheckpointKept(kept=await hub.log.keep_checkpoint(plan_id, checkpoint, window))
@@ -353,8 +358,8 @@ def _checkpoints(hub: Hub) -> APIRouter:
     return routes
 
 
-def _encoded_anew(plan_id: str, checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with this hub's own encoding of its snapshot, so that all readers read the same in it."""
+def _re_encoded(plan_id: str, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with its snapshot in this hub's own encoding, so that all readers decode it alike."""
     snapshot = snapshot_in(plan_id, checkpoint)
     if not 0 <= snapshot.weight <= WEIGHT_LIMIT:
         raise SnapshotUnreadable(f"its weight is {snapshot.weight}; expected 0 to {WEIGHT_LIMIT}")

@@ -1,6 +1,6 @@
-"""The page for people: what `npm run build` made of frontend/src/page, or a small page where nothing was built.
+"""Serves the web page: the build of frontend/src/page, or a small placeholder page if it was not built.
 
-Everything that may be served is known by its exact name before the first request; no path is ever made from an address.
+Files are read by their exact names at startup; no file path is ever derived from a request.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from hub.api.route import etag_matches
+
 __all__ = ["PageFile", "built_page", "router"]
 
 FOLDER: Final = Path(__file__).parent.parent / "page"
 ENCODINGS: Final = {"br": ".br", "gzip": ".gz"}
-"""What is made beside each file when the page is built, the smaller first."""
-SAFE: Final = {
+"""Compressed copies that the build makes of each file, smallest first."""
+SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -32,26 +34,26 @@ SAFE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file, in every encoding there is of it; `""` is the file as it is."""
+    """One file in all its encodings; `""` is the uncompressed file."""
 
     media_type: str
     etag: str
     bodies: Mapping[str, bytes]
 
     def answer(self, request: Request, headers: Mapping[str, str]) -> Response:
-        """The file in the encoding this client likes best, or word that it has it already."""
+        """The file in the best encoding the client accepts, or 304 if it has it."""
         encoding = _best(request.headers.get("accept-encoding", ""), self.bodies)
         etag = f'"{self.etag}{encoding and "-"}{encoding}"'
-        said = {**SAFE, **headers, "ETag": etag, "Vary": "Accept-Encoding"}
-        if _names(request.headers.get("if-none-match", ""), etag):
-            return Response(status_code=304, headers=said)
+        sent = {**SECURITY_HEADERS, **headers, "ETag": etag, "Vary": "Accept-Encoding"}
+        if etag_matches(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=sent)
         if encoding:
-            said["Content-Encoding"] = encoding
-        return Response(self.bodies[encoding], headers=said, media_type=self.media_type)
+            sent["Content-Encoding"] = encoding
+        return Response(self.bodies[encoding], headers=sent, media_type=self.media_type)
 
 
 def built_page(folder: Path) -> Mapping[str, PageFile]:
-    """Every file that was built there, by its name under `folder`; empty when nothing was."""
+    """All files of the build in `folder`, by their path in it; empty if there is no build."""
     if not (folder / "index.html").is_file():
         return {}
     paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in ENCODINGS.values()]
@@ -59,7 +61,7 @@ def built_page(folder: Path) -> Mapping[str, PageFile]:
 
 
 def router(folder: Path = FOLDER) -> APIRouter:
-    """`/`, `/plan/…` and `/wall`, and under `/assets/` what they are made of. The page is read once, here."""
+    """The routes `/`, `/plan/…`, `/wall` and `/assets/…`. All files are read once, here."""
     built = built_page(folder / "built")
     index = built.get("index.html") or _read(folder / "index.html")
     policy = _policy(index.bodies[""].decode())
@@ -75,16 +77,16 @@ def router(folder: Path = FOLDER) -> APIRouter:
     async def asset(name: str, request: Request) -> Response:
         found = built.get(f"assets/{name}")
         if found is None:
-            raise HTTPException(404, "the page has no such part; if it was updated just now, load it again")
+            raise HTTPException(404, "no such file of the page; if the hub was just updated, reload the page")
         return found.answer(request, {"Cache-Control": "public, max-age=31536000, immutable"})
 
     return routes
 
 
 def _policy(html: str) -> str:
-    """What this document may do: run and show what comes from here, and what stands in it, letter for letter."""
+    """The Content-Security-Policy of the document: only the hub's own files, and its inline scripts and styles by hash."""
     scripts = [_hash(text) for text in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)]
-    # Griffel writes its rules by script into style elements that are empty: the hash of nothing is all it needs.
+    # Griffel inserts its rules by script into empty style elements, for which the hash of an empty text is enough.
     styles = [_hash(text) for text in ["", *re.findall(r"<style>(.*?)</style>", html, re.DOTALL)]]
     return "; ".join(
         (
@@ -92,7 +94,7 @@ def _policy(html: str) -> str:
             " ".join(["script-src 'self'", *scripts]),
             " ".join(["style-src 'self'", *styles]),
             "connect-src 'self'",
-            "img-src 'self' data: https: http:",  # artworks and artifacts are where agents found them
+            "img-src 'self' data: https: http:",  # images and artifacts are loaded from where agents found them
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -113,13 +115,13 @@ def _read(path: Path) -> PageFile:
 
 
 def _best(accepted: str, bodies: Mapping[str, bytes]) -> str:
-    """The first of `bodies` that this Accept-Encoding takes; the plain one when it takes none."""
-    taken = {name: _weight(parameters) > 0 for name, parameters in map(_part, accepted.lower().split(","))}
-    return next((name for name in bodies if taken.get(name, taken.get("*", False))), "")
+    """The first encoding of `bodies` that the Accept-Encoding header accepts; otherwise the uncompressed one."""
+    accepts = {name: _weight(parameters) > 0 for name, parameters in map(_part, accepted.lower().split(","))}
+    return next((name for name in bodies if accepts.get(name, accepts.get("*", False))), "")
 
 
-def _part(said: str) -> tuple[str, str]:
-    name, _, parameters = said.partition(";")
+def _part(text: str) -> tuple[str, str]:
+    name, _, parameters = text.partition(";")
     return name.strip(), parameters
 
 
@@ -129,8 +131,3 @@ def _weight(parameters: str) -> float:
         return float(value) if name.strip() == "q" else 1.0
     except ValueError:
         return 0.0
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in known or known == ["*"]

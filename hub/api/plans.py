@@ -1,4 +1,4 @@
-"""Plans over HTTP: lists, snapshots, and forgetting."""
+"""Plans over HTTP: lists, snapshots, and deletion."""
 
 from __future__ import annotations
 
@@ -22,47 +22,16 @@ from hub.access.principal import Principal
 from hub.access.tickets import ticket_key
 from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.problems import Problem, problems
-from hub.api.route import ApiRoute, operation_id
+from hub.api.route import ApiRoute, etag_matches, operation_id
 from hub.node import Hub
 
-__all__ = [
-    "Cursors",
-    "PlanList",
-    "PlanSummary",
-    "etag",
-    "router",
-]
+__all__ = ["Cursors", "PlanList", "PlanSummary", "etag", "router"]
 
-NONCE: Final = 12
-
-
-class Cursors:
-    """`key` is a secret of the hub's, the same on all its nodes."""
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(hmac.digest(key, b"plancast cursor 1", "sha256"))
-
-    def seal(self, cursor: str | None) -> str | None:
-        """The log's cursor, for a client."""
-        if cursor is None:
-            return None
-        nonce = secrets.token_bytes(NONCE)
-        sealed = nonce + self._cipher.encrypt(nonce, cursor.encode(), None)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
-
-    def unseal(self, cursor: str | None) -> str | None:
-        """The log's cursor again; `InvalidEvent` for one that was not made here."""
-        if cursor is None:
-            return None
-        try:
-            sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-            return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], None).decode()
-        except (ValueError, InvalidTag):
-            raise InvalidEvent("cursor", "not one that this list has given; begin again without") from None
+NONCE_BYTES: Final = 12
 
 
 class PlanSummary(BaseModel):
-    """A plan as a list shows it."""
+    """A plan in a list."""
 
     plan_id: str
     status: str
@@ -92,7 +61,7 @@ class PlanSummary(BaseModel):
 
 
 class PlanList(BaseModel):
-    """Plans, the last active first. `cursor` asks for those that follow; null: there are none."""
+    """Plans, most recently active first. `cursor` requests the next page; null: there are no more plans."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -122,13 +91,40 @@ class PlanList(BaseModel):
     cursor: str | None
 
 
-def etag(place: Position) -> str:
-    """A plan's state as an entity tag: its place says it all."""
-    return f'"{place.epoch}:{place.offset}"'
+class Cursors:
+    """Encrypts the log's list cursors, which contain ids of plans that the client may not read.
+
+    `key` is the same on all nodes of a hub."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(hmac.digest(key, b"plancast cursor 1", "sha256"))
+
+    def seal(self, cursor: str | None) -> str | None:
+        """Encrypt the log's cursor for a client."""
+        if cursor is None:
+            return None
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, cursor.encode(), None)
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def unseal(self, cursor: str | None) -> str | None:
+        """Decrypt a cursor. Raises `InvalidEvent` if `seal` did not make it."""
+        if cursor is None:
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None).decode()
+        except (ValueError, InvalidTag):
+            raise InvalidEvent("cursor", "not a cursor of this list; start again without a cursor") from None
+
+
+def etag(position: Position) -> str:
+    """A plan's entity tag, made from its position."""
+    return f'"{position.epoch}:{position.offset}"'
 
 
 def router(hub: Hub) -> APIRouter:
-    """The plans' routes, for this hub."""
+    """The routes of plan lists, snapshots and deletion."""
     routes = APIRouter(prefix="/api", tags=["plans"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
     cursors = Cursors(ticket_key(hub.settings))
@@ -139,46 +135,46 @@ def router(hub: Hub) -> APIRouter:
         owner: Annotated[str | None, Query(max_length=256, examples=["ada"])] = None,
         label: Annotated[str | None, Query(max_length=256, examples=["travel"])] = None,
         status: PlanStatus | None = None,
-        cursor: Annotated[str | None, Query(max_length=512, description="That of the page before.")] = None,
+        cursor: Annotated[str | None, Query(max_length=512, description="The previous page's cursor.")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         principal: Principal = caller,
     ) -> PlanList:
-        """The plans that the caller may read, the last active first. There may be fewer than asked for and a cursor:
-        ask on with it."""
+        """List the plans that the caller may read, most recently active first. A page may have fewer plans than `limit` and
+        still a cursor."""
 
         def shown(plan: PlanEntry) -> bool:
             return principal.may("read", plan.plan_id) and status in (None, plan.status)
 
         holder, at = holder_of(hub, request, principal), cursors.unseal(cursor)
-        found, place = await hub.lists.find(holder, shown, limit, owner=owner, label=label, cursor=at)
-        return PlanList(plans=[PlanSummary.of(plan) for plan in found], cursor=cursors.seal(place))
+        found, next_page = await hub.lists.find(holder, shown, limit, owner=owner, label=label, cursor=at)
+        return PlanList(plans=[PlanSummary.of(plan) for plan in found], cursor=cursors.seal(next_page))
 
     @routes.get(
         "/plans/{plan_id}",
         response_model=Snapshot,
         responses={
-            304: {"description": "Unchanged since the ETag that was given."},
+            304: {"description": "The plan has not changed since the given ETag."},
             **problems(401, 403, 404, 422, 429, 503),
         },
     )
     async def get_plan(
         plan_id: PlanIdPath,
-        if_none_match: Annotated[str | None, Header(description="An ETag seen before.")] = None,
+        if_none_match: Annotated[str | None, Header(description="The ETag of the snapshot the client has.")] = None,
         principal: Principal = caller,
     ) -> Response:
-        """The plan folded to its newest event; the ETag is its place in the log."""
+        """The plan's snapshot at its newest event. The ETag is its position."""
         require(principal, "read", plan_id)
         head = await hub.log.head(plan_id)
         if head.offset == 0:
-            raise Problem("no_such_plan", "nothing was said about this plan yet", status=404)
-        if _matches(if_none_match, etag(head.position)):
+            raise Problem("no_such_plan", "there is no such plan; its first event creates it", status=404)
+        if etag_matches(if_none_match, etag(head.position)):
             return Response(status_code=304, headers=_headers(head.position))
         snapshot, head = await snapshot_of(hub.log, plan_id)
         return Response(encode(snapshot), media_type="application/json", headers=_headers(head.position))
 
     @routes.delete("/plans/{plan_id}", status_code=204, responses=problems(401, 403, 404, 422, 429, 503))
     async def delete_plan(plan_id: PlanIdPath, principal: Principal = caller) -> None:
-        """Forget the plan; whoever watches it is told."""
+        """Delete a plan. Its subscribers are notified."""
         require(principal, "publish", plan_id)
         if not await hub.log.delete(plan_id):
             raise Problem("no_such_plan", "there is no such plan", status=404)
@@ -186,11 +182,5 @@ def router(hub: Hub) -> APIRouter:
     return routes
 
 
-def _headers(place: Position) -> dict[str, str]:
-    return {"ETag": etag(place), "Cache-Control": "private, no-cache"}
-
-
-def _matches(asked: str | None, tag: str) -> bool:
-    """If-None-Match, weakly compared (RFC 9110, 13.1.2)."""
-    tags = [one.strip().removeprefix("W/") for one in (asked or "").split(",")]
-    return tag in tags or tags == ["*"]
+def _headers(position: Position) -> dict[str, str]:
+    return {"ETag": etag(position), "Cache-Control": "private, no-cache"}

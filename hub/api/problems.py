@@ -61,17 +61,17 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
 
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "The body is not JSON.",
-    401: "Nobody knows who is asking: no token, or none that is good (any more).",
+    401: "The request has no token, or its token is invalid or expired.",
     403: "The token gives no right to this, whether or not the plan exists.",
-    404: "There is no such thing.",
-    409: "It can't be done as things stand.",
-    410: "It is over, or gone.",
-    413: "The body is larger than the hub takes.",
-    415: "The body is not what its Content-Type should say.",
-    422: "A parameter or a field is unfit; `field` names it.",
-    429: "More at once than allowed; `Retry-After` says when to try again.",
-    503: "The log does not answer, or the hub is being stopped; `Retry-After` says when to try again.",
-    507: "The log has no room.",
+    404: "The requested object does not exist.",
+    409: "The request conflicts with the current state, or this hub does not support it.",
+    410: "The requested data has been removed, or its time is over.",
+    413: "The body is too large.",
+    415: "The Content-Type is not JSON.",
+    422: "A parameter or field is invalid; `field` names it.",
+    429: "A limit was exceeded; retry after `Retry-After` seconds.",
+    503: "The log or the engine does not respond, or the hub is stopping; retry after `Retry-After` seconds.",
+    507: "The log is full.",
 }
 
 
@@ -100,21 +100,21 @@ class ProblemBody(BaseModel):
     detail: str
     code: str
     field: str | None = None
-    """The field or parameter at fault."""
+    """The invalid field or parameter."""
     plan_id: str | None = None
-    """The plan at fault, where the request names several."""
+    """The plan concerned, if the request names several."""
     by: str | None = None
-    """With `already_answered`: who was first."""
+    """With `already_answered`: who gave the answer."""
     at: str | None = None
-    """With `already_answered`: when that was."""
+    """With `already_answered`: when it was given."""
     reason: str | None = None
     """With `continuity_lost`: trimmed, forked, ahead or epoch."""
     snapshot: str | None = None
-    """With `continuity_lost`: the address of the snapshot to go on from."""
+    """With `continuity_lost`: the URL of the snapshot to continue from."""
 
 
 class Problem(HTTPException):
-    """The request can't be done; answered as problem+json. An HTTPException, so that frameworks let it pass."""
+    """An error response as problem+json. It is an HTTPException so that frameworks pass it on."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Problem(HTTPException):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These statuses, for a route's `responses`: so the OpenAPI document says that they are problems."""
+    """Entries for a route's `responses` that describe these statuses as problems in the OpenAPI document."""
     schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
     retry = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return {
@@ -157,7 +157,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What to answer when this was raised; None when it is nobody's but our own mistake."""
+    """The response to an exception; None if it is a programming error."""
     match error:
         case Problem():
             return error
@@ -174,9 +174,9 @@ def problem_of(error: Exception) -> Problem | None:
         case EngineError():
             return _of_the_engine(error)
         case TicketTooLarge():
-            return Problem("ticket_too_large", str(error), status=422, title="The grants don't fit into a ticket.")
+            return Problem("ticket_too_large", str(error), status=422, title="The grants are too large for a ticket.")
         case AdmissionRefused():
-            return _not_let_in(error)
+            return _of_the_admission(error)
         case TooManyRequests():
             title = "More requests than allowed."
             return Problem(
@@ -186,18 +186,18 @@ def problem_of(error: Exception) -> Problem | None:
             title = "More plans at once than allowed."
             return Problem(ErrorCode.TOO_MANY_SUBSCRIPTIONS, str(error), title=title)
         case RequestValidationError():
-            return _unfit(error)
+            return _of_the_validation(error)
         case HTTPException():
             return _of_the_framework(error)
         case TimeoutError():
-            return Problem(ErrorCode.UNAVAILABLE, "the log did not answer in time; whether it took effect is unknown")
+            return Problem(ErrorCode.UNAVAILABLE, "the log did not respond in time; the request may have taken effect")
         case _:
             return _of_the_log(error)
 
 
 def _of_the_framework(error: HTTPException) -> Problem:
-    said = {404: "nothing is at this address", 405: "this can't be done at this address; `Allow` says what can"}
-    detail = said.get(error.status_code, str(error.detail))
+    details = {404: "there is no such path", 405: "the path does not support this method; `Allow` lists those it does"}
+    detail = details.get(error.status_code, str(error.detail))
     code, title = f"http_{error.status_code}", str(error.detail)
     return Problem(code, detail, status=error.status_code, title=title, headers=error.headers)
 
@@ -209,7 +209,7 @@ def _of_the_engine(error: EngineError) -> Problem:
         case InputRejected():
             return Problem(error.code, str(error), field="input")
         case BrokenTemplate():
-            title = "The template is at fault; its author must change something."
+            title = "The template is faulty; its author must fix it."
             return Problem("broken_template", str(error), status=500, title=title)
         case _:
             return Problem(error.code, str(error))
@@ -218,11 +218,11 @@ def _of_the_engine(error: EngineError) -> Problem:
 def _of_the_log(error: Exception) -> Problem | None:
     match error:
         case LogFull():
-            return Problem("log_full", str(error), status=507, title="The log has no room.")
+            return Problem("log_full", str(error), status=507, title="The log is full.")
         case LogUnavailable() | NoRoom():
             return Problem(ErrorCode.UNAVAILABLE, str(error))
         case LogMisconfigured():
-            title = "The log refuses; its operator must change something."
+            title = "The log is misconfigured; its operator must fix it."
             return Problem("log_misconfigured", str(error), status=500, title=title)
         case LogError() | SnapshotUnreadable():
             return Problem(ErrorCode.INTERNAL, str(error))
@@ -230,7 +230,7 @@ def _of_the_log(error: Exception) -> Problem | None:
             return None
 
 
-def _not_let_in(refusal: AdmissionRefused) -> Problem:
+def _of_the_admission(refusal: AdmissionRefused) -> Problem:
     match refusal.code:
         case CloseCode.RESTART | CloseCode.INTERNAL:
             return Problem(ErrorCode.UNAVAILABLE, refusal.reason)
@@ -242,7 +242,7 @@ def _not_let_in(refusal: AdmissionRefused) -> Problem:
             return Problem(ErrorCode.FORBIDDEN, refusal.reason)
 
 
-def _unfit(error: RequestValidationError) -> Problem:
+def _of_the_validation(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
     where = first["loc"][0]
     if len(first["loc"]) == 1 and where == "body":
@@ -254,7 +254,7 @@ def _unfit(error: RequestValidationError) -> Problem:
 
 
 def _as_written(loc: tuple[int | str, ...], body: Any) -> list[str]:
-    """The way to the field as the client wrote it: without the names of alternatives that models put between."""
+    """The path of the field as the client wrote it, without the names of union members that pydantic inserts."""
     if body is None:
         return [str(part) for part in loc]
     path: list[str] = []

@@ -1,4 +1,4 @@
-"""How every route of the API behaves: bounded in time and in size, strict about JSON, and every failure a problem."""
+"""The API's routes: time and size limits, strict JSON, problems for all errors, and conditional requests."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from hub.api.problems import Problem, problem_of
 from hub.config.limits import BatchLimits
 from hub.wire.codes import ErrorCode
 
-__all__ = ["ApiRoute", "operation_id"]
+__all__ = ["ApiRoute", "etag_matches", "operation_id"]
 
 _logger = logging.getLogger(__name__)
 
 BODY_S: Final = 20.0
-"""A body that takes longer to come is given up."""
+"""Seconds within which a request's body must arrive."""
 _huge: Final = re.compile(rb"\d[eE]\+?\d{3}|\d{309}")
-"""Numbers that may be more than a double holds."""
+"""Numbers that may be too large for a double."""
 
 
 class ApiRoute(APIRoute):
-    """In whichever app it stands. A router that needs other bounds has a class of its own with them."""
+    """A route with limits, in any application. A router with other limits uses a subclass."""
 
     seconds: ClassVar[float] = 12.0
-    """For how long an answer may be worked on. The hub tries the log for ten, and then says so."""
+    """Seconds for a response. The hub retries the log for ten, and then reports the failure."""
     body_bytes: ClassVar[int] = BatchLimits().body_bytes
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
-            asked = _Asked(request, self.body_bytes)
+            bounded = _BoundedRequest(request, self.body_bytes)
             try:
                 if request.method in ("POST", "PUT"):
-                    body = await asked.body()
+                    body = await bounded.body()
                     if self.body_field is not None:
                         _check_type(request, body)
                 async with asyncio.timeout(self.seconds):
-                    return await handle(asked)
+                    return await handle(bounded)
             except Exception as error:
                 problem = problem_of(error)
                 if problem is None:
@@ -59,12 +59,18 @@ class ApiRoute(APIRoute):
 
 
 def operation_id(route: APIRoute) -> str:
-    """Operations are called as their functions are: what generated clients' methods will be called."""
+    """The function's name as the operation's id, which generated clients use as the method's name."""
     return route.name
 
 
-class _Asked(Request):
-    """A request whose body is bounded, and JSON read strictly: no NaN, no half characters, no endless nesting."""
+def etag_matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names this entity tag, by weak comparison (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag in tags or tags == ["*"]
+
+
+class _BoundedRequest(Request):
+    """A request with a size limit and strict JSON: no NaN, no lone surrogates, no unlimited nesting."""
 
     def __init__(self, request: Request, most: int) -> None:
         super().__init__(request.scope, request.receive)
@@ -77,9 +83,9 @@ class _Asked(Request):
                 async with asyncio.timeout(BODY_S):
                     self._whole = await self._read()
             except TimeoutError:
-                raise Problem("too_slow", f"the body did not come within {BODY_S:g} s", status=408) from None
+                raise Problem("too_slow", f"the body must arrive within {BODY_S:g} s", status=408) from None
             except ClientDisconnect:
-                raise Problem(ErrorCode.BAD_FRAME, "the body broke off") from None
+                raise Problem(ErrorCode.BAD_FRAME, "the connection closed before the end of the body") from None
         return self._whole
 
     async def json(self) -> Any:
@@ -89,7 +95,7 @@ class _Asked(Request):
             if _huge.search(body):
                 json.dumps(value, allow_nan=False)
         except ValueError as error:
-            raise Problem(ErrorCode.BAD_FRAME, f"the body is not JSON: {error}") from None
+            raise Problem(ErrorCode.BAD_FRAME, f"the body is not valid JSON: {error}") from None
         return value
 
     async def _read(self) -> bytes:
@@ -106,15 +112,14 @@ class _Asked(Request):
         return b"".join(pieces)
 
     def _too_large(self) -> Problem:
-        detail = f"a body has at most {self._most:,} bytes here; send less at once"
-        return Problem("too_large", detail, status=413, title="The body is larger than the hub takes.")
+        detail = f"the body must have at most {self._most:,} bytes; send less at once"
+        return Problem("too_large", detail, status=413, title="The body is too large.")
 
 
 def _check_type(request: Request, body: bytes) -> None:
-    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not body:
-        raise Problem(ErrorCode.BAD_FRAME, "the request has no body; one of JSON is needed")
-    if said != "application/json" and not (said.startswith("application/") and said.endswith("+json")):
-        shown = f"not {said[:60]}" if said else "and the request has no Content-Type"
-        detail = f"the body must be JSON: Content-Type: application/json is needed, {shown}"
+        raise Problem(ErrorCode.BAD_FRAME, "the request has no body; expected JSON")
+    if not re.fullmatch(r"application/(json|.*\+json)", media_type):
+        detail = f"the Content-Type must be application/json; got {media_type[:60] or 'none'}"
         raise Problem("not_json", detail, status=415, title="The body is not JSON.")

@@ -1,4 +1,4 @@
-"""Sample traffic for a page under construction: a plan that two agents work through in about seven seconds."""
+"""Sample traffic for developing pages: a plan that two agents complete in about seven seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hub.api.problems import problems
 from hub.api.route import ApiRoute, operation_id
 from hub.node import Hub
 
-__all__ = ["Sent", "router"]
+__all__ = ["SampleSent", "router"]
 
 ANALYST: Final = "Data Analyst"
 ADVISOR: Final = "Business Advisor"
@@ -70,24 +70,24 @@ SAMPLE: Final[tuple[tuple[float, type[PlanEvent], dict[str, object]], ...]] = (
         },
     ),
 )
-"""Seconds to wait, and what to say then."""
+"""Seconds to wait, and the event to publish then."""
 
 
-class Sent(BaseModel):
-    """As older front ends expect it."""
+class SampleSent(BaseModel):
+    """The response that older front ends expect."""
 
     status: str
     message: str
 
 
 class _SampleRoute(ApiRoute):
-    """As long as it takes at a tenth of the speed."""
+    """A route with time for the sample at a tenth of its speed."""
 
     seconds: ClassVar[float] = 90.0
 
 
 def router(hub: Hub) -> APIRouter:
-    """The test route; leave it out where nobody should have it."""
+    """The test route; only for hubs where everyone may use it."""
     routes = APIRouter(
         prefix="/api/test", tags=["test"], route_class=_SampleRoute, generate_unique_id_function=operation_id
     )
@@ -98,16 +98,16 @@ def router(hub: Hub) -> APIRouter:
         plan_id: PlanIdPath,
         speed: Annotated[float, Query(ge=0.1, le=1000)] = 1.0,
         principal: Principal = caller,
-    ) -> Sent:
-        """Say the sample about this plan, `speed` times as fast, and answer when all was said."""
+    ) -> SampleSent:
+        """Publish the sample events of a plan at `speed` times their pace; responds when all are published."""
         require(principal, "publish", plan_id)
-        await _say(hub.broadcaster, plan_id, speed)
-        return Sent(status="success", message=f"Test streaming updates sent for plan {plan_id}")
+        await _publish(hub.broadcaster, plan_id, speed)
+        return SampleSent(status="success", message=f"Test streaming updates sent for plan {plan_id}")
 
     return routes
 
 
-async def _say(broadcaster: Broadcaster, plan_id: str, speed: float) -> None:
+async def _publish(broadcaster: Broadcaster, plan_id: str, speed: float) -> None:
     for pause, kind, fields in SAMPLE:
         await asyncio.sleep(pause / speed)
         await broadcaster.send(build(kind, {"plan_id": plan_id, **fields}))

@@ -1,4 +1,4 @@
-"""What people do with plans over HTTP: start them, signal them, answer what they ask."""
+"""Starting and signalling plans, and answering their input requests, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ from hub.core.effects import SendSignal, SubmitAnswer
 from hub.core.rates import ANSWER, START
 from hub.node import Hub
 
-__all__ = ["GiveAnswer", "Place", "PlanStarted", "SignalPlan", "SignalTaken", "StartPlan", "Template", "router"]
+__all__ = [
+    "AnswerPosition",
+    "GiveAnswer",
+    "PlanStarted",
+    "SignalPlan",
+    "SignalSent",
+    "StartPlan",
+    "TemplateSummary",
+    "router",
+]
 
 
 class StartPlan(BaseModel):
-    """What to run. Without a plan_id, one is made up; with one, starting again changes nothing."""
+    """The plan to start. Without a plan_id, one is generated; with one, repeating the request changes nothing."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"template": "exhibition", "input": {"theme": "Rivers"}, "plan_id": "plan-1"}]}
@@ -33,14 +42,14 @@ class StartPlan(BaseModel):
 
 
 class PlanStarted(BaseModel):
-    """The plan is on its way; watch it at `url`."""
+    """The plan was started; `url` has its snapshot."""
 
     plan_id: str
     url: str
 
 
-class Template(BaseModel):
-    """Something that can be started."""
+class TemplateSummary(BaseModel):
+    """A template of plans that can be started."""
 
     name: str
     title: str
@@ -49,22 +58,22 @@ class Template(BaseModel):
 
 
 class SignalPlan(BaseModel):
-    """What whoever runs the plan is asked to do."""
+    """The signal to send to the plan's engine."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"signal": "cancel"}]})
 
     signal: Literal["cancel", "pause", "resume"]
 
 
-class SignalTaken(BaseModel):
-    """The signal reached whoever runs the plan; the plan itself says when it obeyed."""
+class SignalSent(BaseModel):
+    """The engine got the signal; the plan's events report its effect."""
 
     plan_id: str
     signal: str
 
 
 class GiveAnswer(BaseModel):
-    """What a person answers: anything that fits what was asked."""
+    """The answer: any value that matches the input request."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"answer": {"approved": True}}]})
 
@@ -78,38 +87,38 @@ AnswerKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[ -~]+$",
-        description="Sent again with its key by the same caller, an answer is answered as the first time.",
+        description="Repeating an answer with the same key and caller returns the first response.",
         examples=["3f1c9a"],
     ),
 ]
 
 
-class Place(BaseModel):
-    """Where the answer stands in the plan's log."""
+class AnswerPosition(BaseModel):
+    """The answer's position in the plan's log."""
 
     epoch: str
     offset: int
 
 
 def router(hub: Hub) -> APIRouter:
-    """These routes, for this hub."""
+    """The routes for plans, signals and answers."""
     routes = APIRouter(prefix="/api", tags=["plans"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
     starter: Principal = Depends(caller_of(hub, START))
     answerer: Principal = Depends(caller_of(hub, ANSWER))
 
     @routes.get("/templates", responses=problems(401, 403, 422, 429, 503))
-    async def list_templates(_: Principal = caller) -> list[Template]:
-        """What can be started here."""
+    async def list_templates(_: Principal = caller) -> list[TemplateSummary]:
+        """List the templates of plans that can be started."""
         found = hub.engine.templates() if hub.engine is not None else ()
         return [
-            Template(name=one.name, title=one.title, about=one.about, input_schema=dict(one.input_schema))
+            TemplateSummary(name=one.name, title=one.title, about=one.about, input_schema=dict(one.input_schema))
             for one in found
         ]
 
     @routes.post("/plans", status_code=202, responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503))
     async def start_plan(start: StartPlan, request: Request, principal: Principal = starter) -> PlanStarted:
-        """Start a plan of a template."""
+        """Start a plan from a template."""
         plan_id = start.plan_id or f"plan-{secrets.token_hex(8)}"
         require(principal, "start", plan_id)
         await hub.start_plan(start.template, start.input, plan_id, principal.subject)
@@ -118,11 +127,11 @@ def router(hub: Hub) -> APIRouter:
     @routes.post(
         "/plans/{plan_id}/signals", status_code=202, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
     )
-    async def signal_plan(plan_id: PlanIdPath, ask: SignalPlan, principal: Principal = caller) -> SignalTaken:
-        """Ask the plan to stop, to pause or to go on."""
+    async def signal_plan(plan_id: PlanIdPath, body: SignalPlan, principal: Principal = caller) -> SignalSent:
+        """Cancel, pause or resume a plan."""
         require(principal, "signal", plan_id)
-        await hub.signal(SendSignal(plan_id, ask.signal, None, principal.subject))
-        return SignalTaken(plan_id=plan_id, signal=ask.signal)
+        await hub.signal(SendSignal(plan_id, body.signal, None, principal.subject))
+        return SignalSent(plan_id=plan_id, signal=body.signal)
 
     @routes.post(
         "/plans/{plan_id}/inputs/{request_id}",
@@ -131,13 +140,13 @@ def router(hub: Hub) -> APIRouter:
     async def answer_request(
         plan_id: PlanIdPath,
         request_id: Annotated[str, Path(min_length=1, max_length=256, examples=["budget"])],
-        given: GiveAnswer,
+        body: GiveAnswer,
         idempotency_key: AnswerKey = None,
         principal: Principal = answerer,
-    ) -> Place:
-        """Answer what the plan asks; the first answer wins, and 409 says whose that was, and when."""
+    ) -> AnswerPosition:
+        """Answer an input request. The first answer wins; 409 reports by whom and when it was given."""
         require(principal, "input", plan_id)
-        place = await hub.answer(SubmitAnswer(plan_id, request_id, given.answer, idempotency_key, principal.subject))
-        return Place(epoch=place.epoch, offset=place.offset)
+        position = await hub.answer(SubmitAnswer(plan_id, request_id, body.answer, idempotency_key, principal.subject))
+        return AnswerPosition(epoch=position.epoch, offset=position.offset)
 
     return routes

@@ -1,4 +1,4 @@
-"""Server-sent events over HTTP: one plan, or several on one line."""
+"""Server-sent events over HTTP: the events of one plan, or of several on one connection."""
 
 from __future__ import annotations
 
@@ -22,22 +22,27 @@ from hub.wire.codes import ErrorCode
 __all__ = ["router"]
 
 PLANS_AT_MOST: Final = 50
-"""More don't fit into a cursor that proxies let through as a header."""
+"""The cursor of more plans would exceed the header size that proxies allow."""
 
 SinceQuery = Annotated[
-    str | None, Query(max_length=8192, description="now, start, snapshot, or the id of an event", examples=["snapshot"])
+    str | None,
+    Query(
+        max_length=8192,
+        description="now, start, snapshot, or the id of the last event",
+        examples=["snapshot"],
+    ),
 ]
-_STARTS: Final[Mapping[str, Since]] = {"now": "now", "start": "start", "snapshot": "snapshot"}
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=8192)]
 
+_STARTS: Final[Mapping[str, Since]] = {"now": "now", "start": "start", "snapshot": "snapshot"}
 _STREAM: Final[dict[str, Any]] = {
-    "description": "Frames as the socket sends them, one an event.",
+    "description": "Frames as on the WebSocket, each the data of one event.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 
 def router(hub: Hub) -> APIRouter:
-    """The streams' routes, for this hub."""
+    """The routes of event streams."""
     routes = APIRouter(prefix="/api", tags=["streams"], route_class=ApiRoute, generate_unique_id_function=operation_id)
     caller: Principal = Depends(caller_of(hub))
     ended = EndedPlans(hub.log, hub.counts)
@@ -51,7 +56,7 @@ def router(hub: Hub) -> APIRouter:
         last_event_id: LastEventId = None,
         principal: Principal = caller,
     ) -> Response:
-        """Watch a plan. The stream ends, with an `end` event, when the plan does."""
+        """Follow a plan. The stream ends, with an `end` event, when the plan does."""
         return _open(hub, ended, request, principal, _since([plan_id], since, last_event_id))
 
     @routes.get("/stream", response_class=Response, responses=responses)
@@ -62,7 +67,7 @@ def router(hub: Hub) -> APIRouter:
         last_event_id: LastEventId = None,
         principal: Principal = caller,
     ) -> Response:
-        """Watch several plans on one line."""
+        """Follow several plans on one connection."""
         plan_ids = list(dict.fromkeys(check_plan_id(plan_id) for plan_id in plan))
         return _open(hub, ended, request, principal, _since(plan_ids, since, last_event_id))
 
@@ -79,7 +84,7 @@ def _open(
 
 
 def _since(plan_ids: Sequence[str], since: str | None, last_event_id: str | None) -> dict[str, Since | None]:
-    """The header counts more: the browser adds it to the address that its page once gave it."""
+    """The positions to begin at. Last-Event-ID overrides `since`, which stays in the URL when a browser reconnects."""
     begin = _STARTS.get(since or "")
     cursor = last_event_id or (since if begin is None else None)
     if cursor is None:

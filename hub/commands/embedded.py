@@ -1,12 +1,18 @@
-"""The plan engine as the hub knows engines: the one place where the two meet."""
+"""The plan engine of a command: its templates, its model, and the engine as an `EnginePort` for a hub."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from broadcasters.errors import PlancastError
 from broadcasters.supervision import Part
+from hub.config.settings import Settings
 from hub.engine_port import (
     BrokenTemplate,
     EngineUnreachable,
@@ -16,19 +22,70 @@ from hub.engine_port import (
     TemplateInfo,
     TemplateNotFound,
 )
-from plan_engine import Engine, errors
+from plan_engine import errors
 
-__all__ = ["Embedded"]
+if TYPE_CHECKING:
+    from plan_engine import Engine, LanguageModel, Template
+
+__all__ = ["BUILT_IN", "Embedded", "check_model", "model_of", "templates_of"]
+
+BUILT_IN: Final = "plan_engine.templates"
+
+
+def templates_of(modules: Sequence[str]) -> list[Template]:
+    """All templates in these modules, or the built-in ones if none are named. Modules may be in the working directory.
+
+    Raises `PlancastError` if a module can't be imported or has no template."""
+    try:
+        importlib.import_module("plan_engine.engine")  # templates are useless without an engine
+    except ModuleNotFoundError as missing:
+        why = f"running plans requires {missing.name}: pip install 'plancast[engine]'"
+        raise PlancastError(why) from None
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # last, so that it hides no installed module
+    return [template for name in modules or [BUILT_IN] for template in _templates_in(name)]
+
+
+def _templates_in(name: str) -> list[Template]:
+    from plan_engine import templates_in
+
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        cure = (
+            "pip install 'plancast[templates]'" if name == BUILT_IN else "check --templates and the working directory"
+        )
+        raise PlancastError(f"can't import the templates of {name}: no module {missing.name}; {cure}") from None
+    except PlancastError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PlancastError(f"can't import the templates of {name}: {type(error).__name__}: {error}") from error
+    if not (found := templates_in(module)):
+        raise PlancastError(f"{name} has no templates; define one with @plan_engine.template")
+    return found
+
+
+def model_of(settings: Settings) -> LanguageModel:
+    """The language model of these settings, for an engine's agents."""
+    from plan_engine import LanguageModel
+
+    return LanguageModel(settings.model, settings.pace)
+
+
+def check_model(settings: Settings) -> None:
+    """Raises `PlancastError` if agents can't use the model: at the start, instead of in each plan."""
+    if settings.model != "offline" and find_spec("pydantic_ai") is not None:
+        importlib.import_module("plan_engine.models").check_model(model_of(settings))
 
 
 class Embedded:
-    """An `EnginePort`. Give it to one hub, which opens and closes the engine."""
+    """An engine in this process, as an `EnginePort`. Give it to one hub, which opens and closes the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def open(self) -> None:
-        with _in_the_hubs_words():
+        with _port_errors():
             await self._engine.__aenter__()
 
     async def close(self) -> None:
@@ -45,16 +102,17 @@ class Embedded:
         ]
 
     async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
-        with _in_the_hubs_words():
+        with _port_errors():
             await self._engine.start(template, given, plan_id, owner)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
-        with _in_the_hubs_words():
+        with _port_errors():
             await self._engine.signal(plan_id, signal, by)
 
 
 @contextmanager
-def _in_the_hubs_words() -> Generator[None]:
+def _port_errors() -> Generator[None]:
+    """Raises the engine's errors as those of the port."""
     try:
         yield
     except errors.UnknownTemplate as error:

@@ -1,4 +1,4 @@
-"""plancast plans"""
+"""`plancast plans`"""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import get_args
 from broadcasters.events import PlanStatus
 from broadcasters.log.contract import PlanEntry, PlanLog
 from hub.access.principal import RESERVED
-from hub.commands.opened import log_argument, opened
-from hub.terminal import Look, clean, table
-from hub.terminal.words import ago, words
+from hub.commands import log_argument, open_log
+from hub.terminal import Look, ago, clean, table, words
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
-ABOUT = "List plans, the last active first."
+ABOUT = "List plans, most recently active first."
 EXAMPLES = """\
 plancast plans
 plancast plans --owner maria --status in_progress
@@ -27,9 +26,9 @@ plancast plans --label shop --json | head -1"""
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", metavar="NAME", help="only plans of this owner")
     parser.add_argument("--label", metavar="NAME", help="only plans with this label")
-    parser.add_argument("--status", choices=get_args(PlanStatus), help="only plans that stand like this")
-    parser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most this many (50)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a plan and line")
+    parser.add_argument("--status", choices=get_args(PlanStatus), help="only plans with this status")
+    parser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most this many (default: 50)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per plan")
     log_argument(parser)
 
 
@@ -41,24 +40,23 @@ def run(args: argparse.Namespace) -> int:
     elif plans:
         print(_table(plans))
     else:
-        print("No plans here. One begins when something is said about it: plancast publish --help", file=sys.stderr)
+        print("No plans found. plancast publish creates one; see plancast publish --help", file=sys.stderr)
     return 0
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; got {text!r:.40}")
+    return int(text)
 
 
 async def _plans(args: argparse.Namespace) -> list[PlanEntry]:
-    async with opened(args.log) as log:
+    async with open_log(args.log) as log:
         return await _found(log, args)
 
 
 async def _found(log: PlanLog, args: argparse.Namespace) -> list[PlanEntry]:
-    """Pages of the list, until enough plans with the status asked for were in them. The hub's own are left out."""
+    """Reads pages of the list until enough plans match. The hub's own plans are left out."""
     found: list[PlanEntry] = []
     cursor: str | None = None
     while True:

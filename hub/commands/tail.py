@@ -1,14 +1,15 @@
-"""plancast tail"""
+"""`plancast tail`"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import shlex
 import sys
 from contextlib import aclosing
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal, Protocol, TextIO
 
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import InvalidEvent, LogUnavailable, PlancastError, SnapshotUnreadable
@@ -16,15 +17,17 @@ from broadcasters.events import PLAN_ENDED, PlanEvent, PlanStatus, PlanUpdate, c
 from broadcasters.log.contract import Checkpoint, PlanLog
 from broadcasters.log.follow import Broken, Interrupted, Received, Resumed, follow
 from broadcasters.position import Position
-from broadcasters.snapshot import decode
-from hub.commands.opened import log_argument, opened
-from hub.commands.viewers import JsonLines, Readable, Viewer
+from broadcasters.snapshot import Snapshot, decode
+from hub.commands import log_argument, open_log
+from hub.core.snapshot_events import rebuilt_events
+from hub.terminal import Look, PlanView
 
-__all__ = ["ABOUT", "EXAMPLES", "Tail", "arguments", "run"]
+__all__ = ["ABOUT", "EXAMPLES", "JsonViewer", "PlanFollower", "TextViewer", "Viewer", "arguments", "run"]
 
 ABOUT = """\
-Watch a plan: everything that was said about it, then live. Ends when the plan
-has ended. Ctrl-C ends it sooner, and says how to go on from there."""
+Follow a plan: print its events so far, then new ones as they are published,
+until the plan ends. Ctrl-C stops, and prints the command that continues from
+there."""
 EXAMPLES = """\
 plancast tail plan-1
 plancast tail plan-1 --from now
@@ -34,38 +37,38 @@ plancast tail plan-1 --json --no-follow | wc -l"""
 Since = Position | Literal["start", "now"]
 
 BROKEN: Final = {
-    "trimmed": "what follows that place was let go",
-    "forked": "the log was replaced by one that had not yet received the latest events",
+    "trimmed": "the events after that position were trimmed",
+    "forked": "the log was replaced by a copy that lacked the latest events",
     "ahead": "the log lost its latest events",
-    "epoch": "the log was lost and begun again",
-    "ok": "the log asked for it",
+    "epoch": "the log was lost and started again",
+    "ok": "the log requested a restart",
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("plan_id", metavar="PLAN_ID", help="the plan; it need not have begun yet")
+    parser.add_argument("plan_id", metavar="PLAN_ID", help="the plan's id; it need not exist yet")
     parser.add_argument(
         "--from",
         dest="since",
         type=_since,
         default="start",
-        metavar="PLACE",
-        help="where to begin: start (if you say nothing), now, or EPOCH:OFFSET, the place of the last event you have",
+        metavar="POSITION",
+        help="start (the default), now, or EPOCH:OFFSET, the position of the last event you have",
     )
-    parser.add_argument("--no-follow", action="store_true", help="show what is there, and end")
-    parser.add_argument("--json", action="store_true", help="one JSON object an event and line, with epoch and offset")
+    parser.add_argument("--no-follow", action="store_true", help="print the events so far, then exit")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per event, with epoch and offset")
     log_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     check_plan_id(args.plan_id)
-    viewer: Viewer = JsonLines(sys.stdout.buffer, sys.stderr) if args.json else Readable(sys.stdout)
-    tail = Tail(args.plan_id, args.since, viewer, follows=not args.no_follow)
+    viewer: Viewer = JsonViewer(sys.stdout.buffer, sys.stderr) if args.json else TextViewer(sys.stdout)
+    follower = PlanFollower(args.plan_id, args.since, viewer, follows=not args.no_follow)
     try:
-        asyncio.run(tail.watch(args.log))
+        asyncio.run(follower.run(args.log))
     except KeyboardInterrupt:
         viewer.finish()
-        _say_how_to_go_on(args, tail.place)
+        _print_continuation(args, follower.position)
         raise
     viewer.finish()
     return 0
@@ -80,21 +83,21 @@ def _since(text: str) -> Since:
 
 
 def _position(text: str) -> Position:
-    if place := re.fullmatch(r"(\S+):(\d{1,18})", text):
-        return Position(place[1], int(place[2]))
-    raise argparse.ArgumentTypeError(f"start, now or EPOCH:OFFSET, not {text!r}")
+    if found := re.fullmatch(r"(\S+):(\d{1,18})", text):
+        return Position(found[1], int(found[2]))
+    raise argparse.ArgumentTypeError(f"expected start, now or EPOCH:OFFSET; got {text!r}")
 
 
-def _say_how_to_go_on(args: argparse.Namespace, place: Position) -> None:
-    if not place.offset:
+def _print_continuation(args: argparse.Namespace, position: Position) -> None:
+    if not position.offset:
         return
     more = [*(["--json"] if args.json else []), *(["--log", args.log] if args.log else [])]
-    command = ["plancast", "tail", args.plan_id, "--from", f"{place.epoch}:{place.offset}", *more]
-    print(f"\nTo go on from here: {shlex.join(command)}", file=sys.stderr)
+    command = ["plancast", "tail", args.plan_id, "--from", f"{position.epoch}:{position.offset}", *more]
+    print(f"\nTo continue from here: {shlex.join(command)}", file=sys.stderr)
 
 
-class Tail:
-    """Shows a plan's story to a viewer, and knows when it is over."""
+class PlanFollower:
+    """Passes a plan's events to a viewer until the plan has ended."""
 
     def __init__(self, plan_id: str, since: Since, viewer: Viewer, *, follows: bool) -> None:
         self._plan_id = plan_id
@@ -103,12 +106,12 @@ class Tail:
         self._follows = follows
         self._status: PlanStatus | None = None
         self._goal = 0
-        """Up to here there was something to show when it was last looked."""
-        self.place = Position("", 0)
+        """The head's offset when it was last read."""
+        self.position = Position("", 0)
 
-    async def watch(self, url: str | None) -> None:
-        """Until the plan has ended, or, if it isn't to be followed, until all that was there is shown."""
-        async with opened(url) as log:
+    async def run(self, url: str | None) -> None:
+        """Returns when the plan has ended or, without following, when all events so far are shown."""
+        async with open_log(url) as log:
             after = await self._begin(log)
             if await self._is_over(log):
                 self._note_end()
@@ -120,7 +123,7 @@ class Tail:
                         return
 
     async def _begin(self, log: PlanLog) -> Position:
-        """Where to follow from. What was let go is shown as a snapshot."""
+        """The position to follow from. Trimmed events are shown as a snapshot."""
         head = await log.head(self._plan_id)
         self._goal = head.offset
         self._note_absence()
@@ -128,57 +131,57 @@ class Tail:
             if head.floor and (checkpoint := await log.checkpoint(self._plan_id)):
                 self._show_snapshot(checkpoint)
         elif isinstance(self._since, Position):
-            self.place = self._since
-            if head.lineage.continuity(self.place, head.offset, head.floor) != "ok":
-                self._goal = sys.maxsize  # the story will break, and then there is another
+            self.position = self._since
+            if head.continuity(self.position) != "ok":
+                self._goal = sys.maxsize  # `follow` reports the break with a new head
         else:
-            self.place = head.position
+            self.position = head.position
         if self._since != "start" and self._follows:
             self._status = await _status(log, self._plan_id)
-        return self.place
+        return self.position
 
     def _note_absence(self) -> None:
         if self._goal:
             return
         if not self._follows:
-            raise PlancastError(f"nothing has been said about a plan called {self._plan_id} (see plancast plans)")
-        self._viewer.note(f"nothing has been said about {self._plan_id} yet; waiting for it")
+            raise PlancastError(f"there is no plan {self._plan_id!r} (plancast plans lists all plans)")
+        self._viewer.note(f"{self._plan_id} has no events yet; waiting for the first")
 
     def _note_end(self) -> None:
-        """An end that is not among the events shown is reported; without it the reader would see nothing at all."""
+        """Report an end that is not among the events shown, so that the output is not empty."""
         if self._follows and self._since != "start":
-            self._viewer.note(f"{self._plan_id} has ended ({self._status}), and nothing follows")
+            self._viewer.note(f"{self._plan_id} has ended ({self._status}); no events follow")
 
     def take(self, item: object) -> None:
         match item:
-            case Received(place, payload):
-                self.place = place
+            case Received(position, payload):
+                self.position = position
                 event = _read(payload)
                 if isinstance(event, PlanUpdate) and event.step_id is None:
                     self._status = event.status
-                self._viewer.event(place, payload, event)
+                self._viewer.event(position, payload, event)
             case Interrupted():
-                self._viewer.note("the log is out of reach; waiting for it")
+                self._viewer.note("the log can't be reached; retrying")
             case Resumed():
-                self._viewer.note("the log is back")
+                self._viewer.note("the log can be reached again")
             case Broken(reason, head, checkpoint):
-                self._viewer.note(f"the story breaks here: {BROKEN[reason]}; this is what the log has now")
+                self._viewer.note(f"events are missing here: {BROKEN[reason]}; what follows is in the log now")
                 self._goal = head.offset
                 self._status = None
-                self.place = Position(head.lineage.epoch, head.floor)
+                self.position = Position(head.lineage.epoch, head.floor)
                 if checkpoint:
                     self._show_snapshot(checkpoint)
             case _:
-                raise TypeError(f"a tail does not know {item!r}")
+                raise TypeError(f"expected an item of follow(); got {item!r}")
 
     def _show_snapshot(self, checkpoint: Checkpoint) -> None:
         snapshot = decode(checkpoint.snapshot)
-        self.place = checkpoint.position
+        self.position = checkpoint.position
         self._status = snapshot.status
         self._viewer.snapshot(checkpoint, snapshot)
 
     async def _is_over(self, log: PlanLog) -> bool:
-        if self.place.offset < self._goal:
+        if self.position.offset < self._goal:
             return False
         if not self._follows:
             return True
@@ -188,7 +191,7 @@ class Tail:
             self._goal = (await log.head(self._plan_id)).offset
         except LogUnavailable:
             return False
-        return self.place.offset >= self._goal
+        return self.position.offset >= self._goal
 
 
 async def _status(log: PlanLog, plan_id: str) -> PlanStatus | None:
@@ -200,8 +203,78 @@ async def _status(log: PlanLog, plan_id: str) -> PlanStatus | None:
 
 
 def _read(payload: bytes) -> PlanEvent | None:
-    """None for what this version can't read: it is no reason to stop watching."""
+    """None for an event of a newer version, which must not stop the tail."""
     try:
         return parse(payload)
     except InvalidEvent:
         return None
+
+
+class Viewer(Protocol):
+    """Prints a plan's events."""
+
+    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
+        """The next event; None when this version can't read it."""
+
+    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
+        """A snapshot in place of trimmed events."""
+
+    def note(self, text: str) -> None:
+        """A remark about the events or the log."""
+
+    def finish(self) -> None:
+        """No events follow."""
+
+
+class TextViewer:
+    """Prints events as lines for people."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._view = PlanView(out, Look.of(out))
+
+    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
+        del payload
+        if event is None:
+            self.note(f"this version of plancast can't show event {position.offset}; --json prints it")
+        else:
+            self._view.show(event)
+
+    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
+        self.note(f"summary of the plan up to event {checkpoint.position.offset}; earlier events were trimmed")
+        for event in rebuilt_events(snapshot):
+            self._view.show(event)
+        self.note("events after it")
+
+    def note(self, text: str) -> None:
+        self._view.note(text)
+
+    def finish(self) -> None:
+        self._view.finish()
+
+
+class JsonViewer:
+    """Prints one JSON object per event, as stored in the log, with its position. Notes go to another stream."""
+
+    def __init__(self, out: BinaryIO, notes: TextIO) -> None:
+        self._out = out
+        self._notes = notes
+
+    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
+        del event
+        self._write(position, payload)
+
+    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
+        plan_id = json.dumps(snapshot.plan_id).encode()
+        self._write(checkpoint.position, b'{"type":"snapshot","plan_id":%b,"data":%b}' % (plan_id, checkpoint.snapshot))
+
+    def note(self, text: str) -> None:
+        print(f"plancast: {text}", file=self._notes, flush=True)
+
+    def finish(self) -> None:
+        self._out.flush()
+
+    def _write(self, position: Position, item: bytes) -> None:
+        """`item` is a JSON object with at least one member; the position is inserted before them."""
+        epoch = json.dumps(position.epoch).encode()
+        self._out.write(b'{"epoch":%b,"offset":%d,%b\n' % (epoch, position.offset, item[1:]))
+        self._out.flush()

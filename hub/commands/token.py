@@ -1,4 +1,4 @@
-"""plancast token"""
+"""`plancast token`"""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from broadcasters.errors import PlancastError
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
 ABOUT = """\
-Make a token that says who somebody is and what they may do, signed with the
-shared secret that the hub has as well. A pattern is a plan's id, or the
-beginning of one followed by *; the verbs are read, input, signal, publish and
-start. Only the token is printed."""
+Make an access token: a JWT with a name and its rights, signed with the shared
+secret of the hub. A pattern is a plan's id, or the beginning of one followed
+by *; the verbs are read, input, signal, publish and start. Only the token is
+printed."""
 EXAMPLES = """\
 plancast token ada --plan '*=read,input'
 plancast token reporters --plan 'team-a.*=publish,start' --plan 'demo=read' --for 30d
@@ -29,14 +29,16 @@ MOST_DAYS: Final = 3650
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("subject", metavar="SUBJECT", help="whose token it is: what answers are signed with")
+    parser.add_argument(
+        "subject", metavar="SUBJECT", help="the name (`sub`) that the token stands for; answers carry it"
+    )
     parser.add_argument(
         "--plan",
         metavar="PATTERN=VERBS",
         action="append",
         required=True,
         type=_grant,
-        help="what it gives the right to, the verbs by comma; may be given again",
+        help="plans and rights to them, verbs separated by commas; repeatable",
     )
     parser.add_argument(
         "--for",
@@ -44,11 +46,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         type=_seconds,
         default="1h",
-        help="how long it is good: 90s, 15m, 1h, 7d (1h)",
+        help="lifetime, such as 90s, 15m, 1h or 7d (default: 1h)",
     )
-    parser.add_argument("--auth-secret", metavar="…", help="the shared secret; @/a/file is read (PLANCAST_AUTH_SECRET)")
-    parser.add_argument("--auth-audience", metavar="…", help="its `aud`, if the hub wants one (PLANCAST_AUTH_AUDIENCE)")
-    parser.add_argument("--auth-issuer", metavar="…", help="its `iss`, if the hub wants one (PLANCAST_AUTH_ISSUER)")
+    parser.add_argument(
+        "--auth-secret", metavar="…", help="the shared secret, or @/path/to/file (default: PLANCAST_AUTH_SECRET)"
+    )
+    parser.add_argument(
+        "--auth-audience", metavar="…", help="the `aud` the hub requires, if any (default: PLANCAST_AUTH_AUDIENCE)"
+    )
+    parser.add_argument(
+        "--auth-issuer", metavar="…", help="the `iss` the hub requires, if any (default: PLANCAST_AUTH_ISSUER)"
+    )
     parser.set_defaults(misused=parser.error)
 
 
@@ -58,16 +66,16 @@ def run(args: argparse.Namespace) -> int:
         from hub.access.principal import InvalidGrants
         from hub.config.settings import load
     except ModuleNotFoundError as missing:
-        raise PlancastError(f"tokens need more than agents do ({missing.name}): pip install 'plancast[hub]'") from None
+        raise PlancastError(f"making tokens requires {missing.name}: pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)
     try:
-        print(mint(settings, args.subject, _together(args.plan), args.seconds, time.time()))
+        print(mint(settings, args.subject, _merged(args.plan), args.seconds, time.time()))
     except (InvalidGrants, TokenInvalid) as error:
         args.misused(str(error))
     return 0
 
 
-def _together(grants: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+def _merged(grants: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
     plans: dict[str, list[str]] = {}
     for pattern, verbs in grants:
         plans.setdefault(pattern, []).extend(verbs)
@@ -76,10 +84,10 @@ def _together(grants: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
 
 def _grant(text: str) -> tuple[str, list[str]]:
     pattern, equals, verbs = text.rpartition("=")
-    named = [verb.strip() for verb in verbs.split(",") if verb.strip()]
-    if not equals or not named:
-        raise argparse.ArgumentTypeError(f"{text!r:.60} is not PATTERN=VERBS, such as 'team-a.*=read,input'")
-    return pattern, named
+    listed = [verb.strip() for verb in verbs.split(",") if verb.strip()]
+    if not equals or not listed:
+        raise argparse.ArgumentTypeError(f"expected PATTERN=VERBS, such as 'team-a.*=read,input'; got {text!r:.60}")
+    return pattern, listed
 
 
 def _seconds(text: str) -> int:
@@ -87,6 +95,6 @@ def _seconds(text: str) -> int:
     seconds = int(match[1]) * UNITS[match[2]] if match else 0
     if not 0 < seconds <= MOST_DAYS * UNITS["d"]:
         raise argparse.ArgumentTypeError(
-            f"{text!r:.40} is not a time such as 90s, 15m, 1h or 7d ({MOST_DAYS} days at most)"
+            f"expected a time such as 90s, 15m, 1h or 7d, at most {MOST_DAYS} days; got {text!r:.40}"
         )
     return seconds

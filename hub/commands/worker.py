@@ -1,4 +1,4 @@
-"""plancast worker"""
+"""`plancast worker`"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hub.commands.gallery import check_model, model_of, templates_of
+from hub.commands.embedded import check_model, model_of, templates_of
 from hub.config.setting_types import without_password
 from hub.config.settings import add_flags, load
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
 ABOUT = """\
-Run plans that were started by a hub or by a program. Workers that share the
-engine's database share the work, on as many machines as there are; each needs
-the modules that its templates are in. End it with SIGTERM: what it was working
-on goes on in another worker, or here when it is back."""
+Run plans that a hub or a program has started. Workers that share the engine's
+database share the plans, on any number of machines; each must be able to import
+the modules of the templates. Stop it with SIGTERM: another worker continues its
+plans, or this one when it is started again."""
 EXAMPLES = """\
 plancast worker
 plancast worker --templates shop.plans --engine-db postgresql://db/plans --log redis://cache"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log", metavar="URL", help="where plans are kept: sqlite:///… or redis://… (or PLANCAST_LOG)")
+    parser.add_argument("--log", metavar="URL", help="the log to use (default: PLANCAST_LOG): sqlite:///… or redis://…")
     add_flags(parser, "engine")
 
 
@@ -63,4 +63,4 @@ async def _work(engine: Engine, templates: Sequence[Template], log: str) -> None
         print(f"Plancast worker {engine.name}", flush=True)
         print(f"templates: {names}\nlog: {without_password(log)}", flush=True)
         await ending.wait()
-        print("stopping; what is under way goes on elsewhere", flush=True)
+        print("stopping; other workers continue the plans in progress", flush=True)

@@ -1,6 +1,6 @@
-"""From a setting's text to its value, and back to something people can read.
+"""Parsers for the values of settings, and how values are shown to people.
 
-Each parser takes the text and raises a `ValueError` whose message goes on after the setting's name.
+Each parser takes the setting's text. Its `ValueError` has a message that follows the setting's name and a colon.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ UNITS: Final = {"": 1, "b": 1, "k": 1024, "kib": 1024, "m": 1024**2, "mib": 1024
 
 
 class Secret:
-    """A secret that shows itself only when asked to."""
+    """A secret that is not shown when it is formatted."""
 
     __slots__ = ("_bytes",)
 
@@ -48,7 +48,7 @@ class Secret:
         self._bytes = value
 
     def reveal(self) -> bytes:
-        """The secret itself; don't keep, log or format it."""
+        """The bytes of the secret; don't store, log or format them."""
         return self._bytes
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +63,7 @@ class Secret:
 
 def text(value: str) -> str:
     if not value.isprintable() or not value:
-        raise ValueError("a text without line breaks is needed")
+        raise ValueError("expected one line of printable text")
     return value
 
 
@@ -71,12 +71,12 @@ def path(value: str) -> Path:
     try:
         return Path(text(value)).expanduser()
     except RuntimeError:
-        raise ValueError(f"{value}: nobody has that home") from None
+        raise ValueError(f"expected a path; the home directory of {_quoted(value)} is unknown") from None
 
 
 def whole(value: str, *, least: int, most: int) -> int:
     if not re.fullmatch(r"-?[0-9][0-9_]{0,18}", value) or not least <= int(value) <= most:
-        raise ValueError(f"{_quoted(value)} is not a whole number from {least:,} to {most:,}")
+        raise ValueError(f"expected a whole number from {least:,} to {most:,}; got {_quoted(value)}")
     return int(value)
 
 
@@ -85,8 +85,8 @@ def number(value: str, *, least: float, most: float) -> float:
         found = float(value)
     except ValueError:
         found = float("nan")
-    if not least <= found <= most:  # not a number is not between any two
-        raise ValueError(f"{_quoted(value)} is not a number from {least:,g} to {most:,g}")
+    if not least <= found <= most:  # nan is not between any two numbers
+        raise ValueError(f"expected a number from {least:,g} to {most:,g}; got {_quoted(value)}")
     return found
 
 
@@ -95,9 +95,8 @@ def size(value: str, *, least: int, most: int) -> int:
     match = re.fullmatch(r"([0-9][0-9_]{0,18})\s*([A-Za-z]*)", value)
     unit = UNITS.get(match[2].lower()) if match else None
     if not match or unit is None or not least <= int(match[1]) * unit <= most:
-        raise ValueError(
-            f"{_quoted(value)} is not a size from {written(least, size=True)} to {written(most, size=True)}"
-        )
+        bounds = f"from {written(least, size=True)} to {written(most, size=True)}"
+        raise ValueError(f"expected a size {bounds}, such as 64KiB; got {_quoted(value)}")
     return int(match[1]) * unit
 
 
@@ -106,27 +105,27 @@ def switch(value: str) -> bool:
         return True
     if word in ("0", "false", "no", "off"):
         return False
-    raise ValueError(f"{_quoted(value)} is neither yes nor no")
+    raise ValueError(f"expected yes or no; got {_quoted(value)}")
 
 
 def choice(value: str, *, among: tuple[str, ...]) -> str:
     for one in among:
         if one.lower() == value.lower():
             return one
-    raise ValueError(f"{_quoted(value)} is none of {', '.join(among)}")
+    raise ValueError(f"expected one of {', '.join(among)}; got {_quoted(value)}")
 
 
 def secret(value: str) -> Secret:
-    """32 bytes at least; `@/a/file` is what the file holds, without the line break at its end."""
+    """At least 32 bytes. `@/path/to/file` reads them from a file, without a trailing line break."""
     if value.startswith("@"):
         try:
             found = path(value[1:]).read_bytes().rstrip(b"\r\n")
         except OSError as error:
-            raise ValueError(f"the file {value[1:]} can't be read: {error.strerror}") from None
+            raise ValueError(f"can't read the file {value[1:]}: {error.strerror}") from None
     else:
         found = value.encode()
     if len(found) < 32:
-        problem = f"{len(found)} bytes; a secret has at least 32 (make one with: openssl rand -base64 48)"
+        problem = f"expected at least 32 bytes, such as from `openssl rand -base64 48`; got {len(found)} bytes"
         raise ValueError(problem)
     return Secret(found)
 
@@ -136,19 +135,20 @@ def origins(value: str) -> tuple[str, ...]:
     for one in filter(None, (part.strip() for part in value.split(","))):
         origin = normal_origin(one)
         if origin is None:
-            raise ValueError(f"{_quoted(one)} is not an origin such as https://plans.example.org (no path, no pattern)")
+            expected = "an origin such as https://plans.example.org, without path or wildcard"
+            raise ValueError(f"expected {expected}; got {_quoted(one)}")
         found.append(origin)
     return tuple(found)
 
 
 def proxies(value: str) -> str:
-    """Addresses and networks, or `*` for every one there is."""
+    """Addresses and networks separated by commas, or `*` for all."""
     for one in value.split(",") if value != "*" else ():
         try:
             ip_network(one.strip())
         except ValueError:
-            wanted = "an address such as 10.0.0.5, nor a network such as 10.0.0.0/8"
-            raise ValueError(f"{_quoted(one.strip())} is neither {wanted}") from None
+            expected = "an address such as 10.0.0.5 or a network such as 10.0.0.0/8"
+            raise ValueError(f"expected {expected}; got {_quoted(one.strip())}") from None
     return value
 
 
@@ -156,12 +156,12 @@ def modules(value: str) -> tuple[str, ...]:
     names = tuple(name for part in value.split(",") if (name := part.strip()))
     for name in names:
         if not all(word.isidentifier() for word in name.split(".")):
-            raise ValueError(f"{_quoted(name)} is not a module's name")
+            raise ValueError(f"expected names of Python modules; got {_quoted(name)}")
     return names
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
+    """Whether only this machine can reach the address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -171,7 +171,7 @@ def loopback(host: str) -> bool:
 
 
 def without_password(value: str) -> str:
-    """A URL that may be shown."""
+    """The URL with its password masked."""
     value = re.sub(r"([?&]\w*password=)[^&]*", r"\1***", value)
     try:
         parts = urlsplit(value)
@@ -184,7 +184,7 @@ def without_password(value: str) -> str:
 
 
 def written(value: Any, *, size: bool = False) -> str:
-    """A default as people read it."""
+    """A value as it is shown to people."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -205,7 +205,7 @@ _host = re.compile(r"[A-Za-z0-9._-]{1,253}\Z|\[[0-9A-Fa-f:.]{2,45}\]\Z")
 
 
 def normal_origin(origin: str) -> str | None:
-    """`scheme://host[:port]` in lower case without a default port; None when it isn't an origin."""
+    """`scheme://host[:port]` in lower case without a default port; None if it is not an origin."""
     if len(origin) > 512:
         return None
     scheme, mark, rest = origin.partition("://")
@@ -217,7 +217,7 @@ def normal_origin(origin: str) -> str | None:
 
 
 def host_and_port(text: str, scheme: str) -> str | None:
-    """`host[:port]`, as origins and Host headers have it, without the port that the scheme implies."""
+    """`host[:port]`, as in origins and Host headers, without the scheme's default port; None if it is invalid."""
     bracket = text.rfind("]")
     colon = text.find(":", bracket + 1)
     host, port = (text[:colon], text[colon + 1 :]) if colon >= 0 else (text, "")

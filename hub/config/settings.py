@@ -1,7 +1,7 @@
-"""What an operator may set, by environment variable or flag.
+"""The hub's settings, from environment variables and flags.
 
-One table, the fields of `Settings`, drives both, as well as the help text and the table in docs/OPERATIONS.md. A flag
-wins over its variable. A value that won't do is answered with one sentence that names it.
+One table, the fields of `Settings`, defines both, the help texts, and the tables in docs/OPERATIONS.md. A flag overrides
+its variable. An invalid value raises `BadSetting`, which names the setting.
 """
 
 from __future__ import annotations
@@ -30,69 +30,79 @@ from hub.config.limits import (
 )
 from hub.config.setting_types import Secret
 
-__all__ = ["BadSetting", "Settings", "add_flags", "load", "strangers", "table", "variable"]
+__all__ = ["BadSetting", "Settings", "add_flags", "load", "table", "unknown_variables", "variable"]
 
 PREFIX: Final = "PLANCAST_"
 
 
 class BadSetting(PlancastError, ValueError):
-    """A setting that can't be used. The message is one sentence for the operator; it never shows a secret."""
+    """A setting has an invalid value. The message is one line for the operator and never shows a secret."""
 
 
 def _setting(group: str, default: Any, parse: values.Parser, about: str, shown: str | None = None) -> Any:
-    """A field of `Settings`. `shown` is the default as people read it, where that isn't the value itself."""
+    """A field of `Settings`. `shown` describes the default where that is not the value itself."""
     return field(default=default, metadata={"group": group, "parse": parse, "about": about, "shown": shown})
 
 
-_whole, _number, _size = values.whole, values.number, values.size
+def _whole(least: int, most: int) -> values.Parser:
+    return partial(values.whole, least=least, most=most)
+
+
+def _number(least: float, most: float) -> values.Parser:
+    return partial(values.number, least=least, most=most)
+
+
+def _size(least: int, most: int) -> values.Parser:
+    return partial(values.size, least=least, most=most)
+
+
 _session, _connections, _plans, _requests = SessionLimits(), ConnectionLimits(), PlanLimits(), RequestLimits()
 _outlet, _channel = OutletLimits(), ChannelLimits()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """Everything that can be set, checked. `load` makes one."""
+    """All settings, validated. `load` makes them."""
 
     host: str = _setting("address", "127.0.0.1", values.text, "Address to listen on.")
-    port: int = _setting(
-        "address", 8000, partial(_whole, least=0, most=65535), "Port to listen on; 0 takes a free one."
-    )
-    workers: int = _setting("address", 1, partial(_whole, least=1, most=256), "Processes that share the port.")
+    port: int = _setting("address", 8000, _whole(0, 65535), "Port to listen on; 0 takes a free one.")
+    workers: int = _setting("address", 1, _whole(1, 256), "Processes that share the port.")
     proxies: str = _setting(
         "address",
         "127.0.0.1",
         values.proxies,
-        "Reverse proxies whose X-Forwarded-For and -Proto are believed, by comma.",
+        "Reverse proxies whose X-Forwarded-For and -Proto are trusted, separated by commas.",
     )
     drain_seconds: float = _setting(
-        "address", 20.0, partial(_number, least=0, most=3600), "Time to send clients elsewhere after SIGTERM."
+        "address", 20.0, _number(0, 3600), "Seconds over which clients are disconnected after SIGTERM."
     )
     run_directory: Path | None = _setting(  # noqa: RUF009 - it makes a field
-        "address", None, values.path, "Where the workers of one hub share their metrics.", "a temporary one"
+        "address", None, values.path, "Directory in which workers share metrics.", "a temporary directory"
     )
 
     log: str = _setting(
         "plans",
         "",
         values.text,
-        "Where plans are kept: sqlite:///…, redis://…, redis+sentinel://…, redis+cluster://….",
+        "The log: sqlite:///…, redis://…, redis+sentinel://… or redis+cluster://….",
         "sqlite:///~/.plancast/plans.db",
     )
     engine: str = _setting(
         "plans",
         "auto",
         partial(values.choice, among=("auto", "off", "embedded", "remote")),
-        "Who works on plans: this process (`embedded`), `plancast worker` processes (`remote`), nobody (`off`).",
-        "embedded in development or when templates are named, else off",
+        "What runs plans: this process (`embedded`), `plancast worker` processes (`remote`), or nothing (`off`).",
+        "embedded in development or with templates, otherwise off",
     )
     task_seconds: float = _setting(
-        "plans",
-        300.0,
-        partial(_number, least=1, most=86400 * 30),
-        "For how long a task of the insight chat can be asked about when it has ended.",
+        "plans", 300.0, _number(1, 86400 * 30), "Seconds for which an ended task of the insight chat can be queried."
     )
     templates: tuple[str, ...] = _setting(
-        "engine", (), values.modules, "Modules whose templates can be started, by comma.", "plan_engine.templates"
+        "engine",
+        (),
+        values.modules,
+        "Python modules with the plan templates, separated by commas.",
+        "plan_engine.templates",
     )
     engine_db: str = _setting(
         "engine",
@@ -101,160 +111,143 @@ class Settings:
         "The engine's database: sqlite:///… or postgresql://….",
         "sqlite:///~/.plancast/engine.db",
     )
-    model: str = _setting("engine", "offline", values.text, "The language model agents use; `offline` needs none.")
-    pace: float = _setting(
-        "engine", 1.0, partial(_number, least=0, most=100), "The offline model's pace: 1 as a person reads, 0 at once."
-    )
+    model: str = _setting("engine", "offline", values.text, "The agents' language model; `offline` needs no provider.")
+    pace: float = _setting("engine", 1.0, _number(0, 100), "Pace of the offline model: 1 is reading speed, 0 no delay.")
     lease: float = _setting(
-        "engine",
-        10.0,
-        partial(_number, least=0.5, most=3600),
-        "Seconds without a sign of life after which a worker is taken for dead.",
+        "engine", 10.0, _number(0.5, 3600), "Seconds without a heartbeat after which a worker is considered dead."
     )
     plans_at_once: int = _setting(
-        "engine",
-        50,
-        partial(_whole, least=1, most=10_000),
-        "Plans one process works on at once, those that only wait not counted.",
+        "engine", 50, _whole(1, 10_000), "Plans that one process runs at once, not counting those that wait for input."
     )
 
     auth_secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
-        "rights", None, values.secret, "Shared secret of HS256 tokens, 32 bytes or more; `@/a/file` is read."
+        "rights", None, values.secret, "Shared secret of HS256 tokens, at least 32 bytes, or `@/path/to/file`."
     )
     auth_jwks: str | None = _setting(
-        "rights", None, values.text, "Public keys of the tokens' issuer (JWKS): https://… or a file."
+        "rights", None, values.text, "Public keys of the token issuer (JWKS): https://… or a file."
     )
     auth_algorithm: str | None = _setting(
         "rights",
         None,
         partial(values.choice, among=("HS256", "RS256", "ES256", "EdDSA")),
-        "The one algorithm that tokens may be signed with.",
+        "The only signature algorithm accepted in tokens.",
         "HS256 with a secret, RS256 with a JWKS",
     )
     auth_audience: str | None = _setting(
-        "rights", None, values.text, "What a token's `aud` must name; needed with a JWKS.", "none"
+        "rights", None, values.text, "The `aud` that tokens must have; required with a JWKS.", "none"
     )
-    auth_issuer: str | None = _setting("rights", None, values.text, "What a token's `iss` must be.", "anything")
-    auth_leeway: float = _setting(
-        "rights", 5.0, partial(_number, least=0, most=60), "Seconds by which clocks may differ."
-    )
+    auth_issuer: str | None = _setting("rights", None, values.text, "The `iss` that tokens must have.", "any")
+    auth_leeway: float = _setting("rights", 5.0, _number(0, 60), "Seconds by which the issuer's clock may differ.")
     ticket_secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
         "rights",
         None,
         values.secret,
-        "Signs tickets; the same on all machines of one hub.",
-        "made from the shared secret, or anew at each start",
+        "Secret that signs tickets; must be the same on all machines of one hub.",
+        "derived from the shared secret, or random at each start",
     )
     origins: tuple[str, ...] = _setting(
         "rights",
         (),
         values.origins,
-        "Origins whose pages may connect, by comma.",
-        "the hub's own; in development any loopback",
+        "Origins whose pages may connect, separated by commas.",
+        "the hub's own; in development any loopback origin",
     )
     insecure: bool = _setting(
-        "rights", False, values.switch, "Listen beyond loopback although nobody is asked who they are."
+        "rights", False, values.switch, "Allow connections from other machines without authentication."
     )
     test_endpoint: bool | None = _setting(
-        "rights", None, values.switch, "`POST /api/test/streaming/{plan_id}` exists.", "in development only"
+        "rights", None, values.switch, "Enable `POST /api/test/streaming/{plan_id}`.", "in development only"
     )
 
-    max_connections: int = _setting(
-        "limits", _connections.total, partial(_whole, least=1, most=1_000_000), "Connections of one process."
-    )
+    max_connections: int = _setting("limits", _connections.total, _whole(1, 1_000_000), "Connections to one process.")
     max_connections_per_address: int = _setting(
-        "limits", _connections.per_address, partial(_whole, least=1, most=1_000_000), "Connections from one address."
+        "limits", _connections.per_address, _whole(1, 1_000_000), "Connections from one address."
     )
     max_connections_per_principal: int = _setting(
-        "limits", _connections.per_principal, partial(_whole, least=1, most=1_000_000), "Connections of one `sub`."
+        "limits", _connections.per_principal, _whole(1, 1_000_000), "Connections of one principal."
     )
     max_subscriptions: int = _setting(
-        "limits", _session.subscriptions, partial(_whole, least=1, most=100_000), "Plans that one connection watches."
+        "limits", _session.subscriptions, _whole(1, 100_000), "Subscriptions of one connection."
     )
-    max_plans: int = _setting(
-        "limits", _plans.total, partial(_whole, least=1, most=1_000_000), "Plans that one process follows at once."
-    )
+    max_plans: int = _setting("limits", _plans.total, _whole(1, 1_000_000), "Plans that one process follows at once.")
     max_plans_per_address: int = _setting(
-        "limits", _plans.per_address, partial(_whole, least=1, most=1_000_000), "Plans that one address follows."
+        "limits", _plans.per_address, _whole(1, 1_000_000), "Plans that one address follows."
     )
     max_plans_per_principal: int = _setting(
-        "limits", _plans.per_principal, partial(_whole, least=1, most=1_000_000), "Plans that one `sub` follows."
+        "limits", _plans.per_principal, _whole(1, 1_000_000), "Plans that one principal follows."
     )
     requests_per_second_per_address: float = _setting(
         "limits",
         _requests.per_address,
-        partial(_number, least=0.1, most=1e9),
-        "Requests, answers and signals from one address, in the long run.",
+        _number(0.1, 1e9),
+        "Sustained rate of requests, answers and signals from one address.",
     )
     requests_per_second_per_principal: float = _setting(
-        "limits", _requests.per_principal, partial(_number, least=0.1, most=1e9), "The same of one `sub`."
+        "limits",
+        _requests.per_principal,
+        _number(0.1, 1e9),
+        "Sustained rate of requests, answers and signals of one principal.",
     )
     max_frame_bytes: int = _setting(
-        "limits", _session.frame_bytes, partial(_size, least=1 * KIB, most=1 * MIB), "One frame from a client."
+        "limits", _session.frame_bytes, _size(1 * KIB, 1 * MIB), "Maximum size of a frame from a client."
     )
     frames_per_second: float = _setting(
-        "limits",
-        _session.frames_per_second,
-        partial(_number, least=0.1, most=1e6),
-        "Frames from one client, in the long run.",
+        "limits", _session.frames_per_second, _number(0.1, 1e6), "Sustained rate of frames from one connection."
     )
     idle_seconds: float = _setting(
         "limits",
         _session.idle_seconds,
-        partial(_number, least=1, most=86400),
-        "No subscription, no frame: closed (4410).",
+        _number(1, 86400),
+        "Seconds without subscription or frame after which a connection is closed (4410).",
     )
     slow_seconds: float = _setting(
         "limits",
         _outlet.slow_seconds,
-        partial(_number, least=1, most=3600),
-        "A client that takes nothing: closed (4408).",
+        _number(1, 3600),
+        "Seconds without reading after which a client is disconnected (4408).",
     )
     outlet_bytes: int = _setting(
-        "limits",
-        _outlet.high_water,
-        partial(_size, least=16 * KIB, most=64 * MIB),
-        "What may wait for one slow client.",
+        "limits", _outlet.high_water, _size(16 * KIB, 64 * MIB), "Bytes buffered for one slow client."
     )
     outlet_total_bytes: int = _setting(
         "limits",
         Limits().written_total,
-        partial(_size, least=1 * MIB, most=1024 * 1024 * MIB),
-        "What may wait for all slow clients.",
+        _size(1 * MIB, 1024 * 1024 * MIB),
+        "Bytes buffered for all slow clients of one process.",
     )
     ring_bytes: int = _setting(
         "limits",
         _channel.ring_bytes,
-        partial(_size, least=64 * KIB, most=256 * MIB),
-        "What is kept in memory of one plan.",
+        _size(64 * KIB, 256 * MIB),
+        "Bytes of recent events kept in memory for each plan.",
     )
 
     logs: str = _setting(
         "operations",
         "auto",
         partial(values.choice, among=("auto", "json", "text")),
-        "Logs as JSON lines or to be read; auto: text on a terminal.",
+        "Format of log messages; `auto` is text on a terminal, otherwise JSON.",
     )
     logs_level: str = _setting(
         "operations",
         "info",
         partial(values.choice, among=("debug", "info", "warning", "error")),
-        "The least that is logged.",
+        "Lowest level of log messages.",
     )
 
     @property
     def authenticated(self) -> bool:
-        """Whether clients are asked who they are."""
+        """Whether clients must authenticate."""
         return self.auth_secret is not None or self.auth_jwks is not None
 
     @property
     def development(self) -> bool:
-        """Nobody is asked, and nobody from elsewhere can come."""
+        """Whether only this machine can connect, without authentication."""
         return not self.authenticated and not self.insecure and values.loopback(self.host)
 
     @property
     def wants_engine(self) -> bool:
-        """Somebody asked for one."""
+        """Whether the operator requires an engine."""
         return self.engine in ("embedded", "remote") or (self.engine == "auto" and bool(self.templates))
 
     @property
@@ -263,7 +256,7 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """The limits with what was set of them."""
+        """The limits with the settings applied."""
         return Limits(
             session=SessionLimits(
                 subscriptions=self.max_subscriptions,
@@ -297,11 +290,11 @@ class Settings:
         )
 
     def __repr__(self) -> str:
-        """What differs from the defaults, with no secret in it."""
-        said = [
+        """The settings that differ from their defaults, without secrets."""
+        changed = [
             f"{at.name}={_shown(getattr(self, at.name))}" for at in fields(self) if getattr(self, at.name) != at.default
         ]
-        return f"Settings({', '.join(said)})"
+        return f"Settings({', '.join(changed)})"
 
 
 def _shown(value: object) -> str:
@@ -318,7 +311,7 @@ def _flag(name: str) -> str:
 
 
 def add_flags(parser: argparse.ArgumentParser, *groups: str) -> None:
-    """Add the flags of these groups (none: of all) to a command; give what was parsed to `load`."""
+    """Add the flags of these groups (by default all) to a command; pass the parsed arguments to `load`."""
     for at in fields(Settings):
         if not groups or at.metadata["group"] in groups:
             switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if at.metadata["parse"] is values.switch else {}
@@ -327,7 +320,7 @@ def add_flags(parser: argparse.ArgumentParser, *groups: str) -> None:
 
 
 def load(environ: Mapping[str, str], flags: argparse.Namespace | None = None) -> Settings:
-    """The settings of this environment and these flags; `BadSetting` says what won't do."""
+    """The settings from an environment and flags. Raises `BadSetting`."""
     given: dict[str, Any] = {"log": default_url(), "engine_db": f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"}
     for at in fields(Settings):
         flag = getattr(flags, at.name, None)
@@ -335,35 +328,39 @@ def load(environ: Mapping[str, str], flags: argparse.Namespace | None = None) ->
             (_flag(at.name), flag) if flag is not None else (variable(at.name), environ.get(variable(at.name)))
         )
         if text is None or (not text.strip() and flag is None):
-            continue  # an empty variable is an unset one: compose files and shells leave such behind
+            continue  # an empty variable counts as unset: compose files and shells often leave one
         try:
             given[at.name] = at.metadata["parse"](text.strip())
         except ValueError as error:
             raise BadSetting(f"{source}: {error}") from None
-    return _together(Settings(**given))
+    return _consistent(Settings(**given))
 
 
-def _together(settings: Settings) -> Settings:
-    """Settings that are fine one by one may not be so together."""
+def _consistent(settings: Settings) -> Settings:
+    """Checks combinations of settings."""
     secret, jwks, algorithm = settings.auth_secret, settings.auth_jwks, settings.auth_algorithm
     if settings.log.startswith(("http://", "https://")):
-        raise BadSetting("PLANCAST_LOG: hubs and workers reach the log itself; only agents reach it through a hub")
+        raise BadSetting(
+            "PLANCAST_LOG: hubs and workers need sqlite:// or redis://; only agents can use a hub's http://"
+        )
     if secret and jwks:
-        raise BadSetting("PLANCAST_AUTH_SECRET and PLANCAST_AUTH_JWKS: one of them says who signs tokens, not both")
+        raise BadSetting("PLANCAST_AUTH_SECRET and PLANCAST_AUTH_JWKS are both set; unset one of them")
     if jwks and not settings.auth_audience:
-        raise BadSetting("PLANCAST_AUTH_AUDIENCE: say what `aud` this hub has; the issuer signs tokens for others too")
+        raise BadSetting("PLANCAST_AUTH_AUDIENCE: required with PLANCAST_AUTH_JWKS; set the `aud` of this hub's tokens")
     if algorithm == "HS256" and not secret:
-        raise BadSetting("PLANCAST_AUTH_ALGORITHM: HS256 needs PLANCAST_AUTH_SECRET")
+        raise BadSetting("PLANCAST_AUTH_ALGORITHM: HS256 requires PLANCAST_AUTH_SECRET")
     if algorithm not in (None, "HS256") and not jwks:
-        raise BadSetting(f"PLANCAST_AUTH_ALGORITHM: {algorithm} needs PLANCAST_AUTH_JWKS")
+        raise BadSetting(f"PLANCAST_AUTH_ALGORITHM: {algorithm} requires PLANCAST_AUTH_JWKS")
     return settings
 
 
-def strangers(environ: Mapping[str, str]) -> list[str]:
-    """A warning for each PLANCAST_ variable that means nothing here, with the one that was perhaps meant."""
-    known = [variable(at.name) for at in fields(Settings)] + [f"{PREFIX}TOKEN"]  # an agent's, in the same environment
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A warning for each PLANCAST_ variable that is not a setting, with a similar one if there is any."""
+    known = [variable(at.name) for at in fields(Settings)] + [
+        f"{PREFIX}TOKEN"
+    ]  # used by agents in the same environment
     return [
-        f"{name} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
+        f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else "")
         for name in sorted(environ)
         if name.startswith(PREFIX) and name not in known
         for near in [difflib.get_close_matches(name, known, 1)]
@@ -377,7 +374,7 @@ def _default(at: Field[Any]) -> str:
 
 
 def table() -> str:
-    """All settings as the Markdown tables of docs/OPERATIONS.md."""
+    """The tables of all settings in Markdown, for docs/OPERATIONS.md."""
     lines: list[str] = []
     group = ""
     for at in fields(Settings):

@@ -1,7 +1,8 @@
-"""How a hub listens and how it leaves: a socket set up for clients that vanish, and the drain.
+"""Serves a hub from one process: its listening sockets, opening, and draining.
 
-The first signal (SIGTERM, Ctrl-C) stops accepting and sends the clients away, each with a moment of its own to come
-back at; a second one exits at once.
+While the hub's log or engine can't be reached, clients get an answer that the hub is not open yet. The first signal
+(SIGTERM, Ctrl-C) stops accepting and drains: clients are disconnected, each with its own delay before it reconnects. A
+second signal exits at once.
 """
 
 from __future__ import annotations
@@ -13,41 +14,52 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from broadcasters.errors import PlancastError
+from broadcasters.errors import LogFull, LogUnavailable, PlancastError
+from broadcasters.supervision import pauses
+from hub.api.problems import Problem
 from hub.app import create_app
 from hub.config.limits import OutletLimits
 from hub.config.settings import Settings
+from hub.engine_port import EngineUnreachable
 from hub.node import Hub
-from hub.process.opening import Opening
 from hub.transports.http_guard import HttpGuard, WebSocketGuard
 from hub.transports.peers import with_mapped_ipv4
+from hub.wire.codes import CloseCode, ErrorCode
 
-__all__ = ["listeners", "serve"]
+__all__ = ["Opening", "listeners", "serve"]
 
 log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 COLLECT_AFTER: Final = 10_000
-"""Objects made and not freed, until Python looks for cycles among them: a few MiB."""
-PROMPT: Final = 1.0
-"""Seconds that clients wait in the socket's queue for a hub that opens; then they are answered that it is not open."""
-LOOK: Final = 0.1
+"""Net allocations of objects, a few MiB, after which Python's cycle collector runs."""
+ANSWER_AFTER_S: Final = 1.0
+"""Seconds for which clients wait in the socket's queue for a hub to open, before they are answered that it is not open."""
+POLL_S: Final = 0.1
 GRACE: Final = 5
-"""Seconds for what is still under way when all clients were sent away."""
+"""Seconds for requests still in progress after the drain."""
+LONGEST_PAUSE_S: Final = 2.0
+REMIND_S: Final = 60.0
+"""Seconds between log messages that the hub is still waiting."""
+NOT_YET: Final = "the hub is not open yet; try again in a moment"
 
 
 def listeners(settings: Settings, outlet: OutletLimits) -> list[socket.socket]:
-    """A listening socket for each worker, all on one address. Linux spreads connections over them; elsewhere it is one
-    socket that all workers share."""
+    """A listening socket for each worker, all on one address. Linux spreads connections over them; elsewhere all workers
+    share one socket."""
     first = _socket(settings.host, outlet)
     bound = [first]
     try:
-        first.bind((settings.host, settings.port))  # fails when anybody else has the port, even for such a group
+        first.bind((settings.host, settings.port))  # before SO_REUSEPORT is set, so that a port in use is an error
         if sys.platform == "linux" and settings.workers > 1:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             for _ in range(settings.workers - 1):
@@ -60,14 +72,14 @@ def listeners(settings: Settings, outlet: OutletLimits) -> list[socket.socket]:
         for each in bound:
             each.close()
         taken = error.errno == errno.EADDRINUSE
-        hint = "choose another port: PLANCAST_PORT=… or --port" if taken else "see --host and --port"
+        hint = "choose another port with --port or PLANCAST_PORT" if taken else "check --host and --port"
         where = f"{settings.host}:{settings.port}"
         raise PlancastError(f"can't listen on {where}: {error.strerror} ({hint})") from None
     return bound if len(bound) == settings.workers else bound * settings.workers
 
 
 def _socket(host: str, outlet: OutletLimits) -> socket.socket:
-    """Its connections inherit what keeps a dead or deaf client from costing much."""
+    """Connections inherit the options that bound the cost of dead and stalled clients."""
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outlet.send_buffer)
@@ -77,9 +89,55 @@ def _socket(host: str, outlet: OutletLimits) -> socket.socket:
     return made
 
 
+class Opening:
+    """Tries to open a hub until it succeeds, and is the ASGI application that answers clients until then."""
+
+    def __init__(self, make: Callable[[], Hub]) -> None:
+        self._make = make
+        self._problem = "the hub is starting"
+        self._reported: float | None = None
+
+    async def run(self) -> Hub:
+        """Returns the open hub, which the caller must exit. Each attempt makes a new hub.
+
+        Raises errors that no attempt can fix, such as `LogMisconfigured`."""
+        delays = pauses(LONGEST_PAUSE_S)
+        while True:
+            hub = self._make()
+            try:
+                await hub.__aenter__()
+            except (LogUnavailable, LogFull, EngineUnreachable) as error:
+                self._report(str(error))
+            else:
+                if self._reported is not None:
+                    log.info("the hub is open: its log and engine can be reached again")
+                return hub
+            await asyncio.sleep(next(delays))
+
+    def _report(self, problem: str) -> None:
+        self._problem = problem
+        now = asyncio.get_running_loop().time()
+        if self._reported is None or now - self._reported >= REMIND_S:
+            self._reported = now
+            log.warning("the hub can't open yet and keeps trying: %s", problem)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            websocket = WebSocket(scope, receive, send)
+            with suppress(WebSocketDisconnect, RuntimeError, OSError):  # the client has gone
+                await websocket.accept()
+                await websocket.close(CloseCode.RESTART, NOT_YET)
+        elif scope["path"] == "/healthz":
+            await JSONResponse({"status": "ok"})(scope, receive, send)
+        elif scope["path"] == "/readyz":
+            body = {"status": "not ready", "problem": self._problem}
+            await JSONResponse(body, status_code=503)(scope, receive, send)
+        else:
+            await Problem(ErrorCode.UNAVAILABLE, NOT_YET).response()(scope, receive, send)
+
+
 def serve(make: Callable[[], Hub], settings: Settings, bound: socket.socket) -> None:
-    """Run a hub of `make` in this process, behind this socket, until a signal asks it to leave. While its log or its
-    engine is away it waits, and says so to those who come."""
+    """Run a hub of `make` in this process, on this socket, until a signal stops it."""
     _Server(Opening(make), settings).run(sockets=[bound])
 
 
@@ -103,22 +161,22 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
 
 
 def _collect_rarely() -> None:
-    """All that a client leaves is freed by counting references (tests/hub/transports/test_freed.py), and what stays, stays
-    for as long as its client does. To look for cycles after every 700 objects was a fifth of the
-    work when thousands of clients came at once."""
+    """Run the cycle collector rarely. Reference counting frees all objects of a client that disconnects
+    (tests/hub/transports/test_freed.py). With the default threshold of 700 objects, the collector took a fifth of the
+    time when thousands of clients connected at once."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
 async def _done(task: asyncio.Task[Any], *, unless: Callable[[], bool]) -> None:
-    """Wait until the task is done, unless something else is true first."""
+    """Wait until the task is done or `unless` is true."""
     while not task.done() and not unless():
-        await asyncio.wait({task}, timeout=LOOK)
+        await asyncio.wait({task}, timeout=POLL_S)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but opening and leaving in the hub's way."""
+    """uvicorn's server with the hub's opening and drain."""
 
     def __init__(self, opening: Opening, settings: Settings) -> None:
         super().__init__(_config(opening, settings, lifespan="off", http=HttpGuard, ws=WebSocketGuard))
@@ -127,7 +185,7 @@ class _Server(uvicorn.Server):
         self._hub: Hub
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks to leave. What uvicorn hears of it ends the process by that signal: a second one."""
+        """The first signal starts the drain; a second one is passed to uvicorn, which ends the process by it."""
         if self.should_exit:
             self.force_exit = True
             super().handle_exit(sig, frame)
@@ -147,9 +205,9 @@ class _Server(uvicorn.Server):
         _collect_rarely()
 
     async def _opened(self, sockets: list[socket.socket]) -> Hub | None:
-        """The hub, open; None when a signal came first. Those who come while it takes its time get an answer."""
+        """The open hub, or None if a signal came first. Clients that connect meanwhile are answered."""
         opening = asyncio.create_task(self._opening.run(), name="opening the hub")
-        await asyncio.wait({opening}, timeout=PROMPT)
+        await asyncio.wait({opening}, timeout=ANSWER_AFTER_S)
         if not opening.done():
             await super().startup([bound.dup() for bound in sockets])
             await _done(opening, unless=lambda: self.should_exit)
@@ -161,7 +219,7 @@ class _Server(uvicorn.Server):
         return None
 
     def _dismiss(self) -> None:
-        """End the server that answers until the hub is open. Who comes now waits in the socket's queue."""
+        """Stop the server that answered until the hub was open. New clients wait in the socket's queue."""
         self.started = False
         for server in self.servers:
             server.close()

@@ -1,8 +1,8 @@
-"""Several processes on one address. The parent serves nobody: it starts workers, replaces those that die, and passes
-signals on. Workers leave when it does, however it ends.
+"""Several worker processes on one address, and the limit on open files that they inherit.
 
-Each worker has a listening socket of its own, so that the kernel spreads connections over all of them. The parent keeps
-every socket open: connections that reach a dead worker's socket wait there for its successor.
+The parent serves no clients: it starts workers, replaces those that die, and passes signals on. Workers stop when the
+parent ends for any reason. Each worker has its own listening socket, so that the kernel spreads connections over all of
+them. The parent keeps every socket open: connections to a dead worker's socket wait there for its successor.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,13 +24,15 @@ from typing import Final
 from broadcasters.errors import PlancastError
 from hub.config.settings import Settings
 
-__all__ = ["run_workers"]
+__all__ = ["raise_file_limit", "run_workers"]
 
 logger = logging.getLogger(__name__)
 
-LOOK: Final = 0.2
-REST: Final = 1.0
-"""A worker that died is replaced after this long, so that one that can't start doesn't make a storm."""
+POLL_S: Final = 0.2
+RESTART_DELAY_S: Final = 1.0
+"""Seconds before a dead worker is replaced, so that one that can't start is not restarted in a tight loop."""
+SPARE_FILES: Final = 256
+"""Open files that are not connections: the log, the engine's database, files read now and then."""
 
 CANNOT_OPEN: Final = 78
 """Exit status of a worker whose settings, log or engine need an operator (EX_CONFIG of sysexits.h)."""
@@ -37,20 +40,42 @@ CANNOT_OPEN: Final = 78
 Work = Callable[[Settings, socket.socket], None]
 
 
+def raise_file_limit(connections: int) -> str | None:
+    """Let this process and its children open enough files for so many connections; returns a warning if it can't.
+
+    Without enough files the kernel accepts no connections and reports nothing."""
+    needed = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _at_most(soft, needed) == needed:
+        return None
+    allowed = _at_most(hard, needed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == needed:
+        return None
+    return (
+        f"the limit of {allowed:,} open files is too low for {connections:,} connections; "
+        f"raise it to {needed:,} (ulimit -n, LimitNOFILE=) or lower PLANCAST_MAX_CONNECTIONS"
+    )
+
+
+def _at_most(limit: int, needed: int) -> int:
+    return needed if limit == resource.RLIM_INFINITY else min(limit, needed)
+
+
 def run_workers(work: Work, settings: Settings, listeners: Sequence[socket.socket]) -> int:
-    """Run a process of `work` for each of these sockets until a signal ends them; the exit code. Closes the sockets."""
-    crew = _Crew(work, settings, listeners)
+    """Run a process of `work` for each socket until a signal ends them; returns the exit code. Closes the sockets."""
+    workers = _Workers(work, settings, listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, crew.leave)
-    crew.stay()
+        signal.signal(number, workers.leave)
+    workers.stay()
     for listener in listeners:
-        listener.close()  # as long as one process has it, clients would be let in to wait for nobody
-    crew.join()
-    return crew.status
+        listener.close()  # while any process holds it, the kernel accepts clients that nothing serves
+    workers.join()
+    return workers.status
 
 
-class _Crew:
-    """`stay` until `leave` is called, from a signal's handler; then `join`."""
+class _Workers:
+    """The worker processes. `stay` returns after a signal handler called `leave`; then `join`."""
 
     def __init__(self, work: Work, settings: Settings, listeners: Sequence[socket.socket]) -> None:
         self.status = 0
@@ -66,7 +91,7 @@ class _Crew:
     def stay(self) -> None:
         died_at = [0.0] * len(self._workers)
         while not self._leaving:
-            time.sleep(LOOK)
+            time.sleep(POLL_S)
             now = time.monotonic()
             for at, process in enumerate(self._workers):
                 if process.is_alive():
@@ -75,17 +100,17 @@ class _Crew:
                     self._give_up()
                 elif not died_at[at]:
                     died_at[at] = now
-                elif now - died_at[at] >= REST and not self._leaving:
+                elif now - died_at[at] >= RESTART_DELAY_S and not self._leaving:
                     self._workers[at] = self._start(self._listeners[at])
 
     def leave(self, number: int, _: FrameType | None) -> None:
-        """Pass it on, each time: a second signal ends them at once."""
+        """Pass each signal on: a second one ends the workers at once."""
         if self._leaving:
             self.status = 128 + number
         self._terminate()
 
     def _give_up(self) -> None:
-        """The others have the same settings. A successor that can't open is replaced instead: the others may serve."""
+        """A worker's settings are wrong, and the others have the same. (A successor that can't open is restarted.)"""
         self.status = 1
         self._terminate()
 
@@ -102,13 +127,13 @@ class _Crew:
     def _start(self, listener: socket.socket) -> SpawnProcess:
         process = self._context.Process(target=_serve, args=(*self._work, listener))
         process.start()
-        if self._leaving:  # the signal came meanwhile, and did not know of this one
+        if self._leaving:  # the signal arrived before this process was in the list
             process.terminate()
         return process
 
 
 def _serve(work: Work, settings: Settings, listener: socket.socket) -> None:
-    """A worker's life. Signals reach it through its parent only: Ctrl-C goes to a whole group, and would come twice."""
+    """Runs in the worker. Its own process group keeps Ctrl-C, which the parent passes on, from arriving twice."""
     os.setpgid(0, 0)
     threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
     try:

@@ -1,9 +1,9 @@
-"""Logs: one line of JSON for machines, or of text for a person at a terminal; never with a secret in it.
+"""The process's logging: lines of JSON, or of text on a terminal, with secrets redacted.
 
-Say which connection, plan and principal it is about with `extra`, or once for all with `about`:
+Give a record's connection, plan and principal in `extra`, or for all records of a logger with `about`:
 
     log = about(logging.getLogger(__name__), connection_id=connection_id)
-    log.warning("closed: it took nothing for %.0f s", seconds, extra={"plan_id": plan_id})
+    log.warning("closed: the client read nothing for %.0f s", seconds, extra={"plan_id": plan_id})
 """
 
 from __future__ import annotations
@@ -21,13 +21,23 @@ from broadcasters.events import timestamp
 from hub.config.setting_types import Secret
 from hub.config.settings import Settings
 
-__all__ = ["FIELDS", "About", "Lines", "Sparing", "about", "json_line", "redacted", "set_up", "text_line"]
+__all__ = [
+    "FIELDS",
+    "About",
+    "RedactingFormatter",
+    "RepetitionFilter",
+    "about",
+    "json_line",
+    "redacted",
+    "set_up",
+    "text_line",
+]
 
 FIELDS: Final = ("connection_id", "plan_id", "principal", "address", "trace_id")
-"""What a record may carry beside its message."""
+"""The fields that a record may have beside its message."""
 
 REMEMBERED: Final = 512
-"""So many different messages are told apart when repetitions are held back."""
+"""Number of different messages whose repetitions are counted."""
 
 _secrets = re.compile(
     r"(?P<jwt>eyJ[\w-]{5,}(?:\.[\w-]*){0,2})"
@@ -39,23 +49,23 @@ _secrets = re.compile(
 
 
 def redacted(line: str, secrets: Iterable[str] = ()) -> str:
-    """The line without tokens, tickets, passwords in URLs, and these secrets."""
+    """The line with tokens, tickets, passwords in URLs, and these secrets redacted."""
     for secret in secrets:
         line = line.replace(secret, "[redacted]")
     return _secrets.sub(lambda found: f"{found['bearer'] or found['query'] or found['url'] or ''}[redacted]", line)
 
 
 def set_up(settings: Settings, stream: IO[str] | None = None) -> None:
-    """Make the process's logging ours, uvicorn's loggers included (start uvicorn with `log_config=None`).
+    """Configure the process's logging, including uvicorn's loggers (start uvicorn with `log_config=None`).
 
-    Only the program itself calls this; an application that mounts the hub keeps its own logging.
+    For programs only; an application that mounts a hub keeps its own logging.
     """
     stream = stream if stream is not None else cast("IO[str]", sys.stderr)
     as_json = settings.logs == "json" or (settings.logs == "auto" and not stream.isatty())
     handler = logging.StreamHandler(stream)
     secrets = [_text(secret) for secret in (settings.auth_secret, settings.ticket_secret) if secret is not None]
-    handler.setFormatter(Lines(json_line if as_json else text_line, secrets))
-    handler.addFilter(Sparing())
+    handler.setFormatter(RedactingFormatter(json_line if as_json else text_line, secrets))
+    handler.addFilter(RepetitionFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.logs_level.upper())
@@ -64,7 +74,7 @@ def set_up(settings: Settings, stream: IO[str] | None = None) -> None:
         logger.handlers[:] = []
         logger.propagate = True
     for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every request, with its address
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request with its URL
 
 
 def _text(secret: Secret) -> str:
@@ -72,23 +82,23 @@ def _text(secret: Secret) -> str:
 
 
 class About(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose records all carry some fields."""
+    """A logger that adds fields to all its records."""
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
-def about(logger: logging.Logger, **said: str) -> About:
-    """This logger, every record carrying these fields (`FIELDS`)."""
-    return About(logger, said)
+def about(logger: logging.Logger, **fields: str) -> About:
+    """This logger with these fields (of `FIELDS`) in all records."""
+    return About(logger, fields)
 
 
-class Sparing(logging.Filter):
-    """Lets the same warning or error through a few times in a while, and says later how many were held back.
+class RepetitionFilter(logging.Filter):
+    """Limits how often the same warning or error is logged; a later record reports how many were suppressed.
 
-    The same is: from the same logger, with the same unformatted message and kind of exception. So ten thousand clients
-    that make the same mistake don't fill the disk, and whatever is new is seen at once.
+    Records are the same if they have the same logger, unformatted message and type of exception. So ten thousand clients
+    with the same fault don't fill the disk, and a new message is logged at once.
     """
 
     def __init__(self, times: int = 3, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,26 +106,26 @@ class Sparing(logging.Filter):
         self._times = times
         self._seconds = seconds
         self._clock = clock
-        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
         exception = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
         key, now = (record.name, str(record.msg), exception), self._clock()
-        began, count = self._said.pop(key, (now, 0))
+        began, count = self._seen.pop(key, (now, 0))
         if now - began >= self._seconds:
-            held_back, began, count = max(0, count - self._times), now, 0
-            if held_back:
-                record.msg, record.args = f"{record.getMessage()} (and {held_back:,} times more until now)", ()
-        self._said[key] = (began, count + 1)
-        if len(self._said) > REMEMBERED:
-            del self._said[next(iter(self._said))]
+            suppressed, began, count = max(0, count - self._times), now, 0
+            if suppressed:
+                record.msg, record.args = f"{record.getMessage()} ({suppressed:,} more suppressed)", ()
+        self._seen[key] = (began, count + 1)
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
         return count < self._times
 
 
-class Lines(logging.Formatter):
-    """A record as one line, by `write`, without these secrets."""
+class RedactingFormatter(logging.Formatter):
+    """Formats a record as one line with `write`, and redacts these secrets."""
 
     def __init__(self, write: Callable[[logging.LogRecord, str, str, Mapping[str, str]], str], secrets: Iterable[str]):
         super().__init__()
@@ -142,9 +152,11 @@ def json_line(record: logging.LogRecord, message: str, details: str, fields: Map
 
 
 def text_line(record: logging.LogRecord, message: str, details: str, fields: Mapping[str, str]) -> str:
-    """`12:00:00 warning hub.core: message (plan_id=plan-1)`; nothing in it begins a line or moves a cursor."""
-    said = ", ".join(f"{name}={value}" for name, value in fields.items())
-    line = f"{_at(record)[11:19]} {record.levelname.lower()} {record.name}: {message}" + (f" ({said})" if said else "")
+    """`12:00:00 warning hub.core: message (plan_id=plan-1)`, with control characters escaped."""
+    shown = ", ".join(f"{name}={value}" for name, value in fields.items())
+    line = f"{_at(record)[11:19]} {record.levelname.lower()} {record.name}: {message}" + (
+        f" ({shown})" if shown else ""
+    )
     return "\n".join([_visible(line), *map(_visible, details.splitlines())])
 
 

@@ -1,6 +1,6 @@
-"""A span for each hand-over of traced events to clients, linked to their traces. Only where OpenTelemetry is set up.
+"""OpenTelemetry spans for deliveries of traced events to clients, linked to the events' traces.
 
-The events themselves carry their trace to the page either way: see `broadcasters.tracing`.
+Events carry their trace to the page even without OpenTelemetry: see `broadcasters.tracing`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Deliveries", "deliveries"]
 
 
 def deliveries() -> Deliveries | None:
-    """None where nobody set OpenTelemetry up: then not even one look at a burst is worth it."""
+    """Records deliveries if OpenTelemetry is configured; otherwise None, so that bursts are not inspected at all."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
         return None
@@ -24,22 +24,22 @@ def deliveries() -> Deliveries | None:
 
 
 class Deliveries:
-    """Told of each burst, once for all who got it."""
+    """Records a span for each burst, once for all its subscribers."""
 
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
     def __call__(self, plan_id: str, burst: Burst, subscribers: int) -> None:
-        """These events were handed to so many subscribers just now. The span begins when the first of them was said."""
+        """Record the delivery of a burst. The span starts at the first event's timestamp."""
         links = list(_links(burst.frames))
         if not links:
             return
-        said = sent_at(burst.frames[0])
+        sent = sent_at(burst.frames[0])
         span = self._tracer.start_span(
             "plancast deliver",
             kind=trace.SpanKind.CONSUMER,
             links=links,
-            start_time=None if said is None else int(said * 1e9),
+            start_time=None if sent is None else int(sent * 1e9),
             attributes={
                 "plancast.plan_id": plan_id,
                 "plancast.first": burst.first,
@@ -51,7 +51,7 @@ class Deliveries:
 
 
 def _links(frames: Iterable[bytes]) -> Iterable[trace.Link]:
-    """One for each span that something was said in."""
+    """One link for each span in which events were published."""
     for traceparent in dict.fromkeys(map(trace_of, frames)):
         if traceparent is not None:
             _, trace_id, span_id, flags = (int(part, 16) for part in traceparent.split("-"))

@@ -1,8 +1,8 @@
-"""The workers of one hub, and how each of them knows the others' metrics.
+"""Metrics shared by the workers of one hub, so that any of them answers a scrape for all.
 
-They share a directory. A worker takes the lowest free place in it and holds that place's lock for as long as it lives,
-however it ends, so a restarted worker gets its predecessor's number. Once a second it leaves its numbers in a file next
-to the lock. Whoever is scraped adds its own numbers, taken fresh, to those of the others that live.
+The workers share a directory. Each takes the lowest free number in it and holds that number's lock until its process
+ends, so a restarted worker gets its predecessor's number. Once a second it writes its metrics to a file next to the
+lock. A worker that is scraped merges its own current metrics with the files of the other running workers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from prometheus_client.registry import Collector
 
 from broadcasters.errors import PlancastError
 
-__all__ = ["Siblings"]
+__all__ = ["WorkerMetrics"]
 
-PLACES: Final = 256
+MAX_WORKERS: Final = 256
 
 
 class _Families(Collector):
@@ -32,29 +32,33 @@ class _Families(Collector):
         return self._families
 
 
-class Siblings:
-    """This worker among the others. `close` it at the end."""
+class WorkerMetrics:
+    """One worker's number and its view of the others' metrics. The owner must `close` it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.worker, self._lock = self._take_place()
+            self.worker, self._lock = self._take_number()
         except OSError as error:
-            raise PlancastError(f"the run directory {directory} can't be used: {error.strerror}") from None
+            raise PlancastError(
+                f"can't use the run directory {directory}: {error.strerror}; see PLANCAST_RUN_DIRECTORY"
+            ) from None
 
     def share(self, families: Iterable[Metric]) -> None:
-        """Leave our numbers for the others; a reader finds the old ones or the new ones, whole."""
-        path = self._numbers(self.worker)
-        passing = path.with_suffix(".new")
-        passing.write_text(json.dumps({"at": time.time(), "families": [_plain(family) for family in families]}))
-        passing.replace(path)
+        """Write this worker's metrics for the others, atomically."""
+        path = self._file(self.worker)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps({"at": time.time(), "families": [_plain(family) for family in families]}))
+        temporary.replace(path)
 
-    def together(self, families: Iterable[Metric]) -> Collector:
-        """These families of ours and the others', each sample under its worker's label."""
+    def merged(self, families: Iterable[Metric]) -> Collector:
+        """These families and those of the other workers, each sample with its worker's label."""
         merged: dict[str, Metric] = {}
         _add(merged, self.worker, families)
-        age = GaugeMetricFamily("plancast_worker_age_seconds", "How old a worker's numbers are.", labels=["worker"])
+        age = GaugeMetricFamily(
+            "plancast_worker_age_seconds", "Seconds since a worker last updated its metrics.", labels=["worker"]
+        )
         age.add_metric([str(self.worker)], 0)
         for worker, at, theirs in self._others():
             _add(merged, worker, theirs)
@@ -62,42 +66,43 @@ class Siblings:
         return _Families([*merged.values(), age])
 
     def close(self) -> None:
-        """Give the place back."""
-        self._numbers(self.worker).unlink(missing_ok=True)
+        """Release the number."""
+        self._file(self.worker).unlink(missing_ok=True)
         self._lock.close()
 
-    def _numbers(self, worker: int) -> Path:
+    def _file(self, worker: int) -> Path:
         return self._directory / f"worker-{worker}.json"
 
-    def _take_place(self) -> tuple[int, IO[bytes]]:
-        for worker in range(PLACES):
+    def _take_number(self) -> tuple[int, IO[bytes]]:
+        for worker in range(MAX_WORKERS):
             lock = (self._directory / f"worker-{worker}.lock").open("ab")
             if _locked(lock, fcntl.LOCK_EX):
-                self._numbers(worker).unlink(missing_ok=True)  # a dead predecessor's
+                self._file(worker).unlink(missing_ok=True)  # of a dead predecessor
                 return worker, lock
             lock.close()
         raise PlancastError(
-            f"{self._directory}: all {PLACES} places are taken; give each hub a run directory of its own"
+            f"{MAX_WORKERS} workers already use the run directory {self._directory}; "
+            "give each hub its own PLANCAST_RUN_DIRECTORY"
         )
 
     def _others(self) -> Iterator[tuple[int, float, list[Metric]]]:
-        """The other workers that live, with their numbers. What else is in the directory is not looked at."""
-        for worker in range(PLACES):
-            path = self._numbers(worker)
+        """The other running workers: number, time of their file, and metrics."""
+        for worker in range(MAX_WORKERS):
+            path = self._file(worker)
             if worker == self.worker or not path.exists():
                 continue
             try:
-                if not self._lives(worker):
+                if not self._runs(worker):
                     continue
                 shared = json.loads(path.read_bytes())
-                numbers = worker, float(shared["at"]), [_metric(one) for one in shared["families"]]
+                found = worker, float(shared["at"]), [_metric(one) for one in shared["families"]]
             except (OSError, ValueError, LookupError, TypeError):
-                continue  # it ended just now, or is another version
-            yield numbers
+                continue  # it has just ended, or runs another version
+            yield found
 
-    def _lives(self, worker: int) -> bool:
+    def _runs(self, worker: int) -> bool:
         with (self._directory / f"worker-{worker}.lock").open("ab") as lock:
-            return not _locked(lock, fcntl.LOCK_SH)  # shared: two who look must not take each other for the worker
+            return not _locked(lock, fcntl.LOCK_SH)  # shared, so that two readers don't take each other for the worker
 
 
 def _locked(lock: IO[bytes], how: int) -> bool:

@@ -1,9 +1,9 @@
-"""How plans look in a terminal."""
+"""Plans as text in a terminal."""
 
 from __future__ import annotations
 
 from hub.terminal.look import Look, clean
 from hub.terminal.plan_view import PlanView
-from hub.terminal.table import table
+from hub.terminal.text import ago, table, words
 
-__all__ = ["Look", "PlanView", "clean", "table"]
+__all__ = ["Look", "PlanView", "ago", "clean", "table", "words"]

@@ -1,4 +1,4 @@
-"""What a stream can show (colour, growing lines, wide characters), and text made safe for it."""
+"""What an output stream can display (colour, growing lines, non-ASCII marks), and text made safe for it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ STYLES: Final = {"dim": "2", "bold": "1", "good": "32", "bad": "31", "ask": "1;3
 MARKS: Final = "◌▸●▶✓✗↻‖○■↳⚒◆…·→█░"
 PLAIN_MARKS: Final = str.maketrans(MARKS, "~>*>+xr|o#=$@..>#-")
 
-_steering = (*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_safe: dict[int, str | None] = {**dict.fromkeys(_steering), ord("\t"): "    ", ord("\n"): "\n"}
+_control = (*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_safe: dict[int, str | None] = {**dict.fromkeys(_control), ord("\t"): "    ", ord("\n"): "\n"}
 
 
 def clean(text: str) -> str:
-    """Text without what would steer the terminal: an agent's words may come from anywhere."""
+    """Removes control characters: text from agents is untrusted and could control the terminal."""
     return text.translate(_safe)
 
 
 def cells(text: str) -> int:
-    """How many columns a terminal needs for it."""
+    """The columns that a terminal needs for the text."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
@@ -34,30 +34,30 @@ def cells(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What may be written to one stream. The default suits a file or a pipe."""
+    """What can be written to one stream. The defaults suit a file or a pipe."""
 
     colour: bool = False
     live: bool = False
-    """A person is watching: lines may grow."""
+    """The stream is a terminal, so lines may be written piece by piece."""
     marks: bool = True
-    """The stream's encoding has ✓ and █; without them, ASCII stands in."""
+    """The stream's encoding has ✓ and █; otherwise ASCII is used."""
     width: int | None = None
-    """Columns to stay within; None: lines are as long as they are."""
+    """Columns to wrap at; None: lines are not wrapped."""
 
     @classmethod
     def of(cls, stream: TextIO) -> Look:
-        """What this stream can show. NO_COLOR (any value) and TERM=dumb are honoured."""
+        """Detects what a stream can display. NO_COLOR (any value) and TERM=dumb switch colours off."""
         live = stream.isatty()
         colour = live and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         width = max(40, shutil.get_terminal_size().columns) if live else None
         return cls(colour, live, _has_marks(stream.encoding), width)
 
     def style(self, name: str) -> str:
-        """What switches a style on, or nothing."""
+        """The escape sequence that switches a style on, or an empty string."""
         return f"\x1b[{STYLES[name]}m" if self.colour and name else ""
 
     def agent(self, name: str) -> str:
-        """What switches an agent's colour on: the same for the same name, everywhere."""
+        """The escape sequence of an agent's colour, which depends only on its name."""
         return f"\x1b[{AGENT_COLOURS[crc32(name.encode()) % len(AGENT_COLOURS)]}m" if self.colour else ""
 
     @property
@@ -69,7 +69,7 @@ class Look:
         return f"{start}{text}{self.off}" if start else text
 
     def plain(self, text: str) -> str:
-        """Our own marks, in what the stream can encode."""
+        """Replaces marks that the stream can't encode by ASCII."""
         return text if self.marks else text.translate(PLAIN_MARKS)
 
     def bar(self, percent: float) -> str:

@@ -1,4 +1,4 @@
-"""A reader of event streams, as the HTML standard has it (9.2.6), for tests: what a browser's EventSource would see."""
+"""A reader of event streams, for tests, as the HTML standard defines them (9.2.6): a browser's EventSource."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Message:
 
 
 class EventSource:
-    """One connection's stream. `last_event_id` is what a browser would send when it comes back."""
+    """One connection's stream. `last_event_id` is what a browser would send when it reconnects."""
 
     def __init__(self, response: httpx.Response, last_event_id: str = "") -> None:
         self.last_event_id = last_event_id
@@ -95,7 +95,7 @@ class EventSource:
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
-    """Ended by CR LF, LF or CR, and by nothing else. (No CR comes from our hubs; one would fail a test, not hide.)"""
+    """Lines end with CR LF, LF or CR. (The hub sends no CR; one would fail a test.)"""
     rest = b""
     async for chunk in response.aiter_raw():
         assert b"\r" not in chunk

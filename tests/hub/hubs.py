@@ -1,4 +1,4 @@
-"""Hubs for tests that ask over HTTP: `plancast serve` in a process of its own, one for all tests that don't harm it."""
+"""Hubs for tests over HTTP: `plancast serve` in its own process, shared by all tests that don't harm it."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def server(development_hub: HubServer) -> HubServer:
 
 @pytest_asyncio.fixture
 async def client(server: HubServer) -> AsyncIterator[httpx.AsyncClient]:
-    """Asks that hub."""
+    """An HTTP client of that hub."""
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as asking:
         yield asking
 
 
 @pytest.fixture
 def plan_id() -> str:
-    """A plan of which nothing was said yet."""
+    """The id of a plan without events."""
     return f"plan-{next(_numbers)}-{secrets.token_hex(3)}"
 
 
 class Said:
-    """Events as agents in any language say them."""
+    """Events as agents in any language publish them."""
 
     @staticmethod
     def message(text: str, **more: Any) -> dict[str, Any]:
@@ -67,14 +67,14 @@ class Said:
 
 
 async def until(true: Callable[[], Any], deadline_s: float = 30.0) -> None:
-    """Wait for what no event tells of; fails when it is not so by the deadline. `true` may take a moment."""
+    """Wait until `true` returns true, for changes without an event; fails at the deadline."""
     async with asyncio.timeout(deadline_s):
         while not await asyncio.to_thread(true):
             await asyncio.sleep(0.01)
 
 
 async def say(client: httpx.AsyncClient, plan_id: str, *events: dict[str, Any]) -> dict[str, Any]:
-    """Say these about the plan; where they stand."""
+    """Publish these events of the plan; returns their positions."""
     response = await client.post(f"/api/plans/{plan_id}/events", json={"events": events})
     assert response.status_code == 201, response.text
     placed: dict[str, Any] = response.json()

@@ -1,4 +1,4 @@
-"""The command `plancast`, as a person types it."""
+"""The `plancast` command as a process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plancast(*words: str, log: str, said: str | None = None, **env: str) -> subp
 
 
 def told(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
-    """What it said, when it ended as it should and without a word too many."""
+    """Its output, if the exit code is the expected one: one line of error, or none."""
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     if code == 0:
@@ -58,7 +58,7 @@ def told(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
 
 
 @pytest.mark.parametrize(("name", "through_a_hub"), [("publish", 1), ("tail", 1), ("plans", 1), ("worker", 0)])
-def test_help_says_which_logs_a_command_can_reach(
+def test_help_lists_the_logs_a_command_can_use(
     name: str, through_a_hub: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -76,7 +76,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_description_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
     text = capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_every_command_explains_itself_with_examples(name: str, capsys: pytest.C
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_examples_can_be_typed_as_they_stand(name: str) -> None:
+def test_examples_can_be_parsed(name: str) -> None:
     for line in command(name).EXAMPLES.splitlines():
         for typed in re.split(r"[|&]", line):
             words = shlex.split(typed)
@@ -103,7 +103,7 @@ def test_examples_can_be_typed_as_they_stand(name: str) -> None:
         ([], "COMMAND"),
         (["tell"], "tell"),
         (["publish"], "PLAN_ID"),
-        (["publish", "p"], "say something"),
+        (["publish", "p"], "nothing to publish"),
         (["publish", "p", "hi", "--type", "shouting"], "shouting"),
         (["publish", "p", "-", "--key", "k"], "--key"),
         (["tail"], "PLAN_ID"),
@@ -120,13 +120,13 @@ def test_examples_can_be_typed_as_they_stand(name: str) -> None:
         (["plans", "--limit", "many"], "--limit"),
     ],
 )
-def test_misuse_is_told_in_a_sentence(words: list[str], says: str, log: str) -> None:
+def test_misuse_is_reported_in_one_line(words: list[str], says: str, log: str) -> None:
     assert says in told(plancast(*words, log=log), code=2)
 
 
 @pytest.mark.parametrize("words", [("tail", "p"), ("plans",), ("publish", "p", "hi")])
 @pytest.mark.parametrize("log", ["carrier-pigeon://home", "sqlite:////proc/nowhere/plans.db"])
-def test_a_log_that_cannot_be_is_told_in_a_sentence(words: tuple[str, ...], log: str) -> None:
+def test_an_unusable_log_is_reported_in_one_line(words: tuple[str, ...], log: str) -> None:
     told(plancast(*words, log=log), code=1)
 
 
@@ -137,7 +137,7 @@ def test_version() -> None:
 # --- publish and plans
 
 
-def test_publish_prints_the_place(log: str) -> None:
+def test_publish_prints_the_position(log: str) -> None:
     first = told(plancast("publish", "p", "Hello.", "--agent", "Ana", log=log))
     again = told(plancast("publish", "p", "Hello.", "--agent", "Ana", "--json", log=log))
     epoch, offset = first.strip().split(":")
@@ -150,7 +150,7 @@ def test_publish_with_a_key_is_stored_once(log: str) -> None:
     assert told(plancast("publish", "p", "Hello.", "--key", "greeting", log=log)) == first
 
 
-def test_publish_says_what_it_was_told_to(log: str) -> None:
+def test_publish_stores_the_given_event(log: str) -> None:
     for words in (
         ["Looking.", "--agent", "Ana", "--type", "action", "--step", "s"],
         ["Hi."],
@@ -201,14 +201,14 @@ def test_a_plan_is_copied_by_a_pipe(log: str, speaker: Broadcaster) -> None:
         '{"type":"plan_update","data":{"status":"fine"}}',
     ],
 )
-def test_what_stands_before_a_wrong_line_is_published(wrong: str, log: str) -> None:
+def test_events_before_an_invalid_line_are_published(wrong: str, log: str) -> None:
     right = '{"type":"agent_message","data":{"agent_name":"Ana","content":"Hi."}}'
     done = plancast("publish", "p", "-", log=log, said=f"{right}\n\n{wrong}\n{right}\n")
     assert "line 3" in told(done, code=2)
     assert done.stdout.count("\n") == 1
 
 
-def test_lines_are_published_as_they_come(log: str) -> None:
+def test_lines_are_published_as_they_arrive(log: str) -> None:
     line = b'{"type":"agent_message","data":{"agent_name":"Ana","content":"Hi."}}\n'
     command = [PLANCAST, "publish", "p", "-", "--log", log]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
@@ -222,7 +222,7 @@ def test_lines_are_published_as_they_come(log: str) -> None:
         assert running.wait(timeout=30) == 0
 
 
-def test_plans_are_listed_the_last_active_first(log: str, speaker: Broadcaster) -> None:
+def test_plans_are_listed_most_recently_active_first(log: str, speaker: Broadcaster) -> None:
     speaker.send_plan_update("one", title="First \x1b[2J", owner="maria", labels=["shop"], progress=40)
     speaker.send_plan_update("two", title="Second", status="completed")
     speaker.send_plan_update("three", owner="maria")
@@ -242,7 +242,7 @@ def test_plans_are_listed_the_last_active_first(log: str, speaker: Broadcaster) 
     assert listed("--owner", "nobody") == []
 
 
-def test_plans_of_the_hubs_own_are_not_listed(log: str, speaker: Broadcaster) -> None:
+def test_reserved_plans_are_not_listed(log: str, speaker: Broadcaster) -> None:
     for plan_id in ("one", "~plancast.tickets.000000000000", "two", "~plancast.probe.1"):
         speaker.send_plan_update(plan_id)
     for words in ((), ("--limit", "2"), ("--status", "in_progress")):
@@ -250,18 +250,18 @@ def test_plans_of_the_hubs_own_are_not_listed(log: str, speaker: Broadcaster) ->
         assert [json.loads(line)["plan_id"] for line in lines] == ["two", "one"]
 
 
-def test_events_with_a_label_of_the_hubs_own_are_not_copied(log: str) -> None:
+def test_events_with_a_reserved_label_are_not_copied(log: str) -> None:
     line = json.dumps({"type": "plan_update", "data": {"labels": ["~plancast.tickets"]}})
     assert "line 1, labels" in told(plancast("publish", "p", "-", log=log, said=line), code=2)
 
 
-def test_no_plans_is_said_kindly(log: str) -> None:
+def test_an_empty_list_of_plans_has_a_hint(log: str) -> None:
     done = plancast("plans", log=log)
     assert (done.returncode, done.stdout) == (0, "")
     assert "No plans" in done.stderr
 
 
-def test_whoever_stops_reading_hears_no_complaint(log: str, speaker: Broadcaster) -> None:
+def test_a_closed_output_is_no_error(log: str, speaker: Broadcaster) -> None:
     speaker.send_plan_update("p", title="Autumn")
     reader, writer = os.pipe()
     os.close(reader)

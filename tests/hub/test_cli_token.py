@@ -1,4 +1,4 @@
-"""`plancast token`: what it makes is good for a hub that has the same secret, and for what was said only."""
+"""`plancast token`: its tokens are valid at a hub with the same secret, for the given rights only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hub(**more: str) -> Authenticator:
     return Authenticator(load({"PLANCAST_AUTH_SECRET": SECRET, **more}))
 
 
-def test_it_says_who_may_do_what(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_contains_subject_and_rights(capsys: pytest.CaptureFixture[str]) -> None:
     token = made(capsys, "ada", "--plan", "team-a.*=read,input", "--plan", "team-a.*=signal", "--plan", "p=read")
     principal = hub().at_once(token, time.time())
     assert principal is not None
@@ -56,7 +56,7 @@ def test_it_says_who_may_do_what(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "seconds"),
     [([], 3600), (["--for", "90"], 90), (["--for", "90s"], 90), (["--for", "15m"], 900), (["--for", "7d"], 604_800)],
 )
-def test_for_how_long_it_is_good(words: list[str], seconds: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_lifetime(words: list[str], seconds: int, capsys: pytest.CaptureFixture[str]) -> None:
     token = made(capsys, "ada", "--plan", "*=read", *words)
     said = claims(token)
     assert seconds - 1 <= said["exp"] - said["iat"] <= seconds
@@ -97,7 +97,7 @@ def test_the_secret_may_be_in_a_file(capsys: pytest.CaptureFixture[str], tmp_pat
         (["", "--plan", "p=read"], "`sub`"),
     ],
 )
-def test_misuse_is_told_in_a_sentence(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_misuse_is_reported_in_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["token", *words])
     said = capsys.readouterr()
@@ -128,7 +128,7 @@ def test_without_a_secret_there_is_no_token(
     assert says in capsys.readouterr().err
 
 
-def test_as_a_person_types_it() -> None:
+def test_the_command_as_a_process() -> None:
     plancast = Path(sys.executable).with_name("plancast")
     done = subprocess.run(
         [plancast, "token", "ada", "--plan", "*=read"],

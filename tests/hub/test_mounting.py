@@ -1,4 +1,4 @@
-"""A hub inside somebody else's application: every program of docs/EMBEDDING.md, as it stands there."""
+"""A hub inside another application: every program of docs/EMBEDDING.md, unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def executed(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Mapp
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncGenerator[int]:
-    """Under stock uvicorn, its lifespan as always."""
+    """Served by stock uvicorn with its lifespan."""
     async with run(uvicorn.Config(app, ws="websockets-sansio", log_config=None, access_log=False)) as port:
         yield port
 
@@ -66,7 +66,7 @@ async def test_the_router_opens_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
     assert not hub.parts
 
 
-async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_applications_own_lifespan_may_open_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = executed(OWN_LIFESPAN, tmp_path, monkeypatch)
     hub: Hub = names["hub"]
     async with served(names["app"]) as port:
@@ -77,7 +77,7 @@ async def test_a_lifespan_of_their_own_may_open_it_first(tmp_path: Path, monkeyp
     assert not hub.parts
 
 
-async def test_all_of_it_below_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_whole_application_is_mounted_below_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = executed(MOUNTED, tmp_path, monkeypatch)
     await all_of_it(names["hub"], names["app"])
 
@@ -150,7 +150,9 @@ async def test_with_the_transport_of_plancast_serve(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("how", ["mounted", "a router without a lifespan"])
-async def test_whoever_forgets_to_open_it_is_told(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_hub_that_was_not_opened_is_reported(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     hub = Hub(Settings(log=f"sqlite:///{tmp_path / 'plans.db'}"))
     app, path = FastAPI(), "/ws/streaming"
     if how == "mounted":

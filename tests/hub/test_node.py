@@ -1,4 +1,4 @@
-"""One node: opened and closed as a whole, by whomever and however often, and honest about whether it is ready."""
+"""One node: opened and closed as a whole, entered several times, and its readiness."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def opened(folder: Path, **more: Any) -> AsyncGenerator[Hub]:
 
 
 def ours() -> set[asyncio.Task[Any]]:
-    """The tasks of this loop, but for the test's own."""
+    """The tasks of this loop except the test's own."""
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
@@ -58,7 +58,7 @@ async def test_it_may_be_entered_by_several(tmp_path: Path) -> None:
         assert (await hub.broadcaster.send_plan_update("p")).offset == 1
 
 
-async def test_it_lives_once(tmp_path: Path) -> None:
+async def test_it_can_not_be_opened_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
         pass
     with pytest.raises(RuntimeError, match=r"Hub\("):
@@ -84,7 +84,7 @@ async def test_what_cannot_be_opened_is_closed_again(
     assert ours() == set()
 
 
-async def test_a_part_that_fails_is_tried_again_and_keeps_the_hub_from_being_ready(
+async def test_a_failing_part_is_retried_and_the_hub_is_not_ready_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """H-OPS-1"""
@@ -98,7 +98,7 @@ async def test_a_part_that_fails_is_tried_again_and_keeps_the_hub_from_being_rea
             broken.setattr(hub.registry, "compare", fails)
             hub.registry._compare_soon()
             await until(lambda: part.failures > 1)
-            assert await hub.ready() == "failed, and tried again: comparison of heads"
+            assert await hub.ready() == "failing and being retried: comparison of heads"
             shown = hub.metrics.render()[0].decode()
         assert 'plancast_part_down{part="comparison of heads"} 1.0' in shown
         assert 'plancast_part_down{part="heartbeats"} 0.0' in shown
@@ -112,19 +112,17 @@ async def test_a_part_that_fails_is_tried_again_and_keeps_the_hub_from_being_rea
     assert record.exc_info is not None
 
 
-async def test_the_parts_of_its_log_and_its_engine_count_as_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_parts_include_those_of_log_and_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, log = Engine(), log_of(f"sqlite:///{tmp_path / 'plans.db'}")
     monkeypatch.setattr(type(log), "parts", {"log: index": Part(problem="ValueError: odd")})
     engine.parts["engine: signals"] = Part(failures=3, problem="ValueError: odd")
     async with opened(tmp_path, engine=engine, log=log) as hub:
-        assert await hub.ready() == "failed, and tried again: log: index, engine: signals"
+        assert await hub.ready() == "failing and being retried: log: index, engine: signals"
         shown = hub.metrics.render()[0].decode()
     assert 'plancast_part_failures_total{part="engine: signals"} 3.0' in shown
 
 
-async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_reports_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """H-OPS-1"""
 
     async def fails(*_: Any) -> None:
@@ -135,20 +133,20 @@ async def test_it_says_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr("hub.telemetry.probe.FRESH", 0.0)
         with monkeypatch.context() as broken:
             broken.setattr(hub.log, "append", fails)
-            assert await hub.ready() == "the log did not take it: the disk is gone"
+            assert await hub.ready() == "the log did not accept a probe event: the disk is gone"
             broken.setattr(hub.log, "append", None)
-            assert await hub.ready() == "the probe failed"
+            assert await hub.ready() == "the probe failed unexpectedly; see the log of this process"
         assert await hub.ready() is None
-        with monkeypatch.context() as lost:
-            lost.setattr(type(hub.registry), "watch_lost", True)
-            assert await hub.ready() == "the tail is lost"
+        with monkeypatch.context() as deaf:
+            deaf.setattr(type(hub.registry), "deaf", True)
+            assert await hub.ready() == "the live feed of the log is interrupted"
         assert not hub.leaving.is_set()
         await hub.drain(0.1)
         assert hub.leaving.is_set()
         assert await hub.ready() == "draining"
 
 
-async def test_whose_token_it_is(tmp_path: Path) -> None:
+async def test_a_token_is_authenticated(tmp_path: Path) -> None:
     async with Hub(settings(tmp_path, auth_secret=SECRET)) as hub:
         assert (await hub.authenticate(token_of(hub, "ada", {}))).subject == "ada"
         with pytest.raises(TokenRefused) as refused:
@@ -156,7 +154,7 @@ async def test_whose_token_it_is(tmp_path: Path) -> None:
     assert refused.value.code is ErrorCode.INVALID_TOKEN
 
 
-async def test_an_answer_is_put_into_the_plan(tmp_path: Path) -> None:
+async def test_an_answer_is_appended_to_the_plan(tmp_path: Path) -> None:
     async with opened(tmp_path) as hub:
         await hub.broadcaster.send_input_request("p", "r", "approval", "May I?")
         place = await hub.answer(SubmitAnswer("p", "r", True, None, "ada"))
@@ -167,7 +165,7 @@ async def test_an_answer_is_put_into_the_plan(tmp_path: Path) -> None:
 
 
 class Engine:
-    """Runs one plan."""
+    """An engine that runs one plan."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str, str]] = []
@@ -190,7 +188,7 @@ class Engine:
         self.heard.append((plan_id, signal, by))
 
 
-async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
+async def test_a_signal_goes_to_the_engine(tmp_path: Path) -> None:
     """C-SIG-1, C-SIG-2"""
     engine = Engine()
     async with opened(tmp_path, engine=engine) as hub:
@@ -205,7 +203,7 @@ async def test_a_signal_goes_to_whoever_runs_the_plan(tmp_path: Path) -> None:
     assert refused.value.code is ErrorCode.NOT_SUPPORTED
 
 
-async def test_a_log_may_be_handed_in(tmp_path: Path) -> None:
+async def test_a_log_may_be_passed(tmp_path: Path) -> None:
     log = log_of(f"sqlite:///{tmp_path / 'other.db'}")
     async with opened(tmp_path, log=log) as hub:
         await hub.broadcaster.send_plan_update("p")

@@ -1,4 +1,4 @@
-"""`plancast tail`: a plan's story, from anywhere in it, live."""
+"""`plancast tail`: a plan's events from any position, live."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from broadcasters.events import PlanUpdate, build
 from broadcasters.log import log_of
 from broadcasters.log.follow import Interrupted, Resumed
 from broadcasters.position import Position
-from hub.commands.tail import Tail
-from hub.commands.viewers import JsonLines, Readable
+from hub.commands.tail import JsonViewer, PlanFollower, TextViewer
 from tests.servers.process import RedisServer
 
 PLANCAST = str(Path(sys.executable).with_name("plancast"))
@@ -53,8 +52,8 @@ def tail(*words: str, log: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def watching(*words: str, log: str, out: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
-    """A tail that runs meanwhile. Its streams have no buffer, so that `select` sees all that was not read."""
-    hears_ctrl_c = ["env", "--default-signal=INT"]  # which whoever runs the tests in the background may have it ignore
+    """A tail in the background. Its streams are unbuffered, so that `select` sees all unread output."""
+    hears_ctrl_c = ["env", "--default-signal=INT"]  # which it ignores if the tests run in the background
     command = [*hears_ctrl_c, PLANCAST, "tail", *words, "--log", log]
     with subprocess.Popen(command, bufsize=0, env=A_TERMINALS, stdout=out, stderr=subprocess.PIPE) as running:
         try:
@@ -75,7 +74,7 @@ def line_of(stream: IO[bytes] | None) -> str:
 
 
 def seen_on(screen: int, pattern: str, seen: str = "") -> str:
-    """What the terminal showed until it showed this."""
+    """The terminal's output up to this text."""
     end = time.monotonic() + DEADLINE
     while not re.search(pattern, seen):
         assert select([screen], [], [], max(0.0, end - time.monotonic()))[0], f"no {pattern} in {seen!r}"
@@ -83,7 +82,7 @@ def seen_on(screen: int, pattern: str, seen: str = "") -> str:
     return seen
 
 
-def test_a_place_is_where_it_goes_on(log: str, speaker: Speaker) -> None:
+def test_it_continues_from_a_position(log: str, speaker: Speaker) -> None:
     for text in "abcd":
         speaker.send_agent_message("p", "Ana", text)
     every = places(tail("p", "--json", "--no-follow", log=log).stdout)
@@ -103,7 +102,7 @@ def test_it_ends_with_its_plan(log: str, speaker: Speaker) -> None:
     assert done.stdout.splitlines()[-1].endswith("A last word.")
 
 
-def test_a_step_that_ends_ends_nothing(log: str, speaker: Speaker) -> None:
+def test_the_end_of_a_step_does_not_end_the_tail(log: str, speaker: Speaker) -> None:
     speaker.send_step_update("p", "s", "completed")
     speaker.send_plan_update("p", "s", status="completed")
     with watching("p", "--json", log=log) as running:
@@ -114,11 +113,11 @@ def test_a_step_that_ends_ends_nothing(log: str, speaker: Speaker) -> None:
         assert running.wait(DEADLINE) == 0
 
 
-def test_a_plan_without_a_word_is_waited_for(log: str, speaker: Speaker) -> None:
+def test_a_plan_without_events_is_waited_for(log: str, speaker: Speaker) -> None:
     done = tail("p", "--no-follow", log=log)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     with watching("p", "--json", log=log) as running:
-        assert "nothing has been said about p yet" in line_of(running.stderr)
+        assert "p has no events yet" in line_of(running.stderr)
         speaker.send_plan_update("p", status="completed")
         assert '"offset":1' in line_of(running.stdout)
         assert running.wait(DEADLINE) == 0
@@ -139,7 +138,7 @@ def test_a_plan_that_has_ended_is_not_waited_for(words: tuple[str, ...], log: st
     assert "A last word." in done.stdout
 
 
-def test_a_plan_that_goes_on_after_its_end_is_waited_for(log: str, speaker: Speaker) -> None:
+def test_a_plan_that_continues_after_its_end_is_followed(log: str, speaker: Speaker) -> None:
     speaker.send_plan_update("p", status="error")
     speaker.send_plan_update("p", title="Taken up again")
     with watching("p", "--json", "--from", "now", log=log) as running:
@@ -152,7 +151,7 @@ def test_a_plan_that_goes_on_after_its_end_is_waited_for(log: str, speaker: Spea
 
 
 def speaker_says_until_shown(speaker: Speaker, running: subprocess.Popen[bytes]) -> None:
-    """It has to have begun to watch before what follows "now" is appended."""
+    """The tail must be watching before events after "now" are appended."""
     assert running.stdout
     end = time.monotonic() + DEADLINE
     while not select([running.stdout], [], [], 0.2)[0]:
@@ -161,7 +160,7 @@ def speaker_says_until_shown(speaker: Speaker, running: subprocess.Popen[bytes])
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-def test_ctrl_c_is_quiet_and_says_how_to_go_on(words: tuple[str, ...], log: str, speaker: Speaker) -> None:
+def test_ctrl_c_prints_the_command_that_continues(words: tuple[str, ...], log: str, speaker: Speaker) -> None:
     place = speaker.send_agent_message("p", "Ana", "Hi.")
     with watching("p", *words, log=log) as running:
         assert "Hi." in line_of(running.stdout)
@@ -192,7 +191,7 @@ def test_on_a_terminal_a_message_grows_and_has_colour(log: str, speaker: Speaker
     assert seen.count("Ana") == 1
 
 
-async def test_what_was_let_go_is_told_in_short(log: str) -> None:
+async def test_trimmed_events_are_summarised(log: str) -> None:
     async with Broadcaster(log) as broadcaster:
         await broadcaster.send_plan_update("p", title="Autumn")
         await broadcaster.send_step_update("p", "s", "completed", title="Collect")
@@ -211,7 +210,7 @@ async def test_what_was_let_go_is_told_in_short(log: str) -> None:
     said = tail("p", log=log).stdout
     for part in ("Autumn", "✓ Collect", "● Found it.", "sql → 12 rows", "approval needed: Send?  [yes | no]"):
         assert part in said
-    for part in ("yes, says maria", "offer.pdf (application/pdf)", "- the plan up to event 7, in short"):
+    for part in ("yes, says maria", "offer.pdf (application/pdf)", "- summary of the plan up to event 7"):
         assert part in said
     assert said.splitlines()[-1].endswith("✓ completed")
     snapshot, end = (json.loads(line) for line in tail("p", "--json", log=log).stdout.splitlines())
@@ -220,7 +219,7 @@ async def test_what_was_let_go_is_told_in_short(log: str) -> None:
     assert end["offset"] == 8
 
 
-async def test_a_story_that_broke_is_said_to_have(log: str) -> None:
+async def test_a_loss_of_events_is_reported(log: str) -> None:
     async with Broadcaster(log) as broadcaster:
         old = await broadcaster.send_plan_update("p", title="Lost")
     plans = log_of(log)
@@ -232,20 +231,20 @@ async def test_a_story_that_broke_is_said_to_have(log: str) -> None:
     for words in (("--no-follow",), ("--no-follow", "--json")):
         done = tail("p", "--from", f"{old.epoch}:{old.offset}", *words, log=log)
         assert done.returncode == 0
-        assert "the log was lost and begun again" in done.stdout + done.stderr
+        assert "the log was lost and started again" in done.stdout + done.stderr
         assert "New" in done.stdout
 
 
 @pytest.mark.faults
-def test_a_restart_of_the_server_is_told_and_lived_through() -> None:
+def test_a_restart_of_the_server_is_reported_and_survived() -> None:
     with RedisServer(appendonly="yes", appendfsync="always") as server, Speaker(server.url) as speaker:
         speaker.send_agent_message("p", "Ana", "Before.")
         with watching("p", "--json", log=server.url) as running:
             assert "Before." in line_of(running.stdout)
             server.kill()
-            assert "out of reach" in line_of(running.stderr)
+            assert "can't be reached" in line_of(running.stderr)
             server.start()
-            assert "is back" in line_of(running.stderr)
+            assert "can be reached again" in line_of(running.stderr)
             speaker.send_agent_message("p", "Ana", "After.")
             assert "After." in line_of(running.stdout)
             speaker.send_plan_update("p", status="completed")
@@ -253,20 +252,20 @@ def test_a_restart_of_the_server_is_told_and_lived_through() -> None:
             assert running.wait(DEADLINE) == 0
 
 
-def test_bad_weather_is_told_and_what_cannot_be_read_is_no_reason_to_stop() -> None:
+def test_interruptions_and_unreadable_events_are_reported() -> None:
     out, programs, notes = io.StringIO(), io.BytesIO(), io.StringIO()
-    for viewer in (Readable(out), JsonLines(programs, notes)):
-        tail = Tail("p", "start", viewer, follows=True)
+    for viewer in (TextViewer(out), JsonViewer(programs, notes)):
+        tail = PlanFollower("p", "start", viewer, follows=True)
         tail.take(Interrupted())
         tail.take(Resumed())
-    assert out.getvalue().splitlines() == ["- the log is out of reach; waiting for it", "- the log is back"]
+    assert out.getvalue().splitlines() == ["- the log can't be reached; retrying", "- the log can be reached again"]
     assert notes.getvalue().splitlines() == [
-        "plancast: the log is out of reach; waiting for it",
-        "plancast: the log is back",
+        "plancast: the log can't be reached; retrying",
+        "plancast: the log can be reached again",
     ]
-    viewer = Readable(out)
+    viewer = TextViewer(out)
     viewer.event(Position("e", 7), b"{}", None)
     viewer.event(Position("e", 8), b"{}", build(PlanUpdate, {"plan_id": "p", "status": "completed"}))
-    assert "event 7 can't be shown" in out.getvalue()
+    assert "can't show event 7" in out.getvalue()
     assert out.getvalue().splitlines()[-1].endswith(" completed")
     assert programs.getvalue() == b""

@@ -36,8 +36,7 @@ def serve(constants: str) -> int:
 
 def serve_mounted(constants: str, port: int) -> None:
     """Without uvicorn's ping timeout: on a busy machine uvicorn would close connections before the hub does."""
-    from hub.api import health
-    from hub.app import streaming_router
+    from hub.app import operations_router, streaming_router
     from hub.config.settings import load
     from hub.node import Hub
     from hub.telemetry.logs import set_up
@@ -54,7 +53,7 @@ def serve_mounted(constants: str, port: int) -> None:
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(streaming_router(hub))
-    app.include_router(health.router(hub))
+    app.include_router(operations_router(hub))
     uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, ws_ping_timeout=None)
 
 

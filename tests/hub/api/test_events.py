@@ -1,4 +1,4 @@
-"""H-PUB-1 to H-PUB-2, H-POL-1, H-POL-3, H-GEN-2: events said and read over HTTP."""
+"""H-PUB-1 to H-PUB-2, H-POL-1, H-POL-3, H-GEN-2: events published and read over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return said
 
 
-async def test_one_event_and_several_stand_where_the_answer_says(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_one_event_or_several_are_stored_at_the_offsets_returned(client: httpx.AsyncClient, plan_id: str) -> None:
     one = await client.post(f"/api/plans/{plan_id}/events", json=Said.message("first"))
     assert one.status_code == 201
     several = await say(client, plan_id, Said.message("second"), Said.update(status="completed"))
@@ -35,7 +35,7 @@ async def test_one_event_and_several_stand_where_the_answer_says(client: httpx.A
     assert (page["epoch"], page["offset"], page["head"]) == (several["epoch"], 3, 3)
 
 
-async def test_said_again_with_its_key_an_event_is_there_once(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_an_event_repeated_with_its_key_is_stored_once(client: httpx.AsyncClient, plan_id: str) -> None:
     url, body = f"/api/plans/{plan_id}/events", {"events": [Said.message("a"), Said.message("b")]}
     answers = [await client.post(url, json=body, headers={"Idempotency-Key": "order-17"}) for _ in range(3)]
     assert [answer.json()["offsets"] for answer in answers] == [[1, 2]] * 3
@@ -62,7 +62,7 @@ async def test_said_again_with_its_key_an_event_is_there_once(client: httpx.Asyn
         ("hello", "body"),
     ],
 )
-async def test_what_is_unfit_is_named_as_it_was_written(
+async def test_an_invalid_field_is_named_as_the_client_wrote_it(
     client: httpx.AsyncClient, plan_id: str, body: Any, field: str
 ) -> None:
     said = problem(await client.post(f"/api/plans/{plan_id}/events", json=body), 422, "invalid_field")
@@ -86,13 +86,13 @@ async def test_what_is_unfit_is_named_as_it_was_written(
         b"",
     ],
 )
-async def test_what_is_not_json_is_told_so(client: httpx.AsyncClient, plan_id: str, body: bytes) -> None:
+async def test_invalid_json_is_reported(client: httpx.AsyncClient, plan_id: str, body: bytes) -> None:
     response = await client.post(f"/api/plans/{plan_id}/events", content=body, headers=JSON)
     assert "JSON" in problem(response, 400, "bad_frame")["detail"]
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonish"])
-async def test_json_must_be_called_json(client: httpx.AsyncClient, plan_id: str, kind: str | None) -> None:
+async def test_json_requires_its_content_type(client: httpx.AsyncClient, plan_id: str, kind: str | None) -> None:
     response = await client.post(
         f"/api/plans/{plan_id}/events", content=b"{}", headers={"Content-Type": kind} if kind else {}
     )
@@ -111,7 +111,7 @@ async def test_a_body_that_is_too_large_is_not_read(client: httpx.AsyncClient, p
     body: Any = b" " * (2 * 1024 * 1024) if announced else chunks(32)
     try:
         response = await client.post(f"/api/plans/{plan_id}/events", content=body, headers=JSON)
-    except (httpx.WriteError, httpx.RemoteProtocolError):  # the hub hung up on the rest
+    except (httpx.WriteError, httpx.RemoteProtocolError):  # the hub closed the connection
         response = await client.post(f"/api/plans/{plan_id}/events", content=b" " * 1_048_577, headers=JSON)
     assert "1,048,576" in problem(response, 413, "too_large")["detail"]
 
@@ -122,7 +122,7 @@ async def test_an_event_that_is_too_large_is_refused_alone(client: httpx.AsyncCl
     assert (await say(client, plan_id, Said.message("x" * 250_000)))["offsets"] == [1]
 
 
-async def test_pages_of_any_size_tell_the_story(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_pages_of_any_size_return_all_events(client: httpx.AsyncClient, plan_id: str) -> None:
     await say(client, plan_id, *[Said.message(str(i)) for i in range(7)])
     for limit in (1, 3, 7, 1000):
         told: list[str] = []
@@ -138,7 +138,7 @@ async def test_pages_of_any_size_tell_the_story(client: httpx.AsyncClient, plan_
 
 
 @pytest.mark.parametrize(("place", "reason"), [({"after": 9}, "ahead"), ({"after": 1, "epoch": "ffffffff"}, "epoch")])
-async def test_a_place_the_log_does_not_have_is_gone_and_the_snapshot_is_there(
+async def test_a_position_the_log_does_not_have_returns_410_with_the_snapshot(
     client: httpx.AsyncClient, plan_id: str, place: dict[str, Any], reason: str
 ) -> None:
     await say(client, plan_id, Said.message("a"))
@@ -150,7 +150,7 @@ async def test_a_place_the_log_does_not_have_is_gone_and_the_snapshot_is_there(
         assert (snapshot.status_code, snapshot.json()["offset"]) == (200, 1)
 
 
-async def test_a_plan_begun_again_is_another_story(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_plan_created_again_has_a_new_epoch(client: httpx.AsyncClient, plan_id: str) -> None:
     before = await say(client, plan_id, Said.message("a"), Said.message("b"))
     assert (await client.delete(f"/api/plans/{plan_id}")).status_code == 204
     await say(client, plan_id, Said.message("c"), Said.message("d"))
@@ -160,11 +160,11 @@ async def test_a_plan_begun_again_is_another_story(client: httpx.AsyncClient, pl
 
 
 @pytest.mark.parametrize("params", [{"after": -1}, {"after": "x"}, {"limit": 0}, {"limit": 1001}, {"wait": 31}])
-async def test_unfit_parameters_are_named(client: httpx.AsyncClient, plan_id: str, params: dict[str, Any]) -> None:
+async def test_invalid_parameters_are_named(client: httpx.AsyncClient, plan_id: str, params: dict[str, Any]) -> None:
     said = problem(await client.get(f"/api/plans/{plan_id}/events", params=params), 422, "invalid_field")
     assert [said["field"]] == list(params)
 
 
-async def test_many_publishers_at_once_tell_one_story(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_many_concurrent_publishers_get_distinct_offsets(client: httpx.AsyncClient, plan_id: str) -> None:
     placed = await asyncio.gather(*[say(client, plan_id, *[Said.message(f"{i}")] * 5) for i in range(8)])
     assert sorted(offset for one in placed for offset in one["offsets"]) == list(range(1, 41))

@@ -1,4 +1,4 @@
-"""H-LOG-1, H-LOG-2, H-LOG-5: nothing gets into the log that isn't what it says, nor under somebody else's name."""
+"""H-LOG-1, H-LOG-2, H-LOG-5: appends are validated, and producers are private to their principal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def body(plan_id: str, *payloads: bytes, producer: str = "producer-1", seq: int 
     return write_append(plan_id, producer, seq, [Entry(one) for one in payloads])
 
 
-async def test_appends_for_several_plans_have_an_answer_each(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_appends_to_several_plans_have_a_result_each(client: httpx.AsyncClient, plan_id: str) -> None:
     lines = b"".join(
         [
             body(plan_id, payload(plan_id, "a"), payload(plan_id, "b")),
@@ -87,7 +87,7 @@ async def test_appends_for_several_plans_have_an_answer_each(client: httpx.Async
         b"".join(b'{"plan_id":"p","producer":"x","seq":1,"count":1}\n{}\n' for _ in range(257)),
     ],
 )
-async def test_lines_that_make_no_append_are_refused(client: httpx.AsyncClient, lines: bytes) -> None:
+async def test_malformed_appends_are_refused(client: httpx.AsyncClient, lines: bytes) -> None:
     problem(await client.post("/api/log", content=lines, headers=LINES), 422, "invalid_field")
 
 
@@ -144,7 +144,7 @@ def test_nothing_is_smuggled_into_an_event(smuggled: bytes) -> None:
     ],
 )
 def test_the_same_key_twice_in_one_object_is_refused(payload: bytes, key: str) -> None:
-    """H-LOG-2. Watchers get these bytes, and some of them read the first of the two."""
+    """H-LOG-2. Clients get these bytes, and some parsers use the first of the two keys."""
     with pytest.raises(InvalidEvent) as refused:
         event_of("p", payload)
     assert refused.value.field == key
@@ -154,7 +154,7 @@ def test_the_same_key_twice_in_one_object_is_refused(payload: bytes, key: str) -
     "data",
     [b'{"x": [1.0e0, 1e2, "\\u00fc\\/"] , "y":{"x":1}}', b'{"x":' + b"[" * 31 + b"]" * 31 + b"}"],
 )
-def test_json_that_another_library_wrote_is_let_through(data: bytes) -> None:
+def test_json_of_another_library_is_accepted(data: bytes) -> None:
     said = GOOD.replace(b'"content":"hello"', b'"content":"hello","data":%b' % data)
     assert event_of("p", said) == build(AgentMessage, json.loads(said)["data"])
 
@@ -167,7 +167,7 @@ async def test_events_with_a_key_twice_are_refused_over_http(client: httpx.Async
     assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 0
 
 
-def test_what_the_broadcaster_writes_is_let_through() -> None:
+def test_events_of_the_broadcaster_are_accepted() -> None:
     assert event_of("p", GOOD) == build(AgentMessage, json.loads(GOOD)["data"])
     traced = GOOD.replace(b',"data"', b',"trace":"00-' + b"a" * 32 + b"-" + b"b" * 16 + b'-01","data"')
     assert event_of("p", traced) == event_of("p", GOOD)
@@ -176,7 +176,7 @@ def test_what_the_broadcaster_writes_is_let_through() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_no_bytes_get_further_than_an_error(noise: bytes) -> None:
+def test_arbitrary_bytes_raise_only_invalid_event(noise: bytes) -> None:
     for one in (noise, GOOD[: len(GOOD) // 2] + noise, GOOD.replace(b"hello", noise)):
         try:
             event_of("p", one)
@@ -185,7 +185,7 @@ def test_no_bytes_get_further_than_an_error(noise: bytes) -> None:
         assert json.loads(one)["data"]["plan_id"] == "p"
 
 
-async def test_lists_show_what_events_say_and_not_what_a_publisher_claims(
+async def test_lists_show_what_the_events_contain_and_not_what_a_publisher_claims(
     client: httpx.AsyncClient, plan_id: str
 ) -> None:
     said = PlanUpdate(plan_id=plan_id, title="Trip", owner=plan_id, status="completed").payload("a.1")
@@ -194,7 +194,7 @@ async def test_lists_show_what_events_say_and_not_what_a_publisher_claims(
     assert (plan["title"], plan["status"], plan["progress"]) == ("Trip", "completed", 100)
 
 
-def test_a_label_of_the_hubs_own_is_refused() -> None:
+def test_a_reserved_label_is_refused() -> None:
     """C-ACL-5"""
     said = PlanUpdate(plan_id="p", labels=["shop", "~plancast.tickets"])
     with pytest.raises(InvalidEvent) as refused:
@@ -244,10 +244,10 @@ async def test_a_checkpoint_has_a_position_a_window_and_one_line(client: httpx.A
         {"weight": 10**9},
     ],
 )
-async def test_a_checkpoint_that_is_no_snapshot_of_the_plan_at_its_position_is_refused(
+async def test_a_checkpoint_must_be_a_snapshot_of_the_plan_at_its_position(
     client: httpx.AsyncClient, plan_id: str, said: bytes | dict[str, Any]
 ) -> None:
-    """H-LOG-5. It would replace the events that it lets the log forget."""
+    """H-LOG-5. It would replace the events that the log then trims."""
     epoch = await _appended(client, plan_id)
     snapshot = said if isinstance(said, bytes) else changed(snapshot_at(plan_id, 2), **said)
     refused = await keep(client, plan_id, Position(epoch, 2), snapshot)
@@ -267,10 +267,8 @@ async def test_a_checkpoint_at_a_position_that_the_log_does_not_have_is_not_kept
     await _is_whole(client, plan_id)
 
 
-async def test_what_is_kept_of_a_checkpoint_is_the_snapshot_that_was_read(
-    client: httpx.AsyncClient, plan_id: str
-) -> None:
-    """The bytes of its sender may say two things at once; nobody else is shown them."""
+async def test_a_checkpoint_is_stored_re_encoded(client: httpx.AsyncClient, plan_id: str) -> None:
+    """The sender's bytes may be ambiguous, so no other client gets them."""
     epoch = await _appended(client, plan_id)
     said = changed(snapshot_at(plan_id, 2), data={"x": 1}).replace(b'"x": 1', b'"x": 1, "x": 2, "y": 1e999')
     assert (await keep(client, plan_id, Position(epoch, 2), said)).json() == {"kept": True}
@@ -294,7 +292,7 @@ async def keep(client: httpx.AsyncClient, plan_id: str, place: Position, snapsho
 
 
 async def _is_whole(client: httpx.AsyncClient, plan_id: str) -> None:
-    """The plan is read from its first event, folds, and takes another."""
+    """The plan can be read from its first event and folded, and accepts another event."""
     more = body(plan_id, payload(plan_id, "c"), producer="another")
     assert (await client.post("/api/log", content=more, headers=LINES)).json()["appends"][0]["offsets"] == [3]
     page = (await client.get(f"/api/plans/{plan_id}/events")).json()
@@ -304,12 +302,12 @@ async def _is_whole(client: httpx.AsyncClient, plan_id: str) -> None:
     assert (await client.get(f"/api/plans/{plan_id}/checkpoint")).status_code == 404
 
 
-# -- whose name it is -----------------------------------------------------------------------------------------------
+# -- producers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[HubServer]:
-    """A hub that asks who is there."""
+    """A hub with authentication."""
     with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", auth_secret=SECRET) as hub:
         yield hub
 
@@ -319,7 +317,7 @@ def log_of(hub: HubServer, subject: str, *verbs: str) -> HttpLog:
     return HttpLog(f"{hub.url}?token={token(claims)}")
 
 
-async def test_nobody_speaks_under_a_producer_that_is_somebody_elses(guarded: HubServer, plan_id: str) -> None:
+async def test_a_producer_is_private_to_its_principal(guarded: HubServer, plan_id: str) -> None:
     ada, bob = log_of(guarded, "ada", "publish", "read"), log_of(guarded, "bob", "publish")
     await ada.open()
     await bob.open()
@@ -329,13 +327,13 @@ async def test_nobody_speaks_under_a_producer_that_is_somebody_elses(guarded: Hu
         forger = Producer(plan_id, "producer-1")
         forger.seq = 1_000_000
         await forger.batch("forged").to(bob)
-        assert list((await one.batch("b").to(ada)).offsets) == [3]  # ada's second word is not taken for a late one
+        assert list((await one.batch("b").to(ada)).offsets) == [3]  # ada's second append is not taken for a repetition
     finally:
         await ada.close()
         await bob.close()
 
 
-async def test_the_hub_takes_the_checkpoint_for_who_may_not_read(guarded: HubServer, plan_id: str) -> None:
+async def test_the_hub_takes_the_checkpoint_for_a_publisher_that_can_not_read(guarded: HubServer, plan_id: str) -> None:
     silent, reader = log_of(guarded, "ada", "publish"), log_of(guarded, "bob", "read", "publish")
     await silent.open()
     await reader.open()

@@ -1,4 +1,4 @@
-"""What every request gets, whatever it is for: HEAD, CORS, and a problem when there is nothing."""
+"""HEAD, CORS, default headers, and problems for unknown paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OURS, FOREIGN = "http://localhost:5173", "https://evil.example"
 
 
 @pytest.mark.parametrize("rest", ["", "/events", "/stream", "/stream?since=start", "/log"])
-async def test_head_says_what_get_would(client: httpx.AsyncClient, plan_id: str, rest: str) -> None:
+async def test_head_returns_the_headers_of_get(client: httpx.AsyncClient, plan_id: str, rest: str) -> None:
     await say(client, plan_id, Said.message("a"))
     async with asyncio.timeout(10):
         response = await client.head(f"/api/plans/{plan_id}{rest}")
@@ -29,7 +29,7 @@ async def test_head_says_what_get_would(client: httpx.AsyncClient, plan_id: str,
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-async def test_pages_of_this_machine_may_ask_in_development(client: httpx.AsyncClient, method: str) -> None:
+async def test_pages_of_this_machine_are_allowed_in_development(client: httpx.AsyncClient, method: str) -> None:
     asked = {"Origin": OURS, "Access-Control-Request-Method": method}
     asked["Access-Control-Request-Headers"] = "authorization, content-type, idempotency-key, last-event-id"
     preflight = await client.options("/api/plans/p/events", headers=asked)
@@ -42,7 +42,7 @@ async def test_pages_of_this_machine_may_ask_in_development(client: httpx.AsyncC
     assert "ETag" in response.headers["access-control-expose-headers"]
 
 
-async def test_foreign_pages_may_not(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_pages_of_other_sites_are_not_allowed(client: httpx.AsyncClient, plan_id: str) -> None:
     asked = {"Origin": FOREIGN, "Access-Control-Request-Method": "POST"}
     preflight = await client.options("/api/plans/p/events", headers=asked)
     assert preflight.status_code == 400
@@ -59,8 +59,8 @@ async def test_foreign_pages_may_not(client: httpx.AsyncClient, plan_id: str) ->
     assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 0
 
 
-async def test_a_name_of_the_outside_world_leads_nowhere_in_development(client: httpx.AsyncClient) -> None:
-    """A page out there can point its own name at 127.0.0.1; its requests then have no foreign origin."""
+async def test_a_foreign_host_name_is_refused_in_development(client: httpx.AsyncClient) -> None:
+    """A site can point its own name at 127.0.0.1 (DNS rebinding); its requests then have no foreign origin."""
     problem(await client.get("/api/plans", headers={"Host": "evil.example:8000"}), 403, "forbidden")
     assert (await client.get("/api/plans", headers={"Host": "localhost:8000"})).status_code == 200
 
@@ -68,13 +68,13 @@ async def test_a_name_of_the_outside_world_leads_nowhere_in_development(client: 
 @pytest.mark.parametrize(
     "path", ["/api/plans", "/api/templates", "/api/log", "/api/nothing", "/openapi.json", "/metrics"]
 )
-async def test_an_answer_is_for_whoever_asked_and_is_what_it_says_it_is(client: httpx.AsyncClient, path: str) -> None:
+async def test_responses_have_nosniff_and_no_store(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_an_answer_that_may_be_kept_says_so_itself(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_response_may_set_its_own_cache_control(client: httpx.AsyncClient, plan_id: str) -> None:
     await say(client, plan_id, Said.message("a"))
     assert (await client.get(f"/api/plans/{plan_id}")).headers.get_list("cache-control") == ["private, no-cache"]
     assert (await client.get("/")).headers.get_list("cache-control") == ["no-cache"]
@@ -82,13 +82,11 @@ async def test_an_answer_that_may_be_kept_says_so_itself(client: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
-async def test_no_page_of_a_framework_runs_scripts_of_other_hosts_beside_ours(
-    client: httpx.AsyncClient, path: str
-) -> None:
+async def test_the_frameworks_pages_with_scripts_of_other_hosts_are_off(client: httpx.AsyncClient, path: str) -> None:
     problem(await client.get(path), 404, "http_404")
 
 
-async def test_what_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_path_is_a_problem_too(client: httpx.AsyncClient) -> None:
     problem(await client.get("/api/nothing"), 404, "http_404")
     wrong = await client.put("/api/plans/p")
     problem(wrong, 405, "http_405")
@@ -104,16 +102,14 @@ async def test_what_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> 
         ("/api/tickets", "POST"),
     ],
 )
-async def test_whoever_asks_for_the_wrong_thing_is_told_all_that_can_be_done(
-    client: httpx.AsyncClient, path: str, allowed: str
-) -> None:
+async def test_405_lists_the_allowed_methods(client: httpx.AsyncClient, path: str, allowed: str) -> None:
     assert (await client.patch(path)).headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
     "path", ["/api/plans/..", "/api/plans/%2e%2e/events", "/api//plans", "/api/plans/a%2Fb", "/api/plans/a/%00"]
 )
-async def test_odd_addresses_do_no_harm(client: httpx.AsyncClient, path: str) -> None:
+async def test_odd_paths_do_no_harm(client: httpx.AsyncClient, path: str) -> None:
     request = client.build_request("GET", "/")
     request.url = request.url.copy_with(raw_path=path.encode())
     response = await client.send(request)
@@ -121,7 +117,7 @@ async def test_odd_addresses_do_no_harm(client: httpx.AsyncClient, path: str) ->
 
 
 @pytest.mark.parametrize("broken", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"])
-async def test_a_body_that_breaks_off_is_no_mistake_of_ours(
+async def test_an_incomplete_body_is_no_server_error(
     server: HubServer, client: httpx.AsyncClient, broken: bytes
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -136,7 +132,7 @@ async def test_a_body_that_breaks_off_is_no_mistake_of_ours(
 
 
 @pytest.mark.slow
-async def test_a_slow_body_is_given_up(server: Any) -> None:
+async def test_a_slow_body_times_out(server: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"POST /api/plans/p/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
     writer.write(b"Content-Length: 100\r\n\r\n{")

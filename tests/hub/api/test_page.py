@@ -1,4 +1,4 @@
-"""The page for people: what was built is served as what it is, and nothing else is."""
+"""The web page: the files of the build are served, and no others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HTML = '<!doctype html><script type="module" src="/assets/index-1a2b.js"></scrip
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A page that was built, beside something that is nobody's business."""
+    """A build of the page next to a private file."""
     built = tmp_path / "page" / "built"
     (built / "assets").mkdir(parents=True)
     (built / "index.html").write_text(HTML)
@@ -40,13 +40,13 @@ async def browser(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("path", ["/", "/plan/plan-1", "/plan/%20", "/plan/a/b", "/wall", "/wall?plan=a&plan=b"])
-async def test_every_address_of_the_page_is_the_page(browser: httpx.AsyncClient, path: str) -> None:
+async def test_every_route_of_the_page_serves_the_page(browser: httpx.AsyncClient, path: str) -> None:
     answer = await browser.get(path)
     assert (answer.status_code, answer.text) == (200, HTML)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
-async def test_the_page_is_asked_about_each_time_and_sent_only_when_it_is_another(browser: httpx.AsyncClient) -> None:
+async def test_the_page_is_revalidated_each_time_and_sent_only_when_it_changed(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/plan/plan-1")
     assert answer.headers["cache-control"] == "no-cache"
     for known in (answer.headers["etag"], f'"other", W/{answer.headers["etag"]}', "*"):
@@ -56,7 +56,7 @@ async def test_the_page_is_asked_about_each_time_and_sent_only_when_it_is_anothe
     assert (await browser.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-async def test_what_it_is_made_of_is_kept_for_a_year(browser: httpx.AsyncClient) -> None:
+async def test_assets_are_cached_for_a_year(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/assets/index-3c4d.css")
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-type"].startswith("text/css")
@@ -77,7 +77,7 @@ async def test_what_it_is_made_of_is_kept_for_a_year(browser: httpx.AsyncClient)
         ("", None),
     ],
 )
-async def test_it_comes_in_the_encoding_that_the_browser_takes(
+async def test_files_are_sent_in_an_encoding_the_browser_accepts(
     browser: httpx.AsyncClient, accepted: str, encoding: str | None
 ) -> None:
     async with browser.stream("GET", "/assets/index-1a2b.js", headers={"Accept-Encoding": accepted}) as answer:
@@ -89,7 +89,7 @@ async def test_it_comes_in_the_encoding_that_the_browser_takes(
     assert gzip.decompress(body) == SCRIPT.encode() if encoding == "gzip" else body == expected[encoding]
 
 
-async def test_an_encoding_has_a_tag_of_its_own(browser: httpx.AsyncClient) -> None:
+async def test_each_encoding_has_its_own_etag(browser: httpx.AsyncClient) -> None:
     tags = {
         (await browser.get("/assets/index-1a2b.js", headers={"Accept-Encoding": accepted})).headers["etag"]
         for accepted in ("gzip", "identity")
@@ -97,7 +97,7 @@ async def test_an_encoding_has_a_tag_of_its_own(browser: httpx.AsyncClient) -> N
     assert len(tags) == 2
 
 
-async def test_it_may_run_only_what_comes_from_the_hub_and_stand_in_no_frame(browser: httpx.AsyncClient) -> None:
+async def test_the_policy_allows_only_the_hubs_own_scripts_and_no_frames(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/")
     policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
@@ -124,13 +124,13 @@ async def test_it_may_run_only_what_comes_from_the_hub_and_stand_in_no_frame(bro
         "/built/index.html",
     ],
 )
-async def test_nothing_else_can_be_had(browser: httpx.AsyncClient, path: str) -> None:
+async def test_no_other_file_is_served(browser: httpx.AsyncClient, path: str) -> None:
     answer = await browser.get(path)
     assert answer.status_code == 404
     assert "secret" not in answer.text
 
 
-async def test_where_nothing_was_built_a_small_page_serves(tmp_path: Path) -> None:
+async def test_a_placeholder_page_is_served_without_a_build(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<style>a{}</style><script>let a = 1</script>")
     app = FastAPI()
     app.include_router(page.router(tmp_path))
@@ -143,7 +143,7 @@ async def test_where_nothing_was_built_a_small_page_serves(tmp_path: Path) -> No
 
 
 async def test_the_hub_serves_its_page(client: httpx.AsyncClient) -> None:
-    """Built or not, it is there, and its own parts can be had."""
+    """With and without a build, the page and its files are served."""
     answer = await client.get("/plan/plan-1")
     assert answer.status_code == 200
     assert "<title>Plancast</title>" in answer.text

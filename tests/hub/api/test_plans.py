@@ -1,4 +1,4 @@
-"""H-PLN-1, H-PLN-2, H-PLN-6: lists, snapshots, forgetting; what is the hub's own is nobody's to see."""
+"""H-PLN-1, H-PLN-2, H-PLN-6: lists, snapshots and deletion; the hub's own plans are hidden."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_plans_are_found_by_owner_label_and_status(client: httpx.AsyncClie
     )
 
 
-async def test_a_cursor_says_nothing_and_only_ours_will_do(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_cursor_is_opaque_and_only_the_hubs_own_are_accepted(client: httpx.AsyncClient, plan_id: str) -> None:
     for i in range(3):
         await say(client, f"{plan_id}-{i}", Said.update(owner=plan_id))
     page = (await client.get("/api/plans", params={"owner": plan_id, "limit": 1})).json()
@@ -55,7 +55,7 @@ async def test_a_cursor_says_nothing_and_only_ours_will_do(client: httpx.AsyncCl
         assert said["field"] == "cursor"
 
 
-async def test_a_snapshot_is_sent_only_when_it_is_another(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_snapshot_is_sent_only_when_it_changed(client: httpx.AsyncClient, plan_id: str) -> None:
     placed = await say(client, plan_id, Said.message("a"))
     url = f"/api/plans/{plan_id}"
     first = await client.get(url)
@@ -71,13 +71,13 @@ async def test_a_snapshot_is_sent_only_when_it_is_another(client: httpx.AsyncCli
     assert (await client.get(url, headers={"If-None-Match": tag})).json()["offset"] == 2
 
 
-async def test_a_plan_of_which_nothing_was_said_is_not_there(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_plan_without_events_does_not_exist(client: httpx.AsyncClient, plan_id: str) -> None:
     problem(await client.get(f"/api/plans/{plan_id}"), 404, "no_such_plan")
     problem(await client.delete(f"/api/plans/{plan_id}"), 404, "no_such_plan")
     assert plan_id not in await listed(client, limit=500)
 
 
-async def test_a_plan_that_is_forgotten_is_gone(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_a_deleted_plan_is_gone(client: httpx.AsyncClient, plan_id: str) -> None:
     await say(client, plan_id, Said.update(owner=plan_id))
     assert (await client.delete(f"/api/plans/{plan_id}")).status_code == 204
     problem(await client.get(f"/api/plans/{plan_id}"), 404, "no_such_plan")
@@ -85,16 +85,16 @@ async def test_a_plan_that_is_forgotten_is_gone(client: httpx.AsyncClient, plan_
 
 
 @pytest.mark.parametrize("bad", ["a b", "a{b}", "é", "x" * 129, "a\n", "*", "%", "a;b"])
-async def test_what_is_no_plan_id_reaches_no_log(client: httpx.AsyncClient, bad: str) -> None:
+async def test_an_invalid_plan_id_never_reaches_the_log(client: httpx.AsyncClient, bad: str) -> None:
     path = f"/api/plans/{quote(bad)}"
     for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/stream"), ("GET", "/log")):
         said = problem(await client.request(method, path + rest), 422, "invalid_plan_id")
         assert said["field"] == "plan_id"
 
 
-async def test_what_is_the_hubs_own_can_not_be_seen_or_touched(client: httpx.AsyncClient, plan_id: str) -> None:
+async def test_reserved_plans_can_not_be_read_or_changed(client: httpx.AsyncClient, plan_id: str) -> None:
     """C-ACL-5"""
-    await client.get("/readyz")  # the probe has spoken now
+    await client.get("/readyz")  # runs the probe
     assert not [found for found in await listed(client, limit=500) if found.startswith("~plancast.")]
     own = "/api/plans/~plancast.probe"
     hello = {"json": Said.message("hello")}

@@ -1,4 +1,4 @@
-"""H-GEN-2: every problem that the HTTP interface can answer with stands in the protocol's table, with its status."""
+"""H-GEN-2: every problem of the HTTP interface is in the protocol's table, with its status."""
 
 from __future__ import annotations
 

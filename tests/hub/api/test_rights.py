@@ -1,4 +1,4 @@
-"""H-GEN-1, H-GEN-3, H-TKT-1: who is asking, and may they? On every route."""
+"""H-GEN-1, H-GEN-3, H-TKT-1: authentication and rights on every route."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.hub import HubServer
 
 FAR = 4_000_000_000
 CLOCKS_DIFFER_S = 5
-"""By which the hub lets a token be late."""
+"""The hub's leeway for the expiry of tokens."""
 SAID: dict[str, Any] = {"json": Said.message("hello")}
 PLANS: dict[str, Any] = {"json": {"plans": ["plan-1"]}}
 LINES: dict[str, Any] = {"content": b'{"epoch":"e","offset":1,"window":0,"count":1}\n{}\n'}
@@ -51,7 +51,7 @@ OPEN_TO_ALL: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """A hub that asks who is there."""
+    """A hub with authentication."""
     directory: Path = tmp_path_factory.mktemp("guarded")
     origins = "https://page.example"
     with HubServer(f"sqlite:///{directory / 'plans.db'}", auth_secret=SECRET, origins=origins) as hub:
@@ -69,7 +69,7 @@ def bearer(plans: dict[str, list[str]], **claims: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("verb", "method", "path", "more"), ROUTES)
-async def test_a_route_wants_its_verb_and_no_other(
+async def test_a_route_requires_its_verb_and_no_other(
     asking: httpx.AsyncClient, verb: str, method: str, path: str, more: dict[str, Any]
 ) -> None:
     others = [one for one in ("read", "input", "signal", "publish", "start") if one != verb]
@@ -83,7 +83,9 @@ async def test_a_route_wants_its_verb_and_no_other(
 
 
 @pytest.mark.parametrize(("method", "path", "more"), [route[1:] for route in ROUTES] + OPEN_TO_ALL)
-async def test_no_route_answers_nobody(asking: httpx.AsyncClient, method: str, path: str, more: dict[str, Any]) -> None:
+async def test_every_route_requires_authentication(
+    asking: httpx.AsyncClient, method: str, path: str, more: dict[str, Any]
+) -> None:
     for headers, code in (
         ({}, "unauthenticated"),
         ({"Authorization": "Basic YWRhOmxvdmVsYWNl"}, "invalid_token"),
@@ -96,7 +98,7 @@ async def test_no_route_answers_nobody(asking: httpx.AsyncClient, method: str, p
     problem(past, 401, "token_expired")
 
 
-async def test_whoever_is_refused_is_counted_and_the_operator_learns_why(tmp_path: Path) -> None:
+async def test_refusals_are_counted_and_logged_with_their_reason(tmp_path: Path) -> None:
     async with (
         HubServer(f"sqlite:///{tmp_path / 'plans.db'}", auth_secret=SECRET) as hub,
         httpx.AsyncClient(base_url=hub.url, timeout=30) as client,
@@ -133,8 +135,8 @@ async def answered_until_it_expires(
     raise AssertionError("every token had expired before the hub saw it")
 
 
-async def test_a_tail_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient) -> None:
-    """H-LOG-4: an agent that shows a fresh token goes on."""
+async def test_a_tail_ends_when_its_token_expires(asking: httpx.AsyncClient) -> None:
+    """H-LOG-4: an agent with a new token continues."""
     ended, expired = await answered_until_it_expires(
         lambda token: asking.post("/api/tail", headers=token, **PLANS), {"plan-1": ["read"]}
     )
@@ -142,7 +144,7 @@ async def test_a_tail_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient
     problem(await asking.post("/api/tail", headers=expired, **PLANS), 401, "token_expired")
 
 
-async def test_a_poll_lasts_as_long_as_the_right_to_it(asking: httpx.AsyncClient) -> None:
+async def test_a_poll_ends_when_its_token_expires(asking: httpx.AsyncClient) -> None:
     nothing, expired = await answered_until_it_expires(
         lambda token: asking.get("/api/plans/nothing-yet/events?wait=30", headers=token), {"nothing-yet": ["read"]}
     )
@@ -183,7 +185,7 @@ async def test_a_ticket_stands_for_its_owner_once(asking: httpx.AsyncClient, pat
 
 
 async def test_a_ticket_issues_no_other_ticket(asking: httpx.AsyncClient) -> None:
-    """H-TKT-2: only a token does; and the ticket is not used up by the attempt."""
+    """H-TKT-2: a token is required; the attempt does not use up the ticket."""
     mine = bearer({"plan-1": ["read"]})
     ticket = (await asking.post("/api/tickets", headers=mine)).json()["ticket"]
     for _ in range(2):
@@ -193,12 +195,12 @@ async def test_a_ticket_issues_no_other_ticket(asking: httpx.AsyncClient) -> Non
     assert (await asking.get("/api/plans", params={"ticket": ticket})).status_code == 200
 
 
-async def test_grants_that_fit_into_no_ticket_are_told_so(asking: httpx.AsyncClient) -> None:
+async def test_grants_too_large_for_a_ticket_are_reported(asking: httpx.AsyncClient) -> None:
     wide = {f"a-rather-long-plan-id-{i:04}*": ["read"] for i in range(120)}
     problem(await asking.post("/api/tickets", headers=bearer(wide)), 422, "ticket_too_large")
 
 
-async def test_only_pages_that_are_listed_may_ask(asking: httpx.AsyncClient) -> None:
+async def test_only_pages_of_listed_origins_are_allowed(asking: httpx.AsyncClient) -> None:
     mine = bearer({"plan-1": ["read"]})
     listed = await asking.get("/api/plans", headers={**mine, "Origin": "https://page.example"})
     assert listed.headers["access-control-allow-origin"] == "https://page.example"
@@ -208,7 +210,7 @@ async def test_only_pages_that_are_listed_may_ask(asking: httpx.AsyncClient) -> 
         assert "access-control-allow-origin" not in response.headers
 
 
-async def test_a_stream_whose_token_runs_out_is_closed(asking: httpx.AsyncClient, guarded: HubServer) -> None:
+async def test_a_stream_whose_token_expires_is_closed(asking: httpx.AsyncClient, guarded: HubServer) -> None:
     response, _ = await answered_until_it_expires(
         lambda token: asking.get("/api/plans/plan-1/stream", headers=token), {"plan-1": ["read"]}
     )

@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document allows, and much that it doesn't: no server error, and no answer it doesn't know."""
+"""Generated requests, valid and invalid by the OpenAPI document: no server error, and only documented responses."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from tests.servers.hub import HubServer
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 ENDLESS = {"chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"}
-"""These go on, or take their time; what they answer is looked at in tests of their own."""
+"""Operations that stream or wait; they have their own tests."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[HubServer]:
-    """A hub that has everything: an engine, and so the dialects."""
+    """A hub with an engine and the dialects."""
     with working_hub() as hub:
         yield hub
 
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Lines of whatever it is."""
+    """The lines of a body."""
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 
 
@@ -55,7 +55,7 @@ always = [
 
 
 def ask(case: schemathesis.Case[Any], hub: HubServer) -> None:
-    """Waits are kept short; nothing else is changed."""
+    """Keep waits short; change nothing else."""
     if case.query.get("wait") not in (None, 0):
         case.query["wait"] = 0.01
     case.call_and_validate(base_url=hub.url, checks=list(CHECKS), timeout=30)

@@ -1,4 +1,4 @@
-"""H-PLN-3, H-PLN-4, H-PLN-7: what is asked of an engine, and what is answered when it won't, or when there is none."""
+"""H-PLN-3, H-PLN-4, H-PLN-7: starting and signalling plans, with an engine, one that refuses, and none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.hub.api.test_events import problem
 
 
 class Engine:
-    """Knows one template and writes down what it is asked for."""
+    """An engine with one template that records its calls."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, dict[str, Any], str, str | None]] = []
@@ -71,14 +71,14 @@ def engine() -> Engine:
 
 @pytest_asyncio.fixture
 async def asking(tmp_path: Path, engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    """A hub with that engine, asked without a network between."""
+    """A client of a hub with that engine, without a network."""
     async with Hub(load({"PLANCAST_LOG": f"sqlite:///{tmp_path / 'plans.db'}"}), engine=engine) as hub:
         transport = httpx.ASGITransport(create_app(hub))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
 
 
-async def test_a_plan_is_started_with_what_is_given(asking: httpx.AsyncClient, engine: Engine) -> None:
+async def test_a_plan_is_started_with_the_given_input(asking: httpx.AsyncClient, engine: Engine) -> None:
     body = {"template": "trip", "input": {"where": "Rome", "days": [1, None]}, "plan_id": "plan-1"}
     response = await asking.post("/api/plans", json=body)
     assert (response.status_code, response.json()["plan_id"]) == (202, "plan-1")
@@ -86,14 +86,16 @@ async def test_a_plan_is_started_with_what_is_given(asking: httpx.AsyncClient, e
     assert engine.started == [("trip", {"where": "Rome", "days": [1, None]}, "plan-1", "development")]
 
 
-async def test_a_plan_without_a_name_is_given_one(asking: httpx.AsyncClient, engine: Engine) -> None:
+async def test_a_plan_without_an_id_gets_one(asking: httpx.AsyncClient, engine: Engine) -> None:
     body = {"template": "trip", "input": {"where": "Rome"}}
     names = [(await asking.post("/api/plans", json=body)).json()["plan_id"] for _ in range(2)]
     assert [started[2] for started in engine.started] == names
     assert len(set(names)) == 2
 
 
-async def test_what_can_not_be_started_is_told_why(asking: httpx.AsyncClient, engine: Engine) -> None:
+async def test_a_plan_that_can_not_be_started_is_refused_with_a_reason(
+    asking: httpx.AsyncClient, engine: Engine
+) -> None:
     unknown = await asking.post("/api/plans", json={"template": "gossip", "input": {}})
     assert "trip" in problem(unknown, 404, "unknown_template")["detail"]
     unfit = problem(await asking.post("/api/plans", json={"template": "trip"}), 422, "invalid_field")
@@ -109,7 +111,7 @@ async def test_what_can_not_be_started_is_told_why(asking: httpx.AsyncClient, en
     assert engine.started == []
 
 
-async def test_a_signal_reaches_who_runs_the_plan(asking: httpx.AsyncClient, engine: Engine) -> None:
+async def test_a_signal_reaches_the_engine(asking: httpx.AsyncClient, engine: Engine) -> None:
     await asking.post("/api/plans", json={"template": "trip", "input": {"where": "Rome"}, "plan_id": "plan-1"})
     response = await asking.post("/api/plans/plan-1/signals", json={"signal": "cancel"})
     assert (response.status_code, response.json()) == (202, {"plan_id": "plan-1", "signal": "cancel"})
@@ -118,7 +120,7 @@ async def test_a_signal_reaches_who_runs_the_plan(asking: httpx.AsyncClient, eng
     assert problem(other, 409, "not_supported")["detail"] == "nobody runs this plan"
 
 
-async def test_an_engine_that_is_away_is_not_the_callers_fault(asking: httpx.AsyncClient, engine: Engine) -> None:
+async def test_an_unreachable_engine_is_reported_as_unavailable(asking: httpx.AsyncClient, engine: Engine) -> None:
     engine.away = True
     for path, body in (("/api/plans", {"template": "trip"}), ("/api/plans/plan-1/signals", {"signal": "cancel"})):
         refused = await asking.post(path, json=body)
@@ -126,7 +128,7 @@ async def test_an_engine_that_is_away_is_not_the_callers_fault(asking: httpx.Asy
         assert "Retry-After" in refused.headers
 
 
-async def test_what_can_be_started_is_listed(asking: httpx.AsyncClient) -> None:
+async def test_templates_are_listed(asking: httpx.AsyncClient) -> None:
     [template] = (await asking.get("/api/templates")).json()
     expected = {"name": "trip", "title": "A trip", "about": "Plans a trip.", "input_schema": {"type": "object"}}
     assert template == expected

@@ -1,4 +1,4 @@
-"""The log is away: every route says so, in time, and works again when it is back."""
+"""While the log is unreachable, every route reports it in time; afterwards all work again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def asking(redis: RedisServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def ask_everything(client: httpx.AsyncClient) -> None:
-    """All of it at once; each is answered, and says when to try again."""
+    """All routes at once; each responds with a Retry-After."""
     async with asyncio.timeout(30):
         answers = await asyncio.gather(*[client.request(method, path, **more) for method, path, more in ROUTES])
         appended = await client.post("/api/log", content=APPEND)
@@ -63,7 +63,7 @@ async def ask_everything(client: httpx.AsyncClient) -> None:
     assert (refused["problem"]["status"], refused["problem"]["code"]) == (503, "unavailable")
 
 
-async def test_a_log_that_is_gone_is_told_of_and_comes_back(redis: RedisServer, asking: httpx.AsyncClient) -> None:
+async def test_an_unreachable_log_is_reported_until_it_is_back(redis: RedisServer, asking: httpx.AsyncClient) -> None:
     await say(asking, "plan-1", Said.message("before"))
     redis.kill()
     await ask_everything(asking)
@@ -73,7 +73,9 @@ async def test_a_log_that_is_gone_is_told_of_and_comes_back(redis: RedisServer, 
 
 
 @pytest.mark.slow
-async def test_a_log_that_falls_silent_keeps_nobody_waiting(redis: RedisServer, asking: httpx.AsyncClient) -> None:
+async def test_a_log_that_stops_responding_keeps_no_request_waiting(
+    redis: RedisServer, asking: httpx.AsyncClient
+) -> None:
     await say(asking, "plan-1", Said.message("before"))
     redis.pause()
     try:
@@ -85,7 +87,7 @@ async def test_a_log_that_falls_silent_keeps_nobody_waiting(redis: RedisServer, 
 
 
 @pytest.mark.slow
-async def test_a_full_log_is_told_apart(asking: httpx.AsyncClient, redis: RedisServer) -> None:
+async def test_a_full_log_has_its_own_status(asking: httpx.AsyncClient, redis: RedisServer) -> None:
     redis.call("CONFIG", "SET", "maxmemory", "1mb")
     response = await asking.post("/api/plans/plan-1/events", json=Said.message("x" * 200_000))
     problem(response, 507, "log_full")

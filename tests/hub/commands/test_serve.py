@@ -1,4 +1,4 @@
-"""`plancast serve` with an engine: in its own process, in workers', or in none."""
+"""`plancast serve` with an embedded engine, a remote one, or none."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def ended(harness: EngineHarness, plan_id: str) -> str:
 
 async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(harness: EngineHarness) -> None:
     async with hub_of(harness, templates=PLANS, engine="auto") as hub:
-        assert "engine: works here, on sqlite:///" in hub.output
+        assert "engine: in this process, database sqlite:///" in hub.output
         assert "templates: shop, quick\n" in hub.output
         names = [template["name"] for template in (await ask(hub, "GET", "/api/templates")).json()]
         assert names == ["shop", "quick"]
@@ -82,9 +82,9 @@ async def test_an_embedded_engine_runs_plans_and_goes_on_after_kill_and_restart(
     assert statuses(await harness.events_so_far("q"), "approval") == ["pending", "in_progress", "waiting"]
 
 
-async def test_with_remote_the_hub_starts_and_signals_and_workers_work(harness: EngineHarness) -> None:
+async def test_a_hub_with_a_remote_engine_starts_and_signals_plans_that_workers_run(harness: EngineHarness) -> None:
     async with hub_of(harness, templates=PLANS, engine="remote") as hub:
-        assert "engine: works in `plancast worker` processes" in hub.output
+        assert "engine: in `plancast worker` processes" in hub.output
         assert (await start(hub, harness, "quick", "unclaimed")).status_code == 202
         assert (await ask(hub, "POST", "/api/plans/unclaimed/signals", {"signal": "cancel"})).status_code == 202
         assert await ended(harness, "unclaimed") == "cancelled"
@@ -114,7 +114,7 @@ def worker(harness: EngineHarness) -> Iterator[int]:
 
 
 @pytest.mark.slow
-async def test_each_process_of_an_embedded_hub_works_on_plans(harness: EngineHarness) -> None:
+async def test_each_process_of_an_embedded_hub_runs_plans(harness: EngineHarness) -> None:
     plan_ids = [f"quick-{n}" for n in range(30)]
     async with hub_of(harness, templates=PLANS, engine="embedded", workers=2, plans_at_once=5) as hub:
         for plan_id in plan_ids:
@@ -125,11 +125,11 @@ async def test_each_process_of_an_embedded_hub_works_on_plans(harness: EngineHar
         await harness.events(plan_id)
 
 
-async def test_where_people_are_asked_who_they_are_templates_are_on_when_asked_for(harness: EngineHarness) -> None:
+async def test_with_authentication_templates_must_be_named(harness: EngineHarness) -> None:
     may = {"sub": "ada", "exp": time.time() + 600, "plans": {"ada-*": ["start", "read", "signal"]}}
     authorization = f"Bearer {token(may)}"
     async with hub_of(harness, engine="auto", auth_secret=SECRET) as hub:
-        assert "engine: none, this hub shows plans and starts none\n" in hub.output
+        assert "engine: none; this hub shows plans but starts none\n" in hub.output
         assert (await ask(hub, "GET", "/api/templates", Authorization=authorization)).json() == []
         refused = await start(hub, harness, "quick", "ada-1", Authorization=authorization)
         assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
@@ -153,7 +153,7 @@ def without_dbos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "missing"))
 
 
-async def test_without_the_extra_a_hub_serves_and_says_what_to_install(
+async def test_without_the_extra_a_hub_serves_and_names_the_package_to_install(
     harness: EngineHarness, without_dbos: None
 ) -> None:
     async with hub_of(harness, engine="auto") as hub:
@@ -168,11 +168,11 @@ async def test_without_the_extra_a_hub_serves_and_says_what_to_install(
     [
         (["--templates", "no.such.module"], "module no"),
         (["--templates", "tests.plan_engine.event_rules"], "tests.plan_engine.event_rules"),
-        (["--templates", "no such"], "--templates: 'no such'"),
+        (["--templates", "no such"], "got 'no such'"),
         (["--engine", "perhaps"], "--engine: "),
     ],
 )
-def test_what_was_asked_for_and_cannot_be_is_said_at_the_start(
+def test_unusable_options_are_reported_at_the_start(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--port", "0", *words]) == 1
@@ -181,7 +181,7 @@ def test_what_was_asked_for_and_cannot_be_is_said_at_the_start(
     assert said.count("\n") == 1
 
 
-def test_templates_are_found_where_the_command_is_typed(
+def test_templates_are_found_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "corner_shop.py").write_text("")
@@ -191,14 +191,14 @@ def test_templates_are_found_where_the_command_is_typed(
     assert "corner_shop" in capsys.readouterr().err
 
 
-def test_a_model_that_cannot_be_used_is_said_at_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unusable_model_is_reported_at_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--engine", "embedded", "--templates", PLANS, "--model", "gossip:1"]) == 1
     said = capsys.readouterr().err
     assert "PLANCAST_MODEL" in said
     assert "'gossip:1'" in said
 
 
-def test_an_extra_that_is_missing_is_named_when_an_engine_was_asked_for(
+def test_a_missing_extra_is_named_when_an_engine_is_required(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "plan_engine.engine", None)
@@ -215,7 +215,7 @@ def test_an_extra_that_is_missing_is_named_when_an_engine_was_asked_for(
         ({"engine": "embedded", "engine_db": "sqlite:////proc/engine.db"}, "engine"),
     ],
 )
-def test_what_cannot_be_opened_is_said_in_one_sentence(
+def test_what_cannot_be_opened_is_reported_in_one_line(
     settings: dict[str, Any], says: str, harness: EngineHarness
 ) -> None:
     hub = HubServer(**{"log": harness.log_url, **settings})
@@ -240,7 +240,7 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(
         ({"host": "[::1]"}, "[::1]:"),
     ],
 )
-def test_what_cannot_be_used_is_said_before_anything_else(
+def test_unusable_settings_are_reported_first(
     settings: dict[str, Any], says: str, workers: int, harness: EngineHarness
 ) -> None:
     hub = HubServer(**{"log": harness.log_url, "workers": workers, **settings})
@@ -267,8 +267,8 @@ def test_a_port_that_is_taken_is_named(harness: EngineHarness) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_log_that_refuses_ends_the_hub_at_once(workers: int) -> None:
-    """No waiting helps against a wrong password."""
+def test_a_misconfigured_log_ends_the_hub_at_once(workers: int) -> None:
+    """Retrying does not help against a wrong password."""
     with RedisServer(password="secret") as redis:
         hub = HubServer(redis.url.replace("secret", "guess"), workers=workers)
         try:

@@ -1,4 +1,4 @@
-"""`plancast serve` as a process: what it does while its log or its engine's database is away, and how it ends."""
+"""`plancast serve` as a process: while its log or its engine's database is unreachable, and how it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READY = "the hub is open"
 
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
-    """Not started yet, on a port of its own."""
+    """A server that is not started yet, with its port."""
     server = RedisServer()
     server.port = free_port()
     yield server
@@ -47,7 +47,7 @@ def answer(hub: HubServer, method: str, path: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, workers: int) -> None:
+async def test_a_hub_whose_log_is_unreachable_waits_and_reports_it(redis: RedisServer, workers: int) -> None:
     """H-OPS-2"""
     async with asyncio.timeout(120):
         hub = HubServer(redis.url, workers=workers)
@@ -79,7 +79,7 @@ async def test_a_hub_whose_log_is_away_waits_and_says_so(redis: RedisServer, wor
             hub.close()
 
 
-async def test_a_hub_whose_engine_database_is_away_waits_as_well(tmp_path: Path) -> None:
+async def test_a_hub_whose_engine_database_is_unreachable_waits_as_well(tmp_path: Path) -> None:
     """H-OPS-2"""
     postgres = PostgresServer()
     log = f"sqlite:///{tmp_path / 'plans.db'}"
@@ -98,7 +98,7 @@ async def test_a_hub_whose_engine_database_is_away_waits_as_well(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, tmp_path: Path) -> None:
+async def test_the_exit_status_after_a_complete_drain_is_0(number: signal.Signals, tmp_path: Path) -> None:
     async with HubServer(f"sqlite:///{tmp_path / 'plans.db'}", drain_seconds=10) as hub:
         async with dialled(hub.ws) as client:
             hub.signal(number)
@@ -107,7 +107,7 @@ async def test_after_a_complete_drain_its_status_is_0(number: signal.Signals, tm
         assert hub.logged("error") == hub.logged("critical") == []
 
 
-async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: RedisServer) -> None:
+async def test_a_hub_that_waits_for_its_log_ends_on_a_signal(redis: RedisServer) -> None:
     hub = HubServer(redis.url)
     try:
         hub.start(wait=False)
@@ -120,7 +120,7 @@ async def test_a_hub_that_waits_for_its_log_ends_when_it_is_asked_to(redis: Redi
 
 
 async def test_a_second_signal_ends_all_workers_with_the_status_of_that_signal(tmp_path: Path) -> None:
-    """Of one process: tests/faults/test_hub_leaving.py."""
+    """For one process see tests/faults/test_hub_leaving.py."""
     log = f"sqlite:///{tmp_path / 'plans.db'}"
     async with HubServer(log, workers=2, drain_seconds=600) as hub:
         workers = hub.workers
@@ -133,13 +133,13 @@ async def test_a_second_signal_ends_all_workers_with_the_status_of_that_signal(t
 
 
 def listening(port: int) -> int:
-    """How many sockets listen on this port."""
+    """The number of sockets listening on the port."""
     sockets = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return sum(local == f"0100007F:{port:04X}" and state == "0A" for _, local, _, state, *_ in sockets)
 
 
 def shares(hub: HubServer) -> list[float]:
-    """How many connections each worker has, as one scrape has it: the other's numbers are up to a second old."""
+    """Connections of each worker in one scrape; the other worker's numbers are up to a second old."""
     found = re.findall(
         r'^plancast_connections\{transport="native",worker="\d"\} (\S+)', hub.get("/metrics")[1], re.MULTILINE
     )
@@ -147,7 +147,7 @@ def shares(hub: HubServer) -> list[float]:
 
 
 async def greeted(hub: HubServer) -> bool:
-    """Whether the hub takes this client in; when the connection breaks, it comes back."""
+    """Whether the hub accepts the client, which reconnects if the connection breaks."""
     async with asyncio.timeout(60):
         while True:
             try:

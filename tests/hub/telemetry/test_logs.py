@@ -1,4 +1,4 @@
-"""Logs: for machines and for people, and for nobody who looks for secrets."""
+"""Log lines for machines and people, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hub.access.principal import Grants, Principal
 from hub.access.tickets import Tickets
 from hub.config.settings import load
-from hub.telemetry.logs import FIELDS, Sparing, about, redacted, set_up
+from hub.telemetry.logs import FIELDS, RepetitionFilter, about, redacted, set_up
 from tests.hub.tokens import CLAIMS, NOW, SECRET, token
 
 LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "httpx", "httpcore")
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Logging belongs to the process: each test gives it back."""
+    """Logging is global to the process: restored after each test."""
     kept = [(one, one.handlers[:], one.level, one.propagate) for one in map(logging.getLogger, LOGGERS)]
     yield
     for one, handlers, level, propagate in kept:
@@ -47,7 +47,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_record_is_a_line_of_json_with_what_it_is_about() -> None:
+def test_a_record_is_a_line_of_json_with_its_fields() -> None:
     stream = logged()
     log = about(logging.getLogger("hub.test"), connection_id="c1", principal="ada")
     log.warning("closed after %d s", 30, extra={"plan_id": "plan-1"})
@@ -63,13 +63,13 @@ def test_a_record_is_a_line_of_json_with_what_it_is_about() -> None:
     }
 
 
-def test_a_person_at_a_terminal_gets_text() -> None:
+def test_a_terminal_gets_text() -> None:
     stream = logged(Terminal())
     logging.getLogger("hub.test").info("listening", extra={"plan_id": "plan-1"})
     assert stream.getvalue()[8:] == " info hub.test: listening (plan_id=plan-1)\n"
 
 
-def test_the_setting_decides_whatever_the_stream_is() -> None:
+def test_the_setting_overrides_the_kind_of_stream() -> None:
     json_on_a_terminal = logged(Terminal(), LOGS="json")
     logging.getLogger("hub.test").info("one")
     assert lines(json_on_a_terminal)[0]["message"] == "one"
@@ -80,7 +80,7 @@ def test_the_setting_decides_whatever_the_stream_is() -> None:
     assert "two" not in text_in_a_file.getvalue()
 
 
-def test_uvicorn_logs_as_we_do_and_once() -> None:
+def test_uvicorn_logs_in_the_same_format_and_once() -> None:
     before = io.StringIO()
     for name in LOGGERS[1:5]:
         logging.getLogger(name).addHandler(logging.StreamHandler(before))
@@ -91,7 +91,7 @@ def test_uvicorn_logs_as_we_do_and_once() -> None:
     assert before.getvalue() == ""
 
 
-def test_what_went_wrong_is_told_with_its_traceback() -> None:
+def test_an_exception_is_logged_with_its_traceback() -> None:
     stream = logged()
     try:
         raise ValueError(f"bad {token(CLAIMS)}")
@@ -144,12 +144,12 @@ def test_no_token_ticket_password_or_secret_is_ever_in_the_logs(logs: str) -> No
         "the token expired; fetch a new one",
     ],
 )
-def test_what_is_no_secret_stays(line: str) -> None:
+def test_other_text_is_not_redacted(line: str) -> None:
     assert redacted(line) == line
 
 
 @given(st.text())
-def test_nobody_writes_a_line_or_moves_a_cursor_from_outside(said: str) -> None:
+def test_control_characters_are_escaped(said: str) -> None:
     stream = logged(LOGS="text")
     logging.getLogger("hub.test").info("%s", said, extra={"principal": said})
     told = stream.getvalue()
@@ -158,7 +158,7 @@ def test_nobody_writes_a_line_or_moves_a_cursor_from_outside(said: str) -> None:
 
 
 @given(st.text(), st.text())
-def test_whatever_is_said_is_one_line_of_json(said: str, plan_id: str) -> None:
+def test_every_record_is_one_line_of_json(said: str, plan_id: str) -> None:
     stream = logged()
     logging.getLogger("hub.test").info("%s", said, extra={"plan_id": plan_id})
     (line,) = lines(stream)
@@ -179,21 +179,21 @@ def record(message: str, *args: object, level: int = logging.WARNING, name: str 
     return logging.LogRecord(name, level, __file__, 1, message, args, None)
 
 
-def test_the_same_warning_is_told_a_few_times_and_then_counted() -> None:
+def test_the_same_warning_is_logged_a_few_times_and_then_counted() -> None:
     clock = Clock()
-    sparing = Sparing(times=3, seconds=10, clock=clock)
+    sparing = RepetitionFilter(times=3, seconds=10, clock=clock)
     assert [sparing.filter(record("plan %s", n)) for n in range(103)] == [True] * 3 + [False] * 100
     clock.now = 10
     told = record("plan %s", "p")
     assert sparing.filter(told)
-    assert told.getMessage() == "plan p (and 100 times more until now)"
+    assert told.getMessage() == "plan p (100 more suppressed)"
     again = record("plan %s", "p")
     assert sparing.filter(again)
     assert again.getMessage() == "plan p"
 
 
-def test_other_warnings_and_lesser_news_are_not_held_back() -> None:
-    sparing = Sparing(times=1, seconds=10, clock=Clock())
+def test_other_warnings_and_lower_levels_are_not_suppressed() -> None:
+    sparing = RepetitionFilter(times=1, seconds=10, clock=Clock())
     assert sparing.filter(record("a"))
     assert not sparing.filter(record("a"))
     assert sparing.filter(record("b"))
@@ -201,8 +201,8 @@ def test_other_warnings_and_lesser_news_are_not_held_back() -> None:
     assert all(sparing.filter(record("c", level=logging.INFO)) for _ in range(5))
 
 
-def test_an_error_of_another_kind_is_told_although_it_is_said_the_same() -> None:
-    sparing = Sparing(times=1, seconds=10, clock=Clock())
+def test_the_same_message_with_another_type_of_exception_is_logged() -> None:
+    sparing = RepetitionFilter(times=1, seconds=10, clock=Clock())
     for error in (ValueError(), KeyError()):
         told = record("failed", level=logging.ERROR)
         told.exc_info = (type(error), error, None)
@@ -210,15 +210,15 @@ def test_an_error_of_another_kind_is_told_although_it_is_said_the_same() -> None
         assert not sparing.filter(told)
 
 
-def test_no_flood_of_different_warnings_fills_the_memory() -> None:
-    sparing = Sparing(clock=Clock())
+def test_different_warnings_do_not_fill_the_memory() -> None:
+    sparing = RepetitionFilter(clock=Clock())
     assert all(sparing.filter(record(f"warning {n}")) for n in range(10_000))
-    assert len(sparing._said) <= 512
+    assert len(sparing._seen) <= 512
 
 
 @pytest.mark.parametrize("part", ["eyJ", "a.", "a://", "a://b:", "bearer ", "?ticket=", "pct_"])
-def test_no_line_takes_long_to_clean(part: str) -> None:
-    """Clients choose parts of lines, an address for one, and everybody waits while a line is written."""
+def test_no_line_takes_long_to_redact(part: str) -> None:
+    """Clients choose parts of lines, such as a path, and all clients wait while a line is written."""
     before = time.process_time()
     redacted(part * (64 * 1024 // len(part)))
     assert time.process_time() - before < 0.5

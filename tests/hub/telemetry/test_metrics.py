@@ -1,4 +1,4 @@
-"""What the hub counted, as Prometheus reads it."""
+"""The hub's metrics as Prometheus parses them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from broadcasters.errors import PlancastError
 from broadcasters.outbox import OutboxStatistics
 from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
-from hub.telemetry.measures import MEASURES, table
-from hub.telemetry.metrics import Metrics
-from hub.telemetry.worker_metrics import PLACES, Siblings
+from hub.telemetry.metrics import MEASURES, Metrics, table
+from hub.telemetry.worker_metrics import MAX_WORKERS, WorkerMetrics
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "OPERATIONS.md"
 
@@ -43,13 +42,13 @@ def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
 
-def test_the_table_in_the_handbook_is_this_one() -> None:
+def test_the_table_in_the_operations_document_is_current() -> None:
     assert table() in OPERATIONS.read_text(encoding="utf-8"), (
-        "docs/OPERATIONS.md: python -c 'from hub.telemetry.measures import *; print(table())'"
+        "docs/OPERATIONS.md: python -c 'from hub.telemetry.metrics import *; print(table())'"
     )
 
 
-def test_each_count_is_read_when_somebody_asks() -> None:
+def test_counts_are_read_at_each_scrape() -> None:
     counts = HubCounts()
     metrics = Metrics(counts)
     counts.connections["native"] += 3
@@ -79,8 +78,8 @@ def test_each_count_is_read_when_somebody_asks() -> None:
     assert scraped(metrics)[key("plancast_deliveries_total")] == 1001
 
 
-def test_every_number_that_is_counted_is_a_metric() -> None:
-    """Filling each field with a number of its own, each number must come out again."""
+def test_every_count_is_a_metric() -> None:
+    """Fills each field with a different number; all numbers must be in the scrape."""
     counts = HubCounts()
     for value, name in enumerate(HubCounts.__slots__, 1001):
         held = getattr(counts, name)
@@ -94,7 +93,7 @@ def test_every_number_that_is_counted_is_a_metric() -> None:
     assert set(range(1001, 1001 + len(HubCounts.__slots__))) <= values
 
 
-def test_the_outbox_is_told_of_when_there_is_one() -> None:
+def test_the_outbox_has_metrics_if_there_is_one() -> None:
     statistics = OutboxStatistics(
         queued_events=1,
         queued_bytes=2,
@@ -112,7 +111,7 @@ def test_the_outbox_is_told_of_when_there_is_one() -> None:
     assert not any(name.startswith("plancast_outbox_") for name, _ in scraped(Metrics(HubCounts())))
 
 
-def test_both_formats_of_prometheus_can_read_it() -> None:
+def test_both_formats_of_prometheus_can_be_parsed() -> None:
     metrics = Metrics(counts := HubCounts())
     counts.frames_refused['a "label"\n\\'] += 1
     body, content_type = metrics.render("application/openmetrics-text; version=1.0.0")
@@ -122,14 +121,14 @@ def test_both_formats_of_prometheus_can_read_it() -> None:
     assert scraped(metrics)[key("plancast_frames_refused_total", reason='a "label"\n\\')] == 1
 
 
-def test_two_hubs_in_one_process_count_for_themselves() -> None:
+def test_two_hubs_in_one_process_have_separate_counts() -> None:
     one, other = HubCounts(), HubCounts()
     one.deliveries = 5
     assert scraped(Metrics(one))[key("plancast_deliveries_total")] == 5
     assert scraped(Metrics(other))[key("plancast_deliveries_total")] == 0
 
 
-async def test_a_loop_that_is_held_up_is_late() -> None:
+async def test_a_blocked_loop_is_measured_as_late() -> None:
     metrics = Metrics(HubCounts())
     supervisor = Supervisor()
     metrics.start(supervisor)
@@ -153,19 +152,19 @@ from pathlib import Path
 from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
 from hub.telemetry.metrics import Metrics
-from hub.telemetry.worker_metrics import Siblings
-siblings = Siblings(Path(sys.argv[1]))
+from hub.telemetry.worker_metrics import WorkerMetrics
+workers = WorkerMetrics(Path(sys.argv[1]))
 counts = HubCounts()
 counts.deliveries = int(sys.argv[2])
-Metrics(counts, siblings=siblings).share()
-print(siblings.worker, flush=True)
+Metrics(counts, workers=workers).share()
+print(workers.worker, flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
 def worker(directory: Path, deliveries: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Another process among the workers; the place it took."""
+    """Another worker process, and its number."""
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, str(directory), str(deliveries)],
         stdin=subprocess.PIPE,
@@ -180,13 +179,13 @@ def worker(directory: Path, deliveries: int) -> Iterator[tuple[int, subprocess.P
         process.communicate()
 
 
-def test_whichever_worker_is_asked_answers_for_all_that_live(tmp_path: Path) -> None:
+def test_any_worker_answers_for_all_running_workers(tmp_path: Path) -> None:
     counts = HubCounts()
     counts.deliveries = 7
-    siblings = Siblings(tmp_path)
-    metrics = Metrics(counts, siblings=siblings)
+    workers = WorkerMetrics(tmp_path)
+    metrics = Metrics(counts, workers=workers)
     with worker(tmp_path, 100) as (first, process), worker(tmp_path, 200) as (second, _):
-        assert (siblings.worker, first, second) == (0, 1, 2)
+        assert (workers.worker, first, second) == (0, 1, 2)
         samples = scraped(metrics)
         each = [samples[key("plancast_deliveries_total", worker=str(n))] for n in range(3)]
         assert each == [7, 100, 200]
@@ -200,15 +199,15 @@ def test_whichever_worker_is_asked_answers_for_all_that_live(tmp_path: Path) -> 
         with worker(tmp_path, 1) as (again, _):
             assert again == 1, "a restarted worker takes its predecessor's place"
             assert scraped(metrics)[key("plancast_deliveries_total", worker="1")] == 1
-    siblings.close()
+    workers.close()
 
 
-def test_a_scrape_of_all_workers_can_be_read_in_both_formats(tmp_path: Path) -> None:
+def test_a_scrape_of_all_workers_can_be_parsed_in_both_formats(tmp_path: Path) -> None:
     counts = HubCounts()
     counts.latency.observe(0.1)
-    one, other = Siblings(tmp_path), Siblings(tmp_path)
-    metrics = Metrics(counts, siblings=one)
-    Metrics(counts, siblings=other).share()
+    one, other = WorkerMetrics(tmp_path), WorkerMetrics(tmp_path)
+    metrics = Metrics(counts, workers=one)
+    Metrics(counts, workers=other).share()
     body, _ = metrics.render("application/openmetrics-text; version=1.0.0")
     families = {family.name: family for family in open_metrics(body.decode())}
     workers = [sample.labels["worker"] for sample in families["plancast_deliveries"].samples]
@@ -219,11 +218,11 @@ def test_a_scrape_of_all_workers_can_be_read_in_both_formats(tmp_path: Path) -> 
     one.close()
 
 
-async def test_a_running_worker_shares_its_numbers(tmp_path: Path) -> None:
-    mine, theirs = Siblings(tmp_path), Siblings(tmp_path)
+async def test_a_running_worker_shares_its_metrics(tmp_path: Path) -> None:
+    mine, theirs = WorkerMetrics(tmp_path), WorkerMetrics(tmp_path)
     supervisor = Supervisor()
-    Metrics(HubCounts(), siblings=theirs).start(supervisor)
-    metrics = Metrics(HubCounts(), siblings=mine)
+    Metrics(HubCounts(), workers=theirs).start(supervisor)
+    metrics = Metrics(HubCounts(), workers=mine)
     async with asyncio.timeout(30):
         while key("plancast_deliveries_total", worker="1") not in scraped(metrics):
             await asyncio.sleep(0.05)
@@ -233,38 +232,38 @@ async def test_a_running_worker_shares_its_numbers(tmp_path: Path) -> None:
     mine.close()
 
 
-async def test_a_worker_that_cannot_share_goes_on_counting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    siblings = Siblings(tmp_path / "run")
+async def test_a_worker_that_cannot_share_keeps_counting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    workers = WorkerMetrics(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    metrics = Metrics(HubCounts(), siblings=siblings)
+    metrics = Metrics(HubCounts(), workers=workers)
     supervisor = Supervisor()
     metrics.start(supervisor)
     async with asyncio.timeout(30):
-        while "the other workers can't be told our numbers" not in caplog.text:
+        while "can't share metrics with the other workers" not in caplog.text:
             await asyncio.sleep(0.05)
         before = list(metrics.loop_lag.counts)
         while metrics.loop_lag.counts == before:
             await asyncio.sleep(0.05)
     await supervisor.close()
-    siblings.close()
+    workers.close()
 
 
-def test_a_successor_that_has_not_spoken_yet_does_not_speak_for_the_dead(tmp_path: Path) -> None:
-    mine = Siblings(tmp_path)
+def test_a_new_worker_does_not_report_its_predecessors_metrics(tmp_path: Path) -> None:
+    mine = WorkerMetrics(tmp_path)
     with worker(tmp_path, 100) as (place, process):
         process.kill()
         process.wait()
-    successor = Siblings(tmp_path)
+    successor = WorkerMetrics(tmp_path)
     assert successor.worker == place
-    assert key("plancast_deliveries_total", worker=str(place)) not in scraped(Metrics(HubCounts(), siblings=mine))
+    assert key("plancast_deliveries_total", worker=str(place)) not in scraped(Metrics(HubCounts(), workers=mine))
     successor.close()
     mine.close()
 
 
-def test_places_are_bounded(tmp_path: Path) -> None:
-    taken = [Siblings(tmp_path) for _ in range(PLACES)]
+def test_the_number_of_workers_is_bounded(tmp_path: Path) -> None:
+    taken = [WorkerMetrics(tmp_path) for _ in range(MAX_WORKERS)]
     with pytest.raises(PlancastError, match="run directory"):
-        Siblings(tmp_path)
+        WorkerMetrics(tmp_path)
     for one in taken:
         one.close()
 
@@ -276,16 +275,16 @@ def workers_in(samples: Samples) -> set[str]:
 @pytest.mark.parametrize("name", ["worker-one.json", "worker-1_0.json", "worker-.json", "worker-7.json", "notes.txt"])
 def test_files_of_others_in_the_run_directory_are_ignored(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("not JSON")
-    with closing(Siblings(tmp_path)) as mine, closing(Siblings(tmp_path)) as theirs:
-        Metrics(HubCounts(), siblings=theirs).share()
-        assert workers_in(scraped(Metrics(HubCounts(), siblings=mine))) == {"0", "1"}
+    with closing(WorkerMetrics(tmp_path)) as mine, closing(WorkerMetrics(tmp_path)) as theirs:
+        Metrics(HubCounts(), workers=theirs).share()
+        assert workers_in(scraped(Metrics(HubCounts(), workers=mine))) == {"0", "1"}
 
 
 @pytest.mark.parametrize(
     "numbers", ["", "[]", '{"at": 1}', '{"at": 1, "families": [["x"]]}', '{"at": "?", "families": []}']
 )
-def test_a_worker_whose_numbers_cannot_be_read_is_left_out(numbers: str, tmp_path: Path) -> None:
-    """As another version may write them."""
-    with closing(Siblings(tmp_path)) as mine, closing(Siblings(tmp_path)) as theirs:
+def test_a_worker_whose_metrics_cannot_be_parsed_is_left_out(numbers: str, tmp_path: Path) -> None:
+    """Another version may have written them."""
+    with closing(WorkerMetrics(tmp_path)) as mine, closing(WorkerMetrics(tmp_path)) as theirs:
         (tmp_path / f"worker-{theirs.worker}.json").write_text(numbers)
-        assert workers_in(scraped(Metrics(HubCounts(), siblings=mine))) == {"0"}
+        assert workers_in(scraped(Metrics(HubCounts(), workers=mine))) == {"0"}

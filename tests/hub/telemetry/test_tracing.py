@@ -1,4 +1,4 @@
-"""Trace context on its way through the hub: C-EVT-8, H-PUB-3, and a span for each hand-over where somebody traces."""
+"""C-EVT-8, H-PUB-3: trace context is passed through the hub, with a span for each delivery if tracing is configured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEER = Peer(address="127.0.0.1", scheme="ws", host="127.0.0.1")
 
 
 class Told(trace.Tracer):
-    """Notes what spans were asked for."""
+    """Records the spans started."""
 
     def __init__(self) -> None:
         self.spans: list[dict[str, Any]] = []
@@ -56,7 +56,7 @@ def linked(spans: Sequence[dict[str, Any]]) -> list[list[str]]:
     return [[f"00-{c.trace_id:032x}-{c.span_id:016x}-{c.trace_flags:02x}" for c in each] for each in contexts]
 
 
-def test_a_hand_over_is_linked_to_each_trace_once() -> None:
+def test_a_delivery_is_linked_to_each_trace_once() -> None:
     tracer = Told()
     Deliveries(tracer)("p", burst(HERE, None, THERE, HERE), 3)
     [span] = tracer.spans
@@ -67,17 +67,17 @@ def test_a_hand_over_is_linked_to_each_trace_once() -> None:
     assert 0 < span["start_time"] < 2**63
 
 
-def test_what_belongs_to_no_trace_opens_no_span() -> None:
+def test_events_without_a_trace_open_no_span() -> None:
     tracer = Told()
     Deliveries(tracer)("p", burst(None, None), 3)
     assert tracer.spans == []
 
 
-def test_where_nobody_traces_nothing_is_looked_at() -> None:
+def test_without_tracing_bursts_are_not_inspected() -> None:
     assert deliveries() is None
 
 
-def test_where_somebody_traces_it_is_found_out() -> None:
+def test_configured_tracing_is_detected() -> None:
     program = """
 from opentelemetry import trace
 from hub.telemetry.tracing import Deliveries, deliveries
@@ -91,15 +91,15 @@ assert isinstance(deliveries(), Deliveries)
     assert done.returncode == 0, done.stderr
 
 
-def test_merged_parts_have_the_last_ones_trace() -> None:
+def test_merged_parts_have_the_trace_of_the_last() -> None:
     """C-EVT-8"""
     parts = [AgentMessage(plan_id="p", agent_name="A", content=text, message_id="m", append=True) for text in "ab"]
     [merged] = merge(1, [parts[0].payload("1", HERE), parts[1].payload("2", THERE)])
     assert json.loads(merged.payload)["trace"] == THERE
 
 
-async def test_from_the_publisher_to_the_frame(tmp_path: Path) -> None:
-    """C-EVT-8, H-PUB-3: over HTTP, and from a broadcaster; the hub's own hand-over is told of each burst."""
+async def test_a_trace_is_carried_from_the_publisher_to_the_frame(tmp_path: Path) -> None:
+    """C-EVT-8, H-PUB-3: over HTTP and from a broadcaster; each burst is recorded."""
     hub = Hub(Settings(log=f"sqlite:///{tmp_path}/plans.db"))
     transport = httpx.ASGITransport(app=create_app(hub))
     said = {"type": "plan_update", "data": {}}

@@ -1,4 +1,4 @@
-"""What a person sees of a plan in a terminal."""
+"""A plan as shown in a terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_message_is_a_line_with_time_name_and_kind() -> None:
     assert shown(PIPE, said("Data Analyst", "Go.", message_type="result")) == "12:00:00 Data Analyst     ● Go.\n"
 
 
-def test_a_plan_says_how_it_stands() -> None:
+def test_a_plan_update_shows_its_status() -> None:
     lines = shown(PIPE, event("plan_update", title="Autumn"), event("plan_update", status="completed", progress=100))
     assert lines.splitlines() == [
         "12:00:00 plan             ▶ in progress: Autumn",
@@ -60,7 +60,7 @@ def test_a_plan_says_how_it_stands() -> None:
     ]
 
 
-def test_a_step_is_called_by_its_title_once_it_was_said() -> None:
+def test_a_step_is_shown_with_its_title_once_it_is_known() -> None:
     lines = shown(
         PIPE,
         event("step_update", step_id="s1", status="in_progress", title="Collect"),
@@ -76,7 +76,7 @@ def test_a_step_is_called_by_its_title_once_it_was_said() -> None:
     ]
 
 
-def test_tools_questions_answers_and_artifacts_are_told() -> None:
+def test_tools_questions_answers_and_artifacts_are_shown() -> None:
     call = {"agent_name": "Ana", "call_id": "c", "tool_name": "sql"}
     lines = shown(
         PIPE,
@@ -110,7 +110,7 @@ def test_a_streamed_message_is_one_line_in_a_pipe() -> None:
     assert shown(PIPE, part("m", "Look"), part("m", "ing")) == "12:00:00 Ana              ◌ Looking\n"
 
 
-def test_two_streams_do_not_tear_each_other_apart() -> None:
+def test_two_streamed_messages_are_not_interleaved() -> None:
     lines = shown(
         SCREEN,
         part("a", "One "),
@@ -123,7 +123,7 @@ def test_two_streams_do_not_tear_each_other_apart() -> None:
     assert [line[26:] for line in lines.splitlines()] == ["◌ One two.", "◌ Three four."]
 
 
-def test_an_interrupted_stream_goes_on_under_its_own_name() -> None:
+def test_an_interrupted_message_continues_on_its_own_line() -> None:
     lines = shown(
         SCREEN,
         part("a", "One "),
@@ -137,7 +137,7 @@ def test_an_interrupted_stream_goes_on_under_its_own_name() -> None:
     ]
 
 
-def test_a_stream_that_failed_says_so() -> None:
+def test_the_error_of_a_streamed_message_is_shown() -> None:
     lines = shown(SCREEN, part("a", "One "), part("a", "", final=True, error="the agent failed: KeyError"))
     assert [line[26:] for line in lines.splitlines()] == ["◌ One", "✗ the agent failed: KeyError"]
 
@@ -147,7 +147,7 @@ def test_a_whole_message_replaces_its_parts() -> None:
     assert [line[26:] for line in lines.splitlines()] == ["◌ Final words."]
 
 
-def test_a_stream_without_end_is_not_held_for_ever() -> None:
+def test_an_endless_message_is_written_in_parts() -> None:
     written = shown(PIPE, *(part("m", "word " * 1000) for _ in range(20)), finish=False)
     assert 64_000 < len(written) < 100_000
 
@@ -169,7 +169,7 @@ def test_wide_characters_count_twice() -> None:
     assert len(lines) >= 4
 
 
-def test_an_agent_cannot_steer_the_terminal() -> None:
+def test_agents_cannot_send_control_characters() -> None:
     evil = "a\x1b[2Jb\x07c\rd\x9b31me\u202ef\x7f"
     text = shown(
         PIPE,
@@ -225,7 +225,7 @@ def test_no_colour_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Look.of(io.StringIO()).colour
 
 
-def test_notes_stand_on_lines_of_their_own() -> None:
+def test_notes_have_their_own_lines() -> None:
     out = io.StringIO()
     view = PlanView(out, SCREEN)
     view.show(part("m", "One "))

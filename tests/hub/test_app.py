@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, committed, and true."""
+"""H-OPS-1: the application's OpenAPI document, health and metrics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from hub.api.problems import STATUS
 from hub.wire.codes import ErrorCode
 from scripts import openapi
+from tests.servers import RedisServer, eventually
+from tests.servers.hub import HubServer
 
 METHODS = ("get", "post", "put", "delete", "patch", "head", "options")
 
@@ -32,14 +35,14 @@ def test_the_committed_document_is_this_one(document: dict[str, Any]) -> None:
     assert up_to_date, "docs/openapi.json is not what the code says: make generate, and commit the difference"
 
 
-def test_every_operation_has_a_name_of_its_own_that_a_client_can_use(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_unique_id_that_clients_can_use(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)
     assert {"publish_events", "read_events", "get_plan", "list_plans", "stream_plan", "append_log"} <= set(names)
 
 
-def test_every_operation_says_what_it_does_and_belongs_somewhere(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_description_and_a_tag(document: dict[str, Any]) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     for name, operation in operations(document):
         assert operation["description"], name
@@ -62,7 +65,7 @@ def test_every_failure_is_a_problem(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-def test_every_answer_has_a_shape(document: dict[str, Any]) -> None:
+def test_every_response_has_a_schema(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
             if status.startswith("2") and status != "204":
@@ -70,7 +73,7 @@ def test_every_answer_has_a_shape(document: dict[str, Any]) -> None:
                 assert schema or "operations" in operation["tags"], name
 
 
-def test_who_asks_can_say_so_in_two_ways(document: dict[str, Any]) -> None:
+def test_there_are_two_ways_to_authenticate(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
     assert (schemes["token"]["type"], schemes["token"]["scheme"], schemes["token"]["bearerFormat"]) == (
         "http",
@@ -83,7 +86,7 @@ def test_who_asks_can_say_so_in_two_ways(document: dict[str, Any]) -> None:
             assert operation["security"] == [{"token": []}, {"ticket": []}, {}], name
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_can_be_resolved(document: dict[str, Any]) -> None:
     found = [line.split('"')[3] for line in json.dumps(document, indent=0).splitlines() if line.startswith('"$ref"')]
     assert found
     for reference in found:
@@ -94,3 +97,16 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_every_error_code_has_a_status() -> None:
     assert set(STATUS) == set(ErrorCode)
+
+
+def test_a_hub_is_ready_while_probe_events_come_back() -> None:
+    with RedisServer() as redis, HubServer(redis.url) as hub, httpx.Client(base_url=hub.url, timeout=30) as asking:
+        assert asking.get("/healthz").json() == {"status": "ok"}
+        assert asking.get("/readyz").status_code == 200
+        assert "plancast_connections" in asking.get("/metrics").text
+        redis.kill()
+        eventually("the hub is not ready", lambda: asking.get("/readyz").status_code == 503, 15)
+        refused = asking.get("/readyz").json()
+        assert refused["status"] == "not ready"
+        assert refused["problem"]
+        assert asking.get("/healthz").status_code == 200

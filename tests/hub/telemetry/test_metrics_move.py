@@ -1,4 +1,4 @@
-"""Every metric of docs/OPERATIONS.md moves when what it measures happens."""
+"""Every metric of docs/OPERATIONS.md changes when what it measures happens."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hub import node
 from hub.core.shares import Holder
 from hub.core.tail import ChannelTail
 from hub.node import Hub
-from hub.telemetry.measures import MEASURES
+from hub.telemetry.metrics import MEASURES
 from tests.faults.raw_socket import RawSocket, dial, dialled
 from tests.hub.transports.serving import SECRET, house, say, serving, token_of, until
 
 
 class Scraper:
-    """Keeps the largest value that each sample ever had."""
+    """Keeps the largest value of each sample."""
 
     def __init__(self, hub: Hub) -> None:
         self.most: dict[str, float] = defaultdict(float)
@@ -38,7 +38,7 @@ class Scraper:
                     self.most[name] = max(self.most[name], sample.value)
 
     async def until(self, *samples: str) -> None:
-        """Scrape until each of these has moved."""
+        """Scrape until each of these has been above zero."""
 
         def moved() -> bool:
             self.scrape()
@@ -70,7 +70,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
-    """Good ones, slow ones, those who ask for what they may not have, and those who may not come in."""
+    """Normal clients, slow ones, ones without rights, and ones that are refused."""
     async with subscribed(url, token) as client, subscribed(url, token, receive_buffer=4096) as slow:
         assert (await client.request("subscribe_plan", plan_id="theirs"))["code"] == "forbidden"
         await say(hub, "p", 400, size=2000)
@@ -110,8 +110,8 @@ async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
 
 
 @asynccontextmanager
-async def deaf(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[bytes]]:
-    """What the log tells meanwhile is lost on the way; the events that were."""
+async def lossy_tail(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[bytes]]:
+    """Drops all notifications of the log meanwhile; yields the dropped events."""
     dropped: list[bytes] = []
     with monkeypatch.context() as lossy:
         lossy.setattr(ChannelTail, "arrived", lambda *told: dropped.extend(told[3]))
@@ -120,12 +120,12 @@ async def deaf(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[list[bytes]]:
 
 
 async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that is lost, a log that doesn't answer, a plan that begins anew."""
+    """A lost notification, a log that does not respond, a plan deleted and created again."""
     await until(lambda: not len(hub.roster))
     async with subscribed(url, token) as client:
         while (await client.receive())["offset"] < 400:
             pass
-        async with deaf(monkeypatch) as dropped:
+        async with lossy_tail(monkeypatch) as dropped:
             await say(hub, "p", 1)
             await until(lambda: len(dropped) == 1)
         await say(hub, "p", 1)
@@ -149,7 +149,7 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
                 "plancast_part_down comparison of heads", "plancast_part_failures_total comparison of heads"
             )
         await until(lambda: not hub.parts["comparison of heads"].down)
-        async with deaf(monkeypatch) as dropped:  # the plan is deleted and begins again, and nobody hears of it
+        async with lossy_tail(monkeypatch) as dropped:  # the plan is deleted and created again without a notification
             await hub.log.delete("p")
             await say(hub, "p", 3)
             await until(lambda: len(dropped) == 3)
@@ -159,7 +159,7 @@ async def the_log(hub: Hub, url: str, token: str, scraper: Scraper, monkeypatch:
 
 
 async def the_shares(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
-    """A tail that follows all that its principal may follow; and a principal that may ask for nothing more just now."""
+    """A tail that uses up its principal's limit on plans, and a principal over its request rate."""
     base, headers = url.replace("ws://", "http://").removesuffix("/ws/streaming"), {"Authorization": f"Bearer {token}"}
     async with (
         httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,

@@ -1,4 +1,4 @@
-"""What a command is told of templates and their model reaches the engine that it opens, and nothing else."""
+"""Flags for templates and model reach the engine of the command, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_flag_is_not_written_into_the_environment(
 
 @contextmanager
 def worker(*words: str) -> Generator[None]:
-    """`plancast worker` with these flags, and no variable that says the same."""
+    """`plancast worker` with these flags and no variables of settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLANCAST_")}
     command = [sys.executable, "-m", "hub", "worker", *words]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -43,7 +43,7 @@ def worker(*words: str) -> Generator[None]:
         process.wait(30)
 
 
-async def test_agents_speak_through_the_model_of_the_flag(tmp_path: Path) -> None:
+async def test_agents_use_the_model_of_the_flag(tmp_path: Path) -> None:
     async with EngineHarness(tmp_path) as harness, harness.engine(exhibition, work=False) as engine:
         with worker("--model", "test", "--pace", "0", "--log", harness.log_url, "--engine-db", harness.db):
             await engine.start("exhibition", {"theme": "Water"}, "p")
