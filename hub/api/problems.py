@@ -84,7 +84,7 @@ class ProblemBody(BaseModel):
             "examples": [
                 {
                     "type": "urn:plancast:problem:invalid_field",
-                    "title": "A field is missing or unfit; the message names it.",
+                    "title": ERROR_CODES[ErrorCode.INVALID_FIELD].meaning,
                     "status": 422,
                     "detail": "limit: Input should be less than or equal to 500",
                     "code": "invalid_field",
