@@ -137,8 +137,8 @@ async def test_it_reports_why_it_is_not_ready(tmp_path: Path, monkeypatch: pytes
             broken.setattr(hub.log, "append", None)
             assert await hub.ready() == "the probe failed unexpectedly; see the log of this process"
         assert await hub.ready() is None
-        with monkeypatch.context() as deaf:
-            deaf.setattr(type(hub.registry), "deaf", True)
+        with monkeypatch.context() as lost:
+            lost.setattr(type(hub.registry), "watch_lost", True)
             assert await hub.ready() == "the live feed of the log is interrupted"
         assert not hub.leaving.is_set()
         await hub.drain(0.1)
