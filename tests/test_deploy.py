@@ -27,8 +27,8 @@ from hub.access.auth import MAX_TOKEN_BYTES
 from hub.api.route import BODY_S, ApiRoute
 from hub.config.limits import MIB
 from hub.config.settings import Settings
-from hub.process.workers import SPARE_FILES
 from hub.process.serving import GRACE
+from hub.process.workers import SPARE_FILES
 from hub.transports.admission import HEARTBEAT_SECONDS
 from hub.transports.native import SILENCE_SECONDS
 from hub.transports.sse import KEEP_ALIVE_SECONDS
