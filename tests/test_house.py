@@ -101,6 +101,27 @@ def test_no_class_is_a_manager_and_nothing_is_unimplemented() -> None:
     assert found == []
 
 
+ALLOWED_TWICE: dict[str, str] = {}
+"""Class names that two modules define, with the reason."""
+
+
+def classes() -> Iterator[tuple[str, str]]:
+    """Every class of the three packages, private and nested ones included: (name, module)."""
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, path.as_posix()
+
+
+def test_a_class_name_is_used_once() -> None:
+    modules: dict[str, list[str]] = {}
+    for name, path in classes():
+        modules.setdefault(name, []).append(path)
+    repeated = {name: paths for name, paths in modules.items() if len(paths) > 1}
+    assert {name: paths for name, paths in repeated.items() if name not in ALLOWED_TWICE} == {}
+    assert set(ALLOWED_TWICE) <= set(repeated), "remove the names that are used once"
+
+
 def test_files_and_functions_stay_small() -> None:
     found = []
     for path in CODE:

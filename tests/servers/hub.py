@@ -204,11 +204,11 @@ class HubServer:
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def logged(self, level: str) -> list[dict[str, Any]]:
-        """The log's lines of this level ("error", "critical" …)."""
+        """The log records of this level ("error", "critical" …)."""
         lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
         return [line for line in lines if str(line.get("level", "")).lower() == level]
 
-    # ---- how
+    # ---- the process
 
     @property
     def _output(self) -> Path:
