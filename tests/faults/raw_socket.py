@@ -60,7 +60,7 @@ def handshake(url: str, headers: Mapping[str, str]) -> bytes:
 
 
 class RawSocket:
-    """One connection. Beyond 32 KiB it reads only what is asked of it."""
+    """One connection. It reads ahead at most 32 KiB."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.code: int | None = None

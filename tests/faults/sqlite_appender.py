@@ -34,7 +34,7 @@ async def send(log: PlanLog, name: str, number: int, appends: int, size: int) ->
 
 
 async def fill(log: PlanLog) -> None:
-    """Appends until the file may not grow any more, reads, and appends again once it may."""
+    """Appends up to the file size limit, reads, lifts the limit, and appends again."""
     producer = Producer("plan-0", "filler")
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, resource.RLIM_INFINITY))
     batch = producer.batch("x" * 5000)

@@ -55,35 +55,35 @@ async def test_writers_are_killed_under_load(open_log: OpenLog) -> None:
 
 async def test_killed_tails_reconnect_and_watchers_miss_nothing_after_resumed(open_log: OpenLog) -> None:
     with RedisServer() as server:
-        log, heard = await open_log(server.url), RecordingWatcher()
-        await log.watch("plan", heard)
+        log, watcher = await open_log(server.url), RecordingWatcher()
+        await log.watch("plan", watcher)
         sender = Sender(log, "plan", "agent")
         for kill in range(1, 6):
             await sender.append()
             server.call("CLIENT", "KILL", "TYPE", "pubsub")
-            await heard.until(lambda heard, kill=kill: heard.words.count("resumed") == kill)  # type: ignore[misc]
-            assert heard.words == ["lost", "resumed"] * kill
+            await watcher.until(lambda watcher, kill=kill: watcher.words.count("resumed") == kill)  # type: ignore[misc]
+            assert watcher.words == ["lost", "resumed"] * kill
             position = await sender.append()
-            await heard.until_offset(position.offset)
+            await watcher.until_offset(position.offset)
 
 
 async def connection_stalls(open_log: OpenLog) -> None:
     with RedisServer() as server:
         async with Proxy(server.port) as proxy:
-            far, near, heard = await open_log(proxy.url), await open_log(server.url), RecordingWatcher()
-            await far.watch("plan", heard)
+            far, near, watcher = await open_log(proxy.url), await open_log(server.url), RecordingWatcher()
+            await far.watch("plan", watcher)
             writing = Sender(far, "plan", "far")
             await writing.append()
             proxy.silence()
             blocked = asyncio.create_task(writing.append())
-            await heard.until_word("lost")
+            await watcher.until_word("lost")
             missed = await Sender(near, "plan", "near").append()
             proxy.heal()
 
-            await heard.until_word("resumed")
+            await watcher.until_word("resumed")
             await blocked
             last = await Sender(near, "plan", "later").append()
-            await heard.until_offset(last.offset)
+            await watcher.until_offset(last.offset)
             assert missed.offset in {2, 3}
             assert last.offset == 4
             await check_log(near, [writing])
@@ -149,10 +149,10 @@ async def test_cancelled_appends_do_not_mix_up_replies(open_log: OpenLog) -> Non
 @pytest.mark.usefixtures("short_timeouts")
 async def test_calls_fail_while_the_server_is_down_and_the_same_log_works_afterwards(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes") as server:
-        log, heard = await open_log(server.url), RecordingWatcher()
-        await log.watch("plan", heard)
+        log, watcher = await open_log(server.url), RecordingWatcher()
+        await log.watch("plan", watcher)
         server.kill()
-        await heard.until_word("lost")
+        await watcher.until_word("lost")
         with pytest.raises(LogUnavailable, match="refused"):
             await Producer("plan").batch("x").to(log)
         with pytest.raises(LogUnavailable):
@@ -161,6 +161,6 @@ async def test_calls_fail_while_the_server_is_down_and_the_same_log_works_afterw
             await log.watch("another", RecordingWatcher())
 
         server.start()
-        await heard.until_word("resumed")
+        await watcher.until_word("resumed")
         position = await Sender(log, "plan", "agent").append()
-        await heard.until_offset(position.offset)
+        await watcher.until_offset(position.offset)

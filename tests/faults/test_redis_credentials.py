@@ -59,9 +59,9 @@ class BlockingPasswords(CredentialProvider):
 @asynccontextmanager
 async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLog, list[Sender], RecordingWatcher]]:
     """Run four senders and a watcher of a plan during the block, then check the whole log."""
-    log, heard = log_of(client), RecordingWatcher()
+    log, watcher = log_of(client), RecordingWatcher()
     await log.open()
-    await log.watch("plan", heard)
+    await log.watch("plan", watcher)
     senders = [Sender(log, "plan", f"agent-{i}") for i in range(4)]
     enough = asyncio.Event()
     try:
@@ -69,11 +69,11 @@ async def under_load(client: Redis | RedisCluster) -> AsyncIterator[tuple[PlanLo
             for sender in senders:
                 group.create_task(sender.append_until(enough))
             await until_each_appended(senders)
-            yield log, senders, heard
+            yield log, senders, watcher
             await until_each_appended(senders)
             enough.set()
         last = await senders[0].append()
-        await heard.until_offset(last.offset)
+        await watcher.until_offset(last.offset)
         await check_log(log, senders)
     finally:
         await log.close()
@@ -102,13 +102,13 @@ async def test_links_log_in_again_before_the_old_credentials_expire(
         add_user("agent-2", server)
         passwords = kind("agent-1", "agent-1's")
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=passwords)
-        async with under_load(client) as (_, senders, heard):
+        async with under_load(client) as (_, senders, watcher):
             assert set(users_of(server)) == {"agent-1"}
             passwords.current = ("agent-2", "agent-2's")
             await until(lambda: set(users_of(server)) == {"agent-2"})
             server.call("ACL", "DELUSER", "agent-1")  # this also closes the user's connections
         assert sum(sender.retries for sender in senders) == 0
-        assert heard.words == []
+        assert watcher.words == []
         assert "rejected" not in caplog.text
 
 
@@ -119,15 +119,15 @@ async def test_connections_are_cut_when_the_password_expires(late_s: float) -> N
         add_user("agent", server)
         passwords = Passwords("agent", "agent's")
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=passwords)
-        async with under_load(client) as (_, senders, heard):
+        async with under_load(client) as (_, senders, watcher):
             for n in range(1, 4):
                 server.call("ACL", "SETUSER", "agent", "resetpass", f">new-{n}")
                 server.call("CLIENT", "KILL", "USER", "agent")
-                await heard.until(lambda heard, n=n: heard.words.count("lost") >= n)  # type: ignore[misc]
+                await watcher.until(lambda watcher, n=n: watcher.words.count("lost") >= n)  # type: ignore[misc]
                 await asyncio.sleep(late_s)
                 passwords.current = ("agent", f"new-{n}")
                 await until_each_appended(senders)
-                await heard.until(lambda heard: heard.words.count("lost") == heard.words.count("resumed"))
+                await watcher.until(lambda watcher: watcher.words.count("lost") == watcher.words.count("resumed"))
         assert sum(sender.retries for sender in senders) > 0
 
 
@@ -136,11 +136,11 @@ async def test_links_stay_open_when_redis_rejects_the_new_credentials(caplog: py
         add_user("agent", server)
         passwords = Passwords("agent", "agent's")
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=passwords)
-        async with under_load(client) as (_, _, heard):
+        async with under_load(client) as (_, _, watcher):
             passwords.current = ("agent", "not yet known to the server")
             await until(lambda: "rejected new credentials" in caplog.text)
             server.call("ACL", "SETUSER", "agent", ">not yet known to the server")
-        assert heard.words == []
+        assert watcher.words == []
 
 
 async def test_a_wrong_password_from_a_provider_is_unavailable_not_misconfigured() -> None:
@@ -157,13 +157,13 @@ async def test_behind_sentinels() -> None:
             add_user(user, *servers.servers)
         passwords = Passwords("agent-1", "agent-1's")
         sentinel = Sentinel([("127.0.0.1", one.port) for one in servers.sentinels])  # type: ignore[no-untyped-call]
-        async with under_load(sentinel.master_for("plans", credential_provider=passwords)) as (_, senders, heard):
+        async with under_load(sentinel.master_for("plans", credential_provider=passwords)) as (_, senders, watcher):
             passwords.current = ("agent-2", "agent-2's")
             await until(lambda: set(users_of(servers.master)) == {"agent-2"})
             servers.master.call("ACL", "DELUSER", "agent-1")
         await sentinel.aclose()
         assert sum(sender.retries for sender in senders) == 0
-        assert heard.words == []
+        assert watcher.words == []
 
 
 async def test_in_a_cluster() -> None:
@@ -172,13 +172,13 @@ async def test_in_a_cluster() -> None:
             add_user(user, *servers.nodes)
         passwords = Passwords("agent-1", "agent-1's")
         client = RedisCluster(host="127.0.0.1", port=servers.nodes[0].port, credential_provider=passwords)
-        async with under_load(client) as (_, senders, heard):
+        async with under_load(client) as (_, senders, watcher):
             passwords.current = ("agent-2", "agent-2's")
             await until(lambda: {user for node in servers.nodes for user in users_of(node)} == {"agent-2"})
             for node in servers.nodes:
                 node.call("ACL", "DELUSER", "agent-1")
         assert sum(sender.retries for sender in senders) == 0
-        assert heard.words == []
+        assert watcher.words == []
 
 
 class ExpiringIdentities(IdentityProviderInterface):
@@ -235,9 +235,9 @@ async def test_a_streaming_provider_whose_tokens_expire() -> None:
     with RedisServer() as server:
         identities = ExpiringIdentities(server, lifetime_s=4.0)
         client = Redis(host="127.0.0.1", port=server.port, credential_provider=TokenProvider(identities))
-        async with under_load(client) as (_, senders, heard):
+        async with under_load(client) as (_, senders, watcher):
             number = await client.client_id()
             await until(lambda: identities.expired >= 3)
             assert await client.client_id() == number, "the client's connection was cut off"
         assert sum(sender.retries for sender in senders) == 0
-        assert heard.words == []
+        assert watcher.words == []

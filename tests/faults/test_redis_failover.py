@@ -64,8 +64,8 @@ async def test_an_append_lost_with_its_master_is_stored_when_it_is_retried(open_
 
 
 async def sentinel_failover(open_log: OpenLog, sentinels: SentinelSet, *, kill: bool) -> None:
-    log, heard = await open_log(sentinels.url), RecordingWatcher()
-    await log.watch("plan", heard)
+    log, watcher = await open_log(sentinels.url), RecordingWatcher()
+    await log.watch("plan", watcher)
     sender = Sender(log, "plan", "agent")
     before = await sender.append()
     old = sentinels.master
@@ -75,9 +75,9 @@ async def sentinel_failover(open_log: OpenLog, sentinels: SentinelSet, *, kill: 
         old.kill()
     else:
         sentinels.sentinels[0].call("SENTINEL", "FAILOVER", "plans")
-    await heard.until_word("resumed")
+    await watcher.until_word("resumed")
     after = await sender.append()
-    await heard.until_offset(after.offset)
+    await watcher.until_offset(after.offset)
 
     assert after == Position((await log.head("plan")).lineage.epoch, 2)
     assert after.epoch != before.epoch
@@ -98,11 +98,11 @@ async def test_sentinels_replace_a_dead_master(open_log: OpenLog) -> None:
 
 async def cluster_failover(open_log: OpenLog, cluster: RedisCluster, *, kill: bool) -> None:
     """The watcher is idle, and nothing is appended meanwhile."""
-    log, heard = await open_log(cluster.url), RecordingWatcher()
-    await log.watch("plan", heard)
+    log, watcher = await open_log(cluster.url), RecordingWatcher()
+    await log.watch("plan", watcher)
     sender = Sender(log, "plan", "agent")
     first = await sender.append()
-    await heard.until_offset(first.offset)
+    await watcher.until_offset(first.offset)
     old = cluster.holder("plan")
     replica = cluster.replica_of(old)
     eventually("the replica has it", lambda: replica.info("replication")["slave_repl_offset"] == _offset_of(old))
@@ -110,9 +110,9 @@ async def cluster_failover(open_log: OpenLog, cluster: RedisCluster, *, kill: bo
         old.kill()
     else:
         replica.call("CLUSTER", "FAILOVER")
-    await heard.until_word("resumed")
+    await watcher.until_word("resumed")
     later = await Sender(await open_log(cluster.url), "plan", "another program").append()
-    await heard.until_offset(later.offset)
+    await watcher.until_offset(later.offset)
     assert cluster.holder("plan") is replica
     assert later.offset == 2
     assert (await log.head("plan")).lineage.ended == ((first.epoch, 1),)
@@ -144,9 +144,9 @@ def ends_of_move(cluster: RedisCluster, plan_id: str) -> tuple[RedisServer, Redi
 
 async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
     """Moves the slot of a plan that is written and watched: nothing is lost or stored twice."""
-    log, heard = await open_log(cluster.url), RecordingWatcher()
+    log, watcher = await open_log(cluster.url), RecordingWatcher()
     plan_id = "moving"
-    await log.watch(plan_id, heard)
+    await log.watch(plan_id, watcher)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
     source, target = ends_of_move(cluster, plan_id)
     enough = asyncio.Event()
@@ -155,11 +155,11 @@ async def slot_moves(open_log: OpenLog, cluster: RedisCluster) -> None:
             group.create_task(sender.append_until(enough))
         await until_each_appended(senders)
         await asyncio.to_thread(cluster.move_slot, plan_id, source, target)
-        await heard.until_word("resumed")
+        await watcher.until_word("resumed")
         await until_each_appended(senders)
         enough.set()
     last = await senders[0].append()
-    await heard.until_offset(last.offset)
+    await watcher.until_offset(last.offset)
     assert cluster.holder(plan_id) is target
     await check_log(log, senders)
 
@@ -169,8 +169,8 @@ async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
     two nodes."""
     plan_id = "slow"
     fresh, unknown = (f"{name}-{same_slot(plan_id, name)}" for name in ("fresh", "unknown"))
-    log, idle, heard = await open_log(cluster.url), await open_log(cluster.url), RecordingWatcher()
-    await log.watch(plan_id, heard)
+    log, idle, watcher = await open_log(cluster.url), await open_log(cluster.url), RecordingWatcher()
+    await log.watch(plan_id, watcher)
     senders = [Sender(log, plan_id, f"agent-{i}") for i in range(4)]
     source, target = ends_of_move(cluster, plan_id)
     enough = asyncio.Event()
@@ -204,11 +204,11 @@ async def slot_moves_slowly(open_log: OpenLog, cluster: RedisCluster) -> None:
         cluster.end_move(plan_id, source, target)
         assert (await idle.read(plan_id, 0, 1)).payloads
         assert (await idle.head(plan_id)).offset > position.offset
-        await heard.until_word("resumed")
+        await watcher.until_word("resumed")
         await until_each_appended(senders)
         enough.set()
     last = await senders[0].append()
-    await heard.until_offset(last.offset)
+    await watcher.until_offset(last.offset)
     await check_log(log, senders)
 
 
@@ -222,16 +222,16 @@ async def test_a_cluster_that_is_down_is_unavailable_and_serves_again(
 ) -> None:
     monkeypatch.setattr(link, "BEAT", 0.3)
     with RedisCluster(replicas=False, node_timeout_ms=1000) as cluster:
-        log, heard = await open_log(cluster.url), RecordingWatcher()
-        await log.watch("plan", heard)
+        log, watcher = await open_log(cluster.url), RecordingWatcher()
+        await log.watch("plan", watcher)
         sender = Sender(log, "plan", "agent")
         await sender.append()
         holder = cluster.holder("plan")
         holder.kill()
-        await heard.until_word("lost")
+        await watcher.until_word("lost")
         pending = asyncio.create_task(sender.append())
         await until(lambda: sender.retries > 0)
         holder.start()
-        await heard.until_word("resumed")
+        await watcher.until_word("resumed")
         assert (await pending).offset in {1, 2}
         await Sender(log, "plan", "another").append()

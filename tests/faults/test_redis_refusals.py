@@ -133,10 +133,10 @@ async def test_the_documented_acl_rights_suffice(open_log: OpenLog) -> None:
     with RedisServer() as server:
         server.call("ACL", "SETUSER", "agent", "on", ">pw", *RIGHTS, "-@admin", "-@dangerous", "+info")
         log = await open_log(f"redis://agent:pw@127.0.0.1:{server.port}")
-        heard = RecordingWatcher()
-        await log.watch("plan", heard)
+        watcher = RecordingWatcher()
+        await log.watch("plan", watcher)
         await Sender(log, "plan", "agent").append()
-        await heard.until_offset(1)
+        await watcher.until_offset(1)
         assert (await log.plans()).plans[0].plan_id == "plan"
 
 
@@ -185,16 +185,16 @@ async def test_a_master_becomes_a_replica_and_a_master_again(
     """Its scripts survive, but it must get a new identity: its history may have changed in between."""
     monkeypatch.setattr(link, "BEAT", 0.1)
     with RedisServer() as server, RedisServer() as other:
-        log, heard = await open_log(server.url), RecordingWatcher()
-        await log.watch("plan", heard)
+        log, watcher = await open_log(server.url), RecordingWatcher()
+        await log.watch("plan", watcher)
         sender = Sender(log, "plan", "agent")
         before = await sender.append()
         server.call("REPLICAOF", "127.0.0.1", other.port)
-        await heard.until_word("lost")
+        await watcher.until_word("lost")
         with pytest.raises(LogUnavailable, match="replica"):
             await Producer("plan", "late").batch("x").to(log)
         server.call("REPLICAOF", "NO", "ONE")
-        await heard.until_word("resumed")
+        await watcher.until_word("resumed")
 
         after = await Sender(log, "plan", "after").append()
         assert after.epoch != before.epoch

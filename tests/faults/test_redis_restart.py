@@ -81,11 +81,11 @@ async def test_restarted_empty_it_has_a_new_lineage(open_log: OpenLog) -> None:
 async def test_watchers_get_lost_and_resumed_and_receive_again(open_log: OpenLog) -> None:
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         log = await open_log(server.url)
-        heard = {plan_id: RecordingWatcher() for plan_id in ("one", "two", "three")}
-        for plan_id, watcher in heard.items():
+        watchers = {plan_id: RecordingWatcher() for plan_id in ("one", "two", "three")}
+        for plan_id, watcher in watchers.items():
             await log.watch(plan_id, watcher)
         await asyncio.to_thread(server.restart)
-        for plan_id, watcher in heard.items():
+        for plan_id, watcher in watchers.items():
             await watcher.until_word("resumed")
             assert watcher.words == ["lost", "resumed"]
             await Sender(log, plan_id, "agent").append()

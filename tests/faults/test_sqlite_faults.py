@@ -119,8 +119,8 @@ async def test_l3_an_append_in_flight_when_its_program_was_killed_can_be_retried
 async def two_at_once(path: Path, appends: int) -> None:
     log = log_of(f"sqlite:///{path}")
     await log.open()
-    heard = {f"plan-{i}": RecordingWatcher() for i in range(PLANS)}
-    for plan_id, watcher in heard.items():
+    watchers = {f"plan-{i}": RecordingWatcher() for i in range(PLANS)}
+    for plan_id, watcher in watchers.items():
         await log.watch(plan_id, watcher)
     with appender(path, "first", appends) as first, appender(path, "second", appends) as second:
         outputs = await asyncio.gather(*[asyncio.to_thread(all_lines_of, one) for one in (first, second)])
@@ -129,7 +129,7 @@ async def two_at_once(path: Path, appends: int) -> None:
     total = 2 * SENDERS * appends // PLANS
     assert len(acked) == total * PLANS
     await check(log, acked)
-    for plan_id, watcher in heard.items():
+    for plan_id, watcher in watchers.items():
         await watcher.until_offset(total)
         assert watcher.offsets == list(range(1, total + 1))
         assert watcher.story == await all_of(log, plan_id)
@@ -185,8 +185,8 @@ async def test_l11_on_a_full_disk_appends_fail_reads_work_and_appends_resume_whe
 ) -> None:
     log = log_of(f"sqlite:///{small_disk / 'plans.db'}")
     await log.open()
-    heard = RecordingWatcher()
-    await log.watch("plan-1", heard)
+    watcher = RecordingWatcher()
+    await log.watch("plan-1", watcher)
     producer = Producer("plan-1")
     await producer.batch("a", "b").to(log)
     ballast = fill_up(small_disk)
@@ -198,8 +198,8 @@ async def test_l11_on_a_full_disk_appends_fail_reads_work_and_appends_resume_whe
     assert [plan.plan_id for plan in (await log.plans()).plans] == ["plan-1"]
     ballast.unlink()
     assert list((await batch.to(log)).offsets) == list(range(3, 103))
-    await heard.until_offset(102)
-    assert heard.offsets == list(range(1, 103))
+    await watcher.until_offset(102)
+    assert watcher.offsets == list(range(1, 103))
     await log.close()
 
 
