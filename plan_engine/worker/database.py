@@ -151,11 +151,15 @@ def dbos_client(engine: sa.Engine) -> DBOSClient:
 
 
 def _migrate(url: str) -> None:
-    """Try twice: DBOS ignores that it can't create the database (while the server starts), and then doesn't find it."""
-    try:
-        DBOS.migrate(url, schema=SCHEMA)
-    except OperationalError:
-        DBOS.migrate(url, schema=SCHEMA)
+    """Retry when the database is missing: DBOS creates it, but ignores that it can't while the server starts."""
+    for tries in range(5):
+        try:
+            DBOS.migrate(url, schema=SCHEMA)
+            return
+        except OperationalError as error:
+            if tries == 4 or "does not exist" not in str(error):
+                raise
+            time.sleep(0.1 * (tries + 1))
 
 
 def _unusable(error: SQLAlchemyError, *, server: bool) -> EngineUnavailable | EngineMisconfigured:

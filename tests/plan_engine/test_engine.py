@@ -602,12 +602,14 @@ async def test_a_database_that_is_down_is_unavailable(harness: EngineHarness) ->
 async def test_a_server_that_starts_while_dbos_connects(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DBOS connects twice, and ignores the first failure; then the database has not been created."""
+    """DBOS connects to create the database, ignores that it can't, and then does not find it; here twice in a row."""
     real = psycopg.connect
+    refused = iter([True, False, True])
 
     def connect(*asked: Any, **how: Any) -> Any:
-        monkeypatch.setattr(psycopg, "connect", real)
-        raise psycopg.OperationalError("FATAL:  the database system is starting up")
+        if next(refused, False):
+            raise psycopg.OperationalError("FATAL:  the database system is starting up")
+        return real(*asked, **how)
 
     with PostgresServer() as server:
         monkeypatch.setattr(psycopg, "connect", connect)
