@@ -50,7 +50,7 @@ def test_values_that_fit(got: Any, pattern: Any) -> None:
         (True, 1, "frame is True, not 1"),
         (None, {}, "frame is None, not {}"),
         ("", "$text", "frame is not a non-empty string: ''"),
-        ("2026-01-31 12:00", "$moment", "frame is no moment: '2026-01-31 12:00'"),
+        ("2026-01-31 12:00", "$moment", "frame is not a timestamp: '2026-01-31 12:00'"),
         ({"a": 1}, {"a": 1, "b": 2}, "frame lacks b"),
         ({"a": 1, "b": 2}, {"a": 1}, "frame has b too"),
         ({"a": {"b": 1}}, {"a": {"b": 2}}, "frame.a.b is 1, not 2"),
