@@ -56,7 +56,7 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path, log: str) -> None
         assert running.wait(60) == 1
         text = output.read_text()
         assert f"127.0.0.1:{other.port}: Address already in use" in text
-        assert "PLANCAST_PORT=" in text
+        assert "PLANCAST_PORT" in text
         assert text.count("\n") == 1
         with pytest.raises(ProcessLookupError):  # no process of it is left
             os.killpg(running.pid, 0)
