@@ -352,8 +352,8 @@ async def test_clients_must_authenticate(tmp_path: Path) -> None:
 async def test_nothing_is_started_with_an_expired_token(tmp_path: Path) -> None:
     async with nest(tmp_path, auth_secret=SECRET) as (hub, url):
         works = hub.engine = Works()
-        lasts_a_second = token_of(hub, "ada", {"p": ["read", "start"]}, seconds=1 - hub.settings.auth_leeway)
-        async with connect(url, additional_headers={"Authorization": f"Bearer {lasts_a_second}"}) as line:
+        short = token_of(hub, "ada", {"p": ["read", "start"]}, seconds=3 - hub.settings.auth_leeway)
+        async with connect(url, additional_headers={"Authorization": f"Bearer {short}"}) as line:
             assert await hear(line) == {"said": "hello"}
             await line.send(json.dumps({"later": "p"}))
             assert await hear(line) == {"refused": "token_expired", "plan": None, "act": None}
