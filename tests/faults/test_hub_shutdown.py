@@ -204,7 +204,10 @@ async def test_an_open_stream_does_not_delay_the_exit(tmp_path: Path, recorder: 
 async def until_connections(hub: HubServer, count: int) -> None:
     """Waits for this number; workers exchange their counts once a second."""
     await asyncio.to_thread(
-        eventually, f"{count} connections", lambda: hub.metric("plancast_connections", transport="native") == count
+        eventually,
+        f"{count} connections",
+        lambda: hub.metric("plancast_connections", transport="native") == count,
+        90.0,
     )
 
 

@@ -163,7 +163,9 @@ class HubServer:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the metric's samples with these labels."""
-        status, body = self.get("/metrics")
+        status, body = self.get(
+            "/metrics", 60.0
+        )  # a connection to a killed worker waits until its successor has started
         assert status == 200, body
         return sum(
             sample.value
