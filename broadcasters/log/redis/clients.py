@@ -91,8 +91,10 @@ class Clients:
     def connection(self, address: Address) -> AbstractConnection:
         """A connection of its own for a link, not yet open."""
         # A link that a server under maintenance ends is opened again, so it need not be warned.
-        unwarned = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
-        connection: AbstractConnection = self._class(**{**self._at(address), **unwarned})
+        options = {**self._at(address), "maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+        if options.get("redis_connect_func") is _log_in:
+            del options["redis_connect_func"]  # the link gives its name together with its first call
+        connection: AbstractConnection = self._class(**options)
         return connection
 
     async def ask(self, address: Address, calls: Sequence[Call]) -> list[Any]:

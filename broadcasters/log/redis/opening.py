@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
 
 from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log.redis.clients import Clients
-from broadcasters.log.redis.link import RedisLink
+from broadcasters.log.redis.link import RedisLink, retrieved
 from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.url import Address
 
 __all__ = ["open_link"]
 
 OPEN_PATIENCE: Final = 4.0
-"""Seconds for connecting, logging in and checking the server."""
+"""Seconds for connecting and logging in, and again for checking the server."""
 OLDEST_VERSION: Final = 7
 _PROBE: Final = ("INFO", "replication")
 
@@ -32,10 +36,13 @@ async def open_link(link: RedisLink, clients: Clients, address: Address) -> Mapp
         async with asyncio.timeout(OPEN_PATIENCE):
             await connection.connect()  # type: ignore[no-untyped-call]
             link.take_over(connection)
+        if not connection.client_name:
+            link.send("CLIENT", "SETNAME", "plancast").add_done_callback(retrieved)
+        async with asyncio.timeout(OPEN_PATIENCE):
             info = _parsed(await link.call("INFO", "server", "replication", "memory", "persistence"))
         _check(link.name, info)
     except BaseException as error:
-        await connection.disconnect()
+        await _abort(connection)
         await link.close()
         if not isinstance(error, Exception):
             raise
@@ -44,6 +51,15 @@ async def open_link(link: RedisLink, clients: Clients, address: Address) -> Mapp
     link.beat(_PROBE, lambda reply: _verdict(_parsed(reply), replid))
     clients.links.add(link)
     return info
+
+
+async def _abort(connection: AbstractConnection) -> None:
+    """Close it without waiting for the other side, which TLS would do."""
+    writer = connection._writer  # pyright: ignore[reportPrivateUsage]
+    if writer is not None:
+        writer.transport.abort()
+    with suppress(RedisError):
+        await connection.disconnect()
 
 
 def _parsed(info: bytes | str) -> Mapping[str, str]:
