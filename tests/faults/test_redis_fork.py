@@ -15,7 +15,7 @@ from importlib.resources import files
 import pytest
 
 from broadcasters.log.contract import PlanLog
-from broadcasters.log.redis import link
+from broadcasters.log.redis import index, link
 from broadcasters.position import Position
 from tests.contract.clients import entry_of
 from tests.faults.conftest import OpenLog
@@ -35,12 +35,15 @@ NEVER = 600.0
 def unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Links do not check the server's identity again: the whole fork happens between two checks."""
     monkeypatch.setattr(link, "BEAT", NEVER)
+    monkeypatch.setattr(
+        index, "BEAT", NEVER
+    )  # its write to the master alone would rule out a partial resynchronisation
 
 
 @contextmanager
 def master_and_replica(load: str = "disabled") -> Generator[tuple[RedisServer, RedisServer]]:
     """`load`: how the master loads the replica's data, see repl-diskless-load."""
-    with RedisServer(repl_diskless_load=load) as master, RedisServer() as replica:
+    with RedisServer(repl_diskless_load=load, repl_ping_replica_period=3600) as master, RedisServer() as replica:
         follow(replica, master)
         yield master, replica
 

@@ -63,7 +63,7 @@ async def test_a_worker_prints_what_it_runs_and_stops_on_a_signal(harness: Engin
             await harness.until_step("p", "approval", "waiting")
         worker.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
-            assert b"goes on elsewhere" in await worker.stdout.read()
+            assert b"other workers continue the plans in progress" in await worker.stdout.read()
             assert await worker.wait() == 0
     finally:
         with suppress(ProcessLookupError):
