@@ -195,7 +195,7 @@ class HttpTail:
                     plan.arrived(item.epoch, item.first, item.payloads)
         except LogError as error:
             _logger.info("a tail of %s broke: %s", self._link.address, error)
-        except Exception as error:  # whatever it is, the watchers must be told that the stream is gone
+        except Exception as error:  # of any kind: the watchers' stream is gone
             _logger.warning("the tail of %s can't be parsed: %r", self._link.address, error)
         self._stream = None
         self._fall()

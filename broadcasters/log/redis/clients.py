@@ -144,7 +144,7 @@ class Clients:
 
 
 class _TlsConnection(SSLConnection):
-    """TLS as the URL says it: with `ca`, no other authority is trusted."""
+    """TLS as the URL configures it: with `ca`, no other authority is trusted."""
 
     def __init__(self, *, tls: Tls, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]

@@ -1,8 +1,8 @@
 """The tail: forwards what is appended anywhere to the watchers of this process.
 
 A plan's live channel is a sharded one, so only the master that holds the plan carries its messages, and one link to each
-master is enough. When a link ends, or a plan moves, its watchers are told `lost`; the plan's master is looked for again,
-with growing pauses, and once a subscription is acknowledged they are told `resumed`.
+master is enough. When a link ends, or a plan moves, `lost` is called on its watchers; the plan's master is looked for
+again, with growing pauses, and once a subscription is acknowledged `resumed` is called.
 """
 
 from __future__ import annotations

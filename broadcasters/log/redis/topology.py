@@ -1,4 +1,4 @@
-"""Where masters are found: at a fixed address, by the word of most Sentinels, or in a Cluster's map.
+"""Where masters are found: at a fixed address, as most Sentinels name them, or in a Cluster's map.
 
 Every question goes through clients of `redis`; whom to believe is decided here, because the library believes the first
 server that answers, which may be cut off from the others.

@@ -156,7 +156,7 @@ class SqliteTail:
             self._break()
 
     def _start(self, db: sqlite3.Connection) -> None:
-        """Continue from the current heads. Watchers are told that events since the last look may be missing."""
+        """Continue from the current heads, and report `lost` and `resumed`: events since the last look may be missing."""
         if self._db is not None and self._standing:  # another file is at the path
             self._send([(followed.plan, WatchedPlan.fall) for followed in self._followed.values()])
         self._start_at_head(db)
