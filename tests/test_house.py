@@ -438,6 +438,23 @@ def test_links_between_documents_resolve() -> None:
     assert broken == []
 
 
+def test_files_and_tests_that_documents_name_exist() -> None:
+    tests = {
+        node.name
+        for path in CODE
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+    missing = []
+    for document in documents():
+        text = document.read_text()
+        files = re.findall(r"`((?:tests|hub|broadcasters|plan_engine|frontend|bench)/[\w/.]+\.(?:py|tsx?|lua))`", text)
+        missing += [f"{document.name}: {name}" for name in files if not (ROOT / name).exists()]
+        named = re.findall(r"`(test_\w+)`", text)
+        missing += [f"{document.name}: {name}" for name in named if name not in tests]
+    assert missing == []
+
+
 def test_contributing_lists_every_command_and_every_directory() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
