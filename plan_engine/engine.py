@@ -1,4 +1,4 @@
-"""The engine: starts plans, sends them signals and, unless told otherwise, runs them."""
+"""The engine: starts plans, sends them signals and, unless `work=False`, runs them."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ class ChannelTail:
         if (lineage, head) != (self.lineage, self.head):
             return  # the plan was deleted meanwhile, and is read again
         position = Position(lineage.epoch, head)
-        if page.head.lineage.continuity(position, page.head.offset, page.head.floor) != "ok":
+        if page.head.continuity(position) != "ok":
             self._know(page.head)
             self._counts.continuity_lost += 1
             self._follower.broke(lineage)

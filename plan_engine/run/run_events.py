@@ -75,12 +75,12 @@ def plan_begin(plan_id: str) -> KeyedEvent:
 
 
 def plan_end(plan_id: str, status: PlanStatus, **fields: Any) -> KeyedEvent:
-    """The end of the plan. A plan has one, whoever sends it."""
+    """The end of the plan. A plan has only one: the key is the same for every sender."""
     return build(PlanUpdate, {"plan_id": plan_id, "status": status, **fields}), "~plan:end"
 
 
 def step_end(plan_id: str, step_id: str, status: StepStatus, content: str | None, **fields: Any) -> KeyedEvent:
-    """The end of a step. A step has one, whoever sends it."""
+    """The end of a step. A step has only one: the key is the same for every sender."""
     known = {"plan_id": plan_id, "step_id": step_id, "status": status, "content": content}
     return build(StepUpdate, {**known, **fields}), f"{step_id}:end"
 

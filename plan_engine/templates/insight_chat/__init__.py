@@ -31,7 +31,7 @@ class ChatRequest(BaseModel):
 @template(
     "insight_chat",
     title="Insight chat",
-    about="Ask how warm or how wet it is somewhere; the answer comes with what it was made from.",
+    about="Ask how warm or how wet a place is; the answer shows the data it is based on.",
     input=ChatRequest,
 )
 def insight_chat(given: ChatRequest) -> Plan:

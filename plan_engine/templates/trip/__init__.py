@@ -190,7 +190,7 @@ def _wishes(said: Sequence[Mapping[str, Any]]) -> list[TripIntent]:
 @template(
     "trip",
     title="Plan a trip",
-    about="Say where and for how long; add, remove or replace places; the plan by days follows.",
+    about="Say where and for how long, add, remove or replace places, and get a plan for each day.",
     input=TripRequest,
 )
 def trip(given: TripRequest) -> Plan:
