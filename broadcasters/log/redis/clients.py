@@ -177,7 +177,10 @@ class _Client:
             self._trips[trip] = []
         first = len(self._trips[trip])
         self._trips[trip] += calls
-        return (await asyncio.shield(trip))[first : first + len(calls)]
+        await asyncio.wait([trip])
+        if trip.cancelled():
+            raise LogUnavailable("the log was closed")
+        return trip.result()[first : first + len(calls)]
 
     async def _send(self) -> list[Any]:
         this = asyncio.current_task()
@@ -191,8 +194,6 @@ class _Client:
                     pipeline.execute_command(*call)
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
                 return replies
-        except asyncio.CancelledError:
-            raise LogUnavailable("the log was closed") from None
         except (RedisError, OSError) as error:
             raise as_log_error(error, self._about, rotating=self._rotating) from None
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from redis.cluster import LoadBalancingStrategy
 
 from broadcasters import Broadcaster
 from broadcasters.blocking import Broadcaster as BlockingBroadcaster
-from broadcasters.errors import LogMisconfigured
+from broadcasters.errors import LogMisconfigured, LogUnavailable
 from broadcasters.log import log_of
+from broadcasters.log.contract import PlanLog
 from broadcasters.log.redis import RedisLog
 from broadcasters.log.redis.url import RedisOptions
 from tests.contract.clients import RecordingWatcher, all_of
@@ -74,6 +77,48 @@ async def test_connections_of_a_url_have_our_name() -> None:
         known = own.call("CLIENT", "LIST").splitlines()
         await log.close()
     assert len([line for line in known if "name=plancast" in line]) == 2
+
+
+async def begun(log: PlanLog, server: RedisServer) -> asyncio.Task[Any]:
+    """A call that waits for the reply of a server that is stopped."""
+    await log.open()
+    await log.plans()
+    server.pause()
+    call = asyncio.create_task(log.plans())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return call
+
+
+async def test_a_call_under_way_fails_when_the_log_is_closed(server: RedisServer) -> None:
+    log = log_of(server.url)
+    call = await begun(log, server)
+    try:
+        await log.close()
+        with pytest.raises(LogUnavailable, match="closed"):
+            await call
+    finally:
+        server.resume()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_event_loop_may_end_while_a_call_is_under_way(server: RedisServer) -> None:
+    """`asyncio.run` cancels the tasks that are left, and reports those that raise an error instead."""
+    reported: list[dict[str, Any]] = []
+    calls: list[asyncio.Task[Any]] = []
+
+    async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        calls.append(await begun(log_of(server.url), server))
+
+    try:
+        asyncio.run(leave())
+    finally:
+        server.resume()
+    assert calls[0].cancelled()
+    assert reported == []
+    calls.clear()
+    gc.collect()  # the log was not closed, and its sockets warn of that
 
 
 async def test_a_client_of_a_unix_socket(tmp_path: Path) -> None:
