@@ -49,7 +49,7 @@ from broadcasters.snapshot import (
 )
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
 
-__all__ = ["fold"]
+__all__ = ["apply", "fold"]
 
 MAX_ATTEMPTS: Final = 16
 """Earlier attempts kept of a step, the latest."""
@@ -78,12 +78,13 @@ def fold(snapshot: Snapshot, first: int, events: Iterable[PlanEvent | None], lim
             continue
         draft.offset = offset
         if event is not None:
-            _apply(draft, event)
+            apply(draft, event)
             draft.lighten()
     return draft.finish()
 
 
-def _apply(draft: Draft, event: PlanEvent) -> None:
+def apply(draft: Draft, event: PlanEvent) -> None:
+    """Change the draft by an event, whose offset is `draft.offset`."""
     draft.updated_at = event.timestamp
     if draft.created_at is None:
         draft.created_at = event.timestamp

@@ -85,7 +85,8 @@ class Draft:
         self.tool_calls = {call.call_id: call for call in snapshot.tool_calls}
         self.inputs = {request.request_id: request for request in snapshot.inputs}
         self.artifacts = {artifact.artifact_id: artifact for artifact in snapshot.artifacts}
-        self._streaming = {message.message_id for message in snapshot.messages if message.streaming}
+        self.streaming = {message.message_id for message in snapshot.messages if message.streaming}
+        """The ids of the messages that are not finished."""
         self._parts: dict[str, list[str]] = {}
         self._omitted = snapshot.omitted
         self._weight = snapshot.weight
@@ -109,9 +110,9 @@ class Draft:
             self.messages[message.message_id] = self._joined(message.message_id)
         self._put(self.messages, message.message_id, message)
         if message.streaming:
-            self._streaming.add(message.message_id)
+            self.streaming.add(message.message_id)
         else:
-            self._streaming.discard(message.message_id)
+            self.streaming.discard(message.message_id)
 
     def add_text(self, message: MessageState, text: str) -> None:
         """Add text to a message. The parts are joined once, by `finish`, so that the cost is linear."""
@@ -125,11 +126,11 @@ class Draft:
         """Change fields other than the content."""
         self._change(self.messages, message.message_id, changes)
         if changes.get("streaming") is False:
-            self._streaming.discard(message.message_id)
+            self.streaming.discard(message.message_id)
 
     def close_messages(self) -> None:
         """End the streaming of all messages."""
-        for message_id in list(self._streaming):
+        for message_id in list(self.streaming):
             self.change_message(self.messages[message_id], streaming=False)
 
     # other parts
@@ -191,7 +192,7 @@ class Draft:
             case MessageState():
                 part = self._joined(part.message_id)
                 del self.messages[part.message_id]
-                self._streaming.discard(part.message_id)
+                self.streaming.discard(part.message_id)
                 self.count_omitted("messages")
             case ToolCallState():
                 del self.tool_calls[part.call_id]

@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from hub import dialects
+from hub import dialects, protocols
 from hub.api import callers, events, log, page, plans, sample_traffic, steering, streams
 from hub.api.middleware import configure
 from hub.api.problems import ProblemBody
@@ -40,6 +40,10 @@ TAGS: Final = [
     {
         "name": "dialects",
         "description": "Formats of other front ends for the same plans; only on hubs with an engine (docs/dialects).",
+    },
+    {
+        "name": "protocols",
+        "description": "Other protocols for the same plans, for clients that were made for other servers (docs/clients).",
     },
     {"name": "operations", "description": "Health and metrics, for operators."},
     {"name": "test", "description": "Sample traffic; only where PLANCAST_TEST_ENDPOINT enables it."},
@@ -71,6 +75,7 @@ def create_app(hub: Hub) -> FastAPI:
         app.include_router(part.router(hub))
     if hub.settings.offers_test_endpoint:
         app.include_router(sample_traffic.router(hub))
+    app.include_router(protocols.router(hub))
     app.include_router(operations_router(hub))
     app.include_router(page.router())
     configure(app, hub.settings)

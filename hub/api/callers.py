@@ -20,6 +20,7 @@ from hub.core.rates import CARRIED_BYTES, ONE
 from hub.core.shares import Holder
 from hub.node import Hub
 from hub.transports.admission import bearer
+from hub.transports.peers import authorization_of
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Caller", "PlanIdPath", "TicketIssued", "caller_of", "holder_of", "require", "router"]
@@ -72,7 +73,7 @@ async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -
             "requests from pages of this origin are not allowed; see PLANCAST_ORIGINS",
         )
     try:
-        principal = await _principal(hub, request.headers.get("authorization"), ticket)
+        principal = await _principal(hub, authorization_of(request), ticket)
     except AuthenticationFailed as failure:
         hub.counts.auth_failures[failure.code.value] += 1
         failure.log()
@@ -101,7 +102,7 @@ def _origin_allowed(hub: Hub, request: Request) -> bool:
     """Whether pages of the request's origin, if it names one, may use the hub. In development the Host is checked, too."""
     headers = request.headers
     origin, host = headers.get("origin"), headers.get("host")
-    shown = origin is None or "authorization" in headers or "ticket" in request.query_params
+    shown = origin is None or authorization_of(request) is not None or "ticket" in request.query_params
     return hub.origins.permit(origin, scheme=request.url.scheme, host=host, authenticated=shown)
 
 

@@ -19,7 +19,7 @@ from hub.wire.codes import ErrorCode
 
 __all__ = ["DefaultHeaders", "HeadAsGet", "configure"]
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
 REQUEST_HEADERS: Final = (
     "Authorization",
@@ -28,8 +28,19 @@ REQUEST_HEADERS: Final = (
     "If-None-Match",
     "Last-Event-ID",
     "traceparent",
+    "X-Api-Key",
+    *("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"),
+    *("Producer-Id", "Producer-Epoch", "Producer-Seq", "Stream-Closed"),
+    "x-ms-client-principal-id",
 )
-RESPONSE_HEADERS: Final = ("ETag", "Retry-After", "WWW-Authenticate")
+RESPONSE_HEADERS: Final = (
+    *("ETag", "Retry-After", "WWW-Authenticate"),
+    *("Location", "Content-Location"),  # LangGraph
+    *("Stream-Next-Offset", "Stream-Up-To-Date", "Stream-Cursor", "Stream-Closed"),
+    *("Producer-Epoch", "Producer-Seq", "Producer-Expected-Seq", "Producer-Received-Seq"),
+    "Mcp-Session-Id",
+    "x-vercel-ai-ui-message-stream",
+)
 
 
 def configure(app: FastAPI, settings: Settings) -> None:

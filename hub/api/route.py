@@ -53,9 +53,14 @@ class ApiRoute(APIRoute):
                     raise
                 if problem.status_code == 500:
                     _logger.error("%s %s: %s", request.method, request.url.path, problem.detail)
-                return problem.response()
+                return self.refusal(problem)
 
         return answer
+
+    @classmethod
+    def refusal(cls, problem: Problem) -> Response:
+        """The response to a request that was refused."""
+        return problem.response()
 
 
 def operation_id(route: APIRoute) -> str:

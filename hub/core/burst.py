@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
+from typing import Any
 
-from broadcasters.events import PlanEvent
 from broadcasters.position import Position
 from hub.config.limits import ChannelLimits
-from hub.wire.frames import EventStream, event_frame, event_of, event_prefix, text_frames
+from hub.wire.frames import EventStream, FrameEvent, event_frame, event_of, event_prefix, text_frames
 
 __all__ = ["Burst", "RecentFrames", "Ring"]
 
@@ -39,9 +39,14 @@ class Burst:
         return EventStream(self.frames)
 
     @cached_property
-    def events(self) -> Sequence[tuple[Position, PlanEvent]]:
-        """The frames as events with their positions, without those that this version can't read."""
-        return [event for event in map(event_of, self.frames) if event is not None]
+    def events(self) -> Sequence[FrameEvent]:
+        """The events in the frames."""
+        return [event_of(frame) for frame in self.frames]
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What readers made of the events, for others that need the same."""
+        return {}
 
 
 class RecentFrames:

@@ -14,7 +14,7 @@ Over HTTP, `caller_of`, `require`, `ApiRoute` and `problems` of `hub.api` serve 
 
     await start_plan(hub, principal, Start(template, input, plan_id))                               # interpreter.py
     stream = DialectStream(hub, request, principal, PlanFeed(plan_id, translate), as_message)       # endpoints.py
-    return StreamedResponse(stream.frames(), HEADERS, stream.outlet.ended, stream.leave)    # as server-sent events
+    return stream.response(HEADERS)                                                         # as server-sent events
     [json.loads(frame) async for frame in stream.frames() if frame != KEEP_ALIVE]           # or all in one response
 
 Each dialect's module states the rule by which its ids map to plan ids. An id from outside that yields no valid plan id is

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from contextlib import aclosing
 
 from fastapi import Request
 from starlette.websockets import WebSocket
@@ -15,14 +14,12 @@ from hub.dialects.dialect import Dialect, SendFrame
 from hub.dialects.interpreter import Encode, Interpreter, as_text
 from hub.node import Hub
 from hub.transports.admission import AdmittedClient
+from hub.transports.http_stream import HttpStream
 from hub.transports.peers import peer_of
-from hub.transports.pull_outlet import ControlFrame, PullOutlet
+from hub.transports.pull_outlet import PullOutlet
 from hub.transports.websocket import serve_websocket
 
-__all__ = ["KEEP_ALIVE", "DialectStream", "as_message", "serve_dialect"]
-
-KEEP_ALIVE_SECONDS: Final = 15.0
-KEEP_ALIVE: Final = b": still here\n\n"
+__all__ = ["DialectStream", "as_message", "serve_dialect"]
 
 
 async def serve_dialect(hub: Hub, websocket: WebSocket, dialect: Dialect) -> None:
@@ -49,47 +46,21 @@ def as_message(action: SendFrame) -> bytes:
     return b"%bdata: %b\n\n" % (event_id, as_text(action))
 
 
-class DialectStream:
-    """A dialect's frames for the client that made a request. Counts as a connection; raises `AdmissionRefused`.
-
-    Pass `frames()`, `outlet.ended` and `leave` to a `StreamedResponse`, or read `frames()` to its end and close it.
-    """
+class DialectStream(HttpStream[Interpreter]):
+    """A dialect's frames for the client that made a request."""
 
     def __init__(
         self, hub: Hub, request: Request, principal: Principal, dialect: Dialect, encode: Encode = as_text
     ) -> None:
-        self.outlet = PullOutlet(hub.admission.waters)
-        self._admission = hub.admission
-        self._client = hub.admission.admit_principal(peer_of(request), principal)
-        self._interpreter = Interpreter(hub, self.outlet, dialect, encode)
-        self._connection = hub.admission.connect(self._interpreter, self._client, "sse")
-        self.outlet.connection = self._interpreter.connection = self._connection
-        self._here = True
+        super().__init__(
+            hub.admission, peer_of(request), principal, lambda outlet: Interpreter(hub, outlet, dialect, encode)
+        )
+        self.writer.connection = self.connection
 
     async def frames(self) -> AsyncGenerator[bytes]:
-        """Yields the frames, and `KEEP_ALIVE` from time to time when there are none."""
         try:
-            self._admission.begin(self._connection)
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                        waiting = await self.outlet.take()
-                except TimeoutError:
-                    yield KEEP_ALIVE
-                    continue
-                if not waiting:
-                    return
-                for item in waiting:
-                    if isinstance(item, bytes):
-                        yield item
-                    elif isinstance(item, ControlFrame):
-                        yield item.encoded
+            async with aclosing(super().frames()) as frames:
+                async for frame in frames:
+                    yield frame
         finally:
-            self.leave()
-            await self._interpreter.finish()
-
-    def leave(self) -> None:
-        """Counts the client no longer; it has gone. May be called again."""
-        if self._here:
-            self._here = False
-            self._admission.leave(self._connection, self._client)
+            await self.writer.finish()

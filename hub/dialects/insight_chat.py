@@ -31,7 +31,6 @@ from hub.dialects.dialect import FollowedEvent, PlanFeed, SendFrame, Start, rebu
 from hub.dialects.endpoints import DialectStream, as_message
 from hub.dialects.interpreter import start_plan
 from hub.node import Hub
-from hub.transports.pull_outlet import StreamedResponse
 from hub.transports.sse import HEADERS, BadCursor, position_in
 from hub.wire.codes import ErrorCode
 
@@ -172,7 +171,7 @@ def router(hub: Hub) -> APIRouter:
         if snapshot.ended_at is not None and isinstance(since, Position) and since.offset >= snapshot.offset:
             return Response(status_code=204)  # stops a browser from reconnecting
         stream = DialectStream(hub, request, principal, PlanFeed(plan_id, news, since), as_message)
-        return StreamedResponse(stream.frames(), HEADERS, stream.outlet.ended, stream.leave)
+        return stream.response(HEADERS)
 
     return routes
 

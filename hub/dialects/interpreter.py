@@ -109,7 +109,7 @@ class Interpreter:
         self._outlet.close(code, reason)
 
     def deliver(self, burst: Burst) -> None:
-        self._pass_on(FollowedEvent(position, event) for position, event in burst.events)
+        self._pass_on(FollowedEvent(position, event) for _, position, event in burst.events if event is not None)
 
     def write(self, frame: bytes) -> None:
         self._pass_on(snapshot_frame_events(frame))

@@ -39,9 +39,10 @@ from hub.dialects.dialect import (
     Start,
     Unfollow,
 )
-from hub.dialects.endpoints import KEEP_ALIVE, DialectStream, serve_dialect
+from hub.dialects.endpoints import DialectStream, serve_dialect
 from hub.dialects.interpreter import start_plan
 from hub.node import Hub
+from hub.transports.http_stream import KEEP_ALIVE
 from hub.transports.sse import BadCursor, position_in
 from hub.wire.codes import ErrorCode
 

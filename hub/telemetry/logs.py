@@ -73,8 +73,14 @@ def set_up(settings: Settings, stream: IO[str] | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers[:] = []
         logger.propagate = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_reset)
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log every request with its URL
+
+
+def _is_no_reset(record: logging.LogRecord) -> bool:
+    """Responses that can't be ended in a way that their client resumes from are cut on purpose (hub.protocols)."""
+    return record.msg != "ASGI callable returned without completing response."
 
 
 def _text(secret: Secret) -> str:

@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from websockets.http11 import Request
 
-__all__ = ["Peer", "Proxies", "peer_of", "peer_of_handshake", "with_mapped_ipv4"]
+__all__ = ["Peer", "Proxies", "authorization_of", "peer_of", "peer_of_handshake", "with_mapped_ipv4"]
 
 SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
 
@@ -62,6 +62,18 @@ class Proxies:
         return address, scheme
 
 
+def authorization_of(request: HTTPConnection) -> str | None:
+    """Returns the Authorization header; or one made of the `X-Api-Key` header, or of the cookie `plancast-token` of a
+    page of the hub's own origin, which no other site's page can make a browser send like that."""
+    headers = request.headers
+    if (authorization := headers.get("authorization")) is not None:
+        return authorization
+    token = headers.get("x-api-key")
+    if token is None and headers.get("sec-fetch-site") == "same-origin":
+        token = request.cookies.get("plancast-token")
+    return None if token is None else f"Bearer {token}"
+
+
 def peer_of(request: HTTPConnection) -> Peer:
     """Returns the client behind a request or a WebSocket of Starlette's."""
     headers = request.headers
@@ -70,7 +82,7 @@ def peer_of(request: HTTPConnection) -> Peer:
         scheme=request.url.scheme,
         host=headers.get("host"),
         origin=headers.get("origin"),
-        authorization=headers.get("authorization"),
+        authorization=authorization_of(request),
         ticket=request.query_params.get("ticket"),
     )
 

@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from broadcasters.errors import InvalidEvent
 from broadcasters.event_bytes import is_type
@@ -24,7 +24,9 @@ from broadcasters.position import Position
 
 __all__ = [
     "EventStream",
+    "FrameEvent",
     "data_field",
+    "data_of",
     "event_frame",
     "event_of",
     "event_prefix",
@@ -85,18 +87,31 @@ def position_of(frame: bytes) -> tuple[str, bytes, int]:
     return found[1].decode(), b"%b:%b" % (found[2], found[3]), int(found[3])
 
 
-def event_of(frame: bytes) -> tuple[Position, PlanEvent] | None:
-    """The event of an event's frame, with its position; None when its type is unknown here or its data is invalid."""
+class FrameEvent(NamedTuple):
+    """The event in a frame. It stands for the offsets from `first` to that of its position."""
+
+    first: int
+    position: Position
+    event: PlanEvent | None
+    """None if its type is unknown here or its data is invalid."""
+
+
+def event_of(frame: bytes) -> FrameEvent:
+    """Decode an event's frame."""
     fields: dict[str, Any] = json.loads(frame)
-    cls = EVENTS.get(fields["type"])
-    if cls is None:
-        return None
-    try:
-        event = build(cls, fields["data"])
-    except InvalidEvent as error:
-        log.warning("plan %s, offset %s: %s", fields["plan_id"], fields["offset"], error)
-        return None
-    return Position(fields["epoch"], fields["offset"]), event
+    position = Position(fields["epoch"], fields["offset"])
+    event, cls = None, EVENTS.get(fields["type"])
+    if cls is not None:
+        try:
+            event = build(cls, fields["data"])
+        except InvalidEvent as error:
+            log.warning("plan %s, offset %s: %s", fields["plan_id"], fields["offset"], error)
+    return FrameEvent(fields.get("first", position.offset), position, event)
+
+
+def data_of(frame: bytes) -> bytes:
+    """The data of a snapshot's frame, as it was encoded."""
+    return frame[frame.index(b',"data":') + 8 : -1]
 
 
 def is_snapshot(frame: bytes) -> bool:

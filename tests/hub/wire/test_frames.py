@@ -93,13 +93,15 @@ def test_no_content_breaks_a_frame(plan_id: str, offset: int, content: str) -> N
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.type)
 def test_an_event_comes_back_from_its_frame(event: PlanEvent) -> None:
-    assert event_of(event_frame(event_prefix("p", "e"), 7, event.payload("id-1"))) == (Position("e", 7), event)
+    assert event_of(event_frame(event_prefix("p", "e"), 7, event.payload("id-1"))) == (7, Position("e", 7), event)
+    merged = merged_frame(event_prefix("p", "e"), 5, 7, event.payload("id-1"))
+    assert event_of(merged) == (5, Position("e", 7), event)
 
 
 def test_a_frame_with_an_unknown_type_or_invalid_data_gives_no_event(caplog: pytest.LogCaptureFixture) -> None:
     frame: dict[str, Any] = json.loads(event_frame(event_prefix("p", "e"), 7, EXAMPLES[2].payload("id-1")))
-    assert event_of(json.dumps({**frame, "type": "of_tomorrow"}).encode()) is None
-    assert event_of(json.dumps({**frame, "data": {"plan_id": "p"}}).encode()) is None
+    assert event_of(json.dumps({**frame, "type": "of_tomorrow"}).encode()).event is None
+    assert event_of(json.dumps({**frame, "data": {"plan_id": "p"}}).encode()).event is None
     assert "plan p, offset 7" in caplog.text
 
 

@@ -1,0 +1,20 @@
+"""Other protocols over the same log: clients that were made for another server follow, start and answer plans unchanged.
+
+Each protocol is a package of an encoder (pure: a plan's changes in, bytes out; see segments.py) and its routes. What they
+have in common: a request names a thread, which is a sequence of plans (threads.py), and its response is a segment of one of
+them (streams.py).
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from hub.node import Hub
+
+__all__ = ["router"]
+
+
+def router(hub: Hub) -> APIRouter:
+    """The routes of all protocols."""
+    del hub
+    return APIRouter()

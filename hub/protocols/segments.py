@@ -1,0 +1,256 @@
+"""The part of a plan that one run of another protocol's client shows, from a position to the next stop, encoded for it.
+
+A segment ends where the plan ended, or where it waits for a person and nothing else works, at the head of the log. A stop
+in the past is none: the client receives what follows it.
+
+A `SegmentReader` folds the plan as it reads and passes each change to an `Encoder`. Encoders have no state: what a client
+has is what the snapshot before the change shows. Therefore clients that are at the same position share the work: a burst
+is folded once for a plan, and encoded once for equal encoders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from broadcasters.changes import Changes, advance, difference
+from broadcasters.events import PlanEvent
+from broadcasters.position import Position
+from broadcasters.snapshot import InputState, Snapshot, StepState, decode, empty
+from hub.core.burst import Burst
+from hub.wire.frames import FrameEvent, data_of, position_of
+
+__all__ = [
+    "Advance",
+    "Encoded",
+    "Encoder",
+    "Ending",
+    "SegmentReader",
+    "open_questions",
+    "open_steps",
+    "waits",
+]
+
+
+# -- the state of a plan
+
+
+_WORKING: Final = frozenset({"in_progress", "retrying"})
+_OPEN: Final = _WORKING | {"waiting", "stalled"}
+
+
+def open_questions(plan: Snapshot) -> Sequence[InputState]:
+    """The questions without an answer; none if the plan has ended."""
+    if plan.ended_at is not None:
+        return ()
+    return [question for question in plan.inputs if question.answered_at is None]
+
+
+def open_steps(plan: Snapshot) -> Sequence[StepState]:
+    """The steps that have begun and have not ended; none if the plan has ended."""
+    return [step for step in plan.steps if step.status in _OPEN] if plan.ended_at is None else ()
+
+
+def waits(plan: Snapshot) -> bool:
+    """Whether the plan waits for a person, and nothing else works."""
+    works = any(step.status in _WORKING for step in plan.steps)
+    return plan.status == "waiting" and not works and bool(open_questions(plan))
+
+
+# -- encoders
+
+
+class Encoded(NamedTuple):
+    """Encoded bytes, and the position of a client that has them."""
+
+    offset: int
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advance:
+    """What some events changed in a plan."""
+
+    before: Snapshot
+    after: Snapshot
+    epoch: str
+    changes: Sequence[Changes]
+    """In the order of the events. A single one without an event: `after` is a snapshot from the hub."""
+    frames: Sequence[bytes]
+    """The events as the hub's own clients receive them, one for each of `changes`; empty for a snapshot."""
+    encoded: dict[Encoder, tuple[Sequence[Encoded], bytes]] = field(default_factory=dict[Any, Any])
+
+    def by(self, encoder: Encoder) -> tuple[Sequence[Encoded], bytes]:
+        """What the encoder makes of it: in parts, and joined."""
+        known = self.encoded.get(encoder)
+        if known is None:
+            parts = [*encoder.encode(self)]
+            known = self.encoded[encoder] = parts, b"".join(part.encoded for part in parts)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a stream ends. `stop`: the segment does; `restart`: the hub is stopped, and the client should reconnect;
+    `failed`: the plan can't be followed any longer, with an error code of the hub and a message for people."""
+
+    kind: Literal["stop", "restart", "failed"]
+    code: str = ""
+    message: str = ""
+
+
+class Encoder(Hashable, Protocol):
+    """Encodes a plan for clients of one protocol. Equal encoders encode alike."""
+
+    def opening(self, plan: Snapshot, position: Position) -> bytes:
+        """The beginning of a stream: `plan` is what the client is to have before the changes that follow."""
+        ...
+
+    def encode(self, advance: Advance) -> Iterable[Encoded]:
+        """What changed. Parts have rising offsets; several may have the same."""
+        ...
+
+    def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes | None:
+        """The log was replaced by another history: what gives a client at `before` the state of `after`. None if the
+        protocol can't express that; the connection is then reset, so that the client starts anew."""
+        ...
+
+    def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
+        """The end of a stream. None: the connection is reset, because the protocol has no end that a client resumes
+        from."""
+        ...
+
+
+# -- readers
+
+
+class SegmentReader:
+    """Reads one plan for one client, beginning where the encoder's client is to receive what follows `after`.
+
+    Follow the plan from its start (or with a snapshot, if `after` is None) and pass on what the hub reports. Each method
+    returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended."""
+
+    def __init__(self, plan_id: str, encoder: Encoder, after: int | None = 0) -> None:
+        self.plan_id = plan_id
+        self.over = self.reset = False
+        self.position = Position("", 0)
+        self.plan = empty(plan_id)
+        self._encoder = encoder
+        self._after = after
+        self._begun = False
+        """The client has received the opening."""
+        self._head = -1
+        self._reason: str | None = None
+
+    def confirmed(self, position: Position, head: int, reason: str | None) -> bytes:
+        """The hub confirmed the subscription: events after this position follow, or a snapshot if there is a reason."""
+        self._head, self._reason = head, reason
+        if reason is not None or self._begun or self._after is None:
+            return b""
+        self.position = position
+        self._after = min(self._after, head)
+        return self._open() + self._stop() if self._after <= position.offset else b""
+
+    def take(self, burst: Burst) -> bytes:
+        """Events."""
+        if self.over:
+            return b""
+        if not self._begun and self._after is not None and burst.first <= self._after < burst.last:
+            return self._cross(burst, self._after)
+        moved = _advance(self.plan, burst)
+        self._move(moved.after, Position(moved.epoch, burst.last))
+        if self._begun:
+            return moved.by(self._encoder)[1] + self._stop()
+        return self._open() + self._stop() if self._after is None or burst.last >= self._after else b""
+
+    def take_snapshot(self, frame: bytes) -> bytes:
+        """The plan's snapshot, in place of the events up to its position."""
+        if self.over:
+            return b""
+        (plan, position), before, reason = _snapshot_in(frame), self.plan, self._reason
+        self._reason = None
+        self._move(plan, position)
+        if not self._begun and self._after == 0:  # it receives the plan from its beginning, as far as the log has it
+            return self._open(before) + self._difference(before, position) + self._stop()
+        if not self._begun:
+            return self._open() + self._stop() if self._after is None or position.offset >= self._after else b""
+        if reason in (None, "trimmed"):
+            return self._difference(before, position) + self._stop()
+        return self._cut(self._encoder.rewritten(before, self.plan, position)) + self._stop()
+
+    def end(self, ending: Ending) -> bytes:
+        """The stream ends for another reason than the plan's."""
+        if self.over:
+            return b""
+        self.over = True
+        return self._cut(self._encoder.closing(self.plan, self.position, ending))
+
+    def _open(self, plan: Snapshot | None = None) -> bytes:
+        self._begun = True
+        return self._encoder.opening(plan or self.plan, self.position)
+
+    def _cross(self, burst: Burst, after: int) -> bytes:
+        """Events of which the client has the first ones."""
+        earlier = sum(event.first <= after for event in burst.events)
+        self._move_by(burst.events[:earlier], burst.frames[:earlier])
+        opening = self._open()
+        moved = self._move_by(burst.events[earlier:], burst.frames[earlier:])
+        return opening + moved.by(self._encoder)[1] + self._stop()
+
+    def _move_by(self, events: Sequence[FrameEvent], frames: Sequence[bytes]) -> Advance:
+        moved = _advance_by(self.plan, events, frames)
+        self._move(moved.after, events[-1].position)
+        return moved
+
+    def _difference(self, before: Snapshot, position: Position) -> bytes:
+        changes = Changes(before.offset + 1, position.offset, None, difference(before, self.plan))
+        return Advance(before, self.plan, position.epoch, [changes], ()).by(self._encoder)[1]
+
+    def _move(self, plan: Snapshot, position: Position) -> None:
+        self.position = position
+        key = self.plan_id, position.epoch, position.offset
+        known = _known.get(key)
+        self.plan = known if known is not None and known == plan else plan
+        _known[key] = self.plan
+
+    def _stop(self) -> bytes:
+        """The end of the stream, if the segment ends here."""
+        plan = self.plan
+        if self.over or self.position.offset < self._head or not (plan.ended_at is not None or waits(plan)):
+            return b""
+        return self.end(Ending("stop"))
+
+    def _cut(self, encoded: bytes | None) -> bytes:
+        if encoded is None:
+            self.over = self.reset = True
+        return encoded or b""
+
+
+_known: Final[WeakValueDictionary[tuple[str, str, int], Snapshot]] = WeakValueDictionary()
+"""Plans at positions where readers are: folds up to the same position are equal, so all readers there share one."""
+
+
+def _advance(before: Snapshot, burst: Burst) -> Advance:
+    moved: Advance | None = burst.derived.get(id(before))  # which is not used again while the result keeps `before`
+    if moved is None:
+        moved = burst.derived[id(before)] = _advance_by(before, burst.events, burst.frames)
+    return moved
+
+
+def _advance_by(before: Snapshot, events: Sequence[FrameEvent], frames: Sequence[bytes]) -> Advance:
+    after, changes = advance(before, _numbered(events))
+    return Advance(before, after, events[-1].position.epoch, changes, frames[len(frames) - len(changes) :])
+
+
+def _numbered(events: Iterable[FrameEvent]) -> Iterator[tuple[int, int, PlanEvent | None]]:
+    return ((first, position.offset, event) for first, position, event in events)
+
+
+@lru_cache(maxsize=4)
+def _snapshot_in(frame: bytes) -> tuple[Snapshot, Position]:
+    """Clients of a plan receive the same frame one right after the other."""
+    position = position_of(frame)
+    return decode(data_of(frame)), Position(position[1].decode().partition(":")[0], position[2])
