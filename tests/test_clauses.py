@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CLAUSE = re.compile(r"\b[CHK]-[A-Z]{3}-\d+\b")
-SPAN = re.compile(r"\b([CHK]-[A-Z]{3}-)(\d+) to \1(\d+)\b")
+CLAUSE = re.compile(r"\b[CHKP]-[A-Z]{3}-\d+\b")
+SPAN = re.compile(r"\b([CHKP]-[A-Z]{3}-)(\d+) to \1(\d+)\b")
 DOCUMENT = (ROOT / "docs/PROTOCOL.md").read_text()
 CLAUSES = re.findall(r"^- \*\*(.+?)\*\*", DOCUMENT, re.MULTILINE)
 SOURCES = sorted(
