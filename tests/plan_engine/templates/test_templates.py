@@ -18,9 +18,9 @@ from tests.plan_engine.event_rules import Event
 from tests.plan_engine.harness import EngineHarness, statuses
 
 
-def test_there_are_five() -> None:
+def test_there_are_six() -> None:
     found = {template.name: template for template in templates_in(plan_engine.templates)}
-    assert [*found] == ["business_operations", "data_query", "exhibition", "insight_chat", "trip"]
+    assert [*found] == ["business_operations", "data_query", "exhibition", "insight_chat", "team", "trip"]
     assert all(template.about and template.input is not None for template in found.values())
 
 
