@@ -7,6 +7,8 @@ The network or the log's server: `LogUnavailable`; the same call may succeed lat
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "BroadcasterClosed",
     "InvalidEvent",
@@ -23,6 +25,13 @@ __all__ = [
 
 class PlancastError(Exception):
     """Base of all exceptions that this project raises."""
+
+    def copy(self) -> Self:
+        """The same error to raise elsewhere: a raised exception has a traceback of its own."""
+        cls = type(self)
+        copy = cls.__new__(cls, *self.args)
+        copy.args, copy.__dict__, copy.__cause__ = self.args, dict(self.__dict__), self
+        return copy
 
 
 class InvalidEvent(PlancastError, ValueError):

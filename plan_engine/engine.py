@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import AgentMessage, build, check_plan_id
-from broadcasters.log import log_of
+from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.supervision import Part, Supervisor
 from plan_engine.errors import (
@@ -36,7 +36,7 @@ from plan_engine.model.template import Template, by_name, named
 from plan_engine.run.reporter import send_all
 from plan_engine.run.run_events import KeyedEvent, opening
 from plan_engine.run.step_run import jsonable
-from plan_engine.worker.database import database_url, dbos_client, opened, prepare
+from plan_engine.worker.database import dbos_client, opened, prepare
 from plan_engine.worker.lease import Lease
 from plan_engine.worker.store import AT_ONCE, ENDED, Store, delete_if_ended, delete_old_runs
 from plan_engine.worker.takeover import Takeover, end_plan
@@ -120,7 +120,7 @@ class Engine:
             raise ValueError(
                 f"lease, poll and plans_at_once must be more than 0; got {lease!r}, {poll!r} and {plans_at_once!r}"
             )
-        self._url = db or database_url()
+        self._url = db or default_url("PLANCAST_ENGINE_DB", "engine.db")
         self._log = log if isinstance(log, PlanLog) else log_of(log)
         self._owns_log = not isinstance(log, PlanLog)
         self._templates = by_name(templates)

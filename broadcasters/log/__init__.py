@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["LazyLog", "default_url", "log_of"]
 
 
-def default_url() -> str:
-    """PLANCAST_LOG, or the one file that all programs of this user share when nothing is configured."""
-    return os.environ.get("PLANCAST_LOG", "").strip() or f"sqlite:///{_home() / '.plancast' / 'plans.db'}"
+def default_url(variable: str = "PLANCAST_LOG", file: str = "plans.db") -> str:
+    """The variable's value, or the one file that all programs of this user share when nothing is configured."""
+    return os.environ.get(variable, "").strip() or f"sqlite:///{_home() / '.plancast' / file}"
 
 
 def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:

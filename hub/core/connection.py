@@ -225,8 +225,8 @@ class Connection:
     def full(self) -> bool:
         return self._outlet.full
 
-    def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
-        self._report(self.session.subscriptions.placed(plan_id, place, head, reason))
+    def placed(self, plan_id: str, position: Position, head: int, reason: str | None) -> None:
+        self._report(self.session.subscriptions.placed(plan_id, position, head, reason))
 
     def snapshot(self, frame: bytes) -> None:
         self._outlet.write(frame)

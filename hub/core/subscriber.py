@@ -26,8 +26,8 @@ class Client(Protocol):
     def deliver(self, burst: Burst) -> None:
         """Hand these events to the client. If that makes it full, it calls `Channel.filled` for each of its subscribers."""
 
-    def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
-        """The events that follow start after `place`. A reason says why that is not the position the client requested."""
+    def placed(self, plan_id: str, position: Position, head: int, reason: str | None) -> None:
+        """The events that follow start after `position`. A reason says why that is not the position the client requested."""
 
     def snapshot(self, frame: bytes) -> None:
         """Hand over a snapshot's frame; the events that follow start after it."""

@@ -60,8 +60,8 @@ class _Poll:
         follows = burst.first == self._offset + 1 and burst.last - self._offset == len(burst.frames)
         self._finish(burst.frames if follows else "read")
 
-    def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:  # noqa: ARG002
-        if reason is not None or place.offset != self._offset:
+    def placed(self, plan_id: str, position: Position, head: int, reason: str | None) -> None:  # noqa: ARG002
+        if reason is not None or position.offset != self._offset:
             self._finish("read")
 
     def snapshot(self, frame: bytes) -> None:  # noqa: ARG002

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,7 +19,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from plan_engine.errors import EngineMisconfigured, EngineUnavailable
 
-__all__ = ["APPLICATION", "SCHEMA", "JsonSerializer", "Tables", "database_url", "dbos_client", "opened", "prepare"]
+__all__ = ["APPLICATION", "SCHEMA", "JsonSerializer", "Tables", "dbos_client", "opened", "prepare"]
 
 APPLICATION: Final = "plancast"
 SCHEMA: Final = "plancast"
@@ -42,11 +41,6 @@ class JsonSerializer(dbos.Serializer):
 
     def name(self) -> str:
         return "plancast_json"
-
-
-def database_url() -> str:
-    """PLANCAST_ENGINE_DB, or the file that all programs of this user share when it is not set."""
-    return os.environ.get("PLANCAST_ENGINE_DB") or f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"
 
 
 def opened(url: str) -> sa.Engine:

@@ -126,11 +126,4 @@ class _Append:
 
 def _fail_all(batch: Sequence[_Append], error: PlancastError) -> None:
     for append in batch:
-        fail_future(append.answer, _copy(error))
-
-
-def _copy(error: PlancastError) -> PlancastError:
-    """One for each sender: a raised exception has a traceback of its own."""
-    copy = error.__class__.__new__(error.__class__, *error.args)
-    copy.args, copy.__dict__, copy.__cause__ = error.args, dict(error.__dict__), error
-    return copy
+        fail_future(append.answer, error.copy())

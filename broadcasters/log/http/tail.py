@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
+from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable, PlancastError
 from broadcasters.log.contract import Head, Page, Watch, Watcher
 from broadcasters.log.http.link import HubLink, HubRefused
 from broadcasters.log.http.tail_stream import TailState, TailStream
@@ -154,9 +154,9 @@ class HttpTail:
             _logger.warning("plan %s can no longer be watched: %s", plan.plan_id, refused.error)
         self._fail(plan, refused.error)
 
-    def _fail_waiting(self, error: Exception) -> None:
+    def _fail_waiting(self, error: PlancastError) -> None:
         for plan in list(self._plans.values()):
-            self._fail(plan, type(error)(*error.args))
+            self._fail(plan, error.copy())
 
     def _fail(self, plan: _HttpPlan, error: Exception) -> None:
         plan.fail(error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -22,13 +21,12 @@ from broadcasters.log.redis.opening import open_link
 from broadcasters.log.redis.refusals import as_log_error
 from broadcasters.log.redis.url import Address
 from broadcasters.log.watched import WatchedPlan
-from broadcasters.supervision import Supervisor
+from broadcasters.supervision import Supervisor, pauses
 
 __all__ = ["RedisTail"]
 
 _logger = logging.getLogger("plancast.log")
 
-FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
 QUIET: Final = 10.0
 """Seconds without a fall after which pauses begin short again."""
@@ -48,7 +46,7 @@ class RedisTail:
         self._tasks = Supervisor()
         self._placing: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
-        self._tries = 0
+        self._pauses = pauses(LONGEST_PAUSE)
         self._last_try = 0.0
         self._opened = False
 
@@ -140,18 +138,15 @@ class RedisTail:
 
     async def _return(self) -> None:
         while self._fallen:
-            await asyncio.sleep(self._pause())
+            now = asyncio.get_running_loop().time()
+            if now - self._last_try >= QUIET:
+                self._pauses = pauses(LONGEST_PAUSE)
+            self._last_try = now
+            await asyncio.sleep(next(self._pauses))
             plans, self._fallen = self._fallen, []
             for plan in plans:
                 if self._plans.get(plan.channel) is plan:
                     self._place(plan)
-
-    def _pause(self) -> float:
-        now = asyncio.get_running_loop().time()
-        self._tries = self._tries + 1 if now - self._last_try < QUIET else 0
-        self._last_try = now
-        longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries, 10))
-        return random.uniform(longest / 2, longest)
 
 
 class _RedisPlan(WatchedPlan):

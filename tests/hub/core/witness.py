@@ -107,22 +107,22 @@ class Witness:
         assert self.place.offset == burst.last
         self._took()
 
-    def placed(self, plan_id: str, place: Position, head: int, reason: str | None) -> None:
+    def placed(self, plan_id: str, position: Position, head: int, reason: str | None) -> None:
         assert self.here, "placed after it left"
         assert plan_id == self.story.plan_id
-        assert head >= place.offset
+        assert head >= position.offset
         assert not self._awaits_snapshot, "placed between a break and its snapshot"
-        self.told.append(("placed", place, head, reason))
+        self.told.append(("placed", position, head, reason))
         first = self.place is None
         if first and reason is not None:
             assert isinstance(self.since, Position) or self.since == "start"
             # A channel that does not know yet that the plan began again may report that it was trimmed.
             assert reason in self.verdicts or (reason == "trimmed" and self.story.was_trimmed(self._wanted))
         if first and reason is None and self.since != "snapshot":
-            self._begin(place)
+            self._begin(position)
         else:
             self._awaits_snapshot = True
-        self.place = place
+        self.place = position
         if self.on_placed:
             self.on_placed()
 
