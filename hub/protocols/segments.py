@@ -131,15 +131,17 @@ class SegmentReader:
     """Reads one plan for one client, beginning where the encoder's client is to receive what follows `after`.
 
     Follow the plan from its start (or with a snapshot, if `after` is None) and pass on what the hub reports. Each method
-    returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended."""
+    returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended. With `whole`
+    the segment ends only where the plan does, for protocols whose questions and answers don't end a stream."""
 
-    def __init__(self, plan_id: str, encoder: Encoder, after: int | None = 0) -> None:
+    def __init__(self, plan_id: str, encoder: Encoder, after: int | None = 0, *, whole: bool = False) -> None:
         self.plan_id = plan_id
         self.over = self.reset = False
         self.position = Position("", 0)
         self.plan = empty(plan_id)
         self._encoder = encoder
         self._after = after
+        self._whole = whole
         self._begun = False
         """The client has received the opening."""
         self._head = -1
@@ -219,7 +221,8 @@ class SegmentReader:
     def _stop(self) -> bytes:
         """The end of the stream, if the segment ends here."""
         plan = self.plan
-        if self.over or self.position.offset < self._head or not (plan.ended_at is not None or waits(plan)):
+        stops = plan.ended_at is not None or (not self._whole and waits(plan))
+        if self.over or self.position.offset < self._head or not stops:
             return b""
         return self.end(Ending("stop"))
 

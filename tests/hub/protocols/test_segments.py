@@ -239,3 +239,13 @@ def test_the_state_of_a_plan() -> None:
     assert (list(open_questions(ended)), list(open_steps(ended)), waits(ended)) == ([], [], False)
     working = folded([BEGIN, say(StepUpdate, step_id="s", status="waiting")])
     assert [step.step_id for step in open_steps(working)] == ["s"]
+
+
+def test_a_whole_segment_ends_only_with_the_plan() -> None:
+    reader = SegmentReader(PLAN_ID, Lines(), whole=True)
+    reader.confirmed(Position(EPOCH, 0), len(ASKED), None)
+    received = reader.take(burst_of(ASKED, 1, len(ASKED)))
+    assert not reader.over
+    received += reader.take(burst_of(ANSWERED, len(ASKED) + 1, len(ANSWERED)))
+    assert reader.over
+    assert shown(received) == (["completed", {"m": "onetwo"}], ["open 0", "close stop"])
