@@ -243,9 +243,9 @@ def test_the_state_of_a_plan() -> None:
 
 def test_a_whole_segment_ends_only_with_the_plan() -> None:
     reader = SegmentReader(PLAN_ID, Lines(), whole=True)
-    reader.confirmed(Position(EPOCH, 0), len(ASKED), None)
-    received = reader.take(burst_of(ASKED, 1, len(ASKED)))
-    assert not reader.over
+    received = reader.confirmed(Position(EPOCH, 0), len(ASKED), None)
+    received += reader.take(burst_of(ASKED, 1, len(ASKED)))
+    open_until_then = not reader.over
     received += reader.take(burst_of(ANSWERED, len(ASKED) + 1, len(ANSWERED)))
-    assert reader.over
+    assert (open_until_then, reader.over) == (True, True)
     assert shown(received) == (["completed", {"m": "onetwo"}], ["open 0", "close stop"])
