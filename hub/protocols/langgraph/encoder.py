@@ -1,0 +1,185 @@
+"""Encodes a plan as the stream of a LangGraph run: server-sent events in the modes that the client requested.
+
+The `id` of a message is a position, and the client that has it has all that leads there: a message that is followed by
+another of the same position, which must not be lost, has none. Only chunks of text depend on those before them, so what
+precedes a chunk may be repeated after a cut between the two, and `values` begin every stream.
+
+A client joins chunks that have the same message id. A message of which it may have another beginning is therefore first
+removed (as `RemoveMessage` does), or, if it began in an earlier run, sent in `values` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from broadcasters.changes import Changes, MessageChange, StepChange, ToolCallChange
+from broadcasters.position import Position
+from broadcasters.snapshot import MessageState, Snapshot
+from hub.protocols.langgraph.state import encoded, interrupts_of, text_message, tool_messages, values_of
+from hub.protocols.segments import Advance, Encoded, Ending
+
+__all__ = ["MODES", "RunEncoder", "event_id", "modes_of", "offset_in"]
+
+MODES: Final = frozenset({"values", "updates", "messages", "custom"})
+"""The modes that have a stream here."""
+
+
+def modes_of(names: Collection[str]) -> frozenset[str]:
+    """The modes of these names; both `messages` and `messages-tuple` are messages in parts. Others are left out."""
+    return frozenset(name.removesuffix("-tuple") for name in names) & MODES
+
+
+def event_id(position: Position) -> str:
+    """The id of the last message of a position."""
+    return f"{position.offset}-{position.epoch}"
+
+
+def offset_in(text: str) -> Position | None:
+    """The position in such an id; None for any other text."""
+    offset, _, epoch = text.partition("-")
+    known = offset.isascii() and offset.isdecimal() and len(offset) <= 15 and len(epoch) <= 64
+    return Position(epoch, int(offset)) if known else None
+
+
+class _Message(NamedTuple):
+    """A message of the stream. With a position, a client that has it has everything up to there."""
+
+    event: str
+    data: bytes
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEncoder:
+    """Encodes one run of a thread."""
+
+    run_id: str
+    thread_id: str
+    begin: int
+    """The position in the plan at which the run begins."""
+    modes: frozenset[str]
+    earlier: bytes = b""
+    """The messages of the thread's earlier plans: encoded, separated by commas."""
+    afresh: bool = False
+    """The client may have another beginning of each message."""
+
+    def opening(self, plan: Snapshot, position: Position) -> bytes:
+        metadata = {"run_id": self.run_id, "thread_id": self.thread_id, "attempt": 1}
+        messages = [_Message("metadata", encoded(metadata))]
+        if self.afresh and "messages" in self.modes:
+            messages += self._again(plan.plan_id, [message for message in plan.messages if self._is_new(message)])
+        messages += self._values(plan, plan.offset)
+        return b"".join(_written(messages, position.epoch))
+
+    def encode(self, advance: Advance) -> Iterable[Encoded]:
+        messages: list[_Message] = []
+        for at, changes in enumerate(advance.changes):
+            if advance.frames and "custom" in self.modes:
+                messages.append(_Message("custom", advance.frames[at], changes.last))
+            messages += self._of(advance.after, changes, whole=not advance.frames)
+        if any(self._shows(changes) for changes in advance.changes):
+            messages += self._values(advance.after, advance.changes[-1].last)
+        joined = b"".join(_written(_marked(messages), advance.epoch))
+        return [Encoded(advance.after.offset, joined)] if joined else ()
+
+    def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes:
+        known = {message.offset: message for message in before.messages}
+        changed = [message for message in after.messages if known.get(message.offset) != message]
+        lost = known.keys() - {message.offset for message in after.messages}
+        messages = [
+            *(self._removed(after.plan_id, offset) for offset in sorted(lost)),
+            *self._again(after.plan_id, changed),
+        ]
+        messages = messages if "messages" in self.modes else []
+        return b"".join(_written([*messages, *self._values(after, after.offset)], position.epoch))
+
+    def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes:
+        messages: list[_Message] = []
+        if ending.kind == "failed":
+            messages = [_Message("error", encoded({"error": ending.code, "message": ending.message}))]
+        elif ending.kind == "stop" and (interrupts := interrupts_of(plan)):
+            interrupted = encoded({"__interrupt__": interrupts})
+            messages = [_Message(mode, interrupted) for mode in ("updates", "values") if mode in self.modes]
+        elif ending.kind == "stop" and plan.status == "error":
+            message = plan.content or "the plan failed"
+            messages = [_Message("error", encoded({"error": "PlanError", "message": message}))]
+        return b"".join(_written(messages, position.epoch))
+
+    # -- parts
+
+    def _of(self, plan: Snapshot, changes: Changes, *, whole: bool) -> Iterator[_Message]:
+        for change in changes.changes:
+            if isinstance(change, StepChange) and "updates" in self.modes:
+                step = change.after.model_dump(mode="json", exclude_none=True, exclude={"offset"})
+                yield _Message("updates", encoded({change.after.step_id: step}), changes.last)
+            elif "messages" not in self.modes:
+                continue
+            elif isinstance(change, MessageChange) and self._is_new(change.after):
+                yield from self._text(plan.plan_id, change, changes.last, whole=whole)
+            elif isinstance(change, ToolCallChange):
+                yield from self._tool_call(plan.plan_id, change, changes.last)
+
+    def _text(self, plan_id: str, change: MessageChange, last: int, *, whole: bool) -> Iterator[_Message]:
+        before, after, text = change.before, change.after, change.text
+        if whole or text is None:
+            yield from self._again(plan_id, [after], last)
+        elif before is None:
+            yield self._chunk(text_message(plan_id, after.model_copy(update={"content": text})), after, last)
+        elif text:
+            yield self._chunk({"id": f"{plan_id}:{after.offset}", "type": "ai", "content": text}, after, last)
+
+    def _tool_call(self, plan_id: str, change: ToolCallChange, last: int) -> Iterator[_Message]:
+        known = {} if change.before is None else {one["id"]: one for one in tool_messages(plan_id, change.before)}
+        for message in tool_messages(plan_id, change.after):
+            if (old := known.get(message["id"])) != message:
+                if old is not None:
+                    yield self._removed(plan_id, message["id"])
+                yield self._chunk(message, change.after, last)
+
+    def _again(self, plan_id: str, messages: Iterable[MessageState], last: int | None = None) -> Iterator[_Message]:
+        for message in messages:
+            yield self._removed(plan_id, message.offset)
+            yield self._chunk(text_message(plan_id, message), message, last)
+
+    def _removed(self, plan_id: str, message: int | str) -> _Message:
+        name = message if isinstance(message, str) else f"{plan_id}:{message}"
+        return _Message("messages", encoded([{"type": "remove", "id": name, "content": ""}, {"run_id": self.run_id}]))
+
+    def _chunk(self, message: dict[str, Any], part: Any, last: int | None) -> _Message:
+        kind = "ToolMessageChunk" if message["type"] == "tool" else "AIMessageChunk"
+        metadata = {"run_id": self.run_id, "langgraph_node": part.step_id or "plan", "agent_name": part.agent_name}
+        return _Message("messages", encoded([{**message, "type": kind}, metadata]), last)
+
+    def _values(self, plan: Snapshot, offset: int) -> Sequence[_Message]:
+        return [_Message("values", values_of(plan, self.earlier), offset)] if "values" in self.modes else []
+
+    # -- what values are sent for
+
+    def _is_new(self, message: MessageState) -> bool:
+        """Whether it began in this run, so that its parts are all sent as chunks."""
+        return message.offset > self.begin
+
+    def _shows(self, changes: Changes) -> bool:
+        """Whether the values change in more than a text that chunks add to."""
+        return any(
+            not isinstance(change, MessageChange)
+            or change.closes
+            or change.text is None
+            or not self._is_new(change.after)
+            for change in changes.changes
+        )
+
+
+def _marked(messages: Sequence[_Message]) -> Iterator[_Message]:
+    """Leaves its position only to the last message of each; to `values`, which begin every stream, if there is no other."""
+    last = {message.offset: at for at, message in enumerate(messages) if message.event != "values"}
+    for at, message in enumerate(messages):
+        yield message if last.get(message.offset, at) == at else message._replace(offset=None)
+
+
+def _written(messages: Iterable[_Message], epoch: str) -> Iterator[bytes]:
+    for event, data, offset in messages:
+        id_line = b"" if offset is None else b"id: %b\n" % event_id(Position(epoch, offset)).encode()
+        yield b"event: %b\n%bdata: %b\n\n" % (event.encode(), id_line, data)

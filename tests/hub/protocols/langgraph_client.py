@@ -1,0 +1,76 @@
+"""A model of a LangGraph client: what `useStream` makes of the messages of a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from hub.protocols.langgraph.encoder import offset_in
+
+__all__ = ["LangGraphClient", "Received", "received_in"]
+
+
+class Received(NamedTuple):
+    """A message of a stream; its id is that of the last message that had one."""
+
+    event: str
+    data: Any
+    id: str | None
+
+
+def received_in(stream: bytes) -> Iterator[Received]:
+    """The messages of a stream of server-sent events."""
+    last = None
+    for block in stream.decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        last = fields.get("id", last)
+        yield Received(fields["event"], json.loads(fields["data"]), last)
+
+
+@dataclass
+class LangGraphClient:
+    """Joins chunks by their ids, and replaces its values by those it receives."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    chunks: dict[str, str] = field(default_factory=dict[str, str])
+    customs: list[Any] = field(default_factory=list[Any])
+    last: str | None = None
+    error: Any = None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {message["id"]: message["content"] for message in self.values.get("messages", ())}
+
+    @property
+    def offset(self) -> int:
+        """Where it resumes."""
+        position = offset_in(self.last) if self.last else None
+        return position.offset if position else 0
+
+    def take(self, messages: Sequence[Received]) -> None:
+        for event, data, last in messages:
+            self.last = last or self.last
+            match event:
+                case "values" if "__interrupt__" in data:
+                    self.values["__interrupt__"] = data["__interrupt__"]
+                case "values":
+                    self.values = data
+                case "messages":
+                    self._join(*data)
+                case "custom":
+                    self.customs.append(data)
+                case "error":
+                    self.error = data
+                case _:
+                    assert event in ("metadata", "updates")
+
+    def _join(self, message: Any, _metadata: Any) -> None:
+        others = [one for one in self.values["messages"] if one["id"] != message["id"]]
+        if message["type"] == "remove":
+            self.chunks.pop(message["id"], None)
+            self.values = {**self.values, "messages": others}
+            return
+        self.chunks[message["id"]] = text = self.chunks.get(message["id"], "") + message["content"]
+        self.values = {**self.values, "messages": [*others, {**message, "content": text}]}
