@@ -175,6 +175,8 @@ def _pairs(before: Sequence[Part], after: Sequence[Part], key: str) -> Iterator[
 
 def _apply(draft: Draft, event: PlanEvent) -> Iterator[Change]:
     touched = [*_touched(draft, event)]
+    if isinstance(event, AgentMessage) and event.message_id is not None and not event.append:
+        draft.join_text(event.message_id)
     olds = [parts.get(key) for parts, key in touched]
     plan = PlanFields.of(draft)
     streaming = sorted((draft.messages[one] for one in draft.streaming), key=lambda message: message.offset)

@@ -106,8 +106,7 @@ class Draft:
 
     def put_message(self, message: MessageState) -> None:
         """Add a message, or replace the one with its id."""
-        if message.message_id in self._parts:
-            self.messages[message.message_id] = self._joined(message.message_id)
+        self.join_text(message.message_id)
         self._put(self.messages, message.message_id, message)
         if message.streaming:
             self.streaming.add(message.message_id)
@@ -121,6 +120,11 @@ class Draft:
             parts = self._parts[message.message_id] = [message.content]
         parts.append(text)
         self._weight += text_weight(text)
+
+    def join_text(self, message_id: str) -> None:
+        """Complete the content of a message to which text was added."""
+        if message_id in self._parts:
+            self.messages[message_id] = self._joined(message_id)
 
     def change_message(self, message: MessageState, **changes: Any) -> None:
         """Change fields other than the content."""

@@ -135,3 +135,12 @@ def test_a_replaced_message_has_no_added_text() -> None:
     [change] = replaced.changes
     assert isinstance(change, MessageChange)
     assert (change.text, change.after.content, change.closes) == (None, "other", True)
+
+
+def test_a_message_that_is_replaced_by_its_beginning() -> None:
+    """Text that was added before, in the same events, counts as the message's content."""
+    story = [say("a", append=True), say("b", append=True), say("a", append=False)]
+    _, [*_, replaced] = advance(empty(PLAN_ID), numbered(story, 1))
+    [change] = replaced.changes
+    assert isinstance(change, MessageChange)
+    assert (change.text, change.after.content) == (None, "a")
