@@ -132,9 +132,12 @@ class SegmentReader:
 
     Follow the plan from its start (or with a snapshot, if `after` is None) and pass on what the hub reports. Each method
     returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended. With `whole`
-    the segment ends only where the plan does, for protocols whose questions and answers don't end a stream."""
+    the segment ends only where the plan does, for protocols whose questions and answers don't end a stream. With `exact`
+    the client can't begin later than after `after`: the connection is reset if the log was trimmed there."""
 
-    def __init__(self, plan_id: str, encoder: Encoder, after: int | None = 0, *, whole: bool = False) -> None:
+    def __init__(
+        self, plan_id: str, encoder: Encoder, after: int | None = 0, *, whole: bool = False, exact: bool = False
+    ) -> None:
         self.plan_id = plan_id
         self.over = self.reset = False
         self.position = Position("", 0)
@@ -142,6 +145,7 @@ class SegmentReader:
         self._encoder = encoder
         self._after = after
         self._whole = whole
+        self._exact = exact
         self._begun = False
         """The client has received the opening."""
         self._head = -1
@@ -177,6 +181,8 @@ class SegmentReader:
         self._move(plan, position)
         if not self._begun and self._after == 0:  # it receives the plan from its beginning, as far as the log has it
             return self._open(before) + self._difference(before, position) + self._stop()
+        if not self._begun and self._exact and self._after is not None and position.offset > self._after:
+            return self._cut(None)
         if not self._begun:
             return self._open() + self._stop() if self._after is None or position.offset >= self._after else b""
         if reason in (None, "trimmed"):

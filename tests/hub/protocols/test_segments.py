@@ -190,6 +190,15 @@ class TestEndings:
             assert shown(received)[1] == expected
             assert reader.reset is (len(expected) == 1)
 
+    @pytest.mark.parametrize(("after", "reset"), [(2, True), (4, False), (5, False)])
+    def test_a_client_that_must_continue_exactly_is_cut_off_where_the_log_was_trimmed(
+        self, after: int, reset: bool
+    ) -> None:
+        reader = SegmentReader(PLAN_ID, Lines(), after, exact=True)
+        received = reader.confirmed(Position(EPOCH, 4), 8, "trimmed") + reader.take_snapshot(snapshot_of(ANSWERED, 4))
+        received += reader.take(burst_of(ANSWERED, 5, 8))
+        assert (reader.reset, received == b"") == (reset, reset)
+
     def test_a_trimmed_log_begins_with_its_snapshot(self) -> None:
         reader = SegmentReader(PLAN_ID, Lines())
         received = reader.confirmed(Position(EPOCH, 4), 8, "trimmed") + reader.take_snapshot(snapshot_of(ANSWERED, 4))
