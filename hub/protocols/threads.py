@@ -103,7 +103,7 @@ class Threads:
         return plan_id
 
     async def answer(self, principal: Principal, plan_id: str, request_id: str, answer: Any) -> Position | None:
-        """Answer a question. None: it was answered before, by whoever was first, or the plan has ended."""
+        """Answer a question. None: it was answered before, or the plan has ended."""
         require(principal, "input", plan_id)
         try:
             return await self._hub.answer(SubmitAnswer(plan_id, request_id, answer, None, principal.subject))
