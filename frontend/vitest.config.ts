@@ -39,7 +39,12 @@ export default defineConfig({
         },
       },
       {
-        test: { name: "outside", include: ["tests/{hub,package}/**/*.test.ts"], environment: "node", ...deadlines },
+        test: {
+          name: "outside",
+          include: ["tests/{hub,package,clients}/**/*.test.ts"],
+          environment: "node",
+          ...deadlines,
+        },
       },
     ],
   },
