@@ -81,15 +81,15 @@ class Advance:
     """In the order of the events. A single one without an event: `after` is a snapshot from the hub."""
     frames: Sequence[bytes]
     """The events as the hub's own clients receive them, one for each of `changes`; empty for a snapshot."""
-    encoded: dict[Encoder, tuple[Sequence[Encoded], bytes]] = field(default_factory=dict[Any, Any])
+    encoded: dict[Encoder, tuple[Sequence[Encoded], bytes] | None] = field(default_factory=dict[Any, Any])
 
-    def by(self, encoder: Encoder) -> tuple[Sequence[Encoded], bytes]:
-        """What the encoder makes of it: in parts, and joined."""
-        known = self.encoded.get(encoder)
-        if known is None:
-            parts = [*encoder.encode(self)]
-            known = self.encoded[encoder] = parts, b"".join(part.encoded for part in parts)
-        return known
+    def by(self, encoder: Encoder) -> tuple[Sequence[Encoded], bytes] | None:
+        """What the encoder makes of it: in parts, and joined. None: it can't express the changes."""
+        if encoder not in self.encoded:
+            made = encoder.encode(self)
+            parts = None if made is None else [*made]
+            self.encoded[encoder] = None if parts is None else (parts, b"".join(part.encoded for part in parts))
+        return self.encoded[encoder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +109,19 @@ class Encoder(Hashable, Protocol):
         """The beginning of a stream: `plan` is what the client is to have before the changes that follow."""
         ...
 
-    def encode(self, advance: Advance) -> Iterable[Encoded]:
-        """What changed. Parts have rising offsets; several may have the same."""
+    def encode(self, advance: Advance) -> Iterable[Encoded] | None:
+        """What changed. Parts have rising offsets; several may have the same. None: the protocol can't express one of the
+        changes, such as a text that was replaced; the client is then treated as if the log had been (`rewritten`)."""
         ...
 
     def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes | None:
         """The log was replaced by another history: what gives a client at `before` the state of `after`. None if the
-        protocol can't express that; the connection is then reset, so that the client starts again."""
+        protocol can't express that; the connection is then reset, so that the client starts anew."""
         ...
 
     def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
-        """The end of a stream. None: the connection is reset, because the protocol has no end that a client resumes
-        from."""
+        """The end of a stream; `plan` is what the client has, an empty one if the stream ends before its beginning. None:
+        the connection is reset, because the protocol has no end that a client resumes from."""
         ...
 
 
@@ -133,10 +134,18 @@ class SegmentReader:
     Follow the plan from its start (or with a snapshot, if `after` is None) and pass on what the hub reports. Each method
     returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended. With `whole`
     the segment ends only where the plan does, for protocols whose questions and answers don't end a stream. With `exact`
-    the client can't begin later than after `after`: the connection is reset if the log was trimmed there."""
+    the client can't begin later than after `after`: the connection is reset if the log was trimmed there. The segment does
+    not end before `least`, an offset that the log has and this node may not have read yet, such as an answer's."""
 
     def __init__(
-        self, plan_id: str, encoder: Encoder, after: int | None = 0, *, whole: bool = False, exact: bool = False
+        self,
+        plan_id: str,
+        encoder: Encoder,
+        after: int | None = 0,
+        *,
+        whole: bool = False,
+        exact: bool = False,
+        least: int = 0,
     ) -> None:
         self.plan_id = plan_id
         self.over = self.reset = False
@@ -146,6 +155,7 @@ class SegmentReader:
         self._after = after
         self._whole = whole
         self._exact = exact
+        self._least = least
         self._begun = False
         """The client has received the opening."""
         self._head = -1
@@ -153,11 +163,12 @@ class SegmentReader:
 
     def confirmed(self, position: Position, head: int, reason: str | None) -> bytes:
         """The hub confirmed the subscription: events after this position follow, or a snapshot if there is a reason."""
-        self._head, self._reason = head, reason
+        self._head, self._reason = max(head, self._least), reason
+        self._least = 0  # another history may never get there
         if reason is not None or self._begun or self._after is None:
             return b""
         self.position = position
-        self._after = min(self._after, head)
+        self._after = min(self._after, head)  # not beyond what this node has
         return self._open() + self._stop() if self._after <= position.offset else b""
 
     def take(self, burst: Burst) -> bytes:
@@ -169,7 +180,7 @@ class SegmentReader:
         moved = _advance(self.plan, burst)
         self._move(moved.after, Position(moved.epoch, burst.last))
         if self._begun:
-            return moved.by(self._encoder)[1] + self._stop()
+            return self._encoded(moved) + self._stop()
         return self._open() + self._stop() if self._after is None or burst.last >= self._after else b""
 
     def take_snapshot(self, frame: bytes) -> bytes:
@@ -194,7 +205,8 @@ class SegmentReader:
         if self.over:
             return b""
         self.over = True
-        return self._cut(self._encoder.closing(self.plan, self.position, ending))
+        plan, position = (self.plan, self.position) if self._begun else (empty(self.plan_id), Position("", 0))
+        return self._cut(self._encoder.closing(plan, position, ending))
 
     def _open(self, plan: Snapshot | None = None) -> bytes:
         self._begun = True
@@ -206,7 +218,7 @@ class SegmentReader:
         self._move_by(burst.events[:earlier], burst.frames[:earlier])
         opening = self._open()
         moved = self._move_by(burst.events[earlier:], burst.frames[earlier:])
-        return opening + moved.by(self._encoder)[1] + self._stop()
+        return opening + self._encoded(moved) + self._stop()
 
     def _move_by(self, events: Sequence[FrameEvent], frames: Sequence[bytes]) -> Advance:
         moved = _advance_by(self.plan, events, frames)
@@ -215,7 +227,12 @@ class SegmentReader:
 
     def _difference(self, before: Snapshot, position: Position) -> bytes:
         changes = Changes(before.offset + 1, position.offset, None, difference(before, self.plan))
-        return Advance(before, self.plan, position.epoch, [changes], ()).by(self._encoder)[1]
+        return self._encoded(Advance(before, self.plan, position.epoch, [changes], ()))
+
+    def _encoded(self, moved: Advance) -> bytes:
+        if (made := moved.by(self._encoder)) is not None:
+            return made[1]
+        return self._cut(self._encoder.rewritten(moved.before, moved.after, self.position))
 
     def _move(self, plan: Snapshot, position: Position) -> None:
         self.position = position

@@ -163,6 +163,14 @@ class TestStops:
         assert shown(received)[1] == ["open 4", "close stop"]
         assert b'"add", "m", "one"' not in received
 
+    def test_not_before_an_answer_that_this_node_has_not_read_yet(self) -> None:
+        reader = SegmentReader(PLAN_ID, Lines(), len(ASKED), least=len(ASKED) + 1)
+        received = reader.confirmed(Position(EPOCH, 0), len(ASKED), None)
+        received += reader.take(burst_of(ANSWERED, 1, len(ASKED)))
+        assert not reader.over
+        received += reader.take(burst_of(ANSWERED, len(ASKED) + 1, len(ANSWERED)))
+        assert shown(received)[1] == ["open 4", "close stop"]
+
     def test_at_once_for_a_plan_that_has_ended(self) -> None:
         assert shown(read(Lines(), ANSWERED, None))[1] == ["open 8", "close stop"]
 
@@ -258,3 +266,34 @@ def test_a_whole_segment_ends_only_with_the_plan() -> None:
     received += reader.take(burst_of(ANSWERED, len(ASKED) + 1, len(ANSWERED)))
     assert (open_until_then, reader.over) == (True, True)
     assert shown(received) == (["completed", {"m": "onetwo"}], ["open 0", "close stop"])
+
+
+class TestChangesThatAProtocolCannotExpress:
+    def test_the_client_is_given_the_new_state(self) -> None:
+        @dataclass(frozen=True)
+        class AddsOnly(Lines):
+            def encode(self, advance: Advance) -> Iterator[Encoded] | None:  # type: ignore[override]  # pyright: ignore
+                changes = [change for event in advance.changes for change in event.changes]
+                replaced = any(isinstance(change, MessageChange) and change.text is None for change in changes)
+                return None if replaced else super().encode(advance)
+
+        replaced = say(AgentMessage, agent_name="A", content="other", message_id="m")
+        now, others = shown(read(AddsOnly(), [BEGIN, message("one"), replaced, message("!")]))
+        assert now == ["in_progress", {"m": "other!"}]
+        assert others == ["open 0", "open 3"]
+
+
+def test_a_stream_that_ends_before_its_beginning_ends_an_empty_plan() -> None:
+    """The reader may have folded events already that the client did not receive."""
+    closed: list[tuple[int, int]] = []
+
+    class Closing(Lines):
+        def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
+            closed.append((plan.offset, position.offset))
+            return super().closing(plan, position, ending)
+
+    reader = SegmentReader(PLAN_ID, Closing(), 4)
+    reader.confirmed(Position(EPOCH, 0), 8, None)
+    assert reader.take(burst_of(ANSWERED, 1, 2)) == b""
+    assert shown(reader.end(Ending("restart")))[1] == ["close restart"]
+    assert closed == [(0, 0)]
