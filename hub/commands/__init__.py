@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "Command", "command", "log_argument", "open_log"]
 
 COMMANDS: Final = {
     "publish": "publish an event of a plan",
+    "relay": "run an agent behind another server as a plan",
     "tail": "follow a plan live",
     "plans": "list plans, most recently active first",
     "serve": "run a hub that pages and programs subscribe to",

@@ -1,0 +1,166 @@
+"""A graph behind a LangGraph server, shown as a plan: nodes are steps, models' outputs messages, interrupts questions.
+
+    values = await run_langgraph_server("plan-1", "http://localhost:2024", "Write the report", assistant="agent")
+
+The run is on a new thread. A connection that breaks off is joined again where it was, if the server supports that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+import httpx
+
+from plan_engine.adapters import missing
+
+try:
+    from langgraph_sdk import get_client
+    from langgraph_sdk.client import LangGraphClient
+    from langgraph_sdk.schema import StreamPart
+except ModuleNotFoundError as error:
+    raise missing(error, "langgraph", "langgraph_sdk") from None
+
+from broadcasters.broadcaster import Broadcaster
+from plan_engine.adapters.conversion import as_text, fields_of, plain_object, question_of, title_of
+from plan_engine.adapters.plan_sink import reporting
+from plan_engine.adapters.relay.server import ServerFailed
+from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
+from plan_engine.run.context import Context
+
+__all__ = ["run_langgraph_server"]
+
+MODES: Final = ["messages-tuple", "tasks", "values"]
+GRAPH: Final = "Graph"
+"""The agent's name where the server doesn't say which node acted."""
+
+Fields = Mapping[str, Any]
+
+
+async def run_langgraph_server(
+    plan: str | Context,
+    url: str,
+    message: str,
+    *,
+    assistant: str = "agent",
+    fields: Fields | None = None,
+    headers: Mapping[str, str] | None = None,
+    broadcaster: Broadcaster | None = None,
+    title: str | None = None,
+) -> Any:
+    """Run a graph on its server, and report the run. Interrupts are put to a person, and resumed with the answer.
+
+    Args:
+        plan: the id of the plan to report as, or the context of an engine's step.
+        url: the server's URL.
+        message: the user's message, the first of the graph's `messages`.
+        assistant: the name of the graph, or an assistant's id.
+        fields: more for the graph's input.
+        headers: such as Authorization or X-Api-Key.
+        broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
+        title: the plan's title; by default the message.
+
+    Returns:
+        The values the graph ended with.
+
+    Raises:
+        ServerFailed: the server refused the run, reported that it failed, or could not be reached again.
+    """
+    async with (
+        reporting(plan, broadcaster, title=title or message) as sink,
+        get_client(url=url, api_key=None, headers={**(headers or {})}) as client,
+    ):
+        run = _ServerRun(sink, client, assistant)
+        given = {"messages": [{"role": "user", "content": message}], **(fields or {})}
+        try:
+            values = await run.to_the_end(given)
+        except httpx.HTTPError as error:
+            raise ServerFailed(f"{url}: {str(error) or type(error).__name__}") from None
+        sink.result = {name: value for name, value in fields_of(values).items() if name != "messages"} or None
+        return values
+
+
+class _ServerRun:
+    def __init__(self, sink: RunSink, client: LangGraphClient, assistant: str) -> None:
+        self._sink = sink
+        self._client = client
+        self._assistant = assistant
+        self._values: Any = None
+        self._headers: dict[str, MessageHeader] = {}
+        self._called: set[str] = set()
+
+    async def to_the_end(self, given: Fields) -> Any:
+        thread_id = (await self._client.threads.create())["thread_id"]
+        request: dict[str, Any] = {"input": given}
+        while True:
+            runs: Any = self._client.runs  # its overloads allow no list of modes that is a variable
+            await self._report(
+                runs.stream(thread_id, self._assistant, stream_mode=MODES, stream_resumable=True, **request)
+            )
+            state = await self._client.threads.get_state(thread_id)
+            interrupts = [one for task in state["tasks"] for one in task.get("interrupts") or ()]
+            if not interrupts:
+                return self._values
+            answers = await gather_or_cancel(self._answer(fields_of(one)) for one in interrupts)
+            request = {"command": {"resume": dict(answers)}}
+
+    async def _report(self, stream: AsyncIterator[StreamPart]) -> None:
+        async for part in stream:
+            data: Any = part.data  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            match part.event.partition("|")[0]:  # what follows is the namespace of a subgraph
+                case "messages":
+                    await self._message(*data)
+                case "tasks":
+                    await self._task(data)
+                case "values":
+                    self._values = data
+                case "error":
+                    raise ServerFailed(f"{data.get('error', 'error')}: {data.get('message', '')}")
+                case _:
+                    pass
+        for header in [*self._headers.values()]:
+            await self._sink.end_message(header.message_id)
+
+    async def _answer(self, interrupt: Fields) -> tuple[str, Any]:
+        interrupt_id = str(interrupt.get("id") or interrupt.get("interrupt_id"))
+        answer = await self._sink.ask(interrupt_id, question_of(interrupt.get("value")), agent=GRAPH)
+        return interrupt_id, answer.value
+
+    async def _task(self, task: Fields) -> None:
+        name = str(task.get("name", GRAPH))
+        step_id, title = f"{name}:{task.get('id')}", title_of(name)
+        if (problem := task.get("error")) is not None:
+            await self._sink.step(step_id, "error", title=title, content=as_text(problem))
+        elif "result" not in task:
+            await self._sink.step(step_id, "in_progress", title=title)
+        elif not task.get("interrupts"):
+            result = {key: value for key, value in fields_of(task["result"]).items() if key != "messages"}
+            await self._sink.step(step_id, "completed", title=title, data=plain_object(result or None))
+
+    async def _message(self, message: Fields, metadata: Fields) -> None:
+        kind = str(message.get("type", "")).removesuffix("MessageChunk").lower()
+        if kind == "tool":
+            failed = message.get("status") == "error"
+            await self._sink.tool_ended(str(message.get("tool_call_id")), message.get("content"), failed=failed)
+        elif kind == "ai":
+            await self._output(message, title_of(str(metadata.get("langgraph_node") or GRAPH)))
+
+    async def _output(self, message: Fields, agent: str) -> None:
+        """A piece of a model's output: text is added, and a tool call counts once it is whole."""
+        message_id = str(message.get("id"))
+        header = self._headers.setdefault(message_id, MessageHeader(message_id, agent))
+        if text := _text_of(message.get("content")):
+            await self._sink.write(header, text)
+        for call in cast("Sequence[Fields]", message.get("tool_calls") or ()):
+            call_id, whole = str(call.get("id")), message.get("type") == "ai" or message.get("chunk_position") == "last"
+            if whole and call.get("name") and call_id not in self._called:
+                self._called.add(call_id)
+                await self._sink.tool_started(ToolInvocation(call_id, str(call["name"]), agent, call.get("args")))
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content, which is a string or a list of blocks."""
+    if isinstance(content, str):
+        return content
+    blocks = [fields_of(block) for block in content] if isinstance(content, list) else []  # pyright: ignore[reportUnknownVariableType]
+    return "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
