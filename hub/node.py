@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
@@ -121,6 +121,10 @@ class Hub:
                 part.start(self._supervisor)
             self._open = stack.pop_all()
         self.admission.open = True
+
+    def close_with(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call `close` when this hub is closed, before its own parts are. The hub must be open."""
+        self._open.push_async_callback(close)
 
     async def drain(self, patience: float) -> None:
         """Disconnect all clients over at most `patience` seconds; they reconnect to another node or to a successor."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from hub.node import Hub
+from hub.protocols.mcp import routes as mcp
 
 __all__ = ["router"]
 
 
 def router(hub: Hub) -> APIRouter:
     """The routes of all protocols."""
-    del hub
-    return APIRouter()
+    routes = APIRouter()
+    routes.include_router(mcp.router(hub))
+    return routes
