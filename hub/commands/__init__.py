@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "plans": "list plans, most recently active first",
     "serve": "run a hub that pages and programs subscribe to",
     "worker": "run plans that a hub or a program has started",
+    "mcp": "serve plans to a desktop host of language models, over stdio",
     "token": "make an access token",
     "version": "print the version",
 }

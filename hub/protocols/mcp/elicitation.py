@@ -21,7 +21,7 @@ from mcp.types import (
 )
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
-__all__ = ["ToolCalling", "elicits", "settled"]
+__all__ = ["ToolCalling", "elicits", "reporter_of", "settled"]
 
 AGAIN_S: Final = 45
 """Seconds of one look at a plan while a person is asked."""
@@ -45,6 +45,19 @@ async def settled(
     while isinstance(result, InputRequiredResult) and not _is_modern(ctx):
         result = await _ask(ctx, params, call, result)
     return result
+
+
+def reporter_of(ctx: ServerRequestContext[Any, Any]) -> Callable[[float, str], Awaitable[None]]:
+    """Reports progress of one request, which must rise although the request may be repeated here."""
+    reported = 0.0
+
+    async def report(offset: float, text: str) -> None:
+        nonlocal reported
+        if offset > reported:
+            reported = offset
+            await ctx.session.report_progress(offset, None, text)
+
+    return report
 
 
 def _is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:

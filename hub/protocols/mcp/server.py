@@ -39,7 +39,7 @@ from hub.access.principal import Principal
 from hub.api.plans import PlanList
 from hub.api.problems import problem_of
 from hub.node import Hub
-from hub.protocols.mcp.elicitation import elicits, settled
+from hub.protocols.mcp.elicitation import elicits, reporter_of, settled
 from hub.protocols.mcp.tools import (
     AnswerQuestion,
     AnswerTaken,
@@ -153,7 +153,7 @@ class _Served:
         return ListToolsResult(tools=[_listed(name, tool) for name, tool in TOOLS.items()])
 
     async def call_tool(self, ctx: Ctx, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        report = _reporter(ctx)
+        report = reporter_of(ctx)
 
         async def call(params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
             return await self._call(_call_of(ctx, params, report), params)
@@ -179,7 +179,7 @@ class _Served:
     async def list_resources(self, ctx: Ctx, params: PaginatedRequestParams | None) -> ListResourcesResult:
         given = ListPlans(cursor=params.cursor if params else None, limit=100)
         try:
-            found = await self._tools.plans(_call_of(ctx, None, _reporter(ctx)), given)
+            found = await self._tools.plans(_call_of(ctx, None, reporter_of(ctx)), given)
         except Exception as error:
             raise _refused(error) from None
         resources = [
@@ -230,19 +230,6 @@ def _request(ctx: Ctx) -> Request:
 def _principal(ctx: Ctx) -> Principal:
     principal: Principal = _request(ctx).scope[PRINCIPAL]
     return principal
-
-
-def _reporter(ctx: Ctx) -> Report:
-    """Reports progress of one request, which must rise although the request may be repeated here."""
-    reported = 0
-
-    async def report(offset: int, text: str) -> None:
-        nonlocal reported
-        if offset > reported:
-            reported = offset
-            await ctx.session.report_progress(offset, None, text)
-
-    return report
 
 
 def _call_of(ctx: Ctx, params: CallToolRequestParams | None, report: Report) -> McpCall:
