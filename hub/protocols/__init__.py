@@ -10,6 +10,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from hub.node import Hub
+from hub.protocols.ag_ui import routes as ag_ui
 from hub.protocols.mcp import routes as mcp
 
 __all__ = ["router"]
@@ -18,5 +19,6 @@ __all__ = ["router"]
 def router(hub: Hub) -> APIRouter:
     """The routes of all protocols."""
     routes = APIRouter()
+    routes.include_router(ag_ui.router(hub))
     routes.include_router(mcp.router(hub))
     return routes

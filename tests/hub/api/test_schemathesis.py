@@ -24,7 +24,9 @@ from tests.hub.dialects.servers import working_hub
 from tests.servers.hub import HubServer
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
-ENDLESS = {"chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"}
+ENDLESS = {"chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"} | {
+    *("ag_ui", "connect_ag_ui_agent", "run_ag_ui_agent", "run_ag_ui_template"),
+}
 """Operations that stream or wait; they have their own tests."""
 
 
