@@ -20,7 +20,7 @@ from plan_engine.model.template import template
 from plan_engine.models import Role, ScriptInput, introduce, prompt_of
 from plan_engine.run.context import Context
 
-__all__ = ["MAX_AGENTS", "Draft", "DraftStep", "TeamAgent", "TeamRequest", "team"]
+__all__ = ["MAX_AGENTS", "TeamAgent", "TeamDraft", "TeamDraftStep", "TeamRequest", "team"]
 
 MAX_AGENTS: Final = 6
 ANSWER_TIME: Final = timedelta(days=7)
@@ -58,7 +58,7 @@ class TeamRequest(BaseModel):
         return agents
 
 
-class DraftStep(BaseModel):
+class TeamDraftStep(BaseModel):
     """What one agent should do."""
 
     agent: str
@@ -67,26 +67,28 @@ class DraftStep(BaseModel):
     """What a person must answer before the agent can begin; empty if nothing."""
 
 
-class Draft(BaseModel):
+class TeamDraft(BaseModel):
     """The steps that a person approves."""
 
     facts: str
-    steps: list[DraftStep]
+    steps: list[TeamDraftStep]
 
 
 # ---- offline scripts
 
 
-def _draft(asked: ScriptInput) -> Draft:
+def _draft(asked: ScriptInput) -> TeamDraft:
     request: str = asked.part("Request").strip()
     agents: list[dict[str, str]] = asked.part("Agents")
     steps = [
-        DraftStep(agent=agent["name"], action=f"{agent['description'].strip(' .') or 'Do your part'} for “{request}”")
+        TeamDraftStep(
+            agent=agent["name"], action=f"{agent['description'].strip(' .') or 'Do your part'} for “{request}”"
+        )
         for agent in agents
     ]
     if not re.search(r"\d", request):
         steps[0].question = "By when do you need this?"
-    return Draft(facts=f"The request is “{request}”. {len(agents)} agents can work on it.", steps=steps)
+    return TeamDraft(facts=f"The request is “{request}”. {len(agents)} agents can work on it.", steps=steps)
 
 
 def _work(asked: ScriptInput) -> str:
@@ -108,13 +110,13 @@ def _sum_up(asked: ScriptInput) -> str:
 # ---- the roles
 
 _PLANNER: Final = "Planner"
-planner: Final[Role[Draft]] = Role(
+planner: Final[Role[TeamDraft]] = Role(
     _PLANNER,
     "You plan the work of a team of agents. From the request and the agents' descriptions, write one short action for each "
     "agent that is needed, in the order given. `facts` says in a few sentences what is known. If an agent can't begin "
     "without something that only the person who made the request knows, put one question into that step, otherwise leave "
     "it empty.",
-    output=Draft,
+    output=TeamDraft,
     script=_draft,
 )
 summarizer: Final[Role[str]] = Role(
@@ -146,10 +148,10 @@ async def _draft_steps(ctx: Context) -> dict[str, Any]:
     return {"facts": draft.facts, "steps": [step.model_dump() for step in steps]}
 
 
-def _joined(agent: str, steps: Sequence[DraftStep]) -> DraftStep:
+def _joined(agent: str, steps: Sequence[TeamDraftStep]) -> TeamDraftStep:
     """All that the agent should do, as one step."""
     questions = [step.question for step in steps if step.question.strip()]
-    return DraftStep(agent=agent, action="; ".join(step.action for step in steps), question=" ".join(questions))
+    return TeamDraftStep(agent=agent, action="; ".join(step.action for step in steps), question=" ".join(questions))
 
 
 async def _ask_for_approval(ctx: Context) -> dict[str, Any]:
