@@ -216,9 +216,10 @@ class SegmentReader:
         """Events of which the client has the first ones."""
         earlier = sum(event.first <= after for event in burst.events)
         self._move_by(burst.events[:earlier], burst.frames[:earlier])
-        opening = self._open()
-        moved = self._move_by(burst.events[earlier:], burst.frames[earlier:])
-        return opening + self._encoded(moved) + self._stop()
+        received = self._open()
+        if earlier < len(burst.events):  # otherwise the client left within the merged parts of the last one
+            received += self._encoded(self._move_by(burst.events[earlier:], burst.frames[earlier:]))
+        return received + self._stop()
 
     def _move_by(self, events: Sequence[FrameEvent], frames: Sequence[bytes]) -> Advance:
         moved = _advance_by(self.plan, events, frames)

@@ -297,3 +297,11 @@ def test_a_stream_that_ends_before_its_beginning_ends_an_empty_plan() -> None:
     assert reader.take(burst_of(ANSWERED, 1, 2)) == b""
     assert shown(reader.end(Ending("restart")))[1] == ["close restart"]
     assert closed == [(0, 0)]
+
+
+def test_a_client_that_left_within_merged_parts_receives_all_of_them() -> None:
+    story = [BEGIN, message("one"), message("two"), message("three")]
+    reader = SegmentReader(PLAN_ID, Lines(), after=2)
+    received = reader.confirmed(Position(EPOCH, 0), len(story), None)
+    received += reader.take(burst_of(story, 1, len(story), merged=True))
+    assert shown(received)[0] == ["in_progress", {"m": "onetwothree"}]
