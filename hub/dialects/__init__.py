@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from hub.dialects import conversations, data_query, exhibition, insight_chat, trip
+from hub.dialects import conversations, data_query, exhibition, insight_chat, macae, trip
 from hub.node import Hub
 
 __all__ = ["router"]
@@ -34,6 +34,6 @@ __all__ = ["router"]
 def router(hub: Hub) -> APIRouter:
     """Returns the routes of all dialects. Exact paths (`/ws/chat`) come before those with a session's id."""
     routes = APIRouter()
-    for dialect in (trip, insight_chat, conversations, data_query, exhibition):
+    for dialect in (trip, insight_chat, conversations, data_query, exhibition, macae):
         routes.include_router(dialect.router(hub))
     return routes
