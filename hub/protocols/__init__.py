@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from hub.node import Hub
 from hub.protocols.ag_ui import routes as ag_ui
+from hub.protocols.langgraph import routes as langgraph
 from hub.protocols.mcp import routes as mcp
 
 __all__ = ["router"]
@@ -20,5 +21,6 @@ def router(hub: Hub) -> APIRouter:
     """The routes of all protocols."""
     routes = APIRouter()
     routes.include_router(ag_ui.router(hub))
+    routes.include_router(langgraph.router(hub))
     routes.include_router(mcp.router(hub))
     return routes

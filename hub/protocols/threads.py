@@ -93,7 +93,13 @@ class Threads:
         raise Problem("unknown_template", f"there is no template {name!r:.80}; the templates are {names}", status=404)
 
     async def start(
-        self, principal: Principal, template: str, thread_id: str, number: int, text: str, fields: Mapping[str, Any]
+        self,
+        principal: Principal,
+        template: str,
+        thread_id: str,
+        number: int,
+        text: str | None,
+        fields: Mapping[str, Any],
     ) -> str:
         """Start a plan of the thread from what a person wrote, and return its id. Starting it again changes nothing."""
         plan_id = plan_id_in(thread_id, number)
@@ -122,13 +128,16 @@ class Threads:
                 raise
 
 
-def input_of(template: TemplateInfo, text: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The template's input: the text becomes its only required string, unless the fields have that. Raises `Problem`."""
+def input_of(template: TemplateInfo, text: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The template's input: the text, if there is one, becomes its only required string, unless the fields have that.
+    Raises `Problem`."""
     schema = template.input_schema
     properties: Mapping[str, Any] = schema.get("properties", {})
     texts = [name for name, field in properties.items() if field.get("type") == "string" and name not in fields]
     required = [name for name in texts if name in schema.get("required", ())]
     given = {name: value for name, value in fields.items() if name in properties}
+    if text is None:
+        return given
     if len(only := required or texts) == 1:
         return {**given, only[0]: text}
     if required or not given:

@@ -1,8 +1,8 @@
 """Encodes a plan as the stream of a LangGraph run: server-sent events in the modes that the client requested.
 
-The `id` of a message is a position, and the client that has it has all that leads there: a message that is followed by
-another of the same position, which must not be lost, has none. Only chunks of text depend on those before them, so what
-precedes a chunk may be repeated after a cut between the two, and `values` begin every stream.
+The `id` of a message is a position, and a client that has it has all that leads there: a message that is followed by
+another of the same event has none, or, if it is `custom`, that of the position before with `.1`. So a client that resumes
+misses nothing, and receives no text and no event twice. `values` begin every stream.
 
 A client joins chunks that have the same message id. A message of which it may have another beginning is therefore first
 removed (as `RemoveMessage` does), or, if it began in an earlier run, sent in `values` only.
@@ -10,6 +10,7 @@ removed (as `RemoveMessage` does), or, if it began in an earlier run, sent in `v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,7 @@ from broadcasters.snapshot import MessageState, Snapshot
 from hub.protocols.langgraph.state import encoded, interrupts_of, text_message, tool_messages, values_of
 from hub.protocols.segments import Advance, Encoded, Ending
 
-__all__ = ["MODES", "RunEncoder", "event_id", "modes_of", "offset_in"]
+__all__ = ["MODES", "Cursor", "RunEncoder", "cursor_in", "event_id", "modes_of"]
 
 MODES: Final = frozenset({"values", "updates", "messages", "custom"})
 """The modes that have a stream here."""
@@ -36,19 +37,40 @@ def event_id(position: Position) -> str:
     return f"{position.offset}-{position.epoch}"
 
 
-def offset_in(text: str) -> Position | None:
-    """The position in such an id; None for any other text."""
-    offset, _, epoch = text.partition("-")
-    known = offset.isascii() and offset.isdecimal() and len(offset) <= 15 and len(epoch) <= 64
-    return Position(epoch, int(offset)) if known else None
+class Cursor(NamedTuple):
+    """Where a client resumes: after a position, and after the `custom` message of the events up to `customs`."""
+
+    position: Position
+    customs: int
+
+
+def cursor_in(text: str) -> Cursor | None:
+    """The cursor in the id of a message; None for any other text."""
+    found = _id.fullmatch(text)
+    if found is None:
+        return None
+    offset = int(found[1])
+    return Cursor(Position(found[3] or "", offset), offset + 1 if found[2] else offset)
+
+
+_id: Final = re.compile(r"([0-9]{1,15})(\.1)?(?:-([A-Za-z0-9]{0,64}))?")
 
 
 class _Message(NamedTuple):
-    """A message of the stream. With a position, a client that has it has everything up to there."""
+    """A message of the stream. With an id, a client that has it has everything up to there."""
 
     event: str
     data: bytes
     offset: int | None = None
+    half: bool = False
+    """Others of the event follow; a client that has this one has all before the event."""
+
+    def written(self, epoch: str) -> bytes:
+        offset, half = self.offset, b""
+        if self.half and offset is not None:
+            offset, half = offset - 1, b".1"
+        id_line = b"" if offset is None else b"id: %d%b-%b\n" % (offset, half, epoch.encode())
+        return b"event: %b\n%bdata: %b\n\n" % (self.event.encode(), id_line, self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +86,8 @@ class RunEncoder:
     """The messages of the thread's earlier plans: encoded, separated by commas."""
     afresh: bool = False
     """The client may have another beginning of each message."""
+    customs: int = 0
+    """The client has the `custom` messages of the events up to here."""
 
     def opening(self, plan: Snapshot, position: Position) -> bytes:
         metadata = {"run_id": self.run_id, "thread_id": self.thread_id, "attempt": 1}
@@ -71,17 +95,17 @@ class RunEncoder:
         if self.afresh and "messages" in self.modes:
             messages += self._again(plan.plan_id, [message for message in plan.messages if self._is_new(message)])
         messages += self._values(plan, plan.offset)
-        return b"".join(_written(messages, position.epoch))
+        return b"".join(message.written(position.epoch) for message in messages)
 
     def encode(self, advance: Advance) -> Iterable[Encoded]:
         messages: list[_Message] = []
         for at, changes in enumerate(advance.changes):
-            if advance.frames and "custom" in self.modes:
+            if advance.frames and "custom" in self.modes and changes.last > self.customs:
                 messages.append(_Message("custom", advance.frames[at], changes.last))
             messages += self._of(advance.after, changes, whole=not advance.frames)
         if any(self._shows(changes) for changes in advance.changes):
             messages += self._values(advance.after, advance.changes[-1].last)
-        joined = b"".join(_written(_marked(messages), advance.epoch))
+        joined = b"".join(message.written(advance.epoch) for message in _marked(advance, messages))
         return [Encoded(advance.after.offset, joined)] if joined else ()
 
     def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes:
@@ -93,7 +117,7 @@ class RunEncoder:
             *self._again(after.plan_id, changed),
         ]
         messages = messages if "messages" in self.modes else []
-        return b"".join(_written([*messages, *self._values(after, after.offset)], position.epoch))
+        return b"".join(message.written(position.epoch) for message in [*messages, *self._values(after, after.offset)])
 
     def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes:
         messages: list[_Message] = []
@@ -105,7 +129,7 @@ class RunEncoder:
         elif ending.kind == "stop" and plan.status == "error":
             message = plan.content or "the plan failed"
             messages = [_Message("error", encoded({"error": "PlanError", "message": message}))]
-        return b"".join(_written(messages, position.epoch))
+        return b"".join(message.written(position.epoch) for message in messages)
 
     # -- parts
 
@@ -172,14 +196,14 @@ class RunEncoder:
         )
 
 
-def _marked(messages: Sequence[_Message]) -> Iterator[_Message]:
+def _marked(advance: Advance, messages: Sequence[_Message]) -> Iterator[_Message]:
     """Leaves its position only to the last message of each; to `values`, which begin every stream, if there is no other."""
+    single = {changes.last for changes in advance.changes if changes.first == changes.last}
     last = {message.offset: at for at, message in enumerate(messages) if message.event != "values"}
     for at, message in enumerate(messages):
-        yield message if last.get(message.offset, at) == at else message._replace(offset=None)
-
-
-def _written(messages: Iterable[_Message], epoch: str) -> Iterator[bytes]:
-    for event, data, offset in messages:
-        id_line = b"" if offset is None else b"id: %b\n" % event_id(Position(epoch, offset)).encode()
-        yield b"event: %b\n%bdata: %b\n\n" % (event.encode(), id_line, data)
+        if last.get(message.offset, at) == at:
+            yield message
+        elif message.event == "custom" and message.offset in single:
+            yield message._replace(half=True)
+        else:
+            yield message._replace(offset=None)

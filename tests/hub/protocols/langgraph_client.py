@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hub.protocols.langgraph.encoder import offset_in
+from broadcasters.position import Position
+from hub.protocols.langgraph.encoder import Cursor, cursor_in
 
 __all__ = ["LangGraphClient", "Received", "received_in"]
 
@@ -44,10 +45,9 @@ class LangGraphClient:
         return {message["id"]: message["content"] for message in self.values.get("messages", ())}
 
     @property
-    def offset(self) -> int:
+    def cursor(self) -> Cursor:
         """Where it resumes."""
-        position = offset_in(self.last) if self.last else None
-        return position.offset if position else 0
+        return cursor_in(self.last or "") or Cursor(Position("", 0), 0)
 
     def take(self, messages: Sequence[Received]) -> None:
         for event, data, last in messages:

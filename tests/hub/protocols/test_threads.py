@@ -73,6 +73,11 @@ def test_a_message_that_fits_no_field_is_refused(info: TemplateInfo) -> None:
     assert refused.value.body["code"] == "invalid_field"
 
 
+def test_fields_alone_are_the_input() -> None:
+    assert input_of(template(["a"], a="string"), None, {"a": "x", "other": 1}) == {"a": "x"}
+    assert input_of(template(["a"], a="string"), None, {}) == {}
+
+
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     async with Hub(Settings(log=f"sqlite:///{tmp_path}/plans.db")) as hub:

@@ -1,0 +1,79 @@
+"""The routes of assistants, which are the templates, and of the server's own description."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+
+from hub.access.principal import Principal
+from hub.api.callers import caller_of
+from hub.api.route import operation_id
+from hub.engine_port import TemplateInfo
+from hub.node import Hub
+from hub.protocols.langgraph.replies import LangGraphRoute, details
+from hub.protocols.langgraph.requests import SearchAssistants
+from hub.protocols.threads import Threads
+
+__all__ = ["router"]
+
+AssistantIdPath = Annotated[str, Path(min_length=1, max_length=128, examples=["business_operations"])]
+
+
+def router(hub: Hub) -> APIRouter:
+    """The routes of assistants."""
+    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    threads = Threads(hub)
+    caller: Principal = Depends(caller_of(hub))
+    refused = details(401, 403, 404, 422, 429, 503)
+
+    @routes.get("/ok")
+    async def langgraph_ok() -> dict[str, bool]:
+        """Whether the server responds."""
+        return {"ok": True}
+
+    @routes.get("/info")
+    async def langgraph_info() -> dict[str, Any]:
+        """The server's version, and which parts of LangGraph's platform it has."""
+        return {"version": version("plancast"), "flags": {"assistants": True, "crons": False, "langsmith": False}}
+
+    @routes.post("/assistants/search", responses=details(400, 401, 403, 408, 413, 415, 422, 429, 503))
+    async def search_assistants(body: SearchAssistants, _: Principal = caller) -> list[dict[str, Any]]:
+        """The templates."""
+        templates = hub.engine.templates() if hub.engine is not None else ()
+        found = [
+            _assistant(one)
+            for one in templates
+            if body.graph_id in (None, one.name) and (body.name or "").lower() in one.title.lower()
+        ]
+        return found[body.offset : body.offset + body.limit]
+
+    @routes.get("/assistants/{assistant_id}", responses=refused)
+    async def get_assistant(assistant_id: AssistantIdPath, _: Principal = caller) -> dict[str, Any]:
+        """A template."""
+        return _assistant(threads.template(assistant_id))
+
+    @routes.get("/assistants/{assistant_id}/schemas", responses=refused)
+    async def get_assistant_schemas(assistant_id: AssistantIdPath, _: Principal = caller) -> dict[str, Any]:
+        """The schema of a template's input."""
+        template = threads.template(assistant_id)
+        schema = {"input_schema": template.input_schema, "output_schema": None, "state_schema": None}
+        return {"graph_id": template.name, **schema, "config_schema": None, "context_schema": template.input_schema}
+
+    return routes
+
+
+def _assistant(template: TemplateInfo) -> dict[str, Any]:
+    return {
+        "assistant_id": template.name,
+        "graph_id": template.name,
+        "name": template.title,
+        "description": template.about,
+        "config": {},
+        "context": {},
+        "metadata": {},
+        "version": 1,
+        "created_at": None,
+        "updated_at": None,
+    }

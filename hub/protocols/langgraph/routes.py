@@ -1,0 +1,242 @@
+"""The routes of LangGraph's protocol: those of runs, and all others together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from broadcasters.position import Position
+from hub.access.principal import Principal
+from hub.api.callers import caller_of
+from hub.api.route import operation_id
+from hub.core.rates import START
+from hub.node import Hub
+from hub.protocols.langgraph import assistants, thread_routes
+from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
+from hub.protocols.langgraph.encoder import MODES, Cursor, RunEncoder, cursor_in, modes_of
+from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
+from hub.protocols.langgraph.requests import RunRequest
+from hub.protocols.langgraph.runs import Run, RunStatus, runs_of
+from hub.protocols.langgraph.streams import AwaitedValues, Departures, FinalValues, RunStream
+from hub.protocols.route import STREAM_HEADERS
+from hub.protocols.segments import SegmentReader
+
+__all__ = ["router"]
+
+RunIdPath = Annotated[str, Path(min_length=1, max_length=64, examples=["0d3c5f86-5ad5-5a3a-9a5c-6ff0d8f5a3cd"])]
+Modes = Annotated[list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=32)]
+_STREAM: Final[dict[int | str, Any]] = {200: {"description": "The run's stream.", "content": {"text/event-stream": {}}}}
+_VALUES: Final[dict[int | str, Any]] = {
+    200: {"description": "The values at the run's end.", "content": {"application/json": {"schema": {}}}}
+}
+_CANCEL: Final[dict[int | str, Any]] = {**_VALUES, 202: {"description": "The plan's events report its end."}}
+_REFUSED: Final = (400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 429, 503)
+
+
+def router(hub: Hub) -> APIRouter:
+    """All routes of the protocol."""
+    routes = APIRouter(prefix="/langgraph")
+    routes.include_router(assistants.router(hub))
+    routes.include_router(_beginnings(hub))
+    routes.include_router(_runs(hub))
+    routes.include_router(thread_routes.router(hub))
+    return routes
+
+
+def _router() -> APIRouter:
+    return APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+
+
+def _beginnings(hub: Hub) -> APIRouter:
+    """The routes that begin a run."""
+    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    starter: Principal = Depends(caller_of(hub, START))
+    refused = details(*_REFUSED)
+
+    @routes.post("/threads/{thread_id}/runs/stream", response_class=Response, responses={**_STREAM, **refused})
+    async def begin_run_and_stream(
+        thread_id: ThreadIdPath, body: RunRequest, request: Request, principal: Principal = starter
+    ) -> Response:
+        """Start the next plan of the thread, or answer its question, and stream what follows."""
+        begun = await beginnings.begin(principal, thread_id, body)
+        return responses.stream(
+            request, principal, begun, frozenset(modes_of(body.modes)), cancels=body.on_disconnect == "cancel"
+        )
+
+    @routes.post("/threads/{thread_id}/runs/wait", response_class=Response, responses={**_VALUES, **refused})
+    async def begin_run_and_wait(
+        thread_id: ThreadIdPath, body: RunRequest, request: Request, principal: Principal = starter
+    ) -> Response:
+        """The same; the response is the values at the run's end."""
+        return responses.values(request, principal, await beginnings.begin(principal, thread_id, body))
+
+    @routes.post("/threads/{thread_id}/runs", responses=refused)
+    async def begin_run(
+        thread_id: ThreadIdPath, body: RunRequest, response: Response, principal: Principal = starter
+    ) -> dict[str, Any]:
+        """The same without following it."""
+        begun = await beginnings.begin(principal, thread_id, body)
+        response.headers["Content-Location"] = _path(begun.run)
+        return begun.run.body()
+
+    @routes.post("/runs/stream", response_class=Response, responses={**_STREAM, **refused})
+    async def begin_thread_and_stream(body: RunRequest, request: Request, principal: Principal = starter) -> Response:
+        """Start a plan in a new thread, and stream it."""
+        return await begin_run_and_stream(new_thread_id(), body, request, principal)
+
+    @routes.post("/runs/wait", response_class=Response, responses={**_VALUES, **refused})
+    async def begin_thread_and_wait(body: RunRequest, request: Request, principal: Principal = starter) -> Response:
+        """Start a plan in a new thread; the response is the values at its end."""
+        return await begin_run_and_wait(new_thread_id(), body, request, principal)
+
+    @routes.post("/runs", responses=refused)
+    async def begin_thread(body: RunRequest, response: Response, principal: Principal = starter) -> dict[str, Any]:
+        """Start a plan in a new thread."""
+        return await begin_run(new_thread_id(), body, response, principal)
+
+    return routes
+
+
+def _runs(hub: Hub) -> APIRouter:
+    """The routes of runs that have begun."""
+    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    caller: Principal = Depends(caller_of(hub))
+    refused = details(401, 403, 404, 422, 429, 503)
+
+    @routes.get("/threads/{thread_id}/runs", responses=refused)
+    async def list_runs(
+        thread_id: ThreadIdPath,
+        status: RunStatus | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+        offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
+        principal: Principal = caller,
+    ) -> list[dict[str, Any]]:
+        """The thread's runs, the newest first."""
+        thread = await beginnings.thread(principal, thread_id)
+        runs = runs_of(thread_id, thread.plans if thread else ())
+        found = [run.body() for run in reversed(runs) if status in (None, run.status)]
+        return found[offset : offset + limit]
+
+    @routes.get("/threads/{thread_id}/runs/{run_id}", responses=refused)
+    async def get_run(thread_id: ThreadIdPath, run_id: RunIdPath, principal: Principal = caller) -> dict[str, Any]:
+        """The run and its status."""
+        return (await beginnings.find(principal, thread_id, run_id)).body()
+
+    @routes.get("/threads/{thread_id}/runs/{run_id}/stream", response_class=Response, responses={**_STREAM, **refused})
+    async def join_run_stream(
+        thread_id: ThreadIdPath,
+        run_id: RunIdPath,
+        request: Request,
+        stream_mode: Modes = None,
+        cancel_on_disconnect: bool = False,
+        last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=256)] = None,
+        principal: Principal = caller,
+    ) -> Response:
+        """The run's stream: what follows `Last-Event-ID`, or all of it (also for -1)."""
+        run = await beginnings.find(principal, thread_id, run_id)
+        begun = await beginnings.begun(principal, thread_id, run)
+        modes = frozenset(modes_of(stream_mode)) if stream_mode else MODES
+        return await responses.rest(request, principal, begun, modes, last_event_id, cancels=cancel_on_disconnect)
+
+    @routes.get("/threads/{thread_id}/runs/{run_id}/join", response_class=Response, responses={**_VALUES, **refused})
+    async def join_run(
+        thread_id: ThreadIdPath, run_id: RunIdPath, request: Request, principal: Principal = caller
+    ) -> Response:
+        """The values at the run's end."""
+        run = await beginnings.find(principal, thread_id, run_id)
+        return responses.values(request, principal, await beginnings.begun(principal, thread_id, run))
+
+    @routes.post("/threads/{thread_id}/runs/{run_id}/cancel", response_class=Response, responses={**_CANCEL, **refused})
+    async def cancel_run(
+        thread_id: ThreadIdPath,
+        run_id: RunIdPath,
+        request: Request,
+        wait: bool = False,
+        action: Literal["interrupt", "rollback"] = "interrupt",
+        principal: Principal = caller,
+    ) -> Response:
+        """Cancel the run's plan. With `wait`, the response is the values when it has ended."""
+        del action
+        run = await beginnings.find(principal, thread_id, run_id)
+        await beginnings.cancel(principal, run)
+        if not wait:
+            return Response(status_code=202)
+        begun = await beginnings.begun(principal, thread_id, run)
+        return responses.values(request, principal, begun, whole=True)
+
+    return routes
+
+
+def _path(run: Run) -> str:
+    """The run's path as clients append it to the URL that they have of the API."""
+    return f"/threads/{quote(run.thread_id, safe='')}/runs/{run.run_id}"
+
+
+class _Responses:
+    """Makes the responses that follow a run."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._beginnings = Beginnings(hub)
+        self._departures = Departures()
+
+    def stream(
+        self, request: Request, principal: Principal, begun: Begun, modes: frozenset[str], *, cancels: bool
+    ) -> Response:
+        """The run's stream from its beginning."""
+        return self._stream(request, principal, begun, self._encoder(begun, modes), begun.begin, cancels=cancels)
+
+    async def rest(
+        self,
+        request: Request,
+        principal: Principal,
+        begun: Begun,
+        modes: frozenset[str],
+        last_event_id: str | None,
+        *,
+        cancels: bool,
+    ) -> Response:
+        """What follows the message with this id; all, if it is no position in the run."""
+        cursor = cursor_in(last_event_id or "") or Cursor(Position("", 0), 0)
+        after = max(begun.begin, cursor.position.offset)
+        head = await self._hub.log.head(begun.run.plan.plan_id)
+        continues = cursor.position.offset == 0 or head.continuity(cursor.position) == "ok"
+        lost = not continues or 0 < after < head.floor
+        encoder = replace(self._encoder(begun, modes), afresh=lost, customs=0 if lost else cursor.customs)
+        return self._stream(request, principal, begun, encoder, None if lost else after, cancels=cancels)
+
+    def values(self, request: Request, principal: Principal, begun: Begun, *, whole: bool = False) -> Response:
+        """The values at the run's end; with `whole`, at that of its plan."""
+        reader = SegmentReader(begun.run.plan.plan_id, FinalValues(begun.earlier), None, whole=whole, least=begun.least)
+        stream = AwaitedValues(self._hub, request, principal, reader, "snapshot")
+        path = _path(begun.run)
+        headers = {"Content-Type": "application/json", "Content-Location": path, "Location": f"{path}/join"}
+        return stream.response({**STREAM_HEADERS, **headers})
+
+    @staticmethod
+    def _encoder(begun: Begun, modes: frozenset[str]) -> RunEncoder:
+        return RunEncoder(begun.run.run_id, begun.run.thread_id, begun.begin, modes, begun.earlier)
+
+    def _stream(
+        self,
+        request: Request,
+        principal: Principal,
+        begun: Begun,
+        encoder: RunEncoder,
+        after: int | None,
+        *,
+        cancels: bool,
+    ) -> Response:
+        run = begun.run
+        reader = SegmentReader(run.plan.plan_id, encoder, after, least=begun.least)
+        since: Literal["snapshot", "start"] = "snapshot" if after is None else "start"
+        stream = RunStream(self._hub, request, principal, reader, since)
+        if cancels and principal.may("signal", run.plan.plan_id):
+            stream.departed = lambda: self._departures.after(self._beginnings.cancel(principal, run))
+        path = _path(run)
+        modes = urlencode([("stream_mode", mode) for mode in sorted(encoder.modes)])
+        location = f"{path}/stream?{modes}" if modes else f"{path}/stream"
+        return stream.response({**STREAM_HEADERS, "Content-Location": path, "Location": location})

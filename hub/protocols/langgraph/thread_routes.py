@@ -1,0 +1,122 @@
+"""The routes of threads: create, read, states, history and search."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from broadcasters.log.contract import PlanEntry
+from hub.access.principal import Principal
+from hub.api.callers import caller_of, holder_of, require
+from hub.api.problems import Problem
+from hub.api.route import operation_id
+from hub.node import Hub
+from hub.protocols.langgraph.beginnings import Beginnings, new_thread_id
+from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
+from hub.protocols.langgraph.requests import CreateThread, HistoryRequest, SearchThreads
+from hub.protocols.langgraph.thread import EMPTY_STATE, Thread
+from hub.protocols.threads import split_plan_id
+
+__all__ = ["router"]
+
+FOUND_AT_ONCE: Final = 100
+"""Plans of the index that one search reads."""
+
+
+def router(hub: Hub) -> APIRouter:
+    """The routes of threads."""
+    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    beginnings = Beginnings(hub)
+    caller: Principal = Depends(caller_of(hub))
+    refused = details(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+    read_refused = details(401, 403, 404, 422, 429, 503)
+
+    @routes.post("/threads", responses=refused)
+    async def create_thread(body: CreateThread, principal: Principal = caller) -> dict[str, Any]:
+        """Make an id for a thread, or check one. Nothing is stored before its first run."""
+        thread_id = body.thread_id or new_thread_id()
+        require(principal, "start", thread_id)
+        if body.thread_id and principal.may("read", thread_id):
+            thread = await beginnings.thread(principal, thread_id)
+            if thread is not None and body.if_exists == "do_nothing":
+                return thread.body()
+            if thread is not None:
+                raise Problem("thread_exists", f"the thread {thread_id!r:.140} exists", status=409)
+        about = {"metadata": body.metadata or {}, "created_at": None, "updated_at": None}
+        return {"thread_id": thread_id, "status": "idle", "values": {}, "interrupts": {}, "config": {}, **about}
+
+    @routes.get("/threads/{thread_id}", responses=read_refused)
+    async def get_thread(thread_id: ThreadIdPath, principal: Principal = caller) -> dict[str, Any]:
+        """The thread, with its status and values."""
+        return (await _known(beginnings, principal, thread_id)).body()
+
+    @routes.get("/threads/{thread_id}/state", responses=read_refused)
+    async def get_thread_state(thread_id: ThreadIdPath, principal: Principal = caller) -> dict[str, Any]:
+        """The thread's state; an empty one without a checkpoint, if it has no run yet."""
+        thread = await beginnings.thread(principal, thread_id)
+        return {**EMPTY_STATE} if thread is None else thread.state()
+
+    @routes.get("/threads/{thread_id}/state/{checkpoint_id}", responses=read_refused)
+    async def get_thread_state_at(
+        thread_id: ThreadIdPath, checkpoint_id: str = Path(max_length=256), principal: Principal = caller
+    ) -> dict[str, Any]:
+        """One of the states in the thread's history."""
+        thread = await _known(beginnings, principal, thread_id)
+        for state in thread.states():
+            if state["checkpoint"]["checkpoint_id"] == checkpoint_id:
+                return state
+        raise Problem("no_such_state", "the thread has no such checkpoint; see its history", status=404)
+
+    @routes.post("/threads/{thread_id}/history", responses=refused)
+    async def get_thread_history(
+        thread_id: ThreadIdPath, body: HistoryRequest, principal: Principal = caller
+    ) -> list[dict[str, Any]]:
+        """The thread's states, the newest first: where it is, and the ends of its earlier plans."""
+        thread = await beginnings.thread(principal, thread_id)
+        return [*thread.states()[: body.limit]] if thread else []
+
+    @routes.post("/threads/search", responses=refused)
+    async def search_threads(
+        body: SearchThreads, request: Request, principal: Principal = caller
+    ) -> list[dict[str, Any]]:
+        """The threads that the caller may read, the last active first."""
+        ids = body.ids if body.ids is not None else await _recent(hub, request, principal)
+        found: list[dict[str, Any]] = []
+        for thread_id in ids:
+            if len(found) >= body.offset + body.limit:
+                break
+            if principal.may("read", thread_id):
+                thread = await beginnings.thread(principal, thread_id)
+                found += [thread.body()] if thread and _fits(thread, body) else []
+        return found[body.offset :]
+
+    @routes.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def unknown_langgraph_path(path: str) -> Response:
+        """What LangGraph's platform has and this hub has not."""
+        raise Problem(
+            "http_404", f"this hub has no /{path:.80} of LangGraph's; see docs/clients/langgraph.md", status=404
+        )
+
+    return routes
+
+
+async def _known(beginnings: Beginnings, principal: Principal, thread_id: str) -> Thread:
+    thread = await beginnings.thread(principal, thread_id)
+    if thread is None:
+        raise Problem("no_such_thread", f"there is no thread {thread_id!r:.140}", status=404)
+    return thread
+
+
+async def _recent(hub: Hub, request: Request, principal: Principal) -> list[str]:
+    def shown(entry: PlanEntry) -> bool:
+        return principal.may("read", entry.plan_id)
+
+    entries, _ = await hub.lists.find(holder_of(hub, request, principal), shown, FOUND_AT_ONCE)
+    return [*dict.fromkeys(split_plan_id(entry.plan_id)[0] for entry in entries)]
+
+
+def _fits(thread: Thread, search: SearchThreads) -> bool:
+    body = thread.body()
+    known = {name: value for name, value in (search.metadata or {}).items() if name in ("graph_id", "assistant_id")}
+    return search.status in (None, body["status"]) and known.items() <= body["metadata"].items()
