@@ -27,7 +27,7 @@ from hub.transports.polling import wait_for_events
 from hub.wire.codes import ErrorCode
 from hub.wire.frames import event_frame, event_prefix
 
-__all__ = ["EventsAppended", "EventsPage", "NewEvent", "NewEvents", "router"]
+__all__ = ["EventsAppended", "EventsPage", "NewEvent", "NewEvents", "new_event", "router"]
 
 PAGE_BYTES: Final = 1024 * 1024
 LOOK_AGAIN_S: Final = 0.05
@@ -130,9 +130,9 @@ def _publishing(hub: Hub) -> APIRouter:
         """Publish events of a plan. With an Idempotency-Key, repeating the request changes nothing."""
         require(principal, "publish", plan_id)
         events = (
-            [_event(plan_id, at, one) for at, one in enumerate(body.events)]
+            [new_event(plan_id, at, one) for at, one in enumerate(body.events)]
             if isinstance(body, NewEvents)
-            else [_event(plan_id, None, body)]
+            else [new_event(plan_id, None, body)]
         )
         # If this process traces the request, its span is closer than the client's.
         with within(current_traceparent() or traceparent):
@@ -224,8 +224,8 @@ class _PageReader:
         return Problem(ErrorCode.CONTINUITY_LOST, detail, reason=reason, snapshot=snapshot)
 
 
-def _event(plan_id: str, at: int | None, given: NewEvent) -> PlanEvent:
-    """The event. Raises `InvalidEvent` with the field as the client wrote it."""
+def new_event(plan_id: str, at: int | None, given: NewEvent) -> PlanEvent:
+    """The event, the `at`-th of several. Raises `InvalidEvent` with the field as the client wrote it."""
     where = "" if at is None else f"events.{at}."
     cls = EVENTS.get(given.type)
     if cls is None:

@@ -17,7 +17,10 @@ from hub.api.problems import Problem, problem_of
 from hub.config.settings import Settings
 from hub.wire.codes import ErrorCode
 
-__all__ = ["DefaultHeaders", "HeadAsGet", "configure"]
+__all__ = ["HEAD", "DefaultHeaders", "HeadAsGet", "configure"]
+
+HEAD: Final = "plancast.head"
+"""In the scope of a HEAD request, for routes that answer it differently than GET."""
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOPBACK: Final = r"https?://(localhost|[a-z0-9.-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
@@ -101,7 +104,7 @@ class HeadAsGet:
                 raise OSError("a HEAD request has no body")  # ends a streaming response
 
         with suppress(OSError):
-            await self._app({**scope, "method": "GET"}, receive, headers_only)
+            await self._app({**scope, "method": "GET", HEAD: True}, receive, headers_only)
 
 
 class DefaultHeaders:

@@ -25,7 +25,7 @@ from tests.servers.hub import HubServer
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 ENDLESS = {
-    *("chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"),
+    *("chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample", "read_stream"),
     *("ag_ui", "connect_ag_ui_agent", "run_ag_ui_agent", "run_ag_ui_template"),
     *("begin_run_and_stream", "begin_run_and_wait", "begin_thread_and_stream", "begin_thread_and_wait"),
     *("begin_run", "begin_thread", "join_run_stream", "join_run", "cancel_run"),
