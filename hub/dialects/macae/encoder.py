@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from broadcasters.changes import Change, Changes, InputChange, MessageChange, PlanChange, difference
@@ -40,12 +41,19 @@ def frame(kind: str, data: Any) -> bytes:
 
 @dataclass(frozen=True)
 class MacaeEncoder:
-    """Encodes a plan for MACAE's page."""
+    """Encodes a plan for MACAE's page. `unseen`: a client that joins lacks the messages that began then or later."""
+
+    unseen: float = inf
 
     def opening(self, plan: Snapshot, position: Position) -> bytes:  # noqa: ARG002
         asked = open_clarification(plan)
         question = _clarification(asked) if asked else b""
-        return b"".join([*_approvals(plan), question, _end(plan)])
+        return b"".join([*self._lacking(plan), *_approvals(plan), question, _end(plan)])
+
+    def _lacking(self, plan: Snapshot) -> Iterator[bytes]:
+        for message in plan.messages:
+            if seconds(message.at) >= self.unseen:
+                yield from _message(plan, MessageChange(None, message, message.content))
 
     def encode(self, advance: Advance) -> Iterator[Encoded]:
         for event in advance.changes:

@@ -2,7 +2,7 @@
 
 The hub keeps the position that it gave with the plan, and the one that it had sent when a socket was cut. The next socket of
 the same user for the same plan continues from there. A socket without such a position (this hub was restarted, or another
-one gave the plan) begins at the head.
+one gave the plan) begins at the head; shortly after the hub's start, with what began since.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -29,6 +31,8 @@ __all__ = ["PlanSockets"]
 
 LEFT: Final = frozenset({1000, 1001})
 """Codes with which a page closes a socket that it doesn't open again."""
+RETURN_SECONDS: Final = 60.0
+"""How long after the hub's start pages that its predecessor served may reconnect. What began since its start they lack."""
 PASSING: Final = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.TOO_MANY_REQUESTS, ErrorCode.TOO_MANY_SUBSCRIPTIONS})
 """Errors after which the page should reconnect."""
 
@@ -41,10 +45,12 @@ class PlanSockets:
     def __init__(self, hub: Hub, places: Places) -> None:
         self._hub = hub
         self._places = places
+        self._since = time.time()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan_id: str = scope["path_params"]["plan_id"]
-        page = _Page(self._hub, self._places, plan_id, receive)
+        unseen = self._since if time.time() < self._since + RETURN_SECONDS else inf
+        page = _Page(self._hub, self._places, plan_id, MacaeEncoder(unseen), receive)
         websocket = page.socket = WebSocket(scope, page.receive, send)
         if self._hub.authenticator.anonymous is None and not _shows_something(websocket):
             await websocket.close()
@@ -64,7 +70,9 @@ class _Page:
 
     socket: WebSocket
 
-    def __init__(self, hub: Hub, places: Places, plan_id: str, receive: Receive) -> None:
+    def __init__(self, hub: Hub, places: Places, plan_id: str, joining: MacaeEncoder, receive: Receive) -> None:
+        """`joining` encodes for a page whose position is unknown."""
+        self._joining = joining
         self._hub = hub
         self._places = places
         self._plan_id = plan_id
@@ -84,7 +92,9 @@ class _Page:
         refusal = self._refusal(client)
         if self._user is not None:
             self._begins = self._places.take(self._user, self._plan_id)
-        self._outlet = _PageOutlet(outlet, self._plan_id, self._begins, refusal)
+        encoder = self._joining if self._begins is None else MacaeEncoder()
+        reader = SegmentReader(self._plan_id, encoder, self._begins and self._begins.offset, whole=True)
+        self._outlet = _PageOutlet(outlet, reader, self._begins, refusal)
         self._outlet.connection = self._hub.admission.connect(self._outlet, client, "asgi")
         return self._outlet.connection, self._outlet.receive
 
@@ -116,8 +126,7 @@ class _Page:
 class _PageOutlet(SegmentOutlet):
     """The outlet of a page: each frame is a message. Its own frames are pings, which need no answer."""
 
-    def __init__(self, outlet: PullOutlet, plan_id: str, begins: Position | None, refusal: str) -> None:
-        reader = SegmentReader(plan_id, MacaeEncoder(), begins and begins.offset, whole=True)
+    def __init__(self, outlet: PullOutlet, reader: SegmentReader, begins: Position | None, refusal: str) -> None:
         super().__init__(outlet, reader, "start" if begins else "snapshot")
         self._begins = begins
         self._refusal = refusal

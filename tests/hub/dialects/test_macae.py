@@ -301,6 +301,16 @@ def test_a_page_that_has_the_plan_receives_what_is_open_again(story: Sequence[Pl
     assert Page().receive(received).kinds == kinds
 
 
+def test_after_a_restart_a_page_receives_what_began_since() -> None:
+    """P-MAC-7."""
+    new = say(AgentMessage, agent_name="IT", content="New", message_type="result", timestamp="2999-01-01T00:00:00Z")
+    story = [*WORK, new]
+    reader = SegmentReader(PLAN, MacaeEncoder(unseen=4e9), None, whole=True)
+    received = reader.confirmed(Position(EPOCH, 0), len(story), None)
+    page = Page().receive(received + reader.take_snapshot(snapshot_of(story, len(story))))
+    assert (page.chat, page.thoughts) == ([("IT", "New")], "New\n\n")
+
+
 def test_an_answer_from_another_client_is_shown() -> None:
     elsewhere = say(InputResponse, request_id="q", answer="Friday", by="bob")
     assert followed([*WORK, QUESTION, elsewhere], len(WORK)).chat[-2:] == [
