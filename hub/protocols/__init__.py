@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from hub.node import Hub
 from hub.protocols.ag_ui import routes as ag_ui
+from hub.protocols.ai_sdk import routes as ai_sdk
 from hub.protocols.durable_streams import routes as durable_streams
 from hub.protocols.langgraph import routes as langgraph
 from hub.protocols.mcp import routes as mcp
@@ -24,5 +25,6 @@ def router(hub: Hub) -> APIRouter:
     routes.include_router(ag_ui.router(hub))
     routes.include_router(langgraph.router(hub))
     routes.include_router(durable_streams.router(hub))
+    routes.include_router(ai_sdk.router(hub))
     routes.include_router(mcp.router(hub))
     return routes

@@ -168,7 +168,8 @@ class SegmentReader:
         if reason is not None or self._begun or self._after is None:
             return b""
         self.position = position
-        self._after = min(self._after, head)  # not beyond what this node has
+        if not self._exact:
+            self._after = min(self._after, head)  # not beyond what this node has
         return self._open() + self._stop() if self._after <= position.offset else b""
 
     def take(self, burst: Burst) -> bytes:
@@ -215,6 +216,8 @@ class SegmentReader:
     def _cross(self, burst: Burst, after: int) -> bytes:
         """Events of which the client has the first ones."""
         earlier = sum(event.first <= after for event in burst.events)
+        if self._exact and burst.events[earlier - 1].position.offset > after:  # parts of a message that were merged
+            return self._cut(None)
         self._move_by(burst.events[:earlier], burst.frames[:earlier])
         received = self._open()
         if earlier < len(burst.events):  # otherwise the client left within the merged parts of the last one

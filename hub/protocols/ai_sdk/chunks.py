@@ -30,8 +30,10 @@ __all__ = [
     "part_text",
     "plan",
     "plan_id_of",
+    "question",
     "start",
     "step",
+    "tool_call",
     "tool_failed",
     "tool_input",
     "tool_output",
@@ -174,35 +176,35 @@ def tool_failed(plan_id: str, part: ToolCallState | InputState, text: str) -> Ch
     return {"type": "tool-output-error", "toolCallId": tool_part_id(plan_id, part), "errorText": text}
 
 
-def asked(plan_id: str, question: InputState) -> Iterator[Chunk]:
-    """A question. Only those that are no approval are tools for the client to execute."""
-    tool_id, approval = tool_part_id(plan_id, question), question.kind == "approval"
+def asked(plan_id: str, state: InputState) -> Iterator[Chunk]:
+    """A state. Only those that are no approval are tools for the client to execute."""
+    tool_id, approval = tool_part_id(plan_id, state), state.kind == "approval"
     fields = {"request_id", "kind", "prompt", "options", "json_schema", "expires_at"}
     yield {
         "type": "tool-input-available",
         "toolCallId": tool_id,
         "toolName": ASK,
-        "input": question.model_dump(mode="json", include=fields, exclude_none=True, by_alias=True),
+        "input": state.model_dump(mode="json", include=fields, exclude_none=True, by_alias=True),
         "dynamic": True,
         **({"providerExecuted": True} if approval else {}),
-        "title": question.prompt,
-        "providerMetadata": _about(question, {}),
+        "title": state.prompt,
+        "providerMetadata": _about(state, {}),
     }
     if approval:
         yield {"type": "tool-approval-request", "approvalId": tool_id, "toolCallId": tool_id}
 
 
-def answered(plan_id: str, question: InputState) -> Chunk:
+def answered(plan_id: str, state: InputState) -> Chunk:
     """An answer, or the refusal of an approval."""
-    tool_id = tool_part_id(plan_id, question)
-    if question.kind == "approval" and _refuses(question.answer):
+    tool_id = tool_part_id(plan_id, state)
+    if state.kind == "approval" and _refuses(state.answer):
         return {"type": "tool-output-denied", "toolCallId": tool_id}
-    by = {} if question.by is None else {"by": question.by}
-    metadata = {"plancast": {**by, "answered_at": question.answered_at}}
+    by = {} if state.by is None else {"by": state.by}
+    metadata = {"plancast": {**by, "answered_at": state.answered_at}}
     return {
         "type": "tool-output-available",
         "toolCallId": tool_id,
-        "output": question.answer,
+        "output": state.answer,
         "providerMetadata": metadata,
     }
 
@@ -212,6 +214,20 @@ def _refuses(answer: Any) -> bool:
         fields = cast("dict[str, Any]", answer)
         answer = fields.get("approved", fields.get("value"))
     return answer is False or (isinstance(answer, str) and answer.strip().lower() in _NO)
+
+
+def tool_call(plan_id: str, call: ToolCallState) -> Iterator[Chunk]:
+    """A tool call as it is."""
+    yield tool_input(plan_id, call)
+    if call.phase != "started":
+        yield tool_output(plan_id, call)
+
+
+def question(plan_id: str, state: InputState) -> Iterator[Chunk]:
+    """A question as it is."""
+    yield from asked(plan_id, state)
+    if state.answered_at is not None:
+        yield answered(plan_id, state)
 
 
 # -- data

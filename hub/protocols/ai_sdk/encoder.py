@@ -26,7 +26,7 @@ from hub.protocols.ai_sdk import chunks
 from hub.protocols.ai_sdk.chunks import Chunk
 from hub.protocols.segments import Advance, Encoded, Ending
 
-__all__ = ["UiMessageEncoder"]
+__all__ = ["UiMessageEncoder", "ended_tools"]
 
 _NEXT_STEP: Final[Chunk] = {"type": "start-step"}
 _ENDED: Final = "The plan ended before an answer."
@@ -127,11 +127,18 @@ def _ending(plan: Snapshot, position: Position) -> Iterator[Chunk]:
     if plan.ended_at is None:
         yield chunks.finish("tool-calls", plan.plan_id, position)
         return
+    yield from ended_tools(plan)
+    yield from _outcome(plan, position)
+
+
+def ended_tools(plan: Snapshot) -> Iterator[Chunk]:
+    """What ended with the plan: tool calls, and questions without an answer."""
+    if plan.ended_at is None:
+        return
     calls = (call for call in plan.tool_calls if call.phase == "started")
     yield from (chunks.tool_failed(plan.plan_id, call, _STOPPED) for call in calls)
     questions = (question for question in plan.inputs if question.answered_at is None)
     yield from (chunks.tool_failed(plan.plan_id, question, _ENDED) for question in questions)
-    yield from _outcome(plan, position)
 
 
 def _outcome(plan: Snapshot, position: Position) -> Iterator[Chunk]:

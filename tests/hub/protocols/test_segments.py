@@ -207,6 +207,14 @@ class TestEndings:
         received += reader.take(burst_of(ANSWERED, 5, 8))
         assert (reader.reset, received == b"") == (reset, reset)
 
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_a_client_within_merged_parts(self, exact: bool) -> None:
+        """They can't be divided: a client that must continue exactly is cut off."""
+        reader = SegmentReader(PLAN_ID, Lines(), 2, exact=exact)
+        reader.confirmed(Position(EPOCH, 0), 3, None)
+        received = reader.take(burst_of([message("one"), message("two"), message("three")], 1, 3, merged=True))
+        assert (reader.reset, received == b"") == (exact, exact)
+
     def test_a_trimmed_log_begins_with_its_snapshot(self) -> None:
         reader = SegmentReader(PLAN_ID, Lines())
         received = reader.confirmed(Position(EPOCH, 4), 8, "trimmed") + reader.take_snapshot(snapshot_of(ANSWERED, 4))
