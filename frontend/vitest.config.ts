@@ -41,7 +41,7 @@ export default defineConfig({
       {
         test: {
           name: "outside",
-          include: ["tests/{hub,package,clients}/**/*.test.ts"],
+          include: ["tests/{hub,package,clients}/**/!(*.slow).test.ts"],
           environment: "node",
           ...deadlines,
         },

@@ -6,7 +6,7 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** The files for each value of PLANCAST_E2E; `*.slow.test.ts` are the long tests. */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   everyday: ["tests/e2e/!(*.slow).test.ts"],
-  all: ["tests/e2e/*.test.ts"],
+  all: ["tests/e2e/*.test.ts", "tests/clients/*.slow.test.ts"],
   screenshots: ["tests/e2e/screenshots.ts"],
   speed: ["tests/e2e/speed.ts"],
 };
