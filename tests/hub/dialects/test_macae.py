@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from hub.dialects.macae.shapes import (
     team_in,
     thoughts_of,
 )
+from hub.dialects.macae.teams import team_in_file
 from hub.protocols.segments import Ending, SegmentReader
 from tests.broadcasters.strategies import PLAN_ID as ANY_PLAN
 from tests.broadcasters.strategies import events
@@ -225,6 +227,11 @@ def test_other_ids_have_no_user() -> None:
 )
 def test_results_are_text(result: dict[str, Any] | None, text: str) -> None:
     assert result_text(folded([*BEGIN, say(PlanUpdate, status="completed", data=result)])) == text
+
+
+def test_the_example_is_a_team() -> None:
+    team = team_in_file((Path(__file__).parents[3] / "examples/macae_team.json").read_bytes())
+    assert [agent.name for agent in team.agents] == ["HRHelperAgent", "TechnicalSupportAgent"]
 
 
 # -- what people type
