@@ -206,6 +206,29 @@ async def test_reloads_and_a_second_tab(page: MacaePage) -> None:
     await tab.http.aclose()
 
 
+async def test_a_page_whose_connection_was_cut_receives_what_it_missed(page: MacaePage) -> None:
+    """P-MAC-7: it reconnects without getting the plan again."""
+    plan_id = await page.start()
+    await page.plan(plan_id)
+    async with page.socket(plan_id) as socket:
+        asked = await page.until(socket, "plan_approval_request")
+        await page.approve(plan_id, asked["plan"]["id"])
+        question = (await page.until(socket, "user_clarification_request"))["data"]
+        socket.transport.abort()
+    async with asyncio.timeout(DEADLINE_S):  # until the hub has noticed
+        while page.hub.metric("plancast_connections", transport="asgi"):
+            await asyncio.sleep(0.05)
+    await page.clarify(plan_id, question["request_id"], "by Friday")
+    async with asyncio.timeout(DEADLINE_S):
+        while (await page.http.get(f"/plans/{plan_id}")).json()["status"] != "completed":
+            await asyncio.sleep(0.1)
+    page.frames.clear()
+    async with page.socket(plan_id) as socket:
+        final = await page.until(socket, "final_result_message")
+    found = [one["content"] for one in (await page.plan(plan_id))["messages"]]
+    assert found[2:] == [*page.said(), final["data"]["content"]]
+
+
 async def test_a_question_is_answered_over_the_plans_own_protocol(page: MacaePage) -> None:
     """P-MAC-8: and the page shows that answer."""
     plan_id = await page.start()
