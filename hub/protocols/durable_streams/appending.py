@@ -76,7 +76,7 @@ class StreamAppender:
             if closed or not (events or closes):
                 return StreamAppended(position, repeated=True, closed=closed)
             every = [*events, *_ending(plan_id, events)] if closes else events
-            appended = await self._store(plan_id, _ids(name, batch), every)
+            appended = await self._store(plan_id, head, _ids(name, batch), every)
             if batch is not None and name is not None:
                 self._note(plan_id, name, batch)
             return appended
@@ -87,7 +87,7 @@ class StreamAppender:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _store(self, plan_id: str, stem: str, events: Sequence[PlanEvent]) -> StreamAppended:
+    async def _store(self, plan_id: str, head: Head, stem: str, events: Sequence[PlanEvent]) -> StreamAppended:
         trace = current_traceparent()
         ids = [f"{stem}.{number}" for number in range(len(events))]
         entries = [Entry(event.payload(id_, trace), id_) for event, id_ in zip(events, ids, strict=True)]
@@ -98,7 +98,8 @@ class StreamAppender:
         taken = await self._hub.log.append(plan_id, f"ds-{secrets.token_hex(8)}", 1, entries, facts_of(events))
         if taken.checkpoint_due:
             self._hub.broadcaster.checkpoint_soon(plan_id)
-        return StreamAppended(Position(taken.epoch, taken.offsets[-1]), repeated=False, closed=_ends(events))
+        repeated = taken.offsets[-1] <= head.offset  # another node stored it, and the log knew its keys
+        return StreamAppended(Position(taken.epoch, taken.offsets[-1]), repeated, _ends(events))
 
     async def _has(self, plan_id: str, head: Head, name: str, batch: BatchId) -> bool:
         """Whether the batch was stored. Raises `Problem` if it must not be stored now."""
