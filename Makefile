@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 BIN := .venv/bin
-BENCHES := publish fan_out intake idle joining slow_reader engine
+BENCHES := publish fan_out intake idle joining slow_reader engine protocols
 export PYTHONDONTWRITEBYTECODE := 1
 # Without this, pyright would check the network for a newer version.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
