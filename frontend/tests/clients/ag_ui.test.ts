@@ -79,6 +79,21 @@ test("a question that was answered on the plan's page", async () => {
   expect((await planOf(hub.url, agent.threadId)).inputs[0]?.answer).toBe("no");
 });
 
+test("a plan that was started on the plan's page is answered here", async () => {
+  const threadId = `started-${Date.now()}`;
+  const started = await fetch(`${hub.url}/api/plans`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ template: "business_operations", input: { request: "Sales" }, plan_id: threadId }),
+  });
+  expect(started.status).toBe(202);
+  const agent = agentOf(hub.url, threadId);
+  while ((await planOf(hub.url, threadId)).offset === 0);
+  expect(await outcomeOf(agent)).toBe("interrupt");
+  expect(await outcomeOf(agent, resumeOf(agent, "yes"))).toBe("success");
+  expect((await planOf(hub.url, threadId)).inputs[0]?.answer).toBe("yes");
+});
+
 test("an interrupt that is cancelled cancels the plan", async () => {
   const agent = await asked();
   expect(await outcomeOf(agent, resumeOf(agent, undefined, "cancelled"))).toBe("cancelled");

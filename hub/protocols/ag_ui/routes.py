@@ -19,7 +19,7 @@ from hub.api.route import operation_id
 from hub.config.limits import MIB
 from hub.core.connection import RequestRefused
 from hub.core.effects import SendSignal
-from hub.core.rates import ANSWER, START
+from hub.core.rates import ANSWER, SNAPSHOT, START
 from hub.core.subscriber import Since
 from hub.node import Hub
 from hub.protocols.ag_ui.encoder import AgUiEncoder, run_started
@@ -147,7 +147,7 @@ class Runs:
         return RuntimeInfo(agents={one.name: Agent(name=one.name, description=one.about) for one in templates})
 
     async def run(self, request: Request, principal: Principal, template: str, run: Run) -> Response:
-        plans = await self._threads.all(principal, run.threadId)
+        plans = await self._plans(request, principal, run)
         if run.resume and plans:
             return await self._resume(request, principal, run, plans)
         if not plans or run.follows(plans[-1], len(plans)):
@@ -155,7 +155,7 @@ class Runs:
         return self._attach(request, principal, run, plans)
 
     async def connect(self, request: Request, principal: Principal, run: Run) -> Response:
-        plans = await self._threads.all(principal, run.threadId)
+        plans = await self._plans(request, principal, run)
         if plans:
             return self._attach(request, principal, run, plans)
         return PlainTextResponse("", headers=STREAM_HEADERS)  # a chat that has not begun
@@ -180,6 +180,11 @@ class Runs:
         if envelope.method == "agent/connect":
             return await self.connect(request, principal, run)
         return await self.run(request, principal, _parameter(envelope, "agentId"), run)
+
+    async def _plans(self, request: Request, principal: Principal, run: Run) -> Sequence[ThreadPlan]:
+        plans = await self._threads.all(principal, run.threadId)
+        self._charge(request, principal, SNAPSHOT * len(plans))
+        return plans
 
     async def _start(
         self, request: Request, principal: Principal, template: str, run: Run, plans: Sequence[ThreadPlan]

@@ -211,6 +211,36 @@ async def test_plans_of_agents_are_followed_too(http: httpx.AsyncClient) -> None
     assert (status, "engine" in text) == (409, True)
 
 
+async def test_a_page_whose_position_was_trimmed_is_given_everything_that_is_left(http: httpx.AsyncClient) -> None:
+    """P-AGU-3, P-AGU-7: while it showed a question, that was answered, and the plan went on and ended."""
+    thread, url = (made := f"agent-{uuid.uuid4()}"), f"/api/plans/{made}"
+
+    async def publish(*events: tuple[str, Mapping[str, Any]]) -> Any:
+        body = {"events": [{"type": kind, "data": data} for kind, data in events]}
+        return (await http.post(f"{url}/events", json=body)).json()
+
+    ask = ("input_request", {"request_id": "a", "kind": "clarification", "prompt": "Which?"})
+    unfinished = {"agent_name": "A", "message_type": "result", "message_id": "m", "content": "begun", "append": True}
+    await publish(("agent_message", unfinished), ask, ("plan_update", {"status": "waiting"}))
+    page = Page(http, thread)
+    assert outcome(await page.run()) == "interrupt"
+    await http.post(f"{url}/inputs/a", json={"answer": "this"})
+    for batch in range(6):
+        texts = [f"{batch} {number}" for number in range(200)]
+        fields = {"agent_name": "A", "message_type": "result"}
+        await publish(*(("agent_message", {**fields, "content": text}) for text in texts))
+    await publish(("agent_message", {**unfinished, "content": " and ended", "final": True}))
+    epoch = (await publish(("plan_update", {"status": "completed"})))["epoch"]
+    plan = (await http.get(url)).json()
+    line = f'{{"epoch":"{epoch}","offset":{plan["offset"]},"window":10,"count":1}}\n'
+    kept = await http.put(f"{url}/checkpoint", content=line.encode() + (await http.get(url)).content + b"\n")
+    assert kept.json() == {"kept": True}
+    client = await page.run(resume=resume(page.client, "that"))
+    assert outcome(client) == "success"
+    assert [message["content"] for message in client.messages] == [one["content"] for one in plan["messages"]]
+    assert client.messages[0]["content"] == "begun and ended"
+
+
 class TestCopilotKit:
     """P-AGU-11"""
 
