@@ -45,7 +45,7 @@ _OWN_TEAM: Final = (
 class TeamRequest(BaseModel):
     """A request to a team of agents."""
 
-    request: str = Field(min_length=1, max_length=4000, pattern=r"\S")
+    request: str = Field(min_length=1, max_length=5000, pattern=r"\S")
     agents: list[TeamAgent] = Field(default_factory=lambda: [*_OWN_TEAM], min_length=1, max_length=MAX_AGENTS)
     team_id: str = Field(default="", max_length=100)
     user_id: str = Field(default="", max_length=100)

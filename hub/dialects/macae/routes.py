@@ -120,7 +120,7 @@ class TaskRequest(BaseModel):
         json_schema_extra={"examples": [{"session_id": "sid_1_2", "description": "Onboard Jessica Smith"}]}
     )
 
-    description: Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
+    description: Annotated[str, Field(min_length=1, max_length=5000, pattern=r"\S")]
     session_id: Annotated[str, Field(max_length=64)] | None = None
     team_id: Annotated[str, Field(max_length=100)] | None = None
 

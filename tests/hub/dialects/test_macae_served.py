@@ -291,6 +291,8 @@ async def test_a_task_without_a_team_is_done_by_the_templates_own(page: MacaePag
     assert asked["plan"]["team"] == ["Researcher", "Writer", "Reviewer"]
     assert "two pages" in asked["plan"]["user_request"]
     await page.approve(plan_id, asked["plan"]["id"], approved=False)
+    longest = await page.start("sid_2", "1" * 5000)  # the page allows as many characters
+    await page.approve(longest, "", approved=False)
 
 
 # -- teams
