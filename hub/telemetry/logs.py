@@ -74,8 +74,8 @@ def set_up(settings: Settings, stream: IO[str] | None = None) -> None:
         logger.handlers[:] = []
         logger.propagate = True
     logging.getLogger("uvicorn.error").addFilter(_is_no_reset)
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request with its URL
+    for name in ("httpx", "httpcore", "mcp"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request with its URL, or session with its id
 
 
 def _is_no_reset(record: logging.LogRecord) -> bool:

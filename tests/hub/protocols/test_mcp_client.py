@@ -335,6 +335,7 @@ class TestRights:
                 assert (refused.status_code, refused.json()["error"]["message"]) == (404, "Session not found")
             assert (await http.delete("/mcp", headers={**bob, **session})).status_code == 404
             assert (await http.delete("/mcp", headers={**ada, **session})).status_code == 200
+        assert first.headers["mcp-session-id"] not in closed_hub.output
 
 
 INFO = {"name": "test", "version": "1"}

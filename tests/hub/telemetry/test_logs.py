@@ -19,7 +19,7 @@ from hub.config.settings import load
 from hub.telemetry.logs import FIELDS, RepetitionFilter, about, redacted, set_up
 from tests.hub.tokens import CLAIMS, NOW, SECRET, token
 
-LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "httpx", "httpcore")
+LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "httpx", "httpcore", "mcp")
 
 
 class Terminal(io.StringIO):
