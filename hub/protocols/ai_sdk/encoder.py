@@ -1,8 +1,8 @@
 """Encodes a plan as the AI SDK's UI message stream: the plan is one message of the assistant, with the same id always.
 
 A client sends the message again by itself when all tools after its last step boundary are complete. Therefore a boundary
-precedes the first open question, so that no tool of the plan delays that; and one follows the last answer, so that the
-client does not repeat it.
+precedes the first open question, so that no tool of the plan delays that; and one follows the last answer, and the end
+of a plan with a question open, so that the client does not repeat it.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ def _ending(plan: Snapshot, position: Position) -> Iterator[Chunk]:
         yield chunks.finish("tool-calls", plan.plan_id, position)
         return
     yield from ended_tools(plan)
+    if any(question.answered_at is None for question in plan.inputs):
+        yield _NEXT_STEP
     yield from _outcome(plan, position)
 
 
