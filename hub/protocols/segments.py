@@ -242,7 +242,7 @@ class SegmentReader:
         self.position = position
         key = self.plan_id, position.epoch, position.offset
         known = _known.get(key)
-        self.plan = known if known is not None and known == plan else plan
+        self.plan = known if known is not None and (known is plan or known == plan) else plan
         _known[key] = self.plan
 
     def _stop(self) -> bytes:

@@ -88,7 +88,7 @@ test("a plan that was started on the plan's page is answered here", async () => 
   });
   expect(started.status).toBe(202);
   const agent = agentOf(hub.url, threadId);
-  while ((await planOf(hub.url, threadId)).offset === 0);
+  while (!(await planOf(hub.url, threadId)).offset);
   expect(await outcomeOf(agent)).toBe("interrupt");
   expect(await outcomeOf(agent, resumeOf(agent, "yes"))).toBe("success");
   expect((await planOf(hub.url, threadId)).inputs[0]?.answer).toBe("yes");
