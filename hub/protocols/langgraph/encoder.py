@@ -119,14 +119,18 @@ class RunEncoder:
         messages = messages if "messages" in self.modes else []
         return b"".join(message.written(position.epoch) for message in [*messages, *self._values(after, after.offset)])
 
-    def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes:
+    def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
+        if (
+            ending.kind == "restart"
+        ):  # after a clean end, a client requests the run's status, which may be that of the end
+            return None
         messages: list[_Message] = []
         if ending.kind == "failed":
             messages = [_Message("error", encoded({"error": ending.code, "message": ending.message}))]
-        elif ending.kind == "stop" and (interrupts := interrupts_of(plan)):
+        elif interrupts := interrupts_of(plan):
             interrupted = encoded({"__interrupt__": interrupts})
             messages = [_Message(mode, interrupted) for mode in ("updates", "values") if mode in self.modes]
-        elif ending.kind == "stop" and plan.status == "error":
+        elif plan.status == "error":
             message = plan.content or "the plan failed"
             messages = [_Message("error", encoded({"error": "PlanError", "message": message}))]
         return b"".join(message.written(position.epoch) for message in messages)
