@@ -120,10 +120,8 @@ class RunEncoder:
         return b"".join(message.written(position.epoch) for message in [*messages, *self._values(after, after.offset)])
 
     def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
-        if (
-            ending.kind == "restart"
-        ):  # after a clean end, a client requests the run's status, which may be that of the end
-            return None
+        if ending.kind == "restart":
+            return None  # after a clean end a client requests the run's status, and the run may have ended meanwhile
         messages: list[_Message] = []
         if ending.kind == "failed":
             messages = [_Message("error", encoded({"error": ending.code, "message": ending.message}))]
