@@ -11,7 +11,7 @@ from broadcasters.position import Position
 from hub.protocols.ag_ui.messages import ClientHistory, Message
 from hub.protocols.threads import ThreadPlan
 
-__all__ = ["Answer", "Envelope", "PostedMessage", "Run"]
+__all__ = ["InterruptAnswer", "PostedMessage", "RunInput", "RuntimeRequest"]
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -35,7 +35,7 @@ class PostedMessage(BaseModel):
         return "\n".join(text for text in texts if isinstance(text, str))
 
 
-class Answer(BaseModel):
+class InterruptAnswer(BaseModel):
     """The answer to an interrupt."""
 
     interruptId: Id  # noqa: N815
@@ -43,7 +43,7 @@ class Answer(BaseModel):
     payload: JsonValue = None
 
 
-class Run(BaseModel):
+class RunInput(BaseModel):
     """The input of a run. The client's tools and context are not used."""
 
     model_config = ConfigDict(
@@ -63,7 +63,7 @@ class Run(BaseModel):
     runId: Id  # noqa: N815
     messages: list[PostedMessage] = Field(default_factory=list[PostedMessage])
     state: JsonValue = None
-    resume: list[Answer] | None = None
+    resume: list[InterruptAnswer] | None = None
     forwardedProps: JsonValue = None  # noqa: N815
 
     @property
@@ -108,7 +108,7 @@ class Run(BaseModel):
         return ClientHistory(self.posted, [one.plan for one in plans[:-1]], position)
 
 
-class Envelope(BaseModel):
+class RuntimeRequest(BaseModel):
     """A request of CopilotKit's client that has only one URL."""
 
     method: Literal["info", "agent/run", "agent/connect", "agent/stop"]

@@ -24,14 +24,14 @@ from hub.core.subscriber import Since
 from hub.node import Hub
 from hub.protocols.ag_ui.encoder import AgUiEncoder, run_started
 from hub.protocols.ag_ui.messages import ClientHistory, unanswered
-from hub.protocols.ag_ui.requests import Answer, Envelope, Run
+from hub.protocols.ag_ui.requests import InterruptAnswer, RunInput, RuntimeRequest
 from hub.protocols.route import STREAM_HEADERS, ProtocolRoute
 from hub.protocols.segments import SegmentReader
 from hub.protocols.streams import PlanStream
 from hub.protocols.threads import ThreadPlan, Threads
 from hub.wire.codes import ErrorCode
 
-__all__ = ["AgUiRoute", "Agent", "Runs", "RuntimeInfo", "Stopped", "refusals", "router"]
+__all__ = ["AgUiRoute", "Agent", "RunStopped", "Runs", "RuntimeInfo", "refusals", "router"]
 
 OVER: Final = frozenset({ErrorCode.REQUEST_EXPIRED, ErrorCode.NO_SUCH_REQUEST})
 """Why a question takes no answer any longer."""
@@ -60,7 +60,7 @@ class RuntimeInfo(BaseModel):
     audioFileTranscriptionEnabled: bool = False  # noqa: N815
 
 
-class Stopped(BaseModel):
+class RunStopped(BaseModel):
     """Whether there was a plan to cancel. Its events report when that has taken effect."""
 
     stopped: bool
@@ -101,33 +101,35 @@ def router(hub: Hub) -> APIRouter:
 
     @routes.post("/agent/{template}/run", response_class=Response, responses=stream)
     async def run_ag_ui_agent(
-        template: TemplateName, run: Run, request: Request, principal: Principal = caller
+        template: TemplateName, run: RunInput, request: Request, principal: Principal = caller
     ) -> Response:
         """Start a plan, answer its question, or follow it."""
         return await runs.run(request, principal, template, run)
 
     @routes.post("/agent/{template}/connect", response_class=Response, responses=stream)
     async def connect_ag_ui_agent(
-        template: TemplateName, run: Run, request: Request, principal: Principal = caller
+        template: TemplateName, run: RunInput, request: Request, principal: Principal = caller
     ) -> Response:
         """Follow the thread's last plan; of an unknown thread, there is nothing."""
         del template
         return await runs.connect(request, principal, run)
 
     @routes.post("/agent/{template}/stop/{thread_id}", responses=refusals(401, 403, 404, 409, 413, 422, 429, 503))
-    async def stop_ag_ui_agent(template: TemplateName, thread_id: ThreadId, principal: Principal = caller) -> Stopped:
+    async def stop_ag_ui_agent(
+        template: TemplateName, thread_id: ThreadId, principal: Principal = caller
+    ) -> RunStopped:
         """Cancel the thread's last plan."""
         del template
         return await runs.stop(principal, thread_id)
 
     @routes.post("", response_model=None, responses=stream)
-    async def ag_ui(envelope: Envelope, request: Request, principal: Principal = caller) -> Response | BaseModel:
+    async def ag_ui(envelope: RuntimeRequest, request: Request, principal: Principal = caller) -> Response | BaseModel:
         """The same requests, all of one URL."""
         return await runs.enveloped(request, principal, envelope)
 
     @routes.post("/{template}", response_class=Response, responses=stream)
     async def run_ag_ui_template(
-        template: TemplateName, run: Run, request: Request, principal: Principal = caller
+        template: TemplateName, run: RunInput, request: Request, principal: Principal = caller
     ) -> Response:
         """Start a plan, answer its question, or follow it: the URL of an `HttpAgent`."""
         return await runs.run(request, principal, template, run)
@@ -146,7 +148,7 @@ class Runs:
         templates = self._hub.engine.templates() if self._hub.engine is not None else ()
         return RuntimeInfo(agents={one.name: Agent(name=one.name, description=one.about) for one in templates})
 
-    async def run(self, request: Request, principal: Principal, template: str, run: Run) -> Response:
+    async def run(self, request: Request, principal: Principal, template: str, run: RunInput) -> Response:
         plans = await self._plans(request, principal, run)
         if run.resume and plans:
             return await self._resume(request, principal, run, plans)
@@ -154,26 +156,26 @@ class Runs:
             return await self._start(request, principal, template, run, plans)
         return self._attach(request, principal, run, plans)
 
-    async def connect(self, request: Request, principal: Principal, run: Run) -> Response:
+    async def connect(self, request: Request, principal: Principal, run: RunInput) -> Response:
         plans = await self._plans(request, principal, run)
         if plans:
             return self._attach(request, principal, run, plans)
         return PlainTextResponse("", headers=STREAM_HEADERS)  # a chat that has not begun
 
-    async def stop(self, principal: Principal, thread_id: str) -> Stopped:
+    async def stop(self, principal: Principal, thread_id: str) -> RunStopped:
         newest = await self._threads.newest(principal, thread_id)
         if newest is None:
             raise _unknown(thread_id)
         await self._threads.cancel(principal, newest.plan.plan_id)
-        return Stopped(stopped=not newest.ended)
+        return RunStopped(stopped=not newest.ended)
 
-    async def enveloped(self, request: Request, principal: Principal, envelope: Envelope) -> Response | BaseModel:
+    async def enveloped(self, request: Request, principal: Principal, envelope: RuntimeRequest) -> Response | BaseModel:
         if envelope.method == "info":
             return self.info()
         if envelope.method == "agent/stop":
             return await self.stop(principal, _parameter(envelope, "threadId"))
         try:
-            run = Run.model_validate(envelope.body)
+            run = RunInput.model_validate(envelope.body)
         except ValidationError as error:
             errors = [{**one, "loc": ("body", "body", *one["loc"])} for one in error.errors(include_url=False)]
             raise RequestValidationError(errors, body={"body": envelope.body}) from None
@@ -181,13 +183,13 @@ class Runs:
             return await self.connect(request, principal, run)
         return await self.run(request, principal, _parameter(envelope, "agentId"), run)
 
-    async def _plans(self, request: Request, principal: Principal, run: Run) -> Sequence[ThreadPlan]:
+    async def _plans(self, request: Request, principal: Principal, run: RunInput) -> Sequence[ThreadPlan]:
         plans = await self._threads.all(principal, run.threadId)
         self._charge(request, principal, SNAPSHOT * len(plans))
         return plans
 
     async def _start(
-        self, request: Request, principal: Principal, template: str, run: Run, plans: Sequence[ThreadPlan]
+        self, request: Request, principal: Principal, template: str, run: RunInput, plans: Sequence[ThreadPlan]
     ) -> Response:
         if run.text is None:
             self._threads.template(template)
@@ -200,14 +202,16 @@ class Runs:
         return self._stream(request, principal, run, reader, "start")
 
     def _attach(
-        self, request: Request, principal: Principal, run: Run, plans: Sequence[ThreadPlan], *, whole: bool = False
+        self, request: Request, principal: Principal, run: RunInput, plans: Sequence[ThreadPlan], *, whole: bool = False
     ) -> Response:
         newest = plans[-1]
         encoder = AgUiEncoder(run.threadId, run.runId, run.history(plans, None))
         reader = SegmentReader(newest.plan.plan_id, encoder, None, whole=whole, least=newest.position.offset)
         return self._stream(request, principal, run, reader, "snapshot")
 
-    async def _resume(self, request: Request, principal: Principal, run: Run, plans: Sequence[ThreadPlan]) -> Response:
+    async def _resume(
+        self, request: Request, principal: Principal, run: RunInput, plans: Sequence[ThreadPlan]
+    ) -> Response:
         newest = plans[-1]
         cancelled, answered = False, list[Position]()
         for answer in run.resume or ():
@@ -226,7 +230,7 @@ class Runs:
         return self._stream(request, principal, run, reader, "start")
 
     async def _answer(
-        self, request: Request, principal: Principal, plans: Sequence[ThreadPlan], answer: Answer
+        self, request: Request, principal: Principal, plans: Sequence[ThreadPlan], answer: InterruptAnswer
     ) -> Position | None:
         """None: the question is over, so that the run shows what followed it."""
         self._charge(request, principal, ANSWER)
@@ -239,7 +243,7 @@ class Runs:
                 raise
             return None
 
-    async def _cancel(self, principal: Principal, newest: ThreadPlan, answer: Answer) -> bool:
+    async def _cancel(self, principal: Principal, newest: ThreadPlan, answer: InterruptAnswer) -> bool:
         """Cancel the plan that asks; a question that is over cancels nothing."""
         question = unanswered(newest.plan).get(answer.interruptId)
         if newest.ended or question is None or (question.expires_at is not None and question.expires_at <= timestamp()):
@@ -249,7 +253,7 @@ class Runs:
         return True
 
     def _stream(
-        self, request: Request, principal: Principal, run: Run, reader: SegmentReader, since: Since
+        self, request: Request, principal: Principal, run: RunInput, reader: SegmentReader, since: Since
     ) -> Response:
         first = run_started(run.threadId, run.runId)
         return PlanStream(self._hub, request, principal, reader, since, first).response(STREAM_HEADERS)
@@ -263,7 +267,7 @@ def _unknown(thread_id: str) -> Problem:
     return Problem("no_such_thread", detail, status=404)
 
 
-def _parameter(envelope: Envelope, name: str) -> str:
+def _parameter(envelope: RuntimeRequest, name: str) -> str:
     value = envelope.params.get(name)
     if isinstance(value, str) and 0 < len(value) <= 128:
         return value
