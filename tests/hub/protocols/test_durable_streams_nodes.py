@@ -8,7 +8,7 @@ import signal
 import httpx
 import pytest
 
-from tests.hub.hubs import Said, say
+from tests.hub.hubs import Said, say, until
 from tests.hub.protocols.test_durable_streams import append, follow, offsets, read
 from tests.servers import RedisServer
 from tests.servers.hub import HubServer
@@ -38,6 +38,7 @@ async def test_two_hubs_on_redis_of_which_one_is_drained() -> None:
             poll = asyncio.ensure_future(read(one, PLAN, offset=tail, live="long-poll"))
             async with follow(one, PLAN, tail) as events:
                 assert (await anext(events))[1] == {"streamNextOffset": tail, "upToDate": True}
+                await until(lambda: first.metric("plancast_connections", transport="poll") == 1)
                 first.signal(signal.SIGTERM)
                 assert [event async for event in events] == [], "the stream ends, and its client continues elsewhere"
             left = await poll
