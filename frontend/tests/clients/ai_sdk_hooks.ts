@@ -40,7 +40,7 @@ function useSix({ api, id, resume = false, messages = [] }: Options): Chat {
   });
   return {
     ...chat,
-    messages: chat.messages as readonly Message[],
+    messages: chat.messages,
     say: (text) => chat.sendMessage({ text }),
     approve: async (approvalId, approved) => chat.addToolApprovalResponse({ id: approvalId, approved }),
     execute: async (toolCallId, output) => chat.addToolOutput({ tool: "ask_person", toolCallId, output }),
@@ -65,7 +65,7 @@ function useSeven({ api, id, resume = false, messages = [] }: Options): Chat {
   });
   return {
     ...chat,
-    messages: chat.messages as readonly Message[],
+    messages: chat.messages,
     say: (text) => chat.sendMessage({ text }),
     approve: async (approvalId, approved) => chat.addToolApprovalResponse({ id: approvalId, approved }),
     execute: async (toolCallId, output) => chat.addToolOutput({ tool: "ask_person", toolCallId, output }),
