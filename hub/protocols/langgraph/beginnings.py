@@ -12,7 +12,7 @@ from hub.access.principal import Principal
 from hub.api.problems import Problem
 from hub.node import Hub
 from hub.protocols.langgraph.requests import RunRequest, text_in
-from hub.protocols.langgraph.runs import Run, begin_of, runs_of
+from hub.protocols.langgraph.runs import ThreadRun, begin_of, runs_of
 from hub.protocols.langgraph.state import resumption
 from hub.protocols.langgraph.thread import Thread
 from hub.protocols.threads import ThreadPlan, Threads
@@ -30,7 +30,7 @@ def new_thread_id() -> str:
 class Begun:
     """A run, and the position in its plan after which it begins."""
 
-    run: Run
+    run: ThreadRun
     begin: int
     earlier: bytes
     """The messages of the thread's earlier plans."""
@@ -62,7 +62,7 @@ class Beginnings:
             return await self._resume(principal, thread_id, newest, request.command.resume)
         return await self.begun(principal, thread_id, runs_of(thread_id, [newest.plan])[-1])
 
-    async def find(self, principal: Principal, thread_id: str, run_id: str) -> Run:
+    async def find(self, principal: Principal, thread_id: str, run_id: str) -> ThreadRun:
         """The run with its plan as it is."""
         plans = [one.plan for one in await self._threads.all(principal, thread_id)]
         for run in runs_of(thread_id, plans):
@@ -70,12 +70,12 @@ class Beginnings:
                 return run
         raise Problem("no_such_run", f"the thread {thread_id!r:.140} has no run {run_id!r:.80}", status=404)
 
-    async def begun(self, principal: Principal, thread_id: str, run: Run) -> Begun:
+    async def begun(self, principal: Principal, thread_id: str, run: ThreadRun) -> Begun:
         """The run, to be followed from its beginning."""
         begin = await begin_of(self._hub.log, run)
         return Begun(run, begin, await self._earlier(principal, thread_id, run.plan.plan_id))
 
-    async def cancel(self, principal: Principal, run: Run) -> None:
+    async def cancel(self, principal: Principal, run: ThreadRun) -> None:
         await self._threads.cancel(principal, run.plan.plan_id)
 
     # -- the two that change something
@@ -97,7 +97,7 @@ class Beginnings:
         text = text_in(request.input)
         plan_id = await self._threads.start(principal, request.assistant_id, thread_id, number, text, request.fields)
         plan = (await self._threads.plan(principal, thread_id, number)).plan
-        return Begun(Run(thread_id, plan, None), 0, await self._earlier(principal, thread_id, plan_id))
+        return Begun(ThreadRun(thread_id, plan, None), 0, await self._earlier(principal, thread_id, plan_id))
 
     async def _resume(self, principal: Principal, thread_id: str, newest: ThreadPlan, value: Any) -> Begun:
         answers = _answers_in(newest.plan, value)
@@ -109,7 +109,7 @@ class Beginnings:
             given += [] if position is None else [position.offset]
         plan = (await self._threads.plan(principal, thread_id, newest.number)).plan
         question = answers[0][0]
-        run = Run(thread_id, plan, next((one for one in plan.inputs if one.offset == question.offset), question))
+        run = ThreadRun(thread_id, plan, next((one for one in plan.inputs if one.offset == question.offset), question))
         begin = min(given) - 1 if given else await begin_of(self._hub.log, run)
         return Begun(run, begin, await self._earlier(principal, thread_id, plan.plan_id), max(given, default=0))
 

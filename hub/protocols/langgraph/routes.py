@@ -19,7 +19,7 @@ from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
 from hub.protocols.langgraph.encoder import MODES, Cursor, RunEncoder, cursor_in, modes_of
 from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
 from hub.protocols.langgraph.requests import RunRequest
-from hub.protocols.langgraph.runs import Run, RunStatus, runs_of
+from hub.protocols.langgraph.runs import RunStatus, ThreadRun, runs_of
 from hub.protocols.langgraph.streams import AwaitedValues, Departures, FinalValues, RunStream
 from hub.protocols.route import STREAM_HEADERS
 from hub.protocols.segments import SegmentReader
@@ -42,6 +42,7 @@ def router(hub: Hub) -> APIRouter:
     routes.include_router(assistants.router(hub))
     routes.include_router(_beginnings(hub))
     routes.include_router(_runs(hub))
+    routes.include_router(_endings(hub))
     routes.include_router(thread_routes.router(hub))
     return routes
 
@@ -141,6 +142,15 @@ def _runs(hub: Hub) -> APIRouter:
         modes = frozenset(modes_of(stream_mode)) if stream_mode else MODES
         return await responses.rest(request, principal, begun, modes, last_event_id, cancels=cancel_on_disconnect)
 
+    return routes
+
+
+def _endings(hub: Hub) -> APIRouter:
+    """The routes that wait for the end of a run, or cause it."""
+    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    caller: Principal = Depends(caller_of(hub))
+    refused = details(401, 403, 404, 422, 429, 503)
+
     @routes.get("/threads/{thread_id}/runs/{run_id}/join", response_class=Response, responses={**_VALUES, **refused})
     async def join_run(
         thread_id: ThreadIdPath, run_id: RunIdPath, request: Request, principal: Principal = caller
@@ -170,7 +180,7 @@ def _runs(hub: Hub) -> APIRouter:
     return routes
 
 
-def _path(run: Run) -> str:
+def _path(run: ThreadRun) -> str:
     """The run's path as clients append it to the URL that they have of the API."""
     return f"/threads/{quote(run.thread_id, safe='')}/runs/{run.run_id}"
 

@@ -12,7 +12,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.snapshot import InputState, Snapshot
 from hub.protocols.segments import waits
 
-__all__ = ["Run", "RunStatus", "begin_of", "run_id_of", "runs_of", "template_of"]
+__all__ = ["RunStatus", "ThreadRun", "begin_of", "run_id_of", "runs_of", "template_of"]
 
 RunStatus = Literal["pending", "running", "success", "error", "interrupted"]
 
@@ -27,7 +27,7 @@ def run_id_of(plan_id: str, offset: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ThreadRun:
     """A run of a thread, with its plan as it is."""
 
     thread_id: str
@@ -69,13 +69,13 @@ class Run:
         }
 
 
-def runs_of(thread_id: str, plans: Sequence[Snapshot]) -> Sequence[Run]:
+def runs_of(thread_id: str, plans: Sequence[Snapshot]) -> Sequence[ThreadRun]:
     """All runs of these plans, the first one first."""
-    runs: list[Run] = []
+    runs: list[ThreadRun] = []
     for plan in plans:
         answered = [question for question in plan.inputs if question.answered_at is not None]
         answered.sort(key=lambda question: (question.answered_at or "", question.offset))
-        runs += [Run(thread_id, plan, question) for question in (None, *answered)]
+        runs += [ThreadRun(thread_id, plan, question) for question in (None, *answered)]
     return runs
 
 
@@ -85,7 +85,7 @@ def template_of(plan: Snapshot) -> str:
     return name if isinstance(name, str) else ""
 
 
-async def begin_of(log: PlanLog, run: Run) -> int:
+async def begin_of(log: PlanLog, run: ThreadRun) -> int:
     """The position in the plan after which the run begins: before the answer that began it, or, if the log has that no
     more, after the question."""
     if run.question is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
+from broadcasters.supervision import log_failure
 from hub.protocols.langgraph.state import encoded, interrupts_of, values_of
 from hub.protocols.segments import Advance, Encoded, Ending
 from hub.protocols.streams import PlanStream
@@ -49,6 +50,7 @@ class Departures:
         task = asyncio.get_running_loop().create_task(work, name="after a client of LangGraph left")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
 
 
 @dataclass(frozen=True, slots=True)

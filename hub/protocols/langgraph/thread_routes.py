@@ -76,6 +76,17 @@ def router(hub: Hub) -> APIRouter:
         thread = await beginnings.thread(principal, thread_id)
         return [*thread.states()[: body.limit]] if thread else []
 
+    routes.include_router(_search(hub))
+    return routes
+
+
+def _search(hub: Hub) -> APIRouter:
+    """The route that finds threads, and the one for what is not there."""
+    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    beginnings = Beginnings(hub)
+    caller: Principal = Depends(caller_of(hub))
+    refused = details(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+
     @routes.post("/threads/search", responses=refused)
     async def search_threads(
         body: SearchThreads, request: Request, principal: Principal = caller
