@@ -114,15 +114,26 @@ _READ: Final[dict[int | str, dict[str, Any]]] = {
 
 def router(hub: Hub) -> APIRouter:
     """The protocol's routes."""
-    routes = APIRouter(
+    ended = EndedPlans(hub.log, hub.counts)
+    routes = APIRouter()
+    routes.include_router(_reads(hub, ended))
+    routes.include_router(_appends(hub, ended))
+    return routes
+
+
+def _router() -> APIRouter:
+    return APIRouter(
         prefix="/streams/{plan_id}",
         tags=["protocols"],
         route_class=_StreamRoute,
         generate_unique_id_function=operation_id,
     )
+
+
+def _reads(hub: Hub, ended: EndedPlans) -> APIRouter:
+    """The route that reads a stream."""
+    routes = _router()
     caller: Principal = Depends(caller_of(hub, LIGHT))
-    ended = EndedPlans(hub.log, hub.counts)
-    appender = StreamAppender(hub, ended)
 
     @routes.get("", response_class=Response, responses={**_READ, **_texts(400, 401, 403, 404, 410, 422, 429, 503)})
     async def read_stream(
@@ -151,6 +162,14 @@ def router(hub: Hub) -> APIRouter:
         if live == "long-poll" and not chunk.frames:
             return _empty(chunk, 204, {"Stream-Cursor": _cursor(cursor)})
         return stream.whole(chunk, offset, cursor if live else None, if_none_match)
+
+    return routes
+
+
+def _appends(hub: Hub, ended: EndedPlans) -> APIRouter:
+    """The route that appends to a stream."""
+    routes, appender = _router(), StreamAppender(hub, ended)
+    caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.post(
         "",
