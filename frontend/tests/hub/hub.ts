@@ -43,7 +43,9 @@ export class Hub {
   async begin(): Promise<void> {
     const log = `sqlite:///${join(this.#folder, "plans.db")}`;
     // Without an engine it starts five times faster.
-    const env = { ...process.env, PLANCAST_ENGINE: "off", PLANCAST_LOG: log, ...this.#settings };
+    const database = `sqlite:///${join(this.#folder, "engine.db")}`;
+    const own = { PLANCAST_ENGINE: "off", PLANCAST_ENGINE_DB: database, PLANCAST_LOG: log };
+    const env = { ...process.env, ...own, ...this.#settings };
     const command = ["-m", "hub", "serve", "--port", String(this.port)];
     const hub = spawn(join(ROOT, ".venv/bin/python"), command, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = hub;

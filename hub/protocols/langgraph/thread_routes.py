@@ -82,7 +82,7 @@ def router(hub: Hub) -> APIRouter:
 
 def _search(hub: Hub) -> APIRouter:
     """The route that finds threads, and the one for what is not there."""
-    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
     beginnings = Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
