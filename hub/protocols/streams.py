@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from broadcasters.position import Position
 from hub.access.principal import Principal
@@ -38,7 +38,7 @@ class PlanStream(HttpStream["SegmentOutlet"]):
     def __init__(
         self,
         hub: Hub,
-        request: Request,
+        request: HTTPConnection,
         principal: Principal,
         reader: SegmentReader,
         since: Since = "start",

@@ -14,7 +14,7 @@ from hub.access.auth import AuthenticationFailed, AuthenticationUnavailable, Aut
 from hub.access.origins import Origins
 from hub.access.principal import Principal
 from hub.access.tickets import Tickets
-from hub.config.limits import Limits
+from hub.config.limits import Limits, SessionLimits
 from hub.core.connection import ClientOutlet, Connection, HubServices, RequestRefused, TokenRefused
 from hub.core.connections import Connections, WaterMarks
 from hub.core.counts import HubCounts
@@ -152,9 +152,13 @@ class AdmissionControl:
             self.counts.connections[transport] -= 1
             self.leave(None, client)
 
-    def connect(self, outlet: ClientOutlet, client: AdmittedClient, transport: str) -> Connection:
-        """Makes the connection of an admitted client; `begin` it when its transport is open."""
-        session = Session(secrets.token_urlsafe(9), self.limits.session, client.principal, time.time())
+    def connect(
+        self, outlet: ClientOutlet, client: AdmittedClient, transport: str, limits: SessionLimits | None = None
+    ) -> Connection:
+        """Makes the connection of an admitted client; `begin` it when its transport is open. `limits`: the session's, if
+        they are not those of all others."""
+        limits = limits or self.limits.session
+        session = Session(secrets.token_urlsafe(9), limits, client.principal, time.time())
         connection = Connection(session, outlet, self.registry, client, self._services, self.counts)
         self.roster.enter(connection, transport)
         self.waters.share(len(self.roster))

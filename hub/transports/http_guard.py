@@ -253,11 +253,14 @@ class PathSwitch(asyncio.Protocol):
 
 class WebSocketGuard(WebSocketsSansIOProtocol):
     """A WebSocket on another path than the hub's own. Refuses handshakes that can't be read, and drops clients that
-    send pings without reading the pongs, or a message in too many fragments. Pass the class to uvicorn as `ws=`."""
+    send pings without reading the pongs, or a message in too many fragments. Pass the class to uvicorn as `ws=`.
+    `message_bytes`: the largest message, if it is not `ws_max_size`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, message_bytes: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = protocol_log
+        if message_bytes is not None:
+            self.conn.max_message_size = message_bytes
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 import sys
@@ -60,6 +61,8 @@ class NativeSockets:
         self.proxies = proxies
         self.open: set[_NativeSocket] = set()
         self.admitting: set[asyncio.Task[None]] = set()
+        self.message_bytes: dict[re.Pattern[str], int] = {}
+        """The largest message of a client on other paths than the hub's own, where it is not uvicorn's `ws_max_size`."""
 
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
@@ -67,7 +70,11 @@ class NativeSockets:
         """Called by uvicorn for each request to upgrade to a WebSocket."""
 
         def protocol_for(request: bytes) -> asyncio.Protocol:
-            return _NativeSocket(self) if _is_ours(request) else WebSocketGuard(config, server_state, app_state)
+            path = _path_of(request)
+            if path == PATH:
+                return _NativeSocket(self)
+            sizes = (size for pattern, size in self.message_bytes.items() if path and pattern.fullmatch(path))
+            return WebSocketGuard(config, server_state, app_state, message_bytes=next(sizes, None))
 
         return PathSwitch(protocol_for)
 
@@ -91,11 +98,11 @@ class NativeSockets:
                 log.error("a heartbeat failed: %s", error, exc_info=error)
 
 
-def _is_ours(request: bytes) -> bool:
-    """Whether it requests the hub's socket, however the path is escaped: an ASGI application would decode it, too."""
+def _path_of(request: bytes) -> str | None:
+    """The path of a GET, however it is escaped: an ASGI application would decode it, too."""
     method, _, rest = request.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
-    return method == b"GET" and unquote(path.decode("latin-1")) == PATH
+    return unquote(path.decode("latin-1")) if method == b"GET" else None
 
 
 class _NativeSocket(asyncio.Protocol):

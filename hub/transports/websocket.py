@@ -17,7 +17,7 @@ from hub.transports.peers import Peer, peer_of
 from hub.transports.pull_outlet import ControlFrame, Item, PullOutlet
 from hub.wire.codes import CloseCode
 
-__all__ = ["serve_websocket"]
+__all__ = ["DISCONNECTED", "serve_websocket"]
 
 log = logging.getLogger(__name__)
 

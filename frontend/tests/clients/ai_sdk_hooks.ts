@@ -3,6 +3,7 @@ import { useChat as useSevenChat } from "@ai-sdk/react";
 import * as seven from "ai";
 import { useChat as useSixChat } from "ai-sdk-react-6";
 import * as six from "ai-6";
+import { WebSocket } from "ws";
 import type { Message } from "./ai_sdk_versions.js";
 
 export interface Chat {
@@ -50,15 +51,14 @@ function useSix({ api, id, resume = false, messages = [] }: Options): Chat {
   };
 }
 
-function useSeven({ api, id, resume = false, messages = [] }: Options): Chat {
+type SevenTransport = seven.ChatTransport<seven.UIMessage>;
+
+function useSevenOver(transport: SevenTransport, { id, resume = false, messages = [] }: Options): Chat {
   const chat = useSevenChat({
     id,
     resume,
     messages: messages as seven.UIMessage[],
-    transport: new seven.DefaultChatTransport({
-      api,
-      prepareReconnectToStreamRequest: ({ id: chatId }) => ({ api: `${api}/${chatId}/stream?ended=replay` }),
-    }),
+    transport,
     sendAutomaticallyWhen: (state) =>
       seven.lastAssistantMessageIsCompleteWithApprovalResponses(state) ||
       seven.lastAssistantMessageIsCompleteWithToolCalls(state),
@@ -73,6 +73,30 @@ function useSeven({ api, id, resume = false, messages = [] }: Options): Chat {
     resume: () => chat.resumeStream(),
     leave: () => chat.stop(),
   };
+}
+
+function useSeven(options: Options): Chat {
+  const { api } = options;
+  const transport = new seven.DefaultChatTransport({
+    api,
+    prepareReconnectToStreamRequest: ({ id }) => ({ api: `${api}/${id}/stream?ended=replay` }),
+  });
+  return useSevenOver(transport, options);
+}
+
+type SocketConstructor = seven.WebSocketChatTransportInitOptions<seven.UIMessage>["webSocket"] & object;
+
+/** Node 20 has none of its own. */
+const nodeSocket = WebSocket as unknown as SocketConstructor;
+
+/** `ai` 7 over a WebSocket. */
+export function useSocket(options: Options): Chat {
+  const transport = new seven.WebSocketChatTransport({
+    url: `${options.api}/ws`,
+    webSocket: nodeSocket,
+    prepareReconnectToStreamRequest: () => ({ body: { ended: "replay" } }),
+  });
+  return useSevenOver(transport, options);
 }
 
 export const HOOKS: readonly { readonly name: string; readonly use: (options: Options) => Chat }[] = [

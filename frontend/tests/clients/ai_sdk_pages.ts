@@ -40,3 +40,16 @@ export async function say(chat: () => Chat, text = TEXT): Promise<void> {
   act(() => void chat().say(text));
   await until(chat, ({ status }) => status !== "ready");
 }
+
+export async function approve(chat: () => Chat, approved = true): Promise<Chat> {
+  await act(() => chat().approve(approvalOf(chat()), approved));
+  return until(chat, ended);
+}
+
+/** The texts of a plan's messages, as the hub has them. */
+export async function contentsOf(hub: string, planId: string): Promise<readonly string[]> {
+  const plan = (await (await fetch(`${hub}/api/plans/${planId}`)).json()) as {
+    messages: { content: string; message_type: string }[];
+  };
+  return plan.messages.filter(({ message_type: type }) => type !== "thinking").map(({ content }) => content);
+}

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
+from starlette.websockets import WebSocket
 
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
@@ -15,6 +16,7 @@ from hub.core.rates import START
 from hub.node import Hub
 from hub.protocols.ai_sdk.history import messages_of
 from hub.protocols.ai_sdk.requests import ChatPost
+from hub.protocols.ai_sdk.sockets import MESSAGE_BYTES, SOCKET_PATH, serve_chats
 from hub.protocols.ai_sdk.turns import Chats
 from hub.protocols.route import STREAM_HEADERS, ProtocolRoute
 from hub.protocols.segments import SegmentReader
@@ -97,7 +99,16 @@ def router(hub: Hub) -> APIRouter:
         await chats.stop(principal, chat_id)
         return Response(status_code=204)
 
+    _add_socket(hub, routes)
     return routes
+
+
+def _add_socket(hub: Hub, routes: APIRouter) -> None:
+    @routes.websocket("/{template}/ws")
+    async def ai_sdk_socket(template: Template, websocket: WebSocket) -> None:
+        await serve_chats(hub, websocket, template)
+
+    hub.native.message_bytes[SOCKET_PATH] = MESSAGE_BYTES
 
 
 def _texts(*statuses: int) -> dict[int | str, dict[str, Any]]:
