@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from hub.protocols.ai_sdk.sockets import MAX_REQUESTS, MESSAGE_BYTES
 from tests.faults.credentials import token
 from tests.hub.dialects.servers import asking_hub, working_hub
+from tests.hub.protocols.trimming import trim
 from tests.hub.protocols.ui_messages import UiMessage
 from tests.servers.hub import HubServer
 
@@ -269,3 +270,24 @@ async def test_a_drain_closes_the_connection_without_an_end(chat_id: str) -> Non
         async with chatting(hub) as socket:
             asked = await socket.response(await socket.send("resume", chat_id))
             assert question_of(asked)["state"] == "approval-requested"
+
+
+@pytest.mark.slow
+async def test_a_response_that_the_log_has_no_longer(chat_id: str) -> None:
+    """P-AIS-14: the connection is closed without an end, and the client replays the plan on another one."""
+    with working_hub() as hub:
+        async with chatting(hub) as socket:
+            asked = await socket.response(await socket.send("send", chat_id, messages=[first := said()]))
+        async with httpx.AsyncClient(base_url=hub.url) as http:
+            await trim(http, chat_id)
+        hub.signal(signal.SIGTERM)  # a hub that has the events in memory serves them
+        await asyncio.to_thread(hub.wait)
+        await asyncio.to_thread(hub.start)
+        asked.metadata["plancast"]["offset"] = 2
+        async with chatting(hub) as socket:
+            answer = await socket.send("send", chat_id, messages=[first, approved(asked)], messageId=asked.id)
+            assert await socket.until_closed() == 1012
+            assert (socket.received[answer], socket.ends.get(answer)) == ([], None)
+        async with chatting(hub) as socket:
+            ended = await socket.response(await socket.send("resume", chat_id, body={"ended": "replay"}))
+        assert (ended.finish_reason, question_of(ended)["state"]) == ("stop", "output-available")
