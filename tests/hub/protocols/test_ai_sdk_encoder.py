@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from broadcasters.events import (
@@ -22,7 +22,7 @@ from broadcasters.events import (
 )
 from broadcasters.position import Position
 from hub.protocols.ai_sdk.encoder import UiMessageEncoder
-from hub.protocols.segments import Ending, SegmentReader
+from hub.protocols.segments import Ending, SegmentReader, open_questions
 from tests.broadcasters.strategies import PLAN_ID, events
 from tests.hub.protocols.feeds import EPOCH, burst_of, folded, read, read_in_pieces, snapshot_of
 from tests.hub.protocols.ui_messages import UiMessage, chunks_in, shown
@@ -95,9 +95,17 @@ def test_a_continuation_adds_only_what_follows(story: Sequence[PlanEvent], data:
         assert actual == expected
 
 
+def mixes(story: Sequence[PlanEvent]) -> bool:
+    """Whether an approval and a question of another kind are open at once: the client then sends again after an answer
+    to the latter (docs/clients/ai-sdk.md)."""
+    open_at = (open_questions(folded(story, upto)) for upto in range(1, len(story) + 1))
+    return any(len({question.kind == "approval" for question in questions}) > 1 for questions in open_at)
+
+
 @given(stories)
 def test_nothing_makes_a_client_send_again_by_itself(story: Sequence[PlanEvent]) -> None:
     """P-AIS-6: however many answers it has received."""
+    assume(not mixes(story))
     assert not message_of(read(ENCODER, story)).sends_again
 
 

@@ -138,9 +138,11 @@ async def by_langgraph(plan: Watched) -> list[str]:
             run, *_ = await client.runs.list(plan.id)
             async for part in client.runs.join_stream(plan.id, run["run_id"], last_event_id="-1", stream_mode=MODES):
                 model.take([Received(part.event, part.data, part.id)])
-            if (await client.threads.get(plan.id))["status"] != "interrupted":
+            status = (await client.threads.get(plan.id))["status"]
+            if status == "interrupted":
+                await plan.answered.wait()
+            elif status != "busy":  # an answer may be given between the end of a run and this
                 break
-            await plan.answered.wait()
     agents = [one for one in model.values["messages"] if one["type"] == "ai" and not one.get("tool_calls")]
     return sorted(message["content"] for message in agents)
 
