@@ -116,7 +116,7 @@ class Encoder(Hashable, Protocol):
 
     def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes | None:
         """The log was replaced by another history: what gives a client at `before` the state of `after`. None if the
-        protocol can't express that; the connection is then reset, so that the client starts anew."""
+        protocol can't express that; the connection is then reset, so that the client starts again."""
         ...
 
     def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:

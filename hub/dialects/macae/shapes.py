@@ -192,11 +192,11 @@ def is_bubble(message: MessageState) -> bool:
 
 
 def messages_of(plan: Snapshot) -> list[dict[str, Any]]:
-    """What was said, in its order; without the open question, and without messages that go on."""
-    said = [*_agents(plan), *_dialogues(plan)]
+    """The plan's messages and answered questions, in their order; without the open question and unfinished messages."""
+    messages = [*_agents(plan), *_dialogues(plan)]
     if plan.status == "completed":
-        said.append((plan.offset, _message(MANAGER, result_text(plan), plan.ended_at)))
-    return [message for _, message in sorted(said, key=lambda one: one[0])]
+        messages.append((plan.offset, _message(MANAGER, result_text(plan), plan.ended_at)))
+    return [message for _, message in sorted(messages, key=lambda one: one[0])]
 
 
 def _agents(plan: Snapshot) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -229,7 +229,7 @@ def _message(agent: str, content: str, at: str | None, kind: str = "AI_Agent") -
 
 
 def thoughts_of(plan: Snapshot) -> str:
-    """The text of the thinking process: everything that agents said so far, to which streamed pieces are added."""
+    """The text of the thinking process: that of all messages so far, to which streamed pieces are added."""
     return "".join(message.content + ("" if message.streaming else "\n\n") for message in plan.messages)
 
 

@@ -15,11 +15,12 @@ _offset: Final = re.compile(r"([0-9]{16})_([0-9A-Za-z]{0,64})\Z")
 
 
 def offset_text(position: Position) -> str:
+    """The offset of a position."""
     return f"{position.offset:016}_{position.epoch}"
 
 
 def position_in_text(text: str) -> Position | None:
-    """The position of an offset; None if the text is none."""
+    """The position of an offset; None if the text is not an offset."""
     found = _offset.match(text)
     return None if found is None else Position(found[2], int(found[1]))
 
