@@ -34,9 +34,6 @@ from broadcasters.streamed_message import Message as AsyncMessage
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
-
 __all__ = [
     "BlockingBroadcaster",
     "BlockingMessage",

@@ -7,21 +7,24 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
-from starlette.routing import WebSocketRoute
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from broadcasters.extras import extra
 
-from hub import dialects, protocols
-from hub.api import callers, events, log, page, plans, sample_traffic, steering, streams
-from hub.api.middleware import configure
-from hub.api.problems import ProblemBody
-from hub.api.route import operation_id
-from hub.node import Hub
-from hub.transports.admission import AdmissionControl
-from hub.transports.websocket import serve_websocket
+with extra("hub", "a hub"):
+    from fastapi import APIRouter, FastAPI, Request, Response
+    from fastapi.openapi.utils import get_openapi
+    from fastapi.responses import JSONResponse
+    from starlette.routing import WebSocketRoute
+    from starlette.types import Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+    from hub import dialects, protocols
+    from hub.api import callers, events, log, page, plans, sample_traffic, steering, streams
+    from hub.api.middleware import configure
+    from hub.api.problems import ProblemBody
+    from hub.api.route import operation_id
+    from hub.node import Hub
+    from hub.transports.admission import AdmissionControl
+    from hub.transports.websocket import serve_websocket
 
 __all__ = ["create_app", "operations_router", "streaming_router"]
 
@@ -57,12 +60,15 @@ _METRICS: Final[dict[str, Any]] = {
 }
 
 
-def create_app(hub: Hub) -> FastAPI:
+def create_app(hub: Hub | None = None) -> FastAPI:
     """An application that opens the hub at startup and closes it at shutdown.
+
+    Without a hub, it makes one with the settings of the environment.
 
     Starlette runs no lifespan of a mounted application, so an application that mounts this one must enter the hub in its
     own lifespan. See docs/EMBEDDING.md.
     """
+    hub = hub or Hub()
     app = FastAPI(
         title="Plancast",
         summary="A pub/sub subscription hub for multi-plan streaming.",

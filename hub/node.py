@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 from broadcasters.broadcaster import Broadcaster
+from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.supervision import Part, Supervisor
-from hub.access.auth import AuthenticationFailed, Authenticator
-from hub.access.origins import Origins
-from hub.access.principal import Principal
-from hub.access.tickets import Tickets, ticket_key
-from hub.answers.acceptance import Answers
-from hub.config.settings import Settings
-from hub.core.connection import RequestRefused, TokenRefused
-from hub.core.connections import Connections
-from hub.core.counts import HubCounts
-from hub.core.effects import SendSignal
-from hub.core.plan_lists import PlanLists
-from hub.core.registry import Pace, Registry
-from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
-from hub.telemetry.metrics import Metrics
-from hub.telemetry.probe import Probe
-from hub.telemetry.tracing import deliveries
-from hub.telemetry.worker_metrics import WorkerMetrics
-from hub.transports.admission import AdmissionControl
-from hub.transports.http_guard import HttpConnectionLimit
-from hub.transports.native import NativeSockets
-from hub.transports.peers import Proxies
+
+with extra("hub", "a hub"):
+    from hub.access.auth import AuthenticationFailed, Authenticator
+    from hub.access.origins import Origins
+    from hub.access.principal import Principal
+    from hub.access.tickets import Tickets, ticket_key
+    from hub.answers.acceptance import Answers
+    from hub.config.settings import Settings, load
+    from hub.core.connection import RequestRefused, TokenRefused
+    from hub.core.connections import Connections
+    from hub.core.counts import HubCounts
+    from hub.core.effects import SendSignal
+    from hub.core.plan_lists import PlanLists
+    from hub.core.registry import Pace, Registry
+    from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
+    from hub.telemetry.metrics import Metrics
+    from hub.telemetry.probe import Probe
+    from hub.telemetry.tracing import deliveries
+    from hub.telemetry.worker_metrics import WorkerMetrics
+    from hub.transports.admission import AdmissionControl
+    from hub.transports.http_guard import HttpConnectionLimit
+    from hub.transports.native import NativeSockets
+    from hub.transports.peers import Proxies
 
 __all__ = ["Hub"]
 
@@ -49,11 +53,17 @@ NO_ENGINE: Final = (
 class Hub:
     """`async with Hub(settings) as hub`: follows the log and can serve clients until the block is left.
 
+    Without settings, the environment's are used (PLANCAST_LOG and the others).
+
     It may be entered several times at once, for example by an application and by a router in it. Once all have left it,
     it is closed and can't be entered again.
     """
 
-    def __init__(self, settings: Settings, *, log: PlanLog | None = None, engine: EnginePort | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, log: PlanLog | None = None, engine: EnginePort | None = None
+    ) -> None:
+        if settings is None:
+            settings = load(os.environ)
         limits = settings.limits
         self.settings = settings
         self.engine = engine

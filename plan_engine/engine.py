@@ -14,10 +14,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal, Self, TypeVar
 
-from dbos import DBOSClient
-from dbos import error as dbos_errors
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from broadcasters.extras import extra
+
+with extra("engine", "running plans"):
+    from dbos import DBOSClient
+    from dbos import error as dbos_errors
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import AgentMessage, build, check_plan_id

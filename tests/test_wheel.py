@@ -78,7 +78,9 @@ def copy_into(site: Path, installed: Distribution) -> None:
 
 def packaged() -> set[str]:
     """All files of our packages, the built page included, except caches and the markers of `make`."""
-    files = (path for package in ("broadcasters", "hub", "plan_engine") for path in (ROOT / package).rglob("*"))
+    files = (
+        path for package in ("broadcasters", "hub", "plan_engine", "plancast") for path in (ROOT / package).rglob("*")
+    )
     names = {str(path.relative_to(ROOT)) for path in files if path.is_file() and not path.name.startswith(".ready-")}
     return {name for name in names if "__pycache__" not in name}
 

@@ -36,11 +36,7 @@ def templates_of(modules: Sequence[str]) -> list[Template]:
     """All templates in these modules, or the built-in ones if none are named. Modules may be in the working directory.
 
     Raises `PlancastError` if a module can't be imported or has no template."""
-    try:
-        importlib.import_module("plan_engine.engine")  # templates are useless without an engine
-    except ModuleNotFoundError as missing:
-        why = f"running plans requires {missing.name}: pip install 'plancast[engine]'"
-        raise PlancastError(why) from None
+    importlib.import_module("plan_engine.engine")  # templates are useless without an engine
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last, so that it hides no installed module
     return [template for name in modules or [BUILT_IN] for template in _templates_in(name)]
@@ -51,13 +47,11 @@ def _templates_in(name: str) -> list[Template]:
 
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        cure = (
-            "pip install 'plancast[templates]'" if name == BUILT_IN else "check --templates and the working directory"
-        )
-        raise PlancastError(f"can't import the templates of {name}: no module {missing.name}; {cure}") from None
     except PlancastError:
         raise
+    except ModuleNotFoundError as missing:
+        cure = "check --templates and the working directory"
+        raise PlancastError(f"can't import the templates of {name}: no module {missing.name}; {cure}") from None
     except (Exception, SystemExit) as error:
         raise PlancastError(f"can't import the templates of {name}: {type(error).__name__}: {error}") from error
     if not (found := templates_in(module)):

@@ -14,6 +14,7 @@ from secrets import token_bytes
 from tempfile import TemporaryDirectory
 
 from broadcasters.errors import PlancastError
+from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from hub.commands.embedded import Embedded, check_model, model_of, templates_of
@@ -45,12 +46,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with extra("hub", "a hub"):
         from hub.access.auth import refusal_to_bind
         from hub.process.serving import listeners
         from hub.process.workers import raise_file_limit
-    except ModuleNotFoundError as missing:
-        raise PlancastError(f"running a hub requires {missing.name}: pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)
     for warning in unknown_variables(os.environ):
         print(f"plancast: {warning}", file=sys.stderr)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from broadcasters.errors import PlancastError
+from broadcasters.extras import extra
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -61,12 +61,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with extra("hub", "making tokens"):
         from hub.access.auth import TokenInvalid, mint
         from hub.access.principal import InvalidGrants
         from hub.config.settings import load
-    except ModuleNotFoundError as missing:
-        raise PlancastError(f"making tokens requires {missing.name}: pip install 'plancast[hub]'") from None
     settings = load(os.environ, args)
     try:
         print(mint(settings, args.subject, _merged(args.plan), args.seconds, time.time()))

@@ -9,15 +9,3 @@
 The first argument of each `run_…` is where the run is reported: a plan's id (the run is a plan of its own, sent through a
 broadcaster), or the context of an engine's step (the run is part of that step). This module imports no framework.
 """
-
-from __future__ import annotations
-
-__all__ = ["missing"]
-
-
-def missing(error: ModuleNotFoundError, extra: str, *packages: str) -> ModuleNotFoundError:
-    """The error to raise for a framework that isn't installed: it says what to install. Errors about modules of other
-    packages are returned unchanged."""
-    if error.name is None or error.name.partition(".")[0] not in packages:
-        return error
-    return ModuleNotFoundError(f"this adapter requires {packages[0]}: pip install 'plancast[{extra}]'", name=error.name)

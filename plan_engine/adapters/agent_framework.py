@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from plan_engine.adapters import missing
+from broadcasters.extras import extra
 
-try:
+with extra("agent-framework", "this adapter"):
     from agent_framework import (
         Agent,
         AgentResponse,
@@ -26,8 +26,6 @@ try:
         Workflow,
         WorkflowEvent,
     )
-except ModuleNotFoundError as error:
-    raise missing(error, "agent-framework", "agent_framework") from None
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError

@@ -15,15 +15,13 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from plan_engine.adapters import missing
+from broadcasters.extras import extra
 
-try:
+with extra("langgraph", "this adapter"):
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.types import Command, Interrupt, StateSnapshot, StreamPart
-except ModuleNotFoundError as error:
-    raise missing(error, "langgraph", "langgraph", "langchain_core") from None
 
 from broadcasters.broadcaster import Broadcaster
 from plan_engine.adapters.conversion import as_text, fields_of, question_of, text_of, title_of

@@ -11,9 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from plan_engine.adapters import missing
+from broadcasters.extras import extra
 
-try:
+with extra("openai-agents", "this adapter"):
     from agents import (
         Agent,
         HandoffOutputItem,
@@ -28,8 +28,6 @@ try:
         ToolCallItem,
         ToolCallOutputItem,
     )
-except ModuleNotFoundError as error:
-    raise missing(error, "openai-agents", "agents") from None
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from plan_engine.adapters import missing
+from broadcasters.extras import extra
 
-try:
+with extra("pydantic-ai", "this adapter"):
     from pydantic_ai import Agent, AgentRunResult, AgentRunResultEvent, DeferredToolRequests, DeferredToolResults
     from pydantic_ai.messages import (
         AgentStreamEvent,
@@ -27,8 +27,6 @@ try:
         ToolResultEvent,
     )
     from pydantic_ai.tools import ToolApproved, ToolDenied
-except ModuleNotFoundError as error:
-    raise missing(error, "pydantic-ai", "pydantic_ai") from None
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType

@@ -1,13 +1,10 @@
 """The plans that come with Plancast. They speak through the engine's language model, or the offline one."""
 
-try:
+from broadcasters.extras import extra
+
+with extra("templates", "the built-in templates"):
     import pydantic_ai
     import sqlglot
-except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError(
-        f"the templates need {missing.name}, which is not installed: pip install 'plancast[templates]'",
-        name=missing.name,
-    ) from missing
 
 from plan_engine.templates.business_operations import business_operations
 from plan_engine.templates.data_query import data_query

@@ -12,14 +12,12 @@ from typing import Any, Final, cast
 
 import httpx
 
-from plan_engine.adapters import missing
+from broadcasters.extras import extra
 
-try:
+with extra("langgraph", "this adapter"):
     from langgraph_sdk import get_client
     from langgraph_sdk.client import LangGraphClient
     from langgraph_sdk.schema import StreamPart
-except ModuleNotFoundError as error:
-    raise missing(error, "langgraph", "langgraph_sdk") from None
 
 from broadcasters.broadcaster import Broadcaster
 from plan_engine.adapters.conversion import as_text, fields_of, plain_object, question_of, title_of

@@ -201,7 +201,8 @@ def test_an_unusable_model_is_reported_at_the_start(capsys: pytest.CaptureFixtur
 def test_a_missing_extra_is_named_when_an_engine_is_required(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "plan_engine.engine", None)
+    monkeypatch.delitem(sys.modules, "plan_engine.engine", raising=False)
+    monkeypatch.setitem(sys.modules, "dbos", None)
     assert main(["serve", "--port", "0", "--engine", "embedded"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
