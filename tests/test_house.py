@@ -418,7 +418,8 @@ def test_make_commands_in_documents_exist() -> None:
 
 def documents() -> list[Path]:
     others = ("frontend/README.md", "tests/vectors/README.md")
-    return [*ROOT.glob("*.md"), *(ROOT / name for name in others), *sorted(ROOT.glob("docs/**/*.md"))]
+    found = [*sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+    return [*ROOT.glob("*.md"), *(ROOT / name for name in others), *found]
 
 
 def anchors(path: Path) -> set[str]:

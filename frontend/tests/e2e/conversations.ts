@@ -1,0 +1,69 @@
+/** A person who uses a client's page: asks, reloads, opens a second tab, answers. */
+import type { Page } from "playwright-core";
+import { expect } from "vitest";
+import type { Hub } from "../hub/hub.js";
+import type { BuiltPage } from "./built_pages.js";
+import type { Visits } from "./visits.js";
+
+interface Plan {
+  readonly status: string;
+  readonly messages: readonly { readonly content: string }[];
+  readonly inputs: readonly { readonly answer?: unknown }[];
+}
+
+const REQUEST = "Sales by region are uneven";
+/** The beginning of the first message, and of the last one before the question. */
+const FIRST = "Looking up the figures";
+const PROPOSAL = "What it costs";
+
+/** Asks, reloads in the midst, opens a second tab beside it, answers there, and expects all of the plan in both, once. */
+export async function converse(page: BuiltPage, hub: Hub, visits: Visits): Promise<void> {
+  const context = await visits.context();
+  const tab = await context.newPage();
+  await tab.goto(page.url);
+  await send(tab, REQUEST);
+  await tab.getByText(FIRST).first().waitFor();
+  const id = new URL(tab.url()).hash.slice(1);
+  await tab.reload();
+  const beside = await context.newPage();
+  await beside.goto(tab.url());
+  for (const each of [tab, beside]) {
+    await each.getByText(PROPOSAL).waitFor();
+    await expectWhole(each, hub, id);
+  }
+  await beside.getByRole("button", { name: "Yes" }).click();
+  await beside.getByRole("button", { name: "Yes" }).waitFor({ state: "detached" });
+  const ended = await planOf(hub, id, ({ status }) => status === "completed");
+  expect(JSON.stringify(ended.inputs.map(({ answer }) => answer))).toMatch(/^\[(?:"yes"|{"approved":true})\]$/);
+  await expectWhole(beside, hub, id);
+  await tab.reload();
+  await expectWhole(tab, hub, id);
+  expect(await tab.getByRole("button", { name: "Yes" }).count()).toBe(0);
+}
+
+export async function send(page: Page, text: string): Promise<void> {
+  await page.getByRole("textbox").fill(text);
+  await page.getByRole("textbox").press("Enter");
+}
+
+/** Waits until the page shows each message of the plan as often as the plan has it. */
+async function expectWhole(page: Page, hub: Hub, id: string): Promise<void> {
+  const { messages } = await planOf(hub, id, () => true);
+  const texts = messages.map(({ content }) => plain(content));
+  const counts = (shown: string) => texts.map((text) => shown.split(text).length - 1);
+  const expected = counts(texts.join("\n"));
+  await expect.poll(async () => counts(plain(await page.locator("main").innerText()))).toEqual(expected);
+}
+
+/** The letters and digits: a page may show Markdown formatted. */
+function plain(text: string): string {
+  return text.replaceAll(/[^\p{L}\p{N}]+/gu, "");
+}
+
+async function planOf(hub: Hub, id: string, holds: (plan: Plan) => boolean): Promise<Plan> {
+  for (;;) {
+    const plan = (await (await fetch(`${hub.url}/api/plans/${id}`)).json()) as Plan;
+    if (holds(plan)) return plan;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
