@@ -1,19 +1,22 @@
 /** `useChat` of ai 6 and 7, as real hooks, with a real hub and its template `business_operations`. */
 import "./fake_document.js";
 import { act, cleanup } from "@testing-library/react";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { Hub } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import { HOOKS, type Options } from "./ai_sdk_hooks.js";
 import {
+  answeredIn,
   apiOf,
   approve,
   asked,
   begun,
   contentsOf,
   ended,
+  openIn,
   page,
   planOf,
+  postsIn,
   questionOf,
   say,
   TEXT,
@@ -98,6 +101,31 @@ describe.each(HOOKS)("$name", ({ use }) => {
     const done = await until(chat, ended);
     expect(questionOf(done)).toMatchObject({ state: "output-available", output: answer });
     expect(done.messages).toHaveLength(2);
+  });
+
+  test("answers to an approval and a question of another kind are sent once each", async () => {
+    const id = freshId();
+    const question = (request_id: string, kind: string) => ({
+      type: "input_request" as const,
+      data: { request_id, kind, prompt: "Go on?" },
+    });
+    const plan = (status: string) => ({ type: "plan_update" as const, data: { status } });
+    await hub.publish(id, [plan("in_progress"), question("a", "approval"), question("b", "choice"), plan("waiting")]);
+    const posts = vi.spyOn(globalThis, "fetch");
+    const { chat } = pageOf(use, { id, resume: true });
+    const both = await until(chat, (now) => now.status === "ready" && openIn(now).length === 2);
+    const [approval, choice] = openIn(both);
+    await act(() => chat().execute(String(choice?.["toolCallId"]), "red"));
+    const one = await until(chat, (now) => now.status === "ready" && answeredIn(now) === 1);
+    expect(openIn(one)).toMatchObject([{ toolCallId: approval?.["toolCallId"], state: "approval-requested" }]);
+    await act(() => new Promise((resolve) => setTimeout(resolve, 0))); // the client has decided whether to send again
+    expect(postsIn(posts.mock.calls)).toBe(1);
+    await act(() => chat().approve(String(approval?.["toolCallId"]), true));
+    await until(chat, (now) => answeredIn(now) === 2);
+    await hub.publish(id, [plan("completed")]);
+    await until(chat, ended);
+    expect(postsIn(posts.mock.calls)).toBe(2);
+    posts.mockRestore();
   });
 
   test("leaving is not cancelling; the stop route cancels", async () => {

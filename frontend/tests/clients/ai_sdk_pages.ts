@@ -28,6 +28,12 @@ export const answerOf = (chat: Chat): Message | undefined =>
   chat.messages.filter(({ role }) => role === "assistant").at(-1);
 export const partsOf = (chat: Chat): readonly Part[] => answerOf(chat)?.parts ?? [];
 export const questionOf = (chat: Chat) => partsOf(chat).find(({ toolName }) => toolName === "ask_person");
+const questionsOf = (chat: Chat) => partsOf(chat).filter(({ toolName }) => toolName === "ask_person");
+export const openIn = (chat: Chat) =>
+  questionsOf(chat).filter(({ state }) => state === "approval-requested" || state === "input-available");
+/** How many questions have an answer that was received from the hub. */
+export const answeredIn = (chat: Chat) =>
+  questionsOf(chat).filter(({ state, providerExecuted }) => state === "output-available" && providerExecuted).length;
 export const textsOf = (chat: Chat) =>
   partsOf(chat).flatMap(({ type, text }) => (type === "text" ? [String(text)] : []));
 export const planOf = (chat: Chat) => partsOf(chat).find(({ type }) => type === "data-plan")?.["data"];
@@ -45,6 +51,10 @@ export async function approve(chat: () => Chat, approved = true): Promise<Chat> 
   await act(() => chat().approve(approvalOf(chat()), approved));
   return until(chat, ended);
 }
+
+/** How many of these calls of `fetch` are POSTs to a chat. */
+export const postsIn = (calls: readonly Parameters<typeof fetch>[]) =>
+  calls.filter(([url, init]) => init?.method === "POST" && typeof url === "string" && url.includes("/ai-sdk/")).length;
 
 /** The texts of a plan's messages, as the hub has them. */
 export async function contentsOf(hub: string, planId: string): Promise<readonly string[]> {

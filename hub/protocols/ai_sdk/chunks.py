@@ -173,11 +173,12 @@ def tool_output(plan_id: str, call: ToolCallState) -> Chunk:
 
 def tool_failed(plan_id: str, part: ToolCallState | InputState, text: str) -> Chunk:
     """A tool has failed, or a question can't be answered any more."""
-    return {"type": "tool-output-error", "toolCallId": tool_part_id(plan_id, part), "errorText": text}
+    tool_id = tool_part_id(plan_id, part)
+    return {"type": "tool-output-error", "toolCallId": tool_id, "errorText": text, "providerExecuted": True}
 
 
 def asked(plan_id: str, state: InputState) -> Iterator[Chunk]:
-    """A state. Only those that are no approval are tools for the client to execute."""
+    """A question without an answer. Only those that are no approval are tools for the client to execute."""
     tool_id, approval = tool_part_id(plan_id, state), state.kind == "approval"
     fields = {"request_id", "kind", "prompt", "options", "json_schema", "expires_at"}
     yield {
@@ -205,6 +206,7 @@ def answered(plan_id: str, state: InputState) -> Chunk:
         "type": "tool-output-available",
         "toolCallId": tool_id,
         "output": state.answer,
+        "providerExecuted": True,
         "providerMetadata": metadata,
     }
 

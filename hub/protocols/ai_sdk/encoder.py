@@ -1,8 +1,9 @@
 """Encodes a plan as the AI SDK's UI message stream: the plan is one message of the assistant, with the same id always.
 
-A client sends the message again by itself when all tools after its last step boundary are complete. Therefore a boundary
-precedes the first open question, so that no tool of the plan delays that; and one follows the last answer, and the end
-of a plan with a question open, so that the client does not repeat it.
+A client sends the message again by itself when all tools after its last step boundary are complete: those that it
+executes itself, or all if one is an approval that it has answered. Therefore a boundary precedes the first open question,
+so that no tool of the plan delays that; and a question that is over is no longer one that the client executes, so that the
+client does not repeat its answer.
 """
 
 from __future__ import annotations
@@ -118,8 +119,6 @@ def _question(plan_id: str, change: InputChange, pending: set[str]) -> Iterator[
     if after.answered_at is not None and (before is None or before.answered_at is None):
         yield chunks.answered(plan_id, after)
         pending.discard(after.request_id)
-        if not pending:
-            yield _NEXT_STEP
 
 
 def _ending(plan: Snapshot, position: Position) -> Iterator[Chunk]:
@@ -128,8 +127,6 @@ def _ending(plan: Snapshot, position: Position) -> Iterator[Chunk]:
         yield chunks.finish("tool-calls", plan.plan_id, position)
         return
     yield from ended_tools(plan)
-    if any(question.answered_at is None for question in plan.inputs):
-        yield _NEXT_STEP
     yield from _outcome(plan, position)
 
 

@@ -54,8 +54,6 @@ def _parts(found: ThreadPlan) -> Iterator[Part]:
                     yield _STEP
                 yield _tool(chunks.question(plan.plan_id, part), endings)
                 pending = pending or part.answered_at is None
-                if not pending:
-                    yield _STEP
 
 
 def _text(message: MessageState) -> Part:
@@ -83,13 +81,13 @@ def _apply(part: Part, chunk: Chunk) -> None:
         case "tool-approval-request":
             part.update(state="approval-requested", approval={"id": chunk["approvalId"]})
         case "tool-output-available":
-            part.update(state="output-available", output=chunk["output"])
+            part.update(state="output-available", output=chunk["output"], providerExecuted=True)
             _decided(part, approved=True)
         case "tool-output-denied":
             part.update(state="output-denied")
             _decided(part, approved=False)
         case _:
-            part.update(state="output-error", errorText=chunk["errorText"])
+            part.update(state="output-error", errorText=chunk["errorText"], providerExecuted=True)
             part.pop("approval", None)
 
 

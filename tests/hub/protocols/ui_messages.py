@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState
+from hub.protocols.ai_sdk.chunks import ASK
 
 __all__ = ["UiMessage", "chunks_in", "shown"]
 
@@ -101,6 +102,7 @@ class UiMessage:
             for name in ("output", "errorText"):
                 called.pop(name, None)
             called.update(state="input-available", toolName=chunk["toolName"], input=chunk["input"])
+            self._executed(called, chunk)
             return
         part = self._in_step(tool_id) or self.tool(tool_id)
         assert part, f"no tool {tool_id}"
@@ -110,13 +112,20 @@ class UiMessage:
             case "output-available":
                 part.pop("errorText", None)
                 part.update(state="output-available", output=chunk["output"])
+                self._executed(part, chunk)
             case "output-error":
                 part.pop("output", None)
                 part.update(state="output-error", errorText=chunk["errorText"])
+                self._executed(part, chunk)
             case "output-denied":
                 part.update(state="output-denied")
             case other:
                 raise AssertionError(f"unknown chunk: {other}")
+
+    @staticmethod
+    def _executed(part: Part, chunk: Mapping[str, Any]) -> None:
+        if "providerExecuted" in chunk:  # and it stays
+            part["providerExecuted"] = chunk["providerExecuted"]
 
     def _data(self, chunk: Mapping[str, Any]) -> None:
         known = (part for part in self.parts if part["type"] == chunk["type"] and part["id"] == chunk["id"])
@@ -135,15 +144,24 @@ class UiMessage:
         begins = max((at for at, part in enumerate(self.parts, 1) if part["type"] == "step-start"), default=0)
         return next((part for part in self.parts[begins:] if part.get("toolCallId") == tool_id), None)
 
+    def with_answers(self) -> UiMessage:
+        """The message after its person has answered all open questions."""
+        other = self.continued()
+        for part in other.parts:
+            if part["type"] == "dynamic-tool" and part["state"] == "approval-requested":
+                part["state"] = "approval-responded"
+            elif part["type"] == "dynamic-tool" and part["state"] == "input-available" and part["toolName"] == ASK:
+                part["state"] = "output-available"
+        return other
+
     @property
     def sends_again(self) -> bool:
         """Whether the client sends the message by itself, if it is to when approvals or tool calls are complete."""
         begins = max((at for at, part in enumerate(self.parts, 1) if part["type"] == "step-start"), default=0)
         tools = [part for part in self.parts[begins:] if part["type"] == "dynamic-tool"]
         over = ("output-available", "output-error", "output-denied", "approval-responded")
-        asked = [part for part in tools if part["toolName"] == "ask_person"]
         approved = any(part["state"] == "approval-responded" for part in tools)
-        executed = [part for part in asked if "approval" not in part]
+        executed = [part for part in tools if not part.get("providerExecuted")]
         return (approved and all(part["state"] in over for part in tools)) or (
             bool(executed) and all(part["state"] in over[:2] for part in executed)
         )
