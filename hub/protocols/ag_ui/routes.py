@@ -39,7 +39,7 @@ TemplateName = Annotated[str, Path(min_length=1, max_length=128, examples=["busi
 ThreadId = Annotated[str, Path(min_length=1, max_length=128, examples=["plan-1"])]
 STREAM: Final[dict[str, Any]] = {
     "description": "The events of the run.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 
 

@@ -27,7 +27,7 @@ __all__ = ["AiSdkRoute", "router"]
 HEADERS: Final = {**STREAM_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
 _STREAM: Final[dict[str, Any]] = {
     "description": "Chunks of a UI message.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 Template = Annotated[str, Path(min_length=1, max_length=128, examples=["business_operations"])]
 ChatId = Annotated[str, Path(min_length=1, max_length=128, examples=["chat-1"])]

@@ -49,14 +49,22 @@ class StreamAppended(NamedTuple):
     closed: bool
 
 
+class _LastBatch(NamedTuple):
+    """A producer's last batch up to a position in the log."""
+
+    epoch: int
+    seq: int
+    position: Position
+
+
 class StreamAppender:
     """Appends to plans for callers with the right to publish."""
 
     def __init__(self, hub: Hub, ended: EndedPlans) -> None:
         self._hub = hub
         self._ended = ended
-        self._known: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
-        """The last batch that this node stored, by plan and producer."""
+        self._known: OrderedDict[tuple[str, str], _LastBatch] = OrderedDict()
+        """The last batch that this node knows of, by plan and producer."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def append(
@@ -78,11 +86,13 @@ class StreamAppender:
             every = [*events, *_ending(plan_id, events)] if closes else events
             appended = await self._store(plan_id, head, _ids(name, batch), every)
             if batch is not None and name is not None:
-                self._note(plan_id, name, batch)
+                follows = appended.position.offset == head.offset + len(every)  # no other node's batch is in between
+                known = appended.position if follows else head.position
+                self._note(plan_id, name, _LastBatch(batch.epoch, batch.seq, known))
             return appended
 
-    def _note(self, plan_id: str, name: str, batch: BatchId) -> None:
-        self._known[plan_id, name] = batch.epoch, batch.seq
+    def _note(self, plan_id: str, name: str, last: _LastBatch) -> None:
+        self._known[plan_id, name] = last
         self._known.move_to_end((plan_id, name))
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -103,8 +113,6 @@ class StreamAppender:
 
     async def _has(self, plan_id: str, head: Head, name: str, batch: BatchId) -> bool:
         """Whether the batch was stored. Raises `Problem` if it must not be stored now."""
-        if self._known.get((plan_id, name)) == (batch.epoch, batch.seq - 1):
-            return False
         last = await self._last(plan_id, head, name)
         if last is None:
             return False  # unknown here: the keys of its entries still prevent that it is stored twice
@@ -124,14 +132,18 @@ class StreamAppender:
     async def _last(self, plan_id: str, head: Head, name: str) -> tuple[int, int] | None:
         """The epoch and number of the producer's last batch in the log: -1 if there is none, None if it is not known."""
         begin = after = max(head.floor, head.offset - LOOK_BACK)
-        batches: list[tuple[int, int]] = []
+        batches: list[tuple[int, int]] = [] if begin else [(0, -1)]
+        known = self._known.get((plan_id, name))
+        if known is not None and head.continuity(known.position) in ("ok", "trimmed"):
+            batches.append((known.epoch, known.seq))
+            after = max(begin, known.position.offset)
         while after < head.offset:
             page = await self._hub.log.read(plan_id, after)
             if not page.payloads:
                 break
             batches += _batches_in(page.payloads, name)
             after = page.first + len(page.payloads) - 1
-        return max(batches, default=(0, -1) if begin == 0 else None)
+        return max(batches, default=None)
 
 
 def _batches_in(payloads: Sequence[bytes], name: str) -> Iterator[tuple[int, int]]:

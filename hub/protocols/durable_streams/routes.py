@@ -104,7 +104,7 @@ _READ: Final[dict[int | str, dict[str, Any]]] = {
         "description": "Frames, as a JSON array or as server-sent events.",
         "content": {
             "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {},
         },
     },
     204: {"description": "Nothing followed while the poll waited."},
