@@ -16,7 +16,7 @@ from broadcasters.log.contract import CHECKPOINT_EVERY, Checkpoint, Head, PlanLo
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode, empty, encode
 
-__all__ = ["DEFAULT_WINDOW", "DueCheckpoints", "snapshot_in", "snapshot_of", "take_checkpoint"]
+__all__ = ["DEFAULT_WINDOW", "DueCheckpoints", "snapshot_at", "snapshot_in", "snapshot_of", "take_checkpoint"]
 
 DEFAULT_WINDOW: Final = 5_000
 """Events that stay in the log before a checkpoint, for readers that reconnect."""
@@ -60,6 +60,24 @@ async def snapshot_of(log: PlanLog, plan_id: str) -> tuple[Snapshot, Head]:
     """
     folded, _ = await _fold_log(log, plan_id)
     return folded.snapshot, folded.head
+
+
+async def snapshot_at(log: PlanLog, plan_id: str, offset: int) -> tuple[Snapshot, Position] | None:
+    """Fold the plan up to an offset in its past, and return the snapshot with its position.
+
+    Returns:
+        None when the log has no event at that offset, or not the events that the snapshot needs any more.
+
+    Raises:
+        LogUnavailable: The log did not answer.
+    """
+    base = _Base(empty(plan_id), Position("", 0))
+    kept = await log.checkpoint(plan_id)
+    if kept and kept.position.offset <= offset:
+        with suppress(SnapshotUnreadable):
+            base = _Base(snapshot_in(plan_id, kept), kept.position)
+    folded = await _fold_on(log, plan_id, base, offset)
+    return (folded.snapshot, folded.head.position) if folded else None
 
 
 async def take_checkpoint(log: PlanLog, plan_id: str, window: int = DEFAULT_WINDOW) -> bool:
@@ -115,16 +133,16 @@ async def _fold_log(log: PlanLog, plan_id: str) -> tuple[_Folded, SnapshotUnread
     raise LogUnavailable(f"the log of plan {plan_id} changed between two reads in each of {TRIES} tries; try again")
 
 
-async def _fold_on(log: PlanLog, plan_id: str, base: _Base) -> _Folded | None:
-    """Fold from the base to the head of the first read. None when the events after the base can't be had."""
-    snapshot, position = base.snapshot, base.position
-    goal: int | None = None
+async def _fold_on(log: PlanLog, plan_id: str, base: _Base, upto: int | None = None) -> _Folded | None:
+    """Fold from the base up to an offset, or to the head of the first read. None when the events can't be had."""
+    snapshot, position, goal = base.snapshot, base.position, upto
     unreadable = 0
     while True:
         page = await log.read(plan_id, position.offset)
-        if page.head.continuity(position) != "ok":
+        if page.head.continuity(position) != "ok" or page.head.offset < (upto or 0):
             return None
-        events = [_read(payload) for payload in page.payloads]
+        wanted = page.payloads if upto is None else page.payloads[: upto - position.offset]
+        events = [_read(payload) for payload in wanted]
         unreadable += sum(event is None for event in events)
         snapshot = fold(snapshot, page.first, events)
         position = Position(page.head.lineage.epoch, snapshot.offset)

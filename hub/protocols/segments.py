@@ -135,7 +135,10 @@ class SegmentReader:
     returns bytes for the client. `over`: nothing more follows; `reset`: the connection must be cut, not ended. With `whole`
     the segment ends only where the plan does, for protocols whose questions and answers don't end a stream. With `exact`
     the client can't begin later than after `after`: the connection is reset if the log was trimmed there. The segment does
-    not end before `least`, an offset that the log has and this node may not have read yet, such as an answer's."""
+    not end before `least`, an offset that the log has and this node may not have read yet, such as an answer's.
+
+    With `base`, the plan as the client has it, follow the plan from that position. The client then receives exactly what
+    follows it, also of messages whose parts a subscription from the start would merge."""
 
     def __init__(
         self,
@@ -146,6 +149,7 @@ class SegmentReader:
         whole: bool = False,
         exact: bool = False,
         least: int = 0,
+        base: tuple[Snapshot, Position] | None = None,
     ) -> None:
         self.plan_id = plan_id
         self.over = self.reset = False
@@ -156,6 +160,7 @@ class SegmentReader:
         self._whole = whole
         self._exact = exact
         self._least = least
+        self._base = base
         self._begun = False
         """The client has received the opening."""
         self._head = -1
@@ -165,6 +170,9 @@ class SegmentReader:
         """The hub confirmed the subscription: events after this position follow, or a snapshot if there is a reason."""
         self._head, self._reason = max(head, self._least), reason
         self._least = 0  # another history may never get there
+        if self._base is not None and not self._begun:
+            self._move(*self._base)
+            return self._open() + (self._stop() if reason is None else b"")
         if reason is not None or self._begun or self._after is None:
             return b""
         self.position = position

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcasters import checkpointing
-from broadcasters.checkpointing import snapshot_of, take_checkpoint
+from broadcasters.checkpointing import snapshot_at, snapshot_of, take_checkpoint
 from broadcasters.errors import LogUnavailable, SnapshotUnreadable
 from broadcasters.events import AgentMessage, PlanEvent, PlanUpdate, StepUpdate, build, parse
 from broadcasters.fold import fold
@@ -126,6 +126,28 @@ async def test_a_checkpoint_and_later_events_give_the_same_snapshot(plans: Meddl
     snapshot, head = await snapshot_of(plans, PLAN_ID)
     assert snapshot == folded(said)
     assert (head.floor, head.offset, plans.reads) == (550, 700, 1)
+
+
+async def test_a_snapshot_of_the_past_is_folded_up_to_its_offset(plans: Meddled) -> None:
+    said = words(1_234)
+    await tell(plans, said)
+    for offset in (1, 500, 501, 1_234):
+        past = await snapshot_at(plans, PLAN_ID, offset)
+        assert past == (folded(said[:offset]), Position((await plans.head(PLAN_ID)).lineage.epoch, offset))
+    assert await snapshot_at(plans, PLAN_ID, 1_235) is None
+
+
+async def test_a_snapshot_of_the_past_from_a_checkpoint_or_from_none(plans: Meddled) -> None:
+    said = words(700)
+    await tell(plans, said)
+    assert await take_checkpoint(plans, PLAN_ID, window=700) is True
+    assert await snapshot_at(plans, PLAN_ID, 600) is not None
+    await tell(plans, more := words(50))
+    assert await take_checkpoint(plans, PLAN_ID, window=10) is True
+    assert await snapshot_at(plans, PLAN_ID, 745) is None
+    past = await snapshot_at(plans, PLAN_ID, 750)
+    assert past is not None
+    assert past[0] == folded([*said, *more])
 
 
 async def test_without_anything_new_no_checkpoint_is_taken(plans: Meddled) -> None:

@@ -1,8 +1,10 @@
 """Encodes a plan as the stream of a LangGraph run: server-sent events in the modes that the client requested.
 
-The `id` of a message is a position, and a client that has it has all that leads there: a message that is followed by
-another of the same event has none, or, if it is `custom`, that of the position before with `.1`. So a client that resumes
-misses nothing, and receives no text and no event twice. `values` begin every stream.
+The `id` of a message is a position, and a client that has it has all that leads there. What one event becomes is sent in
+the order `custom`, `updates`, `messages`, and only the last of it has that id. A client that is cut before resumes at the
+position before, with `.1` if it has the `custom`; once it has some of several `messages`, at the new position with `.0`.
+So it misses nothing, and receives no text and no event twice, except that after `.0` messages are sent afresh. `values`
+begin every stream.
 
 A client joins chunks that have the same message id. A message of which it may have another beginning is therefore first
 removed (as `RemoveMessage` does), or, if it began in an earlier run, sent in `values` only.
@@ -42,6 +44,8 @@ class Cursor(NamedTuple):
 
     position: Position
     customs: int
+    afresh: bool = False
+    """It has some of the messages of the position, so all are sent again."""
 
 
 def cursor_in(text: str) -> Cursor | None:
@@ -50,10 +54,10 @@ def cursor_in(text: str) -> Cursor | None:
     if found is None:
         return None
     offset = int(found[1])
-    return Cursor(Position(found[3] or "", offset), offset + 1 if found[2] else offset)
+    return Cursor(Position(found[3] or "", offset), offset + (found[2] == ".1"), found[2] == ".0")
 
 
-_id: Final = re.compile(r"([0-9]{1,15})(\.1)?(?:-([A-Za-z0-9]{0,64}))?")
+_id: Final = re.compile(r"([0-9]{1,15})(\.[01])?(?:-([A-Za-z0-9]{0,64}))?")
 
 
 class _Message(NamedTuple):
@@ -62,14 +66,11 @@ class _Message(NamedTuple):
     event: str
     data: bytes
     offset: int | None = None
-    half: bool = False
-    """Others of the event follow; a client that has this one has all before the event."""
+    suffix: bytes = b""
+    """What the id says besides the offset; see `Cursor`."""
 
     def written(self, epoch: str) -> bytes:
-        offset, half = self.offset, b""
-        if self.half and offset is not None:
-            offset, half = offset - 1, b".1"
-        id_line = b"" if offset is None else b"id: %d%b-%b\n" % (offset, half, epoch.encode())
+        id_line = b"" if self.offset is None else b"id: %d%b-%b\n" % (self.offset, self.suffix, epoch.encode())
         return b"event: %b\n%bdata: %b\n\n" % (self.event.encode(), id_line, self.data)
 
 
@@ -93,19 +94,23 @@ class RunEncoder:
         metadata = {"run_id": self.run_id, "thread_id": self.thread_id, "attempt": 1}
         messages = [_Message("metadata", encoded(metadata))]
         if self.afresh and "messages" in self.modes:
-            messages += self._again(plan.plan_id, [message for message in plan.messages if self._is_new(message)])
-        messages += self._values(plan, plan.offset)
-        return b"".join(message.written(position.epoch) for message in messages)
+            new = [message for message in plan.messages if self._is_new(message)]
+            messages += self._again(plan.plan_id, new, plan.offset)
+            for call in plan.tool_calls:
+                messages += self._tool_call(plan.plan_id, ToolCallChange(call, call), plan.offset, again=True)
+        suffix = b".1" if self.customs > plan.offset else b""
+        messages += [message._replace(suffix=suffix) for message in self._values(plan, plan.offset)]
+        return _joined(messages, position.epoch)
 
     def encode(self, advance: Advance) -> Iterable[Encoded]:
         messages: list[_Message] = []
         for at, changes in enumerate(advance.changes):
             if advance.frames and "custom" in self.modes and changes.last > self.customs:
                 messages.append(_Message("custom", advance.frames[at], changes.last))
-            messages += self._of(advance.after, changes, whole=not advance.frames)
+            messages += sorted(self._of(advance.after.plan_id, changes), key=lambda message: message.event != "updates")
         if any(self._shows(changes) for changes in advance.changes):
             messages += self._values(advance.after, advance.changes[-1].last)
-        joined = b"".join(message.written(advance.epoch) for message in _marked(advance, messages))
+        joined = _joined(messages, advance.epoch, {one.last for one in advance.changes if one.first == one.last})
         return [Encoded(advance.after.offset, joined)] if joined else ()
 
     def rewritten(self, before: Snapshot, after: Snapshot, position: Position) -> bytes:
@@ -113,11 +118,11 @@ class RunEncoder:
         changed = [message for message in after.messages if known.get(message.offset) != message]
         lost = known.keys() - {message.offset for message in after.messages}
         messages = [
-            *(self._removed(after.plan_id, offset) for offset in sorted(lost)),
-            *self._again(after.plan_id, changed),
+            *(self._removed(after.plan_id, offset, after.offset) for offset in sorted(lost)),
+            *self._again(after.plan_id, changed, after.offset),
         ]
         messages = messages if "messages" in self.modes else []
-        return b"".join(message.written(position.epoch) for message in [*messages, *self._values(after, after.offset)])
+        return _joined([*messages, *self._values(after, after.offset)], position.epoch)
 
     def closing(self, plan: Snapshot, position: Position, ending: Ending) -> bytes | None:
         if ending.kind == "restart":
@@ -135,7 +140,7 @@ class RunEncoder:
 
     # -- parts
 
-    def _of(self, plan: Snapshot, changes: Changes, *, whole: bool) -> Iterator[_Message]:
+    def _of(self, plan_id: str, changes: Changes) -> Iterator[_Message]:
         for change in changes.changes:
             if isinstance(change, StepChange) and "updates" in self.modes:
                 step = change.after.model_dump(mode="json", exclude_none=True, exclude={"offset"})
@@ -143,35 +148,36 @@ class RunEncoder:
             elif "messages" not in self.modes:
                 continue
             elif isinstance(change, MessageChange) and self._is_new(change.after):
-                yield from self._text(plan.plan_id, change, changes.last, whole=whole)
+                yield from self._text(plan_id, change, changes.last)
             elif isinstance(change, ToolCallChange):
-                yield from self._tool_call(plan.plan_id, change, changes.last)
+                yield from self._tool_call(plan_id, change, changes.last)
 
-    def _text(self, plan_id: str, change: MessageChange, last: int, *, whole: bool) -> Iterator[_Message]:
+    def _text(self, plan_id: str, change: MessageChange, last: int) -> Iterator[_Message]:
         before, after, text = change.before, change.after, change.text
-        if whole or text is None:
+        if text is None or (before is not None and before.offset != after.offset):
             yield from self._again(plan_id, [after], last)
         elif before is None:
             yield self._chunk(text_message(plan_id, after.model_copy(update={"content": text})), after, last)
         elif text:
             yield self._chunk({"id": f"{plan_id}:{after.offset}", "type": "ai", "content": text}, after, last)
 
-    def _tool_call(self, plan_id: str, change: ToolCallChange, last: int) -> Iterator[_Message]:
+    def _tool_call(self, plan_id: str, change: ToolCallChange, last: int, *, again: bool = False) -> Iterator[_Message]:
         known = {} if change.before is None else {one["id"]: one for one in tool_messages(plan_id, change.before)}
         for message in tool_messages(plan_id, change.after):
-            if (old := known.get(message["id"])) != message:
+            if (old := known.get(message["id"])) != message or again:
                 if old is not None:
-                    yield self._removed(plan_id, message["id"])
+                    yield self._removed(plan_id, message["id"], last)
                 yield self._chunk(message, change.after, last)
 
-    def _again(self, plan_id: str, messages: Iterable[MessageState], last: int | None = None) -> Iterator[_Message]:
+    def _again(self, plan_id: str, messages: Iterable[MessageState], last: int) -> Iterator[_Message]:
         for message in messages:
-            yield self._removed(plan_id, message.offset)
+            yield self._removed(plan_id, message.offset, last)
             yield self._chunk(text_message(plan_id, message), message, last)
 
-    def _removed(self, plan_id: str, message: int | str) -> _Message:
+    def _removed(self, plan_id: str, message: int | str, last: int) -> _Message:
         name = message if isinstance(message, str) else f"{plan_id}:{message}"
-        return _Message("messages", encoded([{"type": "remove", "id": name, "content": ""}, {"run_id": self.run_id}]))
+        removal = {"type": "remove", "id": name, "content": ""}
+        return _Message("messages", encoded([removal, {"run_id": self.run_id}]), last)
 
     def _chunk(self, message: dict[str, Any], part: Any, last: int | None) -> _Message:
         kind = "ToolMessageChunk" if message["type"] == "tool" else "AIMessageChunk"
@@ -198,14 +204,19 @@ class RunEncoder:
         )
 
 
-def _marked(advance: Advance, messages: Sequence[_Message]) -> Iterator[_Message]:
-    """Leaves its position only to the last message of each; to `values`, which begin every stream, if there is no other."""
-    single = {changes.last for changes in advance.changes if changes.first == changes.last}
+def _joined(messages: Sequence[_Message], epoch: str, single: Collection[int] = ()) -> bytes:
+    """Writes messages of which each has the offset that it leads to. `single`: the offsets that are those of one event."""
     last = {message.offset: at for at, message in enumerate(messages) if message.event != "values"}
-    for at, message in enumerate(messages):
-        if last.get(message.offset, at) == at:
-            yield message
-        elif message.event == "custom" and message.offset in single:
-            yield message._replace(half=True)
-        else:
-            yield message._replace(offset=None)
+    marked = (_marked(message, last.get(message.offset, at) == at, single) for at, message in enumerate(messages))
+    return b"".join(message.written(epoch) for message in marked)
+
+
+def _marked(message: _Message, last: bool, single: Collection[int]) -> _Message:
+    """The message with the id at which a client resumes that has it: none, if that is the one before."""
+    if last or message.offset is None:
+        return message
+    if message.event == "custom" and message.offset in single:
+        return message._replace(offset=message.offset - 1, suffix=b".1")
+    if message.event == "messages":
+        return message._replace(suffix=b".0")
+    return message._replace(offset=None)

@@ -8,11 +8,13 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from broadcasters.checkpointing import snapshot_at
 from broadcasters.position import Position
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
 from hub.api.route import operation_id
 from hub.core.rates import START
+from hub.core.subscriber import Since
 from hub.node import Hub
 from hub.protocols.langgraph import assistants, thread_routes
 from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
@@ -63,7 +65,7 @@ def _beginnings(hub: Hub) -> APIRouter:
     ) -> Response:
         """Start the next plan of the thread, or answer its question, and stream what follows."""
         begun = await beginnings.begin(principal, thread_id, body)
-        return responses.stream(
+        return await responses.stream(
             request, principal, begun, frozenset(modes_of(body.modes)), cancels=body.on_disconnect == "cancel"
         )
 
@@ -193,11 +195,11 @@ class _Responses:
         self._beginnings = Beginnings(hub)
         self._departures = Departures()
 
-    def stream(
+    async def stream(
         self, request: Request, principal: Principal, begun: Begun, modes: frozenset[str], *, cancels: bool
     ) -> Response:
         """The run's stream from its beginning."""
-        return self._stream(request, principal, begun, self._encoder(begun, modes), begun.begin, cancels=cancels)
+        return await self._stream(request, principal, begun, self._encoder(begun, modes), begun.begin, cancels=cancels)
 
     async def rest(
         self,
@@ -211,12 +213,11 @@ class _Responses:
     ) -> Response:
         """What follows the message with this id; all, if it is no position in the run."""
         cursor = cursor_in(last_event_id or "") or Cursor(Position("", 0), 0)
-        after = max(begun.begin, cursor.position.offset)
+        encoder = replace(self._encoder(begun, modes), afresh=cursor.afresh, customs=cursor.customs)
         head = await self._hub.log.head(begun.run.plan.plan_id)
         continues = cursor.position.offset == 0 or head.continuity(cursor.position) == "ok"
-        lost = not continues or 0 < after < head.floor
-        encoder = replace(self._encoder(begun, modes), afresh=lost, customs=0 if lost else cursor.customs)
-        return self._stream(request, principal, begun, encoder, None if lost else after, cancels=cancels)
+        after = max(begun.begin, cursor.position.offset) if continues else None
+        return await self._stream(request, principal, begun, encoder, after, cancels=cancels)
 
     def values(self, request: Request, principal: Principal, begun: Begun, *, whole: bool = False) -> Response:
         """The values at the run's end; with `whole`, at that of its plan."""
@@ -230,7 +231,7 @@ class _Responses:
     def _encoder(begun: Begun, modes: frozenset[str]) -> RunEncoder:
         return RunEncoder(begun.run.run_id, begun.run.thread_id, begun.begin, modes, begun.earlier)
 
-    def _stream(
+    async def _stream(
         self,
         request: Request,
         principal: Principal,
@@ -240,9 +241,12 @@ class _Responses:
         *,
         cancels: bool,
     ) -> Response:
-        run = begun.run
-        reader = SegmentReader(run.plan.plan_id, encoder, after, least=begun.least)
-        since: Literal["snapshot", "start"] = "snapshot" if after is None else "start"
+        run, plan_id = begun.run, begun.run.plan.plan_id
+        base = await snapshot_at(self._hub.log, plan_id, after) if after else None
+        if base is None and after != 0:  # the log has that position no longer
+            encoder, after = replace(encoder, afresh=True, customs=0), None
+        since: Since = "snapshot" if after is None else "start" if base is None else base[1]
+        reader = SegmentReader(plan_id, encoder, after, least=begun.least, base=base)
         stream = RunStream(self._hub, request, principal, reader, since)
         if cancels and principal.may("signal", run.plan.plan_id):
             stream.departed = lambda: self._departures.after(self._beginnings.cancel(principal, run))

@@ -56,11 +56,12 @@ def read(encoder: Encoder, events: Sequence[PlanEvent], after: int | None = 0, h
 
 
 def read_in_pieces(
-    reader: SegmentReader, events: Sequence[PlanEvent], draw: Callable[[st.SearchStrategy[int]], int]
+    reader: SegmentReader, events: Sequence[PlanEvent], draw: Callable[[st.SearchStrategy[int]], int], after: int = 0
 ) -> bytes:
-    """The same, cut anywhere: single bursts, merged ones, and snapshots in place of events. `draw` chooses."""
-    head = draw(st.integers(0, len(events)))
-    received, at = reader.confirmed(Position(EPOCH, 0), head, None), 0
+    """The same, cut anywhere: single bursts, merged ones, and snapshots in place of events. `draw` chooses. The
+    subscription begins after an offset."""
+    head = draw(st.integers(after, len(events)))
+    received, at = reader.confirmed(Position(EPOCH, after), head, None), after
     while at < len(events) and not reader.over:
         upto = draw(st.integers(at + 1, len(events)))
         kind = draw(st.integers(0, 3))

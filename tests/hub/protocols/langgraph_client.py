@@ -32,11 +32,13 @@ def received_in(stream: bytes) -> Iterator[Received]:
 
 @dataclass
 class LangGraphClient:
-    """Joins chunks by their ids, and replaces its values by those it receives."""
+    """Joins chunks by their ids, and replaces its values by those it receives, as the hook does. Its chunks remain when
+    values arrive, and after a cut; only a `remove` drops them."""
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     chunks: dict[str, str] = field(default_factory=dict[str, str])
     customs: list[Any] = field(default_factory=list[Any])
+    steps: dict[str, Any] = field(default_factory=dict[str, Any])
     last: str | None = None
     error: Any = None
 
@@ -61,16 +63,19 @@ class LangGraphClient:
                     self._join(*data)
                 case "custom":
                     self.customs.append(data)
+                case "updates":
+                    self.steps |= {name: step for name, step in data.items() if name != "__interrupt__"}
                 case "error":
                     self.error = data
                 case _:
-                    assert event in ("metadata", "updates")
+                    assert event == "metadata"
 
     def _join(self, message: Any, _metadata: Any) -> None:
-        others = [one for one in self.values["messages"] if one["id"] != message["id"]]
+        messages = {one["id"]: one for one in self.values.get("messages", ())}
         if message["type"] == "remove":
             self.chunks.pop(message["id"], None)
-            self.values = {**self.values, "messages": others}
-            return
-        self.chunks[message["id"]] = text = self.chunks.get(message["id"], "") + message["content"]
-        self.values = {**self.values, "messages": [*others, {**message, "content": text}]}
+            messages.pop(message["id"], None)
+        else:
+            self.chunks[message["id"]] = text = self.chunks.get(message["id"], "") + message["content"]
+            messages[message["id"]] = {**message, "content": text}
+        self.values = {**self.values, "messages": [*messages.values()]}

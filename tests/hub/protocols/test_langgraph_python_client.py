@@ -14,6 +14,7 @@ from langgraph_sdk.errors import APIStatusError
 
 from tests.faults.credentials import token
 from tests.hub.dialects.servers import asking_hub, working_hub
+from tests.hub.hubs import Said, say
 from tests.hub.protocols.langgraph_client import LangGraphClient as Model
 from tests.hub.protocols.langgraph_client import Received
 from tests.servers.hub import HubServer
@@ -130,6 +131,20 @@ async def test_a_reload_in_the_midst_and_a_second_client_beside_it(client: LangG
         assert [event["offset"] for event in one.customs] == [*range(1, len(one.customs) + 1)]
         assert one.texts == await texts_of(client, thread)
         assert one.values["__interrupt__"]
+
+
+async def test_a_cut_within_a_long_text(client: LangGraphClient, http: httpx.AsyncClient, thread: str) -> None:
+    """P-LGR-5: of which a client that is far behind would receive several parts as one."""
+    texts = [f"{number} " for number in range(300)]
+    parts = [Said.message(text, message_id="m", append=True) for text in texts]
+    await say(http, thread, Said.update(status="in_progress"), *parts[:150])
+    await say(http, thread, *parts[150:], Said.update(status="completed"))
+    epoch = (await http.get(f"/api/plans/{thread}")).headers["etag"].strip('"').partition(":")[0]
+    [run] = await client.runs.list(thread)
+    model = Model(last=f"101-{epoch}", chunks={f"{thread}:2": "".join(texts[:100])})
+    await received(client.runs.join_stream(thread, run["run_id"], stream_mode=MODES, last_event_id=model.last), model)
+    assert [event["offset"] for event in model.customs] == [*range(102, 303)]
+    assert model.chunks == {f"{thread}:2": "".join(texts)}
 
 
 async def test_a_question_answered_on_the_plan_page(

@@ -117,6 +117,24 @@ def test_a_client_that_comes_back_receives_what_follows(story: Sequence[PlanEven
         assert first.startswith("open")
 
 
+@given(stories, stories, st.data())
+def test_a_client_that_has_a_plan_receives_exactly_what_follows(
+    story: Sequence[PlanEvent], other: Sequence[PlanEvent], data: st.DataObject
+) -> None:
+    """From its position, even if the log was replaced since."""
+    after, forked = data.draw(st.integers(1, len(story))), data.draw(st.booleans())
+    base = folded(story, after), Position(EPOCH, after)
+    reader = SegmentReader(PLAN_ID, Lines(), after, base=base)
+    if forked:
+        received = reader.confirmed(Position(EPOCH, 0), len(other), "forked")
+        received += reader.take_snapshot(snapshot_of(other, len(other)))
+    else:
+        received = read_in_pieces(reader, story, data.draw, after)
+    now, [first, *_] = shown(received)
+    assert first == f"open {after}"
+    assert now == state(folded(other if forked else story, reader.position.offset))
+
+
 @given(stories, st.data())
 def test_a_client_may_begin_with_a_snapshot(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     head = data.draw(st.integers(1, len(story)))
