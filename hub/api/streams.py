@@ -37,7 +37,7 @@ LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=819
 _STARTS: Final[Mapping[str, Since]] = {"now": "now", "start": "start", "snapshot": "snapshot"}
 _STREAM: Final[dict[str, Any]] = {
     "description": "Frames as on the WebSocket, each the data of one event.",
-    "content": {"text/event-stream": {}},
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 

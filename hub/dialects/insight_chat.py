@@ -40,7 +40,7 @@ TEMPLATE: Final = "insight_chat"
 _task_id: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _STREAM: Final[dict[str, Any]] = {
     "description": "Messages in the status's shape, each with only what is new.",
-    "content": {"text/event-stream": {}},
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 
