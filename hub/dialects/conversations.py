@@ -25,6 +25,7 @@ from hub.core.shares import Holder
 from hub.dialects.data_query import KIND, label_of
 from hub.dialects.dialect import plan_id_of
 from hub.node import Hub
+from hub.protocols.threads import request_of
 
 __all__ = [
     "Conversation",
@@ -114,7 +115,7 @@ def _conversation(conversation_id: str, plans: Sequence[PlanEntry]) -> Conversat
 def messages_of(snapshot: Snapshot) -> list[ConversationMessage]:
     """Returns a plan's messages in a conversation: the question, and the answer once there is one."""
     result: dict[str, Any] = snapshot.result or {}
-    messages = [_message(snapshot, "user", str(result.get("query") or snapshot.title or ""), snapshot.created_at)]
+    messages = [_message(snapshot, "user", str(result.get("query") or request_of(snapshot)), snapshot.created_at)]
     if snapshot.status == "completed":
         messages.append(_message(snapshot, "assistant", str(result.get("response", "")), snapshot.ended_at))
     return messages

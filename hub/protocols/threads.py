@@ -24,7 +24,7 @@ from hub.engine_port import TemplateInfo
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 
-__all__ = ["ThreadPlan", "Threads", "input_of", "plan_id_in", "split_plan_id"]
+__all__ = ["ThreadPlan", "Threads", "input_of", "plan_id_in", "request_of", "split_plan_id"]
 
 HEADS_AT_ONCE: Final = 16
 
@@ -39,6 +39,12 @@ def split_plan_id(plan_id: str) -> tuple[str, int]:
     thread_id, dot, number = plan_id.rpartition(".")
     later = dot and thread_id and number.isascii() and number.isdecimal() and number[0] != "0" and int(number) > 1
     return (thread_id, int(number)) if later else (plan_id, 1)
+
+
+def request_of(plan: Snapshot) -> str:
+    """What a person wrote to start the plan, as the engine recorded it; otherwise the plan's title, or ""."""
+    request = (plan.data or {}).get("request")
+    return request if isinstance(request, str) else plan.title or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,9 @@ class Plan:
         labels: up to 16 texts by which lists of plans can be filtered.
         result: makes the plan's result from the steps' results by step id; skipped steps are missing. Default: the results
             of the steps that no other step needs; the result itself if there is one such step, otherwise by step id.
+        request: what a person wrote to start the plan. It is recorded in the log, cut off after 16 KiB, and clients show it.
+            Default: the only required text field of the template's input model, or else its only text field. Give "" to
+            record nothing.
 
     Raises:
         BadPlan: the steps can't be run; the message names the step at fault, and what to change.
@@ -137,6 +140,7 @@ class Plan:
     steps: Sequence[Step]
     labels: Sequence[str] = ()
     result: Callable[[Mapping[str, Any]], Any] | None = None
+    request: str | None = None
     dependents: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
     """The steps that need each step, by step id."""
 

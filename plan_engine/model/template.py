@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final
 
@@ -104,7 +104,14 @@ class Template:
             raise BadPlan(f"template {self.name!r} failed on this input: {what}") from error
         if not isinstance(plan, Plan):
             raise BadPlan(f"template {self.name!r} must return a Plan; got a {type(plan).__name__}")
-        return plan
+        return replace(plan, request=self._text_in(given)) if plan.request is None else plan
+
+    def _text_in(self, given: Mapping[str, Any]) -> str:
+        """What a person wrote, as a protocol assigns it to a field of the input; "" if no field is the one."""
+        fields = self.input.model_fields if self.input is not None else {}
+        texts = [name for name, field in fields.items() if field.annotation is str]
+        only = [name for name in texts if fields[name].is_required()] or texts
+        return str(given.get(only[0], "")) if len(only) == 1 else ""
 
 
 def template(

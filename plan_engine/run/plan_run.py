@@ -20,7 +20,7 @@ from plan_engine.model.plan import Plan, Step
 from plan_engine.run.context import Context
 from plan_engine.run.questions import AnswerStore, Questions
 from plan_engine.run.reporter import Ownership, Reporter, retry_on
-from plan_engine.run.run_events import KeyedEvent, opening, plan_begin, plan_end, step_end
+from plan_engine.run.run_events import KeyedEvent, about, opening, plan_begin, plan_end, step_end
 from plan_engine.run.run_history import RunHistory
 from plan_engine.run.run_state import RunState, StopReason, WorkerSlot
 from plan_engine.run.step_reporter import StepReporter
@@ -82,7 +82,8 @@ class PlanRun:
         self._plan = plan = assignment.plan
         self._steps = {step.id: step for step in plan.steps}
         self._reporter = Reporter(resources.broadcaster, resources.ownership, assignment.plan_id)
-        self._state = RunState(self._reporter, plan.steps, resources.slot)
+        self._about = about(assignment.template, plan)
+        self._state = RunState(self._reporter, plan.steps, resources.slot, self._about)
         self._history = RunHistory()
         self._answers: Mapping[str, Answer] = {}
         self._step_runs: dict[str, StepRun] = {}
@@ -171,8 +172,8 @@ class PlanRun:
         snapshot, _ = await self._read(lambda log: snapshot_of(log, plan_id))
         self._history = history = RunHistory.of(snapshot, self._steps)
         stop = self._state.stop
-        slot = self._resources.slot
-        self._state = RunState(self._reporter, self._plan.steps, slot, history.offset, history.percent)
+        slot, offset = self._resources.slot, history.offset
+        self._state = RunState(self._reporter, self._plan.steps, slot, self._about, offset, history.percent)
         if stop:
             self._state.end(stop)
         if not history.ended:

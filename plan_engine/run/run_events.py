@@ -27,6 +27,7 @@ from plan_engine.model.plan import Plan
 __all__ = [
     "BROKEN_OFF",
     "KeyedEvent",
+    "about",
     "broken_off",
     "interrupted",
     "opening",
@@ -43,6 +44,15 @@ KeyedEvent: TypeAlias = tuple[PlanEvent, str]
 BROKEN_OFF: Final = "broken off"
 """Result of a tool call that ended without one."""
 RESTARTED: Final = "its worker was restarted"
+REQUEST_BYTES: Final = 16 * 1024
+
+
+def about(template: str, plan: Plan) -> dict[str, Any]:
+    """The data of the plan itself: its template, and what a person wrote to start it, as far as that is recorded."""
+    request = plan.request or ""
+    if len(encoded := request.encode(errors="replace")) > REQUEST_BYTES:
+        request = encoded[:REQUEST_BYTES].decode(errors="ignore") + "…"
+    return {"template": template, "request": request} if request.strip() else {"template": template}
 
 
 def opening(plan_id: str, template: str, owner: str | None, plan: Plan) -> Iterator[KeyedEvent]:
@@ -53,7 +63,7 @@ def opening(plan_id: str, template: str, owner: str | None, plan: Plan) -> Itera
         "title": plan.title,
         "owner": owner,
         "labels": [*plan.labels] or None,
-        "data": {"template": template},
+        "data": about(template, plan),
     }
     yield build(PlanUpdate, first), "~plan:pending"
     for step in plan.steps:

@@ -41,13 +41,20 @@ class RunState:
     """One for each run.
 
     `offset` is the plan's offset when this worker took the run over, 0 when it began it; it keeps the keys of this worker's
-    updates apart from those of the earlier ones."""
+    updates apart from those of the earlier ones. `about` is the plan's data, which each update with data must repeat."""
 
     def __init__(
-        self, reporter: Reporter, steps: Sequence[Step], slot: WorkerSlot, offset: int = 0, percent: float = 0.0
+        self,
+        reporter: Reporter,
+        steps: Sequence[Step],
+        slot: WorkerSlot,
+        about: Mapping[str, Any],
+        offset: int = 0,
+        percent: float = 0.0,
     ) -> None:
         self._reporter = reporter
         self._slot = slot
+        self._about = about
         self._offset = offset
         self._updates = 0
         self._reported: PlanStatus = "in_progress"
@@ -108,7 +115,7 @@ class RunState:
 
     async def _acknowledge(self, signal: str, by: str, content: str, key: str) -> None:
         self._reported = self.status
-        data = {"signal": signal, "state": "acknowledged", "by": by}
+        data = {**self._about, "signal": signal, "state": "acknowledged", "by": by}
         fields = {"plan_id": self._reporter.plan_id, "status": self._reported, "content": content, "data": data}
         await self._reporter.send(build(PlanUpdate, fields), key)
 

@@ -249,7 +249,7 @@ async def test_a_paused_plan_reports_nothing_until_it_is_resumed(harness: Engine
 async def test_a_pause_holds_steps_back_and_survives_a_restart(harness: EngineHarness) -> None:
     @template("two", title="Two")
     def two(_: Any) -> Plan:
-        return Plan("Two", [Step("a", "A", asks), Step("b", "B", nothing, ["a"])])
+        return Plan("Two", [Step("a", "A", asks), Step("b", "B", nothing, ["a"])], request="Do both")
 
     async with harness.engine(two) as engine:
         await engine.start("two", {}, "p")
@@ -261,6 +261,8 @@ async def test_a_pause_holds_steps_back_and_survives_a_restart(harness: EngineHa
         assert (await harness.snapshot("p")).status == "waiting"
         await engine.signal("p", "resume", "maria")
         assert (await harness.outcome(engine, "p")).status == "completed"
+    data = (await harness.snapshot("p")).data or {}
+    assert (data["template"], data["request"], data["signal"]) == ("two", "Do both", "resume")  # H-PLN-8
     events = await harness.events("p")
     assert sum(e.data.get("content") == "Paused by maria" for e in events) == 1
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from broadcasters.snapshot import InputState, MessageState, Snapshot, StepState
 from hub.dialects.dialect import plan_id_of
 from hub.protocols.segments import open_questions
+from hub.protocols.threads import request_of
 
 __all__ = [
     "KIND",
@@ -123,7 +124,7 @@ def seconds(at: str | None) -> float:
 
 def found_plan(plan: Snapshot, user: str) -> dict[str, Any]:
     """The plan itself."""
-    return _plan(plan.plan_id, user, plan.title, plan.created_at, status_of(plan), team_in(plan.labels)) | {
+    return _plan(plan.plan_id, user, request_of(plan), plan.created_at, status_of(plan), team_in(plan.labels)) | {
         "approved": approved(plan)
     }
 
@@ -165,7 +166,7 @@ def macae_plan(plan: Snapshot) -> dict[str, Any] | None:
         "user_id": owner_in(plan.plan_id) or "",
         "team_id": team_in(plan.labels),
         "overall_status": status_of(plan),
-        "user_request": plan.title or "",
+        "user_request": request_of(plan),
         "team": [*dict.fromkeys(step["agent"] for step in steps if step["agent"])],
         "facts": str(drafted.get("facts", "")) or (asked.prompt if asked else ""),
         "steps": [{"agent": step["agent"], "action": step["action"]} for step in steps],

@@ -10,7 +10,7 @@ from broadcasters.snapshot import ArtifactState, InputState, MessageState, StepS
 from hub.protocols.ai_sdk import chunks
 from hub.protocols.ai_sdk.chunks import Chunk
 from hub.protocols.ai_sdk.encoder import ended_tools
-from hub.protocols.threads import ThreadPlan
+from hub.protocols.threads import ThreadPlan, request_of
 
 __all__ = ["messages_of"]
 
@@ -20,9 +20,9 @@ _STEP: Final[Part] = {"type": "step-start"}
 
 
 def messages_of(found: ThreadPlan) -> Iterator[dict[str, Any]]:
-    """The message that a plan answers (its text is the plan's title), and the plan as the answer."""
+    """The message that a plan answers, and the plan as the answer."""
     plan = found.plan
-    text = {"type": "text", "text": plan.title or "", "state": "done"}
+    text = {"type": "text", "text": request_of(plan), "state": "done"}
     yield {"id": f"{plan.plan_id}-message", "role": "user", "parts": [text]}
     start = chunks.start(plan.plan_id, found.position)
     yield {

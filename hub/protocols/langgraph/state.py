@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState
 from hub.protocols.segments import open_questions, waits
+from hub.protocols.threads import request_of
 
 __all__ = ["encoded", "interrupts_of", "messages_of", "resumption", "text_message", "tool_messages", "values_of"]
 
@@ -32,8 +33,9 @@ def values_of(plan: Snapshot, earlier: bytes = b"") -> bytes:
 
 
 def messages_of(plan: Snapshot) -> list[dict[str, Any]]:
-    """The plan's title, as the request of a person, and what its agents wrote and which tools they called, in order."""
-    request = [{"type": "human", "id": f"{plan.plan_id}:0", "content": plan.title}] if plan.title else []
+    """What a person wrote to start the plan, and what its agents wrote and which tools they called, in order."""
+    text = request_of(plan)
+    request = [{"type": "human", "id": f"{plan.plan_id}:0", "content": text}] if text else []
     parts: list[MessageState | ToolCallState] = [*plan.messages, *plan.tool_calls]
     ordered = sorted(parts, key=lambda part: part.offset)
     return [*request, *(message for part in ordered for message in _of(plan.plan_id, part))]

@@ -194,10 +194,11 @@ async def test_a_further_message_and_a_regenerated_one_are_the_next_plans(chat: 
 
 
 async def test_the_messages_of_a_chat(chat: Chat, http: httpx.AsyncClient) -> None:
-    """P-AIS-9: as the client has them, up to the order of their parts."""
-    asked = await chat.say("Sales by region are uneven")
+    """P-AIS-9, H-PLN-8: as the client has them, up to the order of their parts."""
+    text = "Sales by region are uneven" + " " + "and more " * 150  # longer than a title
+    asked = await chat.say(text)
     [question, answer] = (await http.get(f"{TEMPLATE}/{chat.id}/messages")).json()
-    assert question["parts"][0]["text"] == "Sales by region are uneven"
+    assert question["parts"][0]["text"] == text
     loaded = UiMessage()
     loaded.id, loaded.parts, loaded.metadata = answer["id"], answer["parts"], answer["metadata"]
     assert (loaded.id, loaded.metadata) == (asked.id, asked.metadata)

@@ -10,12 +10,13 @@ import pytest
 
 from broadcasters import InvalidPlanId
 from broadcasters.events import PlanUpdate, build
+from broadcasters.snapshot import Snapshot
 from hub.access.principal import Principal
 from hub.api.problems import Problem
 from hub.config.settings import Settings
 from hub.engine_port import TemplateInfo
 from hub.node import Hub
-from hub.protocols.threads import Threads, input_of, plan_id_in, split_plan_id
+from hub.protocols.threads import Threads, input_of, plan_id_in, request_of, split_plan_id
 
 ANYONE = Principal.development()
 
@@ -76,6 +77,20 @@ def test_a_message_that_fits_no_field_is_refused(info: TemplateInfo) -> None:
 def test_fields_alone_are_the_input() -> None:
     assert input_of(template(["a"], a="string"), None, {"a": "x", "other": 1}) == {"a": "x"}
     assert input_of(template(["a"], a="string"), None, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "title", "request_text"),
+    [
+        ({"template": "t", "request": "What is\nit?"}, "What is it?", "What is\nit?"),
+        ({"template": "t"}, "What is it?", "What is it?"),
+        ({"request": 3}, None, ""),
+        (None, None, ""),
+    ],
+)
+def test_what_a_person_wrote(data: dict[str, Any] | None, title: str | None, request_text: str) -> None:
+    """H-PLN-8."""
+    assert request_of(Snapshot(plan_id="chat", title=title, data=data)) == request_text
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from broadcasters.errors import InvalidPlanId
 from plan_engine import BadPlan, Context, NotRunHere, Plan, Step, UnfitInput, UnknownTemplate, template
+from plan_engine.run.run_events import about
 from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import nothing
 
@@ -95,3 +96,45 @@ async def test_defaults_are_filled_in_for_the_agents(harness: EngineHarness) -> 
         await engine.start("typed", {}, "p")
         assert (await harness.outcome(engine, "p")).result == {"size": 5}
     assert (await harness.snapshot("p")).title == "Size 5"
+
+
+class TestTheRequest:
+    """H-PLN-8."""
+
+    def test_it_is_the_text_that_a_person_wrote(self) -> None:
+        class Free(BaseModel):
+            text: str = ""
+            size: int = 5
+
+        class Required(BaseModel):
+            text: str
+            user_id: str = ""
+
+        class Two(BaseModel):
+            where: str
+            when: str
+
+        class Secret(BaseModel):
+            token: SecretStr
+
+        assert request_in(Free, {"text": "Rome", "size": 1}) == "Rome"
+        assert request_in(Required, {"text": "Rome", "user_id": "ada"}) == "Rome"
+        assert request_in(Two, {"where": "Rome", "when": "May"}) is None
+        assert request_in(Secret, {"token": "x"}) is None
+        assert request_in(None, {"text": "Rome"}) is None
+
+    def test_the_template_may_record_another_or_none(self) -> None:
+        assert about("t", Plan("T", [Step("a", "A", nothing)], request="Rome")) == {"template": "t", "request": "Rome"}
+        assert about("t", Plan("T", [Step("a", "A", nothing)], request="")) == {"template": "t"}
+
+    def test_it_is_cut_off_after_16_kib(self) -> None:
+        request = about("t", Plan("T", [Step("a", "A", nothing)], request="é" * 9000))["request"]
+        assert request == "é" * 8192 + "…"
+
+
+def request_in(model: type[BaseModel] | None, given: dict[str, Any]) -> str | None:
+    @template("typed", title="Typed", input=model)
+    def typed(_: Any) -> Plan:
+        return Plan("Typed", [Step("a", "A", nothing)])
+
+    return about("typed", typed.plan(typed.fit(given))).get("request")

@@ -33,7 +33,7 @@ class FakeReporter:
 
 async def test_a_plan_that_stops_ignores_further_signals() -> None:
     fake: Any = FakeReporter()
-    state = RunState(fake, [], fake)
+    state = RunState(fake, [], fake, {})
     obey = (state.pause, state.cancel, state.resume, state.cancel, state.pause)
     await asyncio.gather(*(signal("maria", f"~signal:{number}") for number, signal in enumerate(obey)))
     assert fake.acknowledged == ["pause", "cancel"]
@@ -44,7 +44,7 @@ async def test_a_plan_that_stops_ignores_further_signals() -> None:
 
 async def test_a_plan_frees_its_slot_only_while_all_its_steps_wait() -> None:
     fake: Any = FakeReporter()
-    state = RunState(fake, [], fake)
+    state = RunState(fake, [], fake, {})
     with state.busy():
         with state.resting("asks"), state.resting("asks"):  # waits for two things at once
             assert not fake.taken
