@@ -2,12 +2,15 @@
 
     values = await run_langgraph_server("plan-1", "http://localhost:2024", "Write the report", assistant="agent")
 
-The run is on a new thread. A connection that breaks off is joined again where it was, if the server supports that.
+The run is on a new thread. A connection that breaks off is joined again where it was, if the server supports that. When the
+plan is cancelled, so is the run.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import httpx
@@ -29,6 +32,8 @@ from plan_engine.run.context import Context
 __all__ = ["run_langgraph_server"]
 
 MODES: Final = ["messages-tuple", "tasks", "values"]
+CANCEL_S: Final = 5.0
+"""How long the server may take to cancel a run."""
 GRAPH: Final = "Graph"
 """The agent's name where the server doesn't say which node acted."""
 
@@ -91,16 +96,34 @@ class _ServerRun:
         thread_id = (await self._client.threads.create())["thread_id"]
         request: dict[str, Any] = {"input": given}
         while True:
-            runs: Any = self._client.runs  # its overloads allow no list of modes that is a variable
-            await self._report(
-                runs.stream(thread_id, self._assistant, stream_mode=MODES, stream_resumable=True, **request)
-            )
+            await self._run(thread_id, request)
             state = await self._client.threads.get_state(thread_id)
             interrupts = [one for task in state["tasks"] for one in task.get("interrupts") or ()]
             if not interrupts:
                 return self._values
             answers = await gather_or_cancel(self._answer(fields_of(one)) for one in interrupts)
             request = {"command": {"resume": dict(answers)}}
+
+    async def _run(self, thread_id: str, request: Fields) -> None:
+        created: list[str] = []
+
+        def note(run: Fields) -> None:
+            created.append(str(run["run_id"]))
+
+        runs: Any = self._client.runs  # its overloads allow no list of modes that is a variable
+        options = {"stream_mode": MODES, "stream_resumable": True, "on_run_created": note, **request}
+        try:
+            await self._report(runs.stream(thread_id, self._assistant, **options))
+        except asyncio.CancelledError:
+            for run_id in created:
+                await self._cancel(thread_id, run_id)
+            raise
+
+    async def _cancel(self, thread_id: str, run_id: str) -> None:
+        """The server runs on when a client leaves, so it must be told. That it can't be reached changes nothing here."""
+        with suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                await self._client.runs.cancel(thread_id, run_id)
 
     async def _report(self, stream: AsyncIterator[StreamPart]) -> None:
         async for part in stream:

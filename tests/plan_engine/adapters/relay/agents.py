@@ -14,10 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-__all__ = ["ScriptedAgent", "ScriptedGraph", "serving"]
+__all__ = ["FOREVER", "ScriptedAgent", "ScriptedGraph", "serving"]
 
 Event = dict[str, Any]
 
+
+FOREVER: Event = {}
+"""The agent works on, until its client leaves."""
 
 A = TypeVar("A", bound="ScriptedAgent")
 
@@ -29,6 +32,8 @@ class ScriptedAgent:
         self.requests: list[Event] = []
         self.headers: list[dict[str, str]] = []
         self.url = ""
+        self.left = asyncio.Event()
+        """The client of a response that does not end has left."""
         self._responses = list(responses)
 
     async def answer(self, request: Request) -> Response:
@@ -42,6 +47,11 @@ class ScriptedAgent:
     async def _stream(self, events: Any) -> AsyncIterator[bytes]:
         yield b": hello\n\n"
         for event in events:
+            if event is FOREVER:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.left.set()
             yield event if isinstance(event, bytes) else f"id: 1\ndata: {json.dumps(event)}\n\n".encode()
 
 
@@ -49,8 +59,19 @@ class ScriptedGraph(ScriptedAgent):
     """The same as a LangGraph server: each response is the events of a run (name and data), and the state after it."""
 
     def __init__(self, *runs: tuple[Sequence[tuple[str, Any]], Event]) -> None:
-        super().__init__(*[[_named(*event) for event in events] for events, _ in runs])
+        super().__init__(*[[*map(_named, events)] for events, _ in runs])
         self._states = [state for _, state in runs]
+        self.cancelled = asyncio.Event()
+
+    async def answer(self, request: Request) -> Response:
+        response = await super().answer(request)
+        response.headers["Content-Location"] = "/threads/t1/runs/r1"
+        return response
+
+    async def cancel(self, request: Request) -> Response:
+        del request
+        self.cancelled.set()
+        return Response(status_code=204)
 
     async def thread(self, request: Request) -> Response:
         del request
@@ -61,8 +82,9 @@ class ScriptedGraph(ScriptedAgent):
         return JSONResponse(self._states.pop(0))
 
 
-def _named(name: str, data: Any) -> bytes:
-    return f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n".encode()
+def _named(event: tuple[str, Any]) -> Any:
+    name, data = event
+    return data if data is FOREVER else f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n".encode()
 
 
 def _routes(agent: ScriptedAgent) -> list[Route]:
@@ -71,6 +93,7 @@ def _routes(agent: ScriptedAgent) -> list[Route]:
         routes = [
             Route("/run/threads", agent.thread, methods=["POST"]),
             Route("/run/threads/t1/runs/stream", agent.answer, methods=["POST"]),
+            Route("/run/threads/t1/runs/r1/cancel", agent.cancel, methods=["POST"]),
             Route("/run/threads/t1/state", agent.state),
         ]
     return routes

@@ -81,6 +81,13 @@ async def test_a_run_that_fails_ends_the_plan(broadcaster: Broadcaster, person: 
     assert (plan.status, "no model" in (plan.content or "")) == ("error", True)
 
 
-async def test_a_server_that_is_not_there(broadcaster: Broadcaster, person: Person) -> None:
-    with pytest.raises(ServerFailed, match=r"127\.0\.0\.1:1"):
-        await run_langgraph_server(person.plan_id, "http://127.0.0.1:1", "Go", broadcaster=broadcaster)
+async def test_a_server_that_hangs_up(broadcaster: Broadcaster, person: Person) -> None:
+    """One that can't be reached fails in the same way, after the client's own attempts."""
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ServerFailed, match=url):
+            await run_langgraph_server(person.plan_id, url, "Go", broadcaster=broadcaster)
