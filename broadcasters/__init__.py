@@ -12,8 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from broadcasters.broadcaster import (
-        Broadcaster,
+    from broadcasters.broadcaster import Broadcaster
+    from broadcasters.default_broadcaster import (
+        approve,
+        ask,
+        await_input,
+        choose,
         close_default,
         message,
         send,
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
         send_tool_call,
     )
     from broadcasters.errors import (
+        AnswerTrimmed,
         BroadcasterClosed,
+        Expired,
         InvalidEvent,
         InvalidPlanId,
         LogError,
@@ -39,11 +45,15 @@ if TYPE_CHECKING:
     )
     from broadcasters.outbox import OutboxStatistics
     from broadcasters.position import Position
+    from broadcasters.questions import Answer
     from broadcasters.streamed_message import Message
 
 __all__ = [
+    "Answer",
+    "AnswerTrimmed",
     "Broadcaster",
     "BroadcasterClosed",
+    "Expired",
     "InvalidEvent",
     "InvalidPlanId",
     "LogError",
@@ -55,6 +65,10 @@ __all__ = [
     "OutboxStatistics",
     "PlancastError",
     "Position",
+    "approve",
+    "ask",
+    "await_input",
+    "choose",
     "close_default",
     "message",
     "send",
@@ -69,12 +83,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "broadcaster": "Broadcaster",
     "errors": (
-        "BroadcasterClosed InvalidEvent InvalidPlanId LogError LogFull LogMisconfigured LogUnavailable OutboxFull "
-        "PlancastError"
+        "AnswerTrimmed BroadcasterClosed Expired InvalidEvent InvalidPlanId LogError LogFull LogMisconfigured "
+        "LogUnavailable OutboxFull PlancastError"
     ),
     "outbox": "OutboxStatistics",
     "position": "Position",
+    "questions": "Answer",
     "streamed_message": "Message",
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -84,7 +100,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import broadcasters` alone loads nothing else."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_module_of.get(name, 'broadcaster')}"), name)
+    value = getattr(import_module(f"{__name__}.{_module_of.get(name, 'default_broadcaster')}"), name)
     globals()[name] = value
     return value
 

@@ -6,28 +6,23 @@ way get a little more time.
 
 Inside a running event loop these calls would block it, and raise: await those of `broadcasters` there.
 
-Before a fork, every thread here closes its log, so that the child inherits no connection (two processes must not share
-a SQLite handle or a socket); the parent opens it again with the next event. The child does not touch what it inherited,
-for even freeing it might reach the parent's event loop; it starts a thread of its own, under a new producer name.
+A process may fork: the child starts a thread of its own, under a new producer name.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent import futures
-from contextlib import suppress
 from functools import wraps
-from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from broadcasters.broadcaster import Broadcaster as AsyncBroadcaster
-from broadcasters.errors import BroadcasterClosed, LogUnavailable, PlancastError
+from broadcasters.errors import BroadcasterClosed, PlancastError
 from broadcasters.events import MessageType
+from broadcasters.loop_thread import NO_FORK, LoopThread
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
 from broadcasters.streamed_message import Message as AsyncMessage
 
@@ -39,6 +34,10 @@ __all__ = [
     "BlockingMessage",
     "Broadcaster",
     "Message",
+    "approve",
+    "ask",
+    "await_input",
+    "choose",
     "close_default",
     "message",
     "send",
@@ -57,135 +56,6 @@ T = TypeVar("T")
 
 GRACE: Final = 1.0
 """Seconds that a caller waits past the deadline, since the outbox raises the more precise error."""
-EXIT_PATIENCE: Final = 5.0
-"""Longest time, in seconds, that interpreter exit waits for events on their way."""
-FORK_PATIENCE: Final = 2.0
-"""Longest time, in seconds, that a fork waits for logs to be closed."""
-
-
-class _LoopThread:
-    """A broadcaster with an event loop in a thread, which starts at once. `stop` it, or interpreter exit does."""
-
-    def __init__(self, make: Callable[[], AsyncBroadcaster]) -> None:
-        self.broadcaster = make()
-        self.left_behind = False
-        """True in a forked child: the thread exists in the parent only."""
-        self._stopped = False
-        self._holding: futures.Future[None] | None = None
-        self._loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(target=self._run, name="plancast broadcaster", daemon=True)
-        with _no_fork:
-            self._thread.start()
-            _threads.add(self)
-
-    def call(self, coroutine: Coroutine[Any, Any, T], patience: float) -> T:
-        """Run it in the thread's event loop, and return its result, waiting at most `patience` seconds."""
-        return self._result(self._submit(coroutine), patience)
-
-    def stop(self, patience: float) -> None:
-        """Close the broadcaster and end the thread."""
-        with _no_fork:
-            if self not in _threads:
-                return
-            _threads.discard(self)
-        closing = self._submit(self.broadcaster.close())
-        self._stopped = True
-        try:
-            self._result(closing, patience)
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(patience)
-
-    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> futures.Future[T]:
-        try:
-            if self.left_behind or self._stopped:
-                raise RuntimeError
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:
-            coroutine.close()
-            raise BroadcasterClosed("this broadcaster is closed; send through one that is open") from None
-
-    def _result(self, future: futures.Future[T], patience: float) -> T:
-        try:
-            return future.result(patience)
-        except futures.CancelledError:
-            raise BroadcasterClosed(
-                "the broadcaster was closed meanwhile; whether this event was stored is unknown"
-            ) from None
-        except TimeoutError:
-            if future.done():
-                raise
-            raise LogUnavailable(f"no answer within {patience:g} s; whether this event was stored is unknown") from None
-        finally:
-            future.cancel()
-
-    def _run(self) -> None:
-        loop = self._loop
-        try:
-            loop.run_forever()
-            loop.run_until_complete(_cancel_tasks())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            loop.close()
-
-    def hold(self) -> futures.Future[None] | None:
-        """Begin to close the log before a fork; None where that can't be waited for."""
-        if threading.current_thread() is self._thread or not self._thread.is_alive():
-            return None
-        self._holding = self._submit(self.broadcaster.hold())
-        return self._holding
-
-    def resume(self) -> None:
-        if self._holding:
-            self._holding.cancel()  # if it took too long
-        with suppress(RuntimeError):  # the loop was closed
-            self._loop.call_soon_threadsafe(self.broadcaster.resume)
-
-
-async def _cancel_tasks() -> None:
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-
-
-_threads: set[_LoopThread] = set()
-_left_behind: list[_LoopThread] = []
-_no_fork = threading.RLock()
-"""Held while a thread starts or ends, and during a fork."""
-
-
-def _before_fork() -> None:
-    _no_fork.acquire()
-    futures.wait([future for thread in _threads if (future := thread.hold())], timeout=FORK_PATIENCE)
-
-
-def _in_parent() -> None:
-    for thread in _threads:
-        thread.resume()
-    _no_fork.release()
-
-
-def _in_child() -> None:
-    for thread in _threads:
-        thread.left_behind = True
-    _left_behind.extend(_threads)
-    _threads.clear()
-    _no_fork.release()
-
-
-def _at_exit() -> None:
-    for thread in list(_threads):
-        with suppress(Exception):  # no caller is left to raise it in
-            thread.stop(EXIT_PATIENCE)
-
-
-# These take locks before forks, and must do so after the logs are closed.
-import_module("concurrent.futures.thread")
-import_module("broadcasters.log.sqlite.file")
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
-atexit.register(_at_exit)
 
 
 def _blocking(
@@ -200,10 +70,22 @@ def _blocking(
     return wait
 
 
+def _waiting(
+    verb: Callable[Concatenate[AsyncBroadcaster, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingBroadcaster, P], T]:
+    """The same verb as a call that blocks for as long as it takes."""
+
+    @wraps(verb)
+    def wait(self: BlockingBroadcaster, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.wait_for(lambda broadcaster: verb(broadcaster, *args, **kwargs), patiently=True)
+
+    return wait
+
+
 class BlockingMessage:
     """As `broadcasters.Message`, for synchronous code. `BlockingBroadcaster.message` makes it."""
 
-    def __init__(self, message: AsyncMessage, thread: _LoopThread, patience: float) -> None:
+    def __init__(self, message: AsyncMessage, thread: LoopThread, patience: float) -> None:
         self._message, self._thread, self._patience = message, thread, patience
 
     @property
@@ -259,7 +141,7 @@ class BlockingBroadcaster:
         self._url, self._producer, self._pid = url, producer, os.getpid()
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
         self._patience = min(deadline + GRACE, threading.TIMEOUT_MAX)
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -277,6 +159,10 @@ class BlockingBroadcaster:
     send_artifact = _blocking(AsyncBroadcaster.send_artifact)
     send_input_request = _blocking(AsyncBroadcaster.send_input_request)
     send_input_response = _blocking(AsyncBroadcaster.send_input_response)
+    await_input = _waiting(AsyncBroadcaster.await_input)
+    ask = _waiting(AsyncBroadcaster.ask)
+    choose = _waiting(AsyncBroadcaster.choose)
+    approve = _waiting(AsyncBroadcaster.approve)
 
     def message(
         self,
@@ -320,25 +206,30 @@ class BlockingBroadcaster:
         if thread and not thread.left_behind:
             thread.stop(self._patience)
 
-    def wait_for(self, work: Callable[[AsyncBroadcaster], Coroutine[Any, Any, T]]) -> T:
+    def wait_for(self, work: Callable[[AsyncBroadcaster], Coroutine[Any, Any, T]], *, patiently: bool = False) -> T:
         """Run a coroutine function of the broadcaster in its event loop, and return the result.
+
+        Args:
+            work: The coroutine function.
+            patiently: Wait for as long as it takes, instead of the deadline and a little more.
 
         Raises:
             RuntimeError: Called inside a running event loop, which it would block.
         """
         thread = self._started()
-        return thread.call(work(thread.broadcaster), self._patience)
+        return thread.call(work(thread.broadcaster), None if patiently else self._patience)
 
-    def _started(self) -> _LoopThread:
+    def _started(self) -> LoopThread:
         _refuse_in_event_loop()
         thread = self._thread
         if thread is not None and not thread.left_behind:
             return thread
         if self._closed:
             raise BroadcasterClosed("this broadcaster is closed; send through one that is open")
-        with _no_fork:  # also excludes another thread that starts one
+
+        with NO_FORK:  # also excludes another thread that starts one
             if self._thread is None or self._thread.left_behind:
-                self._thread = _LoopThread(self._make)
+                self._thread = LoopThread(self._make)
             return self._thread
 
     def _make(self) -> AsyncBroadcaster:
@@ -364,6 +255,10 @@ Broadcaster = BlockingBroadcaster
 Message = BlockingMessage
 
 _default = Broadcaster()
+approve = _default.approve
+ask = _default.ask
+await_input = _default.await_input
+choose = _default.choose
 message = _default.message
 send = _default.send
 send_agent_message = _default.send_agent_message

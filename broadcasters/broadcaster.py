@@ -1,8 +1,4 @@
-"""`Broadcaster` sends the events of plans to a log; a call returns once its event is durable.
-
-The functions below it, `send_plan_update` and so on, use a default broadcaster: one for each running event loop,
-configured by PLANCAST_LOG, opened with the first event, and closed with the loop.
-"""
+"""`Broadcaster` sends the events of plans to a log; a call returns once its event is durable."""
 
 from __future__ import annotations
 
@@ -10,17 +6,19 @@ import asyncio
 import os
 import secrets
 import string
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Self
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
-from broadcasters.events import MessageType, PlanEvent, check_plan_id
+from broadcasters.events import InputKind, MessageType, PlanEvent, check_plan_id
 from broadcasters.log import LazyLog, log_of
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog, runs
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics
 from broadcasters.position import Position
+from broadcasters.questions import NO_DEFAULT, Answer, InputQuestion, QuestionVerbs
 from broadcasters.streamed_message import Message
 from broadcasters.supervision import pauses
 from broadcasters.tracing import current_traceparent
@@ -29,22 +27,10 @@ from broadcasters.verbs import Verbs
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
+    from broadcasters.asking import OpenQuestions
     from broadcasters.checkpointing import DueCheckpoints
 
-__all__ = [
-    "Broadcaster",
-    "close_default",
-    "message",
-    "send",
-    "send_agent_message",
-    "send_all",
-    "send_artifact",
-    "send_input_request",
-    "send_input_response",
-    "send_plan_update",
-    "send_step_update",
-    "send_tool_call",
-]
+__all__ = ["Broadcaster"]
 
 MAX_KEY: Final = 256
 MAX_PRODUCER: Final = 128
@@ -52,7 +38,7 @@ MAX_PRODUCER: Final = 128
 _ALPHABET: Final = string.digits + string.ascii_letters
 
 
-class Broadcaster(Verbs):
+class Broadcaster(Verbs, QuestionVerbs):
     """Sends the events of plans to a log. Belongs to one event loop.
 
     Each `send_…` returns the event's position once the event is durable. Use it as a context manager, or `close` it.
@@ -92,6 +78,7 @@ class Broadcaster(Verbs):
         self._deadline = deadline
         self._ids = 0
         self._checkpoints: DueCheckpoints | None = None
+        self._questions: OpenQuestions | None = None
         self._outbox = Outbox(
             self._log,
             _checked_producer(producer) if producer is not None else _new_producer(),
@@ -193,6 +180,30 @@ class Broadcaster(Verbs):
         }
         return Message(fields, self._post)
 
+    async def await_input(
+        self,
+        plan_id: str,
+        kind: InputKind,
+        prompt: str,
+        *,
+        options: Sequence[Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        expires_in: float | timedelta | None = None,
+        default: Any = NO_DEFAULT,
+        key: str | None = None,
+        step_id: str | None = None,
+        agent_name: str | None = None,
+    ) -> Answer:
+        if self._questions is None:
+            from broadcasters.asking import OpenQuestions  # imports the fold, too
+
+            self._questions = OpenQuestions(
+                self._send_keyed, self.reading, self.following, self._next_id, self._deadline
+            )
+        seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
+        question = InputQuestion(kind, prompt, options, schema, seconds, default)
+        return await self._questions.ask(plan_id, question, key=key, step_id=step_id, agent_name=agent_name)
+
     def checkpoint_soon(self, plan_id: str) -> None:
         """Take a checkpoint of the plan in the background, for a client whose append made it due and that can't."""
         if self._checkpoints is None:
@@ -215,6 +226,12 @@ class Broadcaster(Verbs):
         finally:
             self._log.leave()
 
+    @asynccontextmanager
+    async def following(self) -> AsyncGenerator[PlanLog]:
+        """As `reading`, for a reader that stays: `hold` ends the block, with `LogUnavailable`."""
+        async with self._log.staying() as log:
+            yield log
+
     def statistics(self) -> OutboxStatistics:
         """Return the state of the outbox, and its counters."""
         return self._outbox.statistics()
@@ -226,6 +243,9 @@ class Broadcaster(Verbs):
     def resume(self) -> None:
         """End `hold`."""
         self._log.resume()
+
+    async def _send_keyed(self, event: PlanEvent, key: str) -> Position:
+        return await self.send(event, key=key)
 
     def _next_id(self) -> str:
         self._ids += 1
@@ -275,82 +295,3 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
-
-
-class _DefaultBroadcaster(Verbs):
-    """Sends through the default broadcaster of the running event loop."""
-
-    def __init__(self) -> None:
-        self._broadcasters: dict[asyncio.AbstractEventLoop, tuple[Broadcaster, AsyncGenerator[None]]] = {}
-
-    async def send(self, event: PlanEvent, *, key: str | None = None) -> Position:
-        return await (await self._broadcaster()).send(event, key=key)
-
-    async def send_all(
-        self, plan_id: str, events: Iterable[PlanEvent], *, key: str | None = None, whole: bool = False
-    ) -> Sequence[Position]:
-        return await (await self._broadcaster()).send_all(plan_id, events, key=key, whole=whole)
-
-    @asynccontextmanager
-    async def message(
-        self,
-        plan_id: str,
-        agent_name: str,
-        message_type: MessageType = "thinking",
-        *,
-        step_id: str | None = None,
-        message_id: str | None = None,
-    ) -> AsyncGenerator[Message]:
-        """Give a message to be written piece by piece; see `Broadcaster.message`.
-
-        Example:
-            async with message("plan-1", "Writer", "result") as m:
-                await m.write("…")
-        """
-        broadcaster = await self._broadcaster()
-        async with broadcaster.message(
-            plan_id, agent_name, message_type, step_id=step_id, message_id=message_id
-        ) as message:
-            yield message
-
-    async def close_default(self) -> None:
-        """Close the default broadcaster of the running event loop now. Otherwise it is closed with the loop."""
-        if found := self._broadcasters.get(asyncio.get_running_loop()):
-            await found[1].aclose()
-
-    async def _broadcaster(self) -> Broadcaster:
-        loop = asyncio.get_running_loop()
-        found = self._broadcasters.get(loop)
-        if found is None:
-            self._drop_closed_loops()
-            broadcaster = Broadcaster()
-            found = self._broadcasters[loop] = (broadcaster, self._lifetime(loop, broadcaster))
-            await anext(found[1])
-        return found[0]
-
-    async def _lifetime(self, loop: asyncio.AbstractEventLoop, broadcaster: Broadcaster) -> AsyncGenerator[None]:
-        """`asyncio.run` closes the async generators begun in its loop before the loop, and so the broadcaster."""
-        try:
-            yield
-        finally:
-            self._broadcasters.pop(loop, None)
-            await broadcaster.close()
-
-    def _drop_closed_loops(self) -> None:
-        for loop in list(self._broadcasters):  # loops of other threads come and go meanwhile
-            if loop.is_closed():
-                self._broadcasters.pop(loop, None)
-
-
-_default = _DefaultBroadcaster()
-close_default = _default.close_default
-message = _default.message
-send = _default.send
-send_agent_message = _default.send_agent_message
-send_all = _default.send_all
-send_artifact = _default.send_artifact
-send_input_request = _default.send_input_request
-send_input_response = _default.send_input_response
-send_plan_update = _default.send_plan_update
-send_step_update = _default.send_step_update
-send_tool_call = _default.send_tool_call

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Self
 
 __all__ = [
+    "AnswerTrimmed",
     "BroadcasterClosed",
+    "Expired",
     "InvalidEvent",
     "InvalidPlanId",
     "LogError",
@@ -74,6 +76,22 @@ class LogFull(LogError):
 
 class LogMisconfigured(LogError):
     """The log refused for a reason that only its operator can change, such as password, permissions or version."""
+
+
+class Expired(PlancastError):
+    """A question got no answer in time, and has no default. In an engine's step that does not catch it, the step fails
+    without a retry."""
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__(f"No answer in time: {prompt}")
+
+
+class AnswerTrimmed(PlancastError):
+    """A question was answered, but its answer was trimmed from the log since. Ask again, with another key."""
+
+    def __init__(self, plan_id: str, request_id: str) -> None:
+        problem = f"request {request_id!r} of plan {plan_id!r} was answered, but the log no longer has its answer"
+        super().__init__(f"{problem}; ask again, with another key")
 
 
 class SnapshotUnreadable(PlancastError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from broadcasters.errors import PlancastError
+from broadcasters.errors import Expired, PlancastError
 
 __all__ = [
     "MAX_WORDS",
@@ -79,13 +79,6 @@ class StepFailed(PlancastError):
     def __init__(self, message: str, *, retry: bool = True) -> None:
         super().__init__(message)
         self.retry = retry
-
-
-class Expired(StepFailed):
-    """A question got no answer in time. If the agent doesn't catch it, the step fails without a retry."""
-
-    def __init__(self, prompt: str) -> None:
-        super().__init__(f"No answer in time: {prompt}", retry=False)
 
 
 class Cancelled(asyncio.CancelledError):

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from broadcasters import (
+        Answer,
+        AnswerTrimmed,
         Broadcaster,
         BroadcasterClosed,
+        Expired,
         InvalidEvent,
         InvalidPlanId,
         LogError,
@@ -30,7 +33,11 @@ if TYPE_CHECKING:
         OutboxStatistics,
         PlancastError,
         Position,
+        approve,
+        ask,
+        await_input,
         blocking,
+        choose,
         close_default,
         events,
         message,
@@ -51,7 +58,6 @@ if TYPE_CHECKING:
     from hub.config.settings import Settings
     from hub.node import Hub
     from plan_engine import (
-        Answer,
         BadPlan,
         BlockingContext,
         Cancelled,
@@ -59,7 +65,6 @@ if TYPE_CHECKING:
         Engine,
         EngineMisconfigured,
         EngineUnavailable,
-        Expired,
         LanguageModel,
         NotRunHere,
         Plan,
@@ -79,6 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "AnswerTrimmed",
     "BadPlan",
     "BlockingContext",
     "Broadcaster",
@@ -117,7 +123,11 @@ __all__ = [
     "UnfitInput",
     "UnknownTemplate",
     "__version__",
+    "approve",
+    "ask",
+    "await_input",
     "blocking",
+    "choose",
     "close_default",
     "create_app",
     "events",
@@ -144,7 +154,7 @@ _MODULES = {
     "hub.config.settings": "Settings",
     "hub.node": "Hub",
     "plan_engine": (
-        "Answer BadPlan BlockingContext Cancelled Context Engine EngineMisconfigured EngineUnavailable Expired "
+        "BadPlan BlockingContext Cancelled Context Engine EngineMisconfigured EngineUnavailable "
         "LanguageModel NotRunHere Plan Rate Step StepFailed Stream Template ToolUse UnfitInput UnknownTemplate template "
         "templates_in"
     ),

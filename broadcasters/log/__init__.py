@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broadcasters.errors import LogError, LogMisconfigured
+from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import PlanLog
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class LazyLog:
         self._new = None if self._lent else make()  # here, so that a wrong url is found at once
         self._opening: asyncio.Task[None] | None = None
         self._users = 0
+        self._staying: set[asyncio.Timeout] = set()
         self._unused = asyncio.Event()
         self._unused.set()
         self._free = asyncio.Event()
@@ -102,6 +103,24 @@ class LazyLog:
         self._users += 1
         self._unused.clear()
         return self._log
+
+    @asynccontextmanager
+    async def staying(self) -> AsyncGenerator[PlanLog]:
+        """Give the log to a user that stays: `hold` ends the block, with `LogUnavailable`."""
+        log = await self.enter()
+        try:
+            async with asyncio.timeout(None) as stay:
+                self._staying.add(stay)
+                try:
+                    yield log
+                finally:
+                    self._staying.discard(stay)
+        except TimeoutError:
+            if not stay.expired():
+                raise
+            raise LogUnavailable("this program closes its log for a moment") from None
+        finally:
+            self.leave()
 
     def leave(self) -> None:
         self._users -= 1
@@ -134,6 +153,8 @@ class LazyLog:
     async def hold(self) -> None:
         """Admit no further use, wait until the current ones end, and close the log. `resume` ends it."""
         self._free.clear()
+        for stay in self._staying:
+            stay.reschedule(0)
         if self._opening:
             await asyncio.wait([self._opening])
         await self._unused.wait()

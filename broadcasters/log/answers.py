@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
-from broadcasters.errors import InvalidEvent, LogUnavailable
+from broadcasters.errors import AnswerTrimmed, InvalidEvent, LogUnavailable
 from broadcasters.event_bytes import is_type
 from broadcasters.events import InputResponse, build, parse
 from broadcasters.log.contract import PlanLog
@@ -41,6 +41,7 @@ async def first_answer(
         The answer, as the log or its checkpoint has it. The first one in the log counts.
 
     Raises:
+        AnswerTrimmed: The request was answered, and neither the log nor its checkpoint has the answer any more.
         LogMisconfigured: The log refuses to be read.
         SnapshotUnreadable: The log was trimmed, and newer code wrote its checkpoint.
 
@@ -56,7 +57,7 @@ async def first_answer(
                     if isinstance(item, Received):
                         answer = _answer_in(item.payload, request_id)
                     elif isinstance(item, Broken):
-                        answer = await _answer_before(plan_id, request_id, item, ask_again)
+                        answer = await _answer_before(plan_id, request_id, after, item, ask_again)
                     else:
                         continue
                     if answer is not None:
@@ -77,11 +78,14 @@ def _answer_in(payload: bytes, request_id: str) -> InputResponse | None:
 
 
 async def _answer_before(
-    plan_id: str, request_id: str, broken: Broken, ask_again: Callable[[], Awaitable[object]]
+    plan_id: str, request_id: str, after: Position, broken: Broken, ask_again: Callable[[], Awaitable[object]]
 ) -> InputResponse | None:
     """The answer in the checkpoint from which the log goes on, if there is one."""
     inputs = decode(broken.checkpoint.snapshot).inputs if broken.checkpoint else ()
     state = next((state for state in inputs if state.request_id == request_id), None)
+    folded = broken.reason == "trimmed" and broken.checkpoint and after.offset <= broken.checkpoint.position.offset
+    if state is None and folded:  # a checkpoint keeps all requests without an answer
+        raise AnswerTrimmed(plan_id, request_id)
     if state is None:
         await ask_again()
         return None

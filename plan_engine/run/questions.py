@@ -7,28 +7,19 @@ it is then recorded in the engine's database, and read from there after a restar
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import Final, Protocol
+from contextlib import nullcontext
+from typing import Protocol
 
-from broadcasters.events import InputRequest, InputResponse, build, timestamp
-from broadcasters.log.answers import first_answer
+from broadcasters.asking import answer_to, digest_of, key_of, request_for, resolved
+from broadcasters.events import InputRequest
 from broadcasters.log.contract import PlanLog
-from broadcasters.position import Position
-from plan_engine.errors import Expired
-from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
+from plan_engine.model.interaction import Answer, InputQuestion
 from plan_engine.run.run_history import RecordedQuestion
 from plan_engine.run.step_reporter import StepReporter
 
-__all__ = ["CLOCK", "AnswerStore", "Questions"]
-
-CLOCK: Final = "the clock"
-"""Who answers a question that expired."""
+__all__ = ["AnswerStore", "Questions"]
 
 
 class AnswerStore(Protocol):
@@ -67,27 +58,22 @@ class Questions:
             with reporter.resting():
                 known = await self._put(reporter, request_id, question)
             self._answers[request_id] = known
-        if known.by != CLOCK:
-            return known
-        if question.default is NO_DEFAULT:
-            raise Expired(question.prompt)
-        return Answer(question.default, CLOCK, known.at)
+        return resolved(question, known)
 
     def _request_id(self, reporter: StepReporter, question: InputQuestion) -> str:
         """The same in every attempt for the n-th time that this question is asked in one."""
-        content = json.dumps([question.kind, question.prompt, question.options, question.schema], default=str)
-        digest = sha256(content.encode(errors="replace")).hexdigest()[:8]
+        digest = digest_of(question)
         self._times[digest] += 1
         return f"{reporter.step.id}.{digest}.{self._times[digest]}"
 
     async def _put(self, reporter: StepReporter, request_id: str, question: InputQuestion) -> Answer:
         request = self._request(reporter, request_id, question)
-        position = await reporter.send_keyed(request, f"ask:{request_id}")
+        position = await reporter.send_keyed(request, key_of(request_id))
         reporter.replaying = reporter.replaying and request_id in self._recorded
         try:
             await self._wait(reporter, +1, question.prompt)
             reporter.replaying = False
-            answer = await self._answer(reporter, request, position)
+            answer = await answer_to(request, position, reporter.send_keyed, lambda: nullcontext(self._log))
         finally:
             await self._wait(reporter, -1)
         if not reporter.closed:  # a step whose last status is waiting must find no answer in the store
@@ -103,45 +89,13 @@ class Questions:
             await reporter.status("waiting" if more > 0 else "in_progress", content, *of_the_plan)
 
     def _request(self, reporter: StepReporter, request_id: str, question: InputQuestion) -> InputRequest:
-        expires_at: str | None = None
-        if request_id in self._recorded:
-            expires_at = self._recorded[request_id].expires_at
-        elif question.expires_in is not None:
-            expires_at = timestamp(datetime.now(UTC) + timedelta(seconds=question.expires_in))
-        fields = {
-            "plan_id": reporter.plan_id,
-            "request_id": request_id,
-            "kind": question.kind,
-            "prompt": question.prompt,
-            "options": None if question.options is None else list(question.options),
-            "schema": question.schema,
-            "step_id": reporter.step.id,
-            "agent_name": reporter.step.agent_name,
-            "expires_at": expires_at,
-        }
-        return build(InputRequest, fields)
-
-    async def _answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
-        """The first answer in the log. On expiry the clock answers too; whichever answer is first, counts."""
-        key = f"answer:{request.request_id}"
-        answered = asyncio.ensure_future(self._first_answer(reporter, request, position))
-        try:
-            if request.expires_at is not None:
-                left = (datetime.fromisoformat(request.expires_at) - datetime.now(UTC)).total_seconds()
-                await asyncio.wait({answered}, timeout=max(0.0, left))
-                if not answered.done():
-                    fields = {"plan_id": request.plan_id, "request_id": request.request_id, "by": CLOCK}
-                    await reporter.send_keyed(build(InputResponse, fields), key)
-            return await answered
-        finally:
-            answered.cancel()
-
-    async def _first_answer(self, reporter: StepReporter, request: InputRequest, position: Position) -> Answer:
-        async def ask_again() -> None:
-            await reporter.send_keyed(request, f"ask:{request.request_id}")
-
-        def reading() -> AbstractAsyncContextManager[PlanLog]:
-            return nullcontext(self._log)
-
-        response = await first_answer(reading, request.plan_id, request.request_id, position, ask_again)
-        return Answer(response.answer, response.by, response.at)
+        recorded = self._recorded.get(request_id)
+        return request_for(
+            reporter.plan_id,
+            request_id,
+            question,
+            asked=recorded is not None,
+            expires_at=None if recorded is None else recorded.expires_at,
+            step_id=reporter.step.id,
+            agent_name=reporter.step.agent_name,
+        )

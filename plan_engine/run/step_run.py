@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from plan_engine.errors import MAX_WORDS, Cancelled, StepFailed, encodable
+from plan_engine.errors import MAX_WORDS, Cancelled, Expired, StepFailed, encodable
 from plan_engine.model.plan import Step
 from plan_engine.run.blocking import BlockingContext, in_thread
 from plan_engine.run.context import Context
@@ -115,7 +115,7 @@ class StepRun:
         """The step's outcome; None when it has another attempt, after reporting that and waiting for the pause."""
         self._failures += 1
         message = _for_people(error)
-        final = isinstance(error, StepFailed) and not error.retry
+        final = isinstance(error, Expired) or (isinstance(error, StepFailed) and not error.retry)
         if final or self._failures > self._step.retries:
             return self._outcome(message=message, detail=_for_engineers(error))
         self.reporter.stopwatch.close()
@@ -204,7 +204,7 @@ def jsonable(value: Any) -> Any:
 
 
 def _for_people(error: Exception) -> str:
-    if isinstance(error, StepFailed):
+    if isinstance(error, StepFailed | Expired):
         return encodable(str(error))[:MAX_WORDS].rstrip(".") or "It could not be done"
     if isinstance(error, TimeoutError):
         return "Something it waited for took too long"

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
 
+from broadcasters.questions import CLOCK
 from hub.core.connection import RequestRefused
 from plan_engine import BlockingContext, Context, Expired, StepFailed
 from plan_engine.engine import PlanOutcome
 from plan_engine.model.interaction import Answer
-from plan_engine.run.questions import CLOCK
 from tests.plan_engine.event_rules import events_of
 from tests.plan_engine.harness import DEADLINE_S, EngineHarness, statuses
 from tests.plan_engine.test_engine import only
