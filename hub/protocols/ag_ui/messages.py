@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from broadcasters.changes import PlanFields
 from broadcasters.position import Position
 from broadcasters.snapshot import ArtifactState, InputState, MessageState, Snapshot, State, ToolCallState
+from hub.protocols.threads import request_of
 
 __all__ = [
     "ARTIFACT",
@@ -28,6 +29,7 @@ __all__ = [
     "messages_of",
     "metadata_of",
     "plain",
+    "request_id_of",
     "result_metadata",
     "state_of",
     "text_of",
@@ -50,6 +52,11 @@ def plain(part: State) -> dict[str, Any]:
 
 def id_of(plan_id: str, part: Part) -> str:
     return f"{plan_id}:{part.offset}"
+
+
+def request_id_of(plan_id: str) -> str:
+    """The id of the message that a person started the plan with, for clients that have no such message of their own."""
+    return f"{plan_id}:0"
 
 
 # -- the conversation
@@ -182,17 +189,35 @@ class ClientHistory:
         if self.position != (position if plan.offset else None):
             return False
         ours = [message for message in messages_of(plan) if message["role"] != "activity"]
-        return all(map(self._has, ours)) and len(ours) == sum(map(_from(plan), self._plain))
+        its = [key for key in self._plain if _from(plan)(key) and key != request_id_of(plan.plan_id)]
+        return all(map(self._has, ours)) and len(ours) == len(its)
 
     def with_plan(self, plan: Snapshot, before: Snapshot | None = None) -> Sequence[Message]:
         """The thread's messages: those of its plans as the log has them, all others as the client sent them. Each stands
         where the client has it; those that it has not follow. `before` is what the client had of the plan until now."""
         plans = [*self.earlier, plan]
-        ours = {message["id"]: message for one in plans for message in messages_of(one)}
         foreign = {key: message for key, message in self._plain.items() if not any(_from(one)(key) for one in plans)}
+        requests = self._requests(plans, [key for key, message in foreign.items() if message.get("role") == "user"])
+        every = (message for one in plans for message in (*requests.get(one.plan_id, ()), *messages_of(one)))
+        ours = {message["id"]: message for message in every}
         known = [ours.get(key) or foreign.get(key) for key in self._plain]
         new = [message for key, message in ours.items() if key not in self._plain]
         return _without_reasoning(self._had(before), _fitting([*(message for message in known if message), *new]))
+
+    def _requests(self, plans: Sequence[Snapshot], users: Sequence[str]) -> Mapping[str, Sequence[Message]]:
+        """What a person wrote to start each of these plans, except where the client has that itself: `users` are the ids
+        of the messages that its own user wrote."""
+        known = [*self._plain]
+        written = [known.index(key) for key in users]
+        requests: dict[str, Sequence[Message]] = {}
+        for plan in plans:
+            its, request_id = [at for at, key in enumerate(known) if _from(plan)(key)], request_id_of(plan.plan_id)
+            own = next(iter(written), None) if not its else None
+            last = its[-1] if its else -1 if own is None else own
+            written = [at for at in written if at > last]
+            if own is None and (request_id in known or not its) and (text := request_of(plan)):
+                requests[plan.plan_id] = [{"id": request_id, "role": "user", "content": text}]
+        return requests
 
     def _had(self, before: Snapshot | None) -> Iterator[Message]:
         yield from self.posted

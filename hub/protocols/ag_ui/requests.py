@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from broadcasters.position import Position
-from hub.protocols.ag_ui.messages import ClientHistory, Message
+from hub.protocols.ag_ui.messages import ClientHistory, Message, request_id_of
 from hub.protocols.threads import ThreadPlan
 
 __all__ = ["InterruptAnswer", "PostedMessage", "RunInput", "RuntimeRequest"]
@@ -93,7 +93,7 @@ class RunInput(BaseModel):
     def follows(self, plan: ThreadPlan, plans: int) -> bool:
         """Whether the user's last message was written after the end of the thread's last plan. If a request is repeated
         because its response was lost, that plan is its own."""
-        if not plan.ended or self.text is None:
+        if not plan.ended or self.text is None or self.messages[-1].id == request_id_of(plan.plan.plan_id):
             return False
         users = sum(message.role == "user" for message in self.messages)
         seen = any(message.id.startswith(f"{plan.plan.plan_id}:") for message in self.messages)

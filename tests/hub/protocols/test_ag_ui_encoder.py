@@ -24,7 +24,7 @@ from broadcasters.events import (
 from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, encode
 from hub.protocols.ag_ui.encoder import AgUiEncoder, run_started
-from hub.protocols.ag_ui.messages import ClientHistory, messages_of, state_of
+from hub.protocols.ag_ui.messages import ClientHistory, messages_of, request_id_of, state_of
 from hub.protocols.segments import Ending, SegmentReader
 from hub.wire.frames import snapshot_frame
 from tests.broadcasters.strategies import PLAN_ID, events
@@ -41,7 +41,7 @@ def as_json(value: Any) -> Any:
 
 
 def shown(client: AgUiClient) -> Any:
-    return arranged(client.messages), client.state
+    return arranged([one for one in client.messages if one["id"] != request_id_of(PLAN_ID)]), client.state
 
 
 def arranged(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -64,10 +64,12 @@ def by_id(message: Mapping[str, Any]) -> str:
     return str(message["id"])
 
 
-def without_old_reasoning(messages: Sequence[Any], expected: Sequence[Any]) -> Sequence[Any]:
-    """A client that is sent no reasoning keeps what it has, so it is emptied instead of removed."""
+def from_agents(messages: Sequence[Any], expected: Sequence[Any]) -> Sequence[Any]:
+    """Without the request, which a client gets if it has none, and without old reasoning: a client that is sent no
+    reasoning keeps what it has, so it is emptied instead of removed."""
     ids = {message["id"] for message in expected}
-    return [message for message in messages if message["id"] in ids or message.get("content") != ""]
+    theirs = (message for message in messages if message["id"] != request_id_of(PLAN_ID))
+    return [message for message in theirs if message["id"] in ids or message.get("content") != ""]
 
 
 class TestAnyLog:
@@ -101,7 +103,7 @@ class TestAnyLog:
         offset = reader.position.offset
         expected, state = of_plan(folded(story, offset), offset)
         assert client.state == state
-        messages = without_old_reasoning(client.messages, expected)
+        messages = from_agents(client.messages, expected)
         assert sorted(messages, key=by_id) == sorted(expected, key=by_id)
         if had <= set(map(by_id, messages_of(folded(story, head)))):  # otherwise it was ahead of the node it joined
             assert arranged(messages) == expected
@@ -123,7 +125,7 @@ class TestAnyLog:
         if offset:
             expected, state = of_plan(folded(story, offset), offset)
             assert client.state == state
-            messages = without_old_reasoning(client.messages, expected)
+            messages = from_agents(client.messages, expected)
             assert sorted(messages, key=by_id) == sorted(expected, key=by_id)
 
     @given(stories, stories, st.data())
@@ -140,7 +142,7 @@ class TestAnyLog:
         client = AgUiClient().take(finished(reader, received))
         expected, state = of_plan(folded(other, upto), upto)
         assert client.state == state
-        messages = without_old_reasoning(client.messages, expected)
+        messages = from_agents(client.messages, expected)
         assert sorted(messages, key=by_id) == sorted(expected, key=by_id)
 
 
@@ -209,6 +211,36 @@ class TestRuns:
         encoder = AgUiEncoder("thread", "next", ClientHistory(client.posted(), position=position))
         client.take(read(encoder, ANSWERED, position.offset))
         assert [message["content"] for message in client.messages] == ["Go", "one two"]
+
+    def test_a_client_without_the_message_of_the_person_gets_it(self) -> None:
+        """P-AGU-3: which it then sends with the others, and which starts nothing again."""
+        data = {"template": "t", "request": "Write to Ann"}
+        story = [say(PlanUpdate, status="pending", title="A letter", data=data), *ASKED]
+        client = AgUiClient().take(read(RUN, story, None))
+        request = {"id": f"{PLAN_ID}:0", "role": "user", "content": "Write to Ann"}
+        assert client.messages[0] == request
+        assert [message["content"] for message in client.messages] == ["Write to Ann", "one"]
+        again = ClientHistory(client.posted()).with_plan(folded(story))
+        assert [message["content"] for message in again] == ["Write to Ann", "one"]
+        assert ClientHistory(client.posted(), position=Position(EPOCH, 7)).has(folded(story), Position(EPOCH, 7))
+
+    def test_a_client_keeps_the_messages_of_its_own_user(self) -> None:
+        """P-AGU-3: as many as it has plans of that user."""
+        data = {"template": "t", "request": "Write to Ann"}
+        plans = [
+            folded([say(PlanUpdate, data=data), token(f"{number}")]).model_copy(update={"plan_id": f"p.{number}"})
+            for number in range(3)
+        ]
+        own = {"id": "u", "role": "user", "content": "Go"}
+        first, second, third = ([*messages_of(plan)] for plan in plans)
+        for posted, texts in (
+            ([own], ["Go", "0", "Write to Ann", "1", "Write to Ann", "2"]),
+            ([own, *first], ["Go", "0", "Write to Ann", "1", "Write to Ann", "2"]),
+            ([*first, own], ["0", "Go", "1", "Write to Ann", "2"]),
+            ([*first, own, *second, *third], ["0", "Go", "1", "2"]),
+        ):
+            messages = ClientHistory(posted, plans[:2]).with_plan(plans[2])
+            assert [message["content"] for message in messages] == texts
 
     def test_the_thread_has_the_messages_of_its_earlier_plans(self) -> None:
         earlier = folded([token("before", final=True)]).model_copy(update={"plan_id": "thread"})
