@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from broadcasters.errors import InvalidEvent, PlancastError
-from hub.commands import COMMANDS, Command, command
+from hub.commands import COMMANDS, GROUPS, SYNONYMS, command
+from hub.commands.parser import MISUSED, CommandParser, bold
+from hub.config.suggestions import did_you_mean
 
-__all__ = ["main"]
+__all__ = ["main", "parser_of"]
 
 FAILED: Final = 1
-MISUSED: Final = 2
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
-ABOUT = """\
-Publish events of plans from anywhere, and follow plans live. Plans are stored in
-the log given by --log or PLANCAST_LOG; by default in ~/.plancast/plans.db."""
-EXAMPLE = """\
-example:
+ABOUT: Final = """\
+Publish events of plans from anywhere, and follow plans live. Plans are stored
+in the log given by --log or PLANCAST_LOG; by default in ~/.plancast/plans.db."""
+OPTIONS: Final = {
+    "-h, --help": "print this help, or that of a command",
+    "-V, --version": "print the version",
+    "--traceback": "if the command fails, print a Python traceback",
+}
+EXAMPLE: Final = """\
   plancast publish plan-1 "Looking at the orders…" --agent "Data Analyst"
   plancast tail plan-1"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line that refers to --help."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message} (see {self.prog} --help)\n")
+COMMON: Final = frozenset({"PLANCAST_LOG", "PLANCAST_TOKEN", "PLANCAST_ENGINE_DB", "PLANCAST_MODEL"})
+"""Known variables that need no look at the list of all, which takes 100 ms to load."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,32 +51,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISUSED if isinstance(error, InvalidEvent) else FAILED
 
 
-def _run(argv: Sequence[str]) -> int:
-    name = next((word for word in argv if not word.startswith("-")), "")
-    chosen = command(name) if name in COMMANDS else None
-    args = _parser(name, chosen).parse_args(argv)
-    if chosen is None:
-        raise AssertionError("argparse accepts only known commands")
-    return chosen.run(args)
-
-
-def _parser(name: str, chosen: Command | None) -> argparse.ArgumentParser:
-    """Knows every command's name, and the chosen command's arguments."""
-    as_written = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="plancast", description=ABOUT, epilog=EXAMPLE, formatter_class=as_written)
-    parser.add_argument("--traceback", action="store_true", help="if the command fails, print a Python traceback")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each, summary in COMMANDS.items():
-        if each != name or chosen is None:
-            commands.add_parser(each, help=summary)
-            continue
-        examples = "\n  ".join(["examples:", *chosen.EXAMPLES.splitlines()])
-        chosen.arguments(
-            commands.add_parser(
-                each, help=summary, description=chosen.ABOUT, epilog=examples, formatter_class=as_written
-            )
-        )
+def parser_of(name: str) -> CommandParser:
+    """The parser of a command, one of COMMANDS."""
+    chosen = command(name)
+    parser = CommandParser(name, COMMANDS[name], chosen.ABOUT, chosen.EXAMPLES)
+    chosen.arguments(parser)
     return parser
+
+
+def _run(argv: Sequence[str]) -> int:
+    words = [word for word in argv if word != "--traceback"] if "--" not in argv else [*argv]
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        words = ["version"]
+    name, *rest = words
+    if name not in COMMANDS:
+        return _unknown(name)
+    args = parser_of(name).read(rest)
+    _warn_of_unknown_variables()
+    return command(name).run(args)
+
+
+def _unknown(word: str) -> int:
+    if word.startswith("-"):
+        options = [option.split()[-1] for option in OPTIONS]
+        problem = f"unknown option {word} before the command{did_you_mean(word, options)}"
+    else:
+        problem = f"unknown command {word!r:.40}{did_you_mean(word, COMMANDS, SYNONYMS)}"
+    print(f"plancast: {problem} (see plancast --help)", file=sys.stderr)
+    return MISUSED
+
+
+def _overview() -> str:
+    """The help of `plancast` itself."""
+    width = 2 + max(map(len, COMMANDS))
+    lines = [f"{bold('usage:')} plancast COMMAND …", "", ABOUT]
+    for title, group in GROUPS.items():
+        lines += ["", bold(f"{title}:"), *(f"  {name:{width}}{summary}" for name, summary in group.items())]
+    lines += ["", bold("options:"), *(f"  {name:15}{about}" for name, about in OPTIONS.items())]
+    lines += ["", bold("example:"), EXAMPLE, "", "plancast COMMAND --help explains a command."]
+    return "\n".join(lines)
+
+
+def _warn_of_unknown_variables() -> None:
+    if all(name in COMMON for name in os.environ if name.startswith("PLANCAST_")):
+        return
+    from hub.config.settings import unknown_variables
+
+    for warning in unknown_variables(os.environ):
+        print(f"plancast: {warning}", file=sys.stderr)
 
 
 def _in_one_line(error: Exception) -> str:

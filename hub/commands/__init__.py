@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import platform
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import import_module
-from importlib.metadata import version
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from broadcasters.log import log_of
-from broadcasters.log.contract import PlanLog
+if TYPE_CHECKING:
+    from broadcasters.log.contract import PlanLog
 
-__all__ = ["COMMANDS", "Command", "command", "log_argument", "open_log"]
+__all__ = ["COMMANDS", "GROUPS", "SYNONYMS", "Command", "command", "log_argument", "open_log"]
 
-COMMANDS: Final = {
-    "publish": "publish an event of a plan",
-    "relay": "run an agent behind another server as a plan",
-    "tail": "follow a plan live",
-    "plans": "list plans, most recently active first",
-    "serve": "run a hub that pages and programs subscribe to",
-    "worker": "run plans that a hub or a program has started",
-    "mcp": "serve plans to a desktop host of language models, over stdio",
-    "token": "make an access token",
-    "version": "print the version",
+GROUPS: Final = {
+    "follow plans": {
+        "tail": "follow a plan live",
+        "plans": "list plans, most recently active first",
+    },
+    "publish": {
+        "publish": "publish an event of a plan",
+        "relay": "run an agent behind another server as a plan",
+    },
+    "run servers": {
+        "serve": "run a hub that pages and programs subscribe to",
+        "worker": "run plans that a hub or a program has started",
+        "mcp": "serve plans to a desktop host of language models, over stdio",
+        "token": "make an access token",
+    },
+    "other": {
+        "version": "print the version",
+    },
 }
+"""The commands with their summaries, as help shows them. The first words of this package's help come from here, so that it
+and `plancast version` load nothing else."""
+
+COMMANDS: Final = {name: summary for group in GROUPS.values() for name, summary in group.items()}
+
+SYNONYMS: Final = {
+    **dict.fromkeys(("ls", "list", "ps", "status"), "plans"),
+    **dict.fromkeys(("follow", "log", "logs", "show", "view"), "tail"),
+    **dict.fromkeys(("send", "emit", "pub"), "publish"),
+    **dict.fromkeys(("server", "up", "hub"), "serve"),
+}
+"""Other programs' names for commands."""
 
 
 class Command(Protocol):
@@ -44,24 +62,9 @@ class Command(Protocol):
         ...
 
 
-class _Version:
-    """`plancast version`"""
-
-    ABOUT: str = "Print the version of Plancast and of the Python it runs on."
-    EXAMPLES: str = "plancast version"
-
-    def arguments(self, parser: argparse.ArgumentParser) -> None:
-        del parser
-
-    def run(self, args: argparse.Namespace) -> int:
-        del args
-        print(f"plancast {version('plancast')} (Python {platform.python_version()})")
-        return 0
-
-
 def command(name: str) -> Command:
     """The command of that name, one of COMMANDS."""
-    return _Version() if name == "version" else cast("Command", import_module(f"hub.commands.{name}"))
+    return cast("Command", import_module(f"hub.commands.{name}"))
 
 
 def log_argument(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,8 @@ def log_argument(parser: argparse.ArgumentParser) -> None:
 @asynccontextmanager
 async def open_log(url: str | None) -> AsyncGenerator[PlanLog]:
     """The log of that URL (default: of PLANCAST_LOG, or the user's own file), open."""
+    from broadcasters.log import log_of
+
     log = log_of(url)
     await log.open()
     try:

@@ -12,6 +12,7 @@ from broadcasters.events import PlanStatus
 from broadcasters.log.contract import PlanEntry, PlanLog
 from hub.access.principal import RESERVED
 from hub.commands import log_argument, open_log
+from hub.commands.parser import positive
 from hub.terminal import Look, ago, clean, table, words
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
@@ -26,8 +27,11 @@ plancast plans --label shop --json | head -1"""
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", metavar="NAME", help="only plans of this owner")
     parser.add_argument("--label", metavar="NAME", help="only plans with this label")
-    parser.add_argument("--status", choices=get_args(PlanStatus), help="only plans with this status")
-    parser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most this many (default: 50)")
+    statuses = get_args(PlanStatus)
+    parser.add_argument(
+        "--status", choices=statuses, metavar="STATUS", help=f"only plans with this status: {', '.join(statuses)}"
+    )
+    parser.add_argument("--limit", type=positive, default=50, metavar="N", help="at most this many (default: 50)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per plan")
     log_argument(parser)
 
@@ -42,12 +46,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("No plans found. plancast publish creates one; see plancast publish --help", file=sys.stderr)
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; got {text!r:.40}")
-    return int(text)
 
 
 async def _plans(args: argparse.Namespace) -> list[PlanEntry]:

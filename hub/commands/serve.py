@@ -18,9 +18,10 @@ from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from hub.commands.embedded import Embedded, check_model, model_of, templates_of
+from hub.config.flags import add_flags
 from hub.config.limits import bounds
 from hub.config.setting_types import Secret, without_password
-from hub.config.settings import Settings, add_flags, load, unknown_variables
+from hub.config.settings import Settings, load
 from hub.engine_port import EnginePort
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
@@ -51,8 +52,6 @@ def run(args: argparse.Namespace) -> int:
         from hub.process.serving import listeners
         from hub.process.workers import raise_file_limit
     settings = load(os.environ, args)
-    for warning in unknown_variables(os.environ):
-        print(f"plancast: {warning}", file=sys.stderr)
     if (refusal := refusal_to_bind(settings)) is not None:
         raise PlancastError(refusal)
     _check(settings)

@@ -20,7 +20,8 @@ from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot, decode
 from hub.commands import log_argument, open_log
 from hub.core.snapshot_events import rebuilt_events
-from hub.terminal import Look, PlanView
+from hub.terminal import Look
+from hub.terminal.plan_view import PlanView
 
 __all__ = ["ABOUT", "EXAMPLES", "JsonViewer", "PlanFollower", "TextViewer", "Viewer", "arguments", "run"]
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hub.commands.embedded import check_model, model_of, templates_of
+from hub.config.flags import add_flags
 from hub.config.setting_types import without_password
-from hub.config.settings import add_flags, load
+from hub.config.settings import load
 
 if TYPE_CHECKING:
     from plan_engine import Engine, Template

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
+
+from hub.config.suggestions import did_you_mean
 
 __all__ = [
     "Parser",
@@ -24,11 +27,13 @@ __all__ = [
     "number",
     "origins",
     "path",
+    "placeholder",
     "proxies",
     "secret",
     "size",
     "switch",
     "text",
+    "url",
     "whole",
     "without_password",
     "written",
@@ -65,6 +70,11 @@ def text(value: str) -> str:
     if not value.isprintable() or not value:
         raise ValueError("expected one line of printable text")
     return value
+
+
+def url(value: str) -> str:
+    """A URL, which its user checks."""
+    return text(value)
 
 
 def path(value: str) -> Path:
@@ -112,7 +122,7 @@ def choice(value: str, *, among: tuple[str, ...]) -> str:
     for one in among:
         if one.lower() == value.lower():
             return one
-    raise ValueError(f"expected one of {', '.join(among)}; got {_quoted(value)}")
+    raise ValueError(f"expected one of {', '.join(among)}; got {_quoted(value)}{did_you_mean(value, among)}")
 
 
 def secret(value: str) -> Secret:
@@ -183,6 +193,15 @@ def without_password(value: str) -> str:
     return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
 
 
+def placeholder(parse: Parser) -> str | None:
+    """What help shows for a value of this parser; None for plain text."""
+    if isinstance(parse, partial):
+        if parse.func is choice:
+            return "|".join(parse.keywords["among"])
+        return "SIZE" if parse.func is size else "N"
+    return PLACEHOLDERS.get(parse)
+
+
 def written(value: Any, *, size: bool = False) -> str:
     """A value as it is shown to people."""
     if value is None:
@@ -200,6 +219,15 @@ def _quoted(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:39] + "…")
 
 
+PLACEHOLDERS: Final[Mapping[Parser, str]] = {
+    path: "DIRECTORY",
+    url: "URL",
+    switch: "yes|no",
+    secret: "SECRET",
+    origins: "ORIGINS",
+    proxies: "ADDRESSES",
+    modules: "MODULES",
+}
 PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _host = re.compile(r"[A-Za-z0-9._-]{1,253}\Z|\[[0-9A-Fa-f:.]{2,45}\]\Z")
 

@@ -1,15 +1,15 @@
 """The hub's settings, from environment variables and flags.
 
-One table, the fields of `Settings`, defines both, the help texts, and the tables in docs/OPERATIONS.md. A flag overrides
+One table, the fields of `Settings`, defines both, and by `hub.config.flags` the help texts and the tables in
+docs/OPERATIONS.md. A flag overrides
 its variable. An invalid value raises `BadSetting`, which names the setting.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,10 +29,13 @@ from hub.config.limits import (
     SessionLimits,
 )
 from hub.config.setting_types import Secret
+from hub.config.suggestions import did_you_mean
 
-__all__ = ["BadSetting", "Settings", "add_flags", "load", "table", "unknown_variables", "variable"]
+__all__ = ["BadSetting", "Settings", "flag", "load", "unknown_variables", "variable"]
 
 PREFIX: Final = "PLANCAST_"
+OTHER_VARIABLES: Final = ("PLANCAST_TOKEN", "PLANCAST_RELAY_TOKEN")
+"""Variables that are not settings of a hub: of agents and commands in the same environment."""
 
 
 class BadSetting(PlancastError, ValueError):
@@ -83,7 +86,7 @@ class Settings:
     log: str = _setting(
         "plans",
         "",
-        values.text,
+        values.url,
         "The log: sqlite:///…, redis://…, redis+sentinel://… or redis+cluster://….",
         "sqlite:///~/.plancast/plans.db",
     )
@@ -107,7 +110,7 @@ class Settings:
     engine_db: str = _setting(
         "engine",
         "",
-        values.text,
+        values.url,
         "The engine's database: sqlite:///… or postgresql://….",
         "sqlite:///~/.plancast/engine.db",
     )
@@ -124,7 +127,7 @@ class Settings:
         "rights", None, values.secret, "Shared secret of HS256 tokens, at least 32 bytes, or `@/path/to/file`."
     )
     auth_jwks: str | None = _setting(
-        "rights", None, values.text, "Public keys of the token issuer (JWKS): https://… or a file."
+        "rights", None, values.url, "Public keys of the token issuer (JWKS): https://… or a file."
     )
     auth_algorithm: str | None = _setting(
         "rights",
@@ -306,28 +309,22 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The flag of a setting."""
     return "--" + name.replace("_", "-")
-
-
-def add_flags(parser: argparse.ArgumentParser, *groups: str) -> None:
-    """Add the flags of these groups (by default all) to a command; pass the parsed arguments to `load`."""
-    for at in fields(Settings):
-        if not groups or at.metadata["group"] in groups:
-            switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if at.metadata["parse"] is values.switch else {}
-            about = f"{at.metadata['about']} [{_default(at)}; {variable(at.name)}]"
-            parser.add_argument(_flag(at.name), dest=at.name, metavar="…", help=about.replace("%", "%%"), **switch)
 
 
 def load(environ: Mapping[str, str], flags: argparse.Namespace | None = None) -> Settings:
     """The settings from an environment and flags. Raises `BadSetting`."""
     given: dict[str, Any] = {"log": default_url(), "engine_db": f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"}
     for at in fields(Settings):
-        flag = getattr(flags, at.name, None)
+        given_flag = getattr(flags, at.name, None)
         source, text = (
-            (_flag(at.name), flag) if flag is not None else (variable(at.name), environ.get(variable(at.name)))
+            (flag(at.name), given_flag)
+            if given_flag is not None
+            else (variable(at.name), environ.get(variable(at.name)))
         )
-        if text is None or (not text.strip() and flag is None):
+        if text is None or (not text.strip() and given_flag is None):
             continue  # an empty variable counts as unset: compose files and shells often leave one
         try:
             given[at.name] = at.metadata["parse"](text.strip())
@@ -356,31 +353,9 @@ def _consistent(settings: Settings) -> Settings:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A warning for each PLANCAST_ variable that is not a setting, with a similar one if there is any."""
-    known = [variable(at.name) for at in fields(Settings)] + [
-        f"{PREFIX}TOKEN"
-    ]  # used by agents in the same environment
+    known = [*(variable(at.name) for at in fields(Settings)), *OTHER_VARIABLES]
     return [
-        f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else "")
+        f"{name} is not a setting and is ignored{did_you_mean(name, known)}"
         for name in sorted(environ)
         if name.startswith(PREFIX) and name not in known
-        for near in [difflib.get_close_matches(name, known, 1)]
     ]
-
-
-def _default(at: Field[Any]) -> str:
-    if at.metadata["shown"] is not None:
-        return str(at.metadata["shown"])
-    return values.written(at.default, size=getattr(at.metadata["parse"], "func", None) is values.size)
-
-
-def table() -> str:
-    """The tables of all settings in Markdown, for docs/OPERATIONS.md."""
-    lines: list[str] = []
-    group = ""
-    for at in fields(Settings):
-        if at.metadata["group"] != group:
-            group = at.metadata["group"]
-            lines += ["", f"### {group.capitalize()}", "", "| variable | flag | default | |", "|---|---|---|---|"]
-        about = at.metadata["about"]
-        lines.append(f"| `{variable(at.name)}` | `{_flag(at.name)}` | {_default(at)} | {about} |")
-    return "\n".join(lines[1:])

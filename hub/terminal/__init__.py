@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hub.terminal.look import Look, clean
-from hub.terminal.plan_view import PlanView
 from hub.terminal.text import ago, table, words
 
-__all__ = ["Look", "PlanView", "ago", "clean", "table", "words"]
+__all__ = ["Look", "ago", "clean", "table", "words"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from broadcasters.blocking import Broadcaster
-from hub.cli import main
-from hub.commands import COMMANDS, command
 
 PLANCAST = str(Path(sys.executable).with_name("plancast"))
 
@@ -54,54 +49,12 @@ def told(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
     return done.stderr
 
 
-# --- help and misuse
-
-
-@pytest.mark.parametrize(("name", "through_a_hub"), [("publish", 1), ("tail", 1), ("plans", 1), ("worker", 0)])
-def test_help_lists_the_logs_a_command_can_use(
-    name: str, through_a_hub: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        main([name, "--help"])
-    said = capsys.readouterr().out
-    assert (said.count("http://…"), said.count("PLANCAST_TOKEN")) == (through_a_hub, through_a_hub)
-
-
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
-    text = capsys.readouterr().out
-    assert end.value.code == 0
-    assert all(f"{name} " in text and summary in text for name, summary in COMMANDS.items())
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_description_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([name, "--help"])
-    text = capsys.readouterr().out
-    assert end.value.code == 0
-    assert command(name).ABOUT in text
-    assert f"examples:\n  plancast {name}" in text
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_examples_can_be_parsed(name: str) -> None:
-    for line in command(name).EXAMPLES.splitlines():
-        for typed in re.split(r"[|&]", line):
-            words = shlex.split(typed)
-            if words[0] == "plancast":
-                parser = argparse.ArgumentParser(exit_on_error=False)
-                command(words[1]).arguments(parser)
-                parser.parse_args(words[2:])
-    assert f"plancast {name}" in command(name).EXAMPLES
+# --- misuse
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "COMMAND"),
-        (["tell"], "tell"),
         (["publish"], "PLAN_ID"),
         (["publish", "p"], "nothing to publish"),
         (["publish", "p", "hi", "--type", "shouting"], "shouting"),
@@ -128,10 +81,6 @@ def test_misuse_is_reported_in_one_line(words: list[str], says: str, log: str) -
 @pytest.mark.parametrize("log", ["carrier-pigeon://home", "sqlite:////proc/nowhere/plans.db"])
 def test_an_unusable_log_is_reported_in_one_line(words: tuple[str, ...], log: str) -> None:
     told(plancast(*words, log=log), code=1)
-
-
-def test_version() -> None:
-    assert told(plancast("version", log="")).startswith("plancast 0.")
 
 
 # --- publish and plans

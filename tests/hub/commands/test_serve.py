@@ -168,8 +168,6 @@ async def test_without_the_extra_a_hub_serves_and_names_the_package_to_install(
     [
         (["--templates", "no.such.module"], "module no"),
         (["--templates", "tests.plan_engine.event_rules"], "tests.plan_engine.event_rules"),
-        (["--templates", "no such"], "got 'no such'"),
-        (["--engine", "perhaps"], "--engine: "),
     ],
 )
 def test_unusable_options_are_reported_at_the_start(

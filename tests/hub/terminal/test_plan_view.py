@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from broadcasters.events import EVENTS, PlanEvent, build
-from hub.terminal import Look, PlanView
+from hub.terminal import Look
+from hub.terminal.plan_view import PlanView
 
 MOMENT = "2026-01-31T12:00:00.000Z"
 PERSON = Look(colour=True, live=True, width=80)
