@@ -124,14 +124,31 @@ class Threads:
                 return None
             raise
 
-    async def cancel(self, principal: Principal, plan_id: str) -> None:
-        """Cancel a plan; its events report when that has taken effect. Does nothing if it does not run."""
+    async def cancel(self, principal: Principal, plan_id: str) -> bool:
+        """Cancel a plan; its events report when that has taken effect. False: it does not run, and nothing was done."""
         require(principal, "signal", plan_id)
         try:
             await self._hub.signal(SendSignal(plan_id, "cancel", None, principal.subject))
         except RequestRefused as refusal:
             if refusal.code is not ErrorCode.NOT_SUPPORTED:
                 raise
+            return False
+        return True
+
+    async def delete(self, principal: Principal, thread_id: str) -> int:
+        """Delete the thread's plans, the last one first; returns how many there were. Their subscribers are notified.
+        Refused while the engine works on one, because its next event would begin the plan again."""
+        require(principal, "publish", check_plan_id(thread_id))
+        count = await _count(self._hub.log, thread_id)
+        plans = [plan_id_in(thread_id, number) for number in range(count, 0, -1)]
+        require(principal, "publish", *plans)
+        for plan_id in plans:
+            plan, _ = await snapshot_of(self._hub.log, plan_id)
+            if plan.ended_at is None and "template" in (plan.data or {}):
+                raise Problem("thread_busy", f"the plan {plan_id} has not ended; cancel it, then delete", status=409)
+        for plan_id in plans:
+            await self._hub.log.delete(plan_id)
+        return count
 
 
 def input_of(template: TemplateInfo, text: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ def router(hub: Hub) -> APIRouter:
     threads = Threads(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(401, 403, 404, 422, 429, 503)
+    searched = details(400, 401, 403, 408, 413, 415, 422, 429, 503)
 
     @routes.get("/ok")
     async def langgraph_ok() -> dict[str, bool]:
@@ -38,16 +40,15 @@ def router(hub: Hub) -> APIRouter:
         """The server's version, and which parts of LangGraph's platform it has."""
         return {"version": version("plancast"), "flags": {"assistants": True, "crons": False, "langsmith": False}}
 
-    @routes.post("/assistants/search", responses=details(400, 401, 403, 408, 413, 415, 422, 429, 503))
+    @routes.post("/assistants/search", responses=searched)
     async def search_assistants(body: SearchAssistants, _: Principal = caller) -> list[dict[str, Any]]:
         """The templates."""
-        templates = hub.engine.templates() if hub.engine is not None else ()
-        found = [
-            _assistant(one)
-            for one in templates
-            if body.graph_id in (None, one.name) and (body.name or "").lower() in one.title.lower()
-        ]
-        return found[body.offset : body.offset + body.limit]
+        return [_assistant(one) for one in _found(hub, body)][body.offset : body.offset + body.limit]
+
+    @routes.post("/assistants/count", responses=searched)
+    async def count_assistants(body: SearchAssistants, _: Principal = caller) -> int:
+        """The number of templates."""
+        return len(_found(hub, body))
 
     @routes.get("/assistants/{assistant_id}", responses=refused)
     async def get_assistant(assistant_id: AssistantIdPath, _: Principal = caller) -> dict[str, Any]:
@@ -61,7 +62,24 @@ def router(hub: Hub) -> APIRouter:
         schema = {"input_schema": template.input_schema, "output_schema": None, "state_schema": None}
         return {"graph_id": template.name, **schema, "config_schema": None, "context_schema": template.input_schema}
 
+    @routes.get("/assistants/{assistant_id}/subgraphs", responses=refused)
+    async def get_assistant_subgraphs(assistant_id: AssistantIdPath, _: Principal = caller) -> dict[str, Any]:
+        """None: a template has no subgraphs."""
+        threads.template(assistant_id)
+        return {}
+
+    @routes.post("/assistants/{assistant_id}/versions", responses=refused)
+    async def get_assistant_versions(assistant_id: AssistantIdPath, _: Principal = caller) -> list[dict[str, Any]]:
+        """The only version of a template."""
+        return [_assistant(threads.template(assistant_id))]
+
     return routes
+
+
+def _found(hub: Hub, search: SearchAssistants) -> Sequence[TemplateInfo]:
+    templates = hub.engine.templates() if hub.engine is not None else ()
+    name = (search.name or "").lower()
+    return [one for one in templates if search.graph_id in (None, one.name) and name in one.title.lower()]
 
 
 def _assistant(template: TemplateInfo) -> dict[str, Any]:

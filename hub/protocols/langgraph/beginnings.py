@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from broadcasters.snapshot import InputState, Snapshot
@@ -36,6 +36,8 @@ class Begun:
     """The messages of the thread's earlier plans."""
     least: int = 0
     """The position of the last answer, where the run does not end yet."""
+    whole: bool = False
+    """The run ends only with its plan."""
 
 
 class Beginnings:
@@ -60,7 +62,10 @@ class Beginnings:
             raise Problem("no_such_thread", f"there is no thread {thread_id!r:.140}; begin it with input", status=404)
         if request.command is not None and request.command.resumes:
             return await self._resume(principal, thread_id, newest, request.command.resume)
-        return await self.begun(principal, thread_id, runs_of(thread_id, [newest.plan])[-1])
+        ends = request.command is not None and request.command.ends
+        ends = ends and await self._threads.cancel(principal, newest.plan.plan_id)
+        begun = await self.begun(principal, thread_id, runs_of(thread_id, [newest.plan])[-1])
+        return replace(begun, whole=ends)
 
     async def find(self, principal: Principal, thread_id: str, run_id: str) -> ThreadRun:
         """The run with its plan as it is."""
@@ -144,8 +149,9 @@ def _names_in(value: object) -> Mapping[str, Any]:
 def _check(request: RunRequest, newest: ThreadPlan | None) -> None:
     """Refuse what this hub does not do, rather than do something else."""
     command = request.command
-    if command is not None and (command.goto is not None or command.update is not None):
-        raise Problem(ErrorCode.INVALID_FIELD, "command: only resume is supported; got goto or update")
+    if command is not None and ((command.goto is not None and not command.ends) or command.update is not None):
+        detail = "command: only resume is supported, and goto of “__end__”; got another goto, or update"
+        raise Problem(ErrorCode.INVALID_FIELD, detail)
     for name in ("webhook", "after_seconds"):
         if getattr(request, name) is not None:
             raise Problem(ErrorCode.INVALID_FIELD, f"{name}: not supported by this hub; leave it out")

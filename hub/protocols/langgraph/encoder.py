@@ -164,10 +164,13 @@ class RunEncoder:
     def _tool_call(self, plan_id: str, change: ToolCallChange, last: int, *, again: bool = False) -> Iterator[_Message]:
         known = {} if change.before is None else {one["id"]: one for one in tool_messages(plan_id, change.before)}
         for message in tool_messages(plan_id, change.after):
-            if (old := known.get(message["id"])) != message or again:
-                if old is not None:
-                    yield self._removed(plan_id, message["id"], last)
+            old = known.pop(message["id"], None)
+            if old is not None and (again or old != message):
+                yield self._removed(plan_id, message["id"], last)
+            if again or old != message:
                 yield self._chunk(message, change.after, last)
+        for gone in known:  # the call began again
+            yield self._removed(plan_id, gone, last)
 
     def _again(self, plan_id: str, messages: Iterable[MessageState], last: int) -> Iterator[_Message]:
         for message in messages:

@@ -17,6 +17,9 @@ __all__ = [
     "RunRequest",
     "SearchAssistants",
     "SearchThreads",
+    "StateCheckpoint",
+    "StateRequest",
+    "UpdateThread",
     "text_in",
 ]
 
@@ -32,8 +35,27 @@ class CreateThread(BaseModel):
     metadata: dict[str, JsonValue] | None = None
 
 
+class UpdateThread(BaseModel):
+    """What a thread should have."""
+
+    metadata: dict[str, JsonValue] | None = None
+    ttl: JsonValue = None
+
+
+class StateCheckpoint(BaseModel):
+    """A checkpoint of the history."""
+
+    checkpoint_id: Annotated[str, Field(max_length=256)] | None = None
+
+
+class StateRequest(BaseModel):
+    """Which state to read."""
+
+    checkpoint: StateCheckpoint
+
+
 class ResumeCommand(BaseModel):
-    """Answers: {interrupt_id: value}, or a value for the only open question."""
+    """Answers: {interrupt_id: value}, or a value for the only open question. `goto` can only be the end."""
 
     resume: JsonValue = None
     goto: JsonValue = None
@@ -43,6 +65,11 @@ class ResumeCommand(BaseModel):
     def resumes(self) -> bool:
         """Whether it has an answer, which may be null."""
         return "resume" in self.model_fields_set
+
+    @property
+    def ends(self) -> bool:
+        """Whether it goes to the end, without an answer."""
+        return self.goto in ("__end__", ["__end__"])
 
 
 class RunConfig(BaseModel):
@@ -93,7 +120,7 @@ class RunRequest(BaseModel):
 
     @property
     def starts(self) -> bool:
-        return self.input is not None and not (self.command and self.command.resumes)
+        return self.input is not None and not (self.command and (self.command.resumes or self.command.ends))
 
 
 class SearchThreads(BaseModel):

@@ -16,7 +16,7 @@ from hub.api.route import operation_id
 from hub.core.rates import START
 from hub.core.subscriber import Since
 from hub.node import Hub
-from hub.protocols.langgraph import assistants, thread_routes
+from hub.protocols.langgraph import absent, assistants, thread_routes
 from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
 from hub.protocols.langgraph.encoder import MODES, Cursor, RunEncoder, cursor_in, modes_of
 from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
@@ -46,6 +46,7 @@ def router(hub: Hub) -> APIRouter:
     routes.include_router(_runs(hub))
     routes.include_router(_endings(hub))
     routes.include_router(thread_routes.router(hub))
+    routes.include_router(absent.router())
     return routes
 
 
@@ -221,6 +222,7 @@ class _Responses:
 
     def values(self, request: Request, principal: Principal, begun: Begun, *, whole: bool = False) -> Response:
         """The values at the run's end; with `whole`, at that of its plan."""
+        whole = whole or begun.whole
         reader = SegmentReader(begun.run.plan.plan_id, FinalValues(begun.earlier), None, whole=whole, least=begun.least)
         stream = AwaitedValues(self._hub, request, principal, reader, "snapshot")
         path = _path(begun.run)
@@ -246,7 +248,7 @@ class _Responses:
         if base is None and after != 0:  # the log has that position no longer
             encoder, after = replace(encoder, afresh=True, customs=0), None
         since: Since = "snapshot" if after is None else "start" if base is None else base[1]
-        reader = SegmentReader(plan_id, encoder, after, least=begun.least, base=base)
+        reader = SegmentReader(plan_id, encoder, after, whole=begun.whole, least=begun.least, base=base)
         stream = RunStream(self._hub, request, principal, reader, since)
         if cancels and principal.may("signal", run.plan.plan_id):
             stream.departed = lambda: self._departures.after(self._beginnings.cancel(principal, run))

@@ -1,10 +1,10 @@
-"""The routes of threads: create, read, states, history and search."""
+"""The routes of threads: create, read, update, delete, states, history and search."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 
 from broadcasters.log.contract import PlanEntry
 from hub.access.principal import Principal
@@ -14,9 +14,10 @@ from hub.api.route import operation_id
 from hub.node import Hub
 from hub.protocols.langgraph.beginnings import Beginnings, new_thread_id
 from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
-from hub.protocols.langgraph.requests import CreateThread, HistoryRequest, SearchThreads
+from hub.protocols.langgraph.requests import CreateThread, HistoryRequest, SearchThreads, StateRequest, UpdateThread
 from hub.protocols.langgraph.thread import EMPTY_STATE, Thread
-from hub.protocols.threads import split_plan_id
+from hub.protocols.threads import Threads, split_plan_id
+from hub.wire.codes import ErrorCode
 
 __all__ = ["router"]
 
@@ -62,11 +63,16 @@ def router(hub: Hub) -> APIRouter:
         thread_id: ThreadIdPath, checkpoint_id: str = Path(max_length=256), principal: Principal = caller
     ) -> dict[str, Any]:
         """One of the states in the thread's history."""
+        return _state_at(await _known(beginnings, principal, thread_id), checkpoint_id)
+
+    @routes.post("/threads/{thread_id}/state/checkpoint", responses=refused)
+    async def get_thread_state_at_checkpoint(
+        thread_id: ThreadIdPath, body: StateRequest, principal: Principal = caller
+    ) -> dict[str, Any]:
+        """The same for a checkpoint as the history has it; the newest state, if that has no id."""
         thread = await _known(beginnings, principal, thread_id)
-        for state in thread.states():
-            if state["checkpoint"]["checkpoint_id"] == checkpoint_id:
-                return state
-        raise Problem("no_such_state", "the thread has no such checkpoint; see its history", status=404)
+        checkpoint_id = body.checkpoint.checkpoint_id
+        return thread.state() if checkpoint_id is None else _state_at(thread, checkpoint_id)
 
     @routes.post("/threads/{thread_id}/history", responses=refused)
     async def get_thread_history(
@@ -76,12 +82,42 @@ def router(hub: Hub) -> APIRouter:
         thread = await beginnings.thread(principal, thread_id)
         return [*thread.states()[: body.limit]] if thread else []
 
+    routes.include_router(_changes(hub))
     routes.include_router(_search(hub))
     return routes
 
 
+def _changes(hub: Hub) -> APIRouter:
+    """The routes that change a thread, or would."""
+    routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    beginnings = Beginnings(hub)
+    caller: Principal = Depends(caller_of(hub))
+
+    @routes.patch("/threads/{thread_id}", responses=details(400, 401, 403, 404, 408, 413, 415, 422, 429, 503))
+    async def update_thread(
+        thread_id: ThreadIdPath, body: UpdateThread, principal: Principal = caller
+    ) -> dict[str, Any]:
+        """The thread. Its metadata are those of its plan: a request that would change them is refused."""
+        thread = (await _known(beginnings, principal, thread_id)).body()
+        if body.ttl is not None:
+            raise Problem(ErrorCode.INVALID_FIELD, "ttl: not supported by this hub; leave it out")
+        known = thread["metadata"]
+        if names := ", ".join(name for name, value in (body.metadata or {}).items() if known.get(name) != value):
+            detail = f"metadata: this hub stores none, so {names:.200} can't be set; the thread has {', '.join(known)}"
+            raise Problem(ErrorCode.INVALID_FIELD, detail)
+        return thread
+
+    @routes.delete("/threads/{thread_id}", status_code=204, responses=details(401, 403, 404, 409, 422, 429, 503))
+    async def delete_thread(thread_id: ThreadIdPath, principal: Principal = caller) -> None:
+        """Delete all plans of the thread, which must have ended. Their subscribers are notified."""
+        if not await Threads(hub).delete(principal, thread_id):
+            raise Problem("no_such_thread", f"there is no thread {thread_id!r:.140}", status=404)
+
+    return routes
+
+
 def _search(hub: Hub) -> APIRouter:
-    """The route that finds threads, and the one for what is not there."""
+    """The route that finds threads."""
     routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
     beginnings = Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
@@ -102,13 +138,6 @@ def _search(hub: Hub) -> APIRouter:
                 found += [thread.body()] if thread and _fits(thread, body) else []
         return found[body.offset :]
 
-    @routes.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def unknown_langgraph_path(path: str) -> Response:
-        """What LangGraph's platform has and this hub has not."""
-        raise Problem(
-            "http_404", f"this hub has no /{path:.80} of LangGraph's; see docs/clients/langgraph.md", status=404
-        )
-
     return routes
 
 
@@ -117,6 +146,13 @@ async def _known(beginnings: Beginnings, principal: Principal, thread_id: str) -
     if thread is None:
         raise Problem("no_such_thread", f"there is no thread {thread_id!r:.140}", status=404)
     return thread
+
+
+def _state_at(thread: Thread, checkpoint_id: str) -> dict[str, Any]:
+    for state in thread.states():
+        if state["checkpoint"]["checkpoint_id"] == checkpoint_id:
+            return state
+    raise Problem("no_such_state", "the thread has no such checkpoint; see its history", status=404)
 
 
 async def _recent(hub: Hub, request: Request, principal: Principal) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -240,11 +240,81 @@ async def test_threads_and_assistants_are_found(client: LangGraphClient, thread:
     assistants = await client.assistants.search(graph_id=TEMPLATE)
     assert [one["assistant_id"] for one in assistants] == [TEMPLATE]
     assert (await client.assistants.get(TEMPLATE))["name"] == "Work on a business request"
+    assert await client.assistants.count(graph_id=TEMPLATE) == 1
+    assert await client.assistants.get_subgraphs(TEMPLATE) == {}
+    assert [one["version"] for one in await client.assistants.get_versions(TEMPLATE)] == [1]
     schemas: Any = await client.assistants.get_schemas(TEMPLATE)
     assert "request" in schemas["input_schema"]["properties"]
     with pytest.raises(APIStatusError):
         await client.threads.create(thread_id=thread)
     assert (await client.threads.create(thread_id=thread, if_exists="do_nothing"))["status"] == "interrupted"
+
+
+async def test_a_thread_is_deleted_with_its_plans(
+    client: LangGraphClient, http: httpx.AsyncClient, thread: str
+) -> None:
+    """P-LGR-11"""
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    await client.runs.wait(thread, TEMPLATE, command={"resume": "no"})
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    with pytest.raises(APIStatusError, match="has not ended; cancel it, then delete"):
+        await client.threads.delete(thread)
+    [run, *_] = await client.runs.list(thread)
+    await client.runs.cancel(thread, run["run_id"], wait=True)
+    await client.threads.delete(thread)
+    for plan in (thread, f"{thread}.2"):
+        assert (await http.get(f"/api/plans/{plan}")).status_code == 404
+    with pytest.raises(APIStatusError, match="there is no thread"):
+        await client.threads.delete(thread)
+
+
+async def test_a_thread_has_the_metadata_of_its_plan(client: LangGraphClient, thread: str) -> None:
+    """P-LGR-11"""
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    assert (await client.threads.update(thread, metadata={"graph_id": TEMPLATE}))["status"] == "interrupted"
+    with pytest.raises(APIStatusError, match="stores none, so title can't be set"):
+        await client.threads.update(thread, metadata={"title": "Sales"})
+    with pytest.raises(APIStatusError, match="ttl: not supported"):
+        await client.threads.update(thread, metadata={}, ttl=5)
+
+
+async def test_going_to_the_end_cancels(client: LangGraphClient, thread: str) -> None:
+    """P-LGR-8: as “Mark as resolved” does."""
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    values: Any = await client.runs.wait(thread, TEMPLATE, input={}, command={"goto": "__end__"})
+    assert values["plan"]["status"] == "cancelled"
+    model = await received(client.runs.stream(thread, TEMPLATE, command={"goto": "__end__"}))
+    assert model.values["plan"]["status"] == "cancelled"
+
+
+async def test_a_state_is_read_at_a_checkpoint_of_the_history(client: LangGraphClient, thread: str) -> None:
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    [state] = await client.threads.get_history(thread)
+    assert await client.threads.get_state(thread, checkpoint=state["checkpoint"]) == state
+    with pytest.raises(APIStatusError, match="no such checkpoint"):
+        await client.threads.get_state(thread, checkpoint={**state["checkpoint"], "checkpoint_id": "x"})
+
+
+async def test_what_the_client_can_call_and_the_hub_does_not_have(client: LangGraphClient, thread: str) -> None:
+    """P-LGR-1: with the reason."""
+    await client.runs.wait(thread, TEMPLATE, input=REQUEST)
+    [run] = await client.runs.list(thread)
+    calls: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
+        ("can't be copied", lambda: client.threads.copy(thread)),
+        ("can't be set", lambda: client.threads.update_state(thread, {})),
+        ("can't be deleted alone", lambda: client.runs.delete(thread, run["run_id"])),
+        ("one thread or run at a time", lambda: client.threads.prune([thread])),
+        ("one thread or run at a time", lambda: client.runs.cancel_many(thread_id=thread, run_ids=[run["run_id"]])),
+        ("templates, which can't be changed", lambda: client.assistants.create(TEMPLATE)),
+        ("templates, which can't be changed", lambda: client.assistants.delete(TEMPLATE)),
+        ("have no graph", lambda: client.assistants.get_graph(TEMPLATE)),
+        ("has no crons", lambda: client.crons.search()),
+        ("has no store", lambda: client.store.get_item(["a"], "b")),
+    ]
+    for reason, call in calls:
+        with pytest.raises(APIStatusError, match=reason) as refused:
+            await call()
+        assert refused.value.status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -299,5 +369,7 @@ async def test_rights() -> None:
                 await client.threads.get("other")
             with pytest.raises(APIStatusError, match="there is no thread"):
                 await client.threads.get("seen")
+            with pytest.raises(APIStatusError, match="gives no right to publish"):
+                await client.threads.delete("mine")
             with pytest.raises(APIStatusError, match="a token is required"):
                 await stranger.threads.get("mine")
