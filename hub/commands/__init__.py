@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from broadcasters.log.contract import PlanLog
+    from hub.engine_port import SignalName
 
 __all__ = ["COMMANDS", "GROUPS", "SYNONYMS", "Command", "command", "log_argument", "open_log"]
 
@@ -17,6 +18,14 @@ GROUPS: Final = {
     "follow plans": {
         "tail": "follow a plan live",
         "plans": "list plans, most recently active first",
+    },
+    "start and steer plans": {
+        "start": "start a plan from a template",
+        "answer": "answer a question of a plan",
+        "cancel": "request plans to stop",
+        "pause": "request plans to pause",
+        "resume": "request paused plans to continue",
+        "rm": "delete plans",
     },
     "publish": {
         "publish": "publish an event of a plan",
@@ -37,10 +46,17 @@ and `plancast version` load nothing else."""
 
 COMMANDS: Final = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 
+SIGNALS: Final[Mapping[str, SignalName]] = {"cancel": "cancel", "pause": "pause", "resume": "resume"}
+
 SYNONYMS: Final = {
     **dict.fromkeys(("ls", "list", "ps", "status"), "plans"),
     **dict.fromkeys(("follow", "log", "logs", "show", "view"), "tail"),
     **dict.fromkeys(("send", "emit", "pub"), "publish"),
+    **dict.fromkeys(("run", "create", "new"), "start"),
+    **dict.fromkeys(("stop", "kill", "abort"), "cancel"),
+    **dict.fromkeys(("delete", "remove"), "rm"),
+    **dict.fromkeys(("reply", "approve", "respond"), "answer"),
+    **dict.fromkeys(("continue", "unpause"), "resume"),
     **dict.fromkeys(("server", "up", "hub"), "serve"),
 }
 """Other programs' names for commands."""
@@ -64,6 +80,10 @@ class Command(Protocol):
 
 def command(name: str) -> Command:
     """The command of that name, one of COMMANDS."""
+    if (signal := SIGNALS.get(name)) is not None:
+        from hub.commands.signals import SignalCommand
+
+        return SignalCommand(signal)
     return cast("Command", import_module(f"hub.commands.{name}"))
 
 
@@ -76,10 +96,14 @@ def log_argument(parser: argparse.ArgumentParser) -> None:
 @asynccontextmanager
 async def open_log(url: str | None) -> AsyncGenerator[PlanLog]:
     """The log of that URL (default: of PLANCAST_LOG, or the user's own file), open."""
-    from broadcasters.log import log_of
+    from broadcasters.log import default_url, log_of
+    from hub.config.setting_types import without_password
+    from hub.terminal.waiting import waiting_for
 
+    url = url or default_url()
     log = log_of(url)
-    await log.open()
+    with waiting_for(f"connecting to {without_password(url)}"):
+        await log.open()
     try:
         yield log
     finally:

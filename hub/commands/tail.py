@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import re
-import shlex
-import sys
-from contextlib import aclosing
-from typing import BinaryIO, Final, Literal, Protocol, TextIO
 
-from broadcasters.checkpointing import snapshot_of
-from broadcasters.errors import InvalidEvent, LogUnavailable, PlancastError, SnapshotUnreadable
-from broadcasters.events import PLAN_ENDED, PlanEvent, PlanStatus, PlanUpdate, check_plan_id, parse
-from broadcasters.log.contract import Checkpoint, PlanLog
-from broadcasters.log.follow import Broken, Interrupted, Received, Resumed, follow
+from broadcasters.events import check_plan_id
 from broadcasters.position import Position
-from broadcasters.snapshot import Snapshot, decode
-from hub.commands import log_argument, open_log
-from hub.core.snapshot_events import rebuilt_events
-from hub.terminal import Look
-from hub.terminal.plan_view import PlanView
+from hub.commands import log_argument
+from hub.commands.following import Since, exit_code, follow_plan
 
-__all__ = ["ABOUT", "EXAMPLES", "JsonViewer", "PlanFollower", "TextViewer", "Viewer", "arguments", "run"]
+__all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
 ABOUT = """\
 Follow a plan: print its events so far, then new ones as they are published,
@@ -33,17 +20,8 @@ EXAMPLES = """\
 plancast tail plan-1
 plancast tail plan-1 --from now
 plancast tail plan-1 --from 6b0c91:42
-plancast tail plan-1 --json --no-follow | wc -l"""
-
-Since = Position | Literal["start", "now"]
-
-BROKEN: Final = {
-    "trimmed": "the events after that position were trimmed",
-    "forked": "the log was replaced by a copy that lacked the latest events",
-    "ahead": "the log lost its latest events",
-    "epoch": "the log was lost and started again",
-    "ok": "the log requested a restart",
-}
+plancast tail plan-1 --json --no-follow | wc -l
+plancast tail plan-1 --exit-status && echo completed"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,21 +36,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-follow", action="store_true", help="print the events so far, then exit")
     parser.add_argument("--json", action="store_true", help="print one JSON object per event, with epoch and offset")
+    parser.add_argument("--exit-status", action="store_true", help="exit with 1 if the plan fails or is cancelled")
     log_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     check_plan_id(args.plan_id)
-    viewer: Viewer = JsonViewer(sys.stdout.buffer, sys.stderr) if args.json else TextViewer(sys.stdout)
-    follower = PlanFollower(args.plan_id, args.since, viewer, follows=not args.no_follow)
-    try:
-        asyncio.run(follower.run(args.log))
-    except KeyboardInterrupt:
-        viewer.finish()
-        _print_continuation(args, follower.position)
-        raise
-    viewer.finish()
-    return 0
+    status = follow_plan(args, args.plan_id, args.since, follows=not args.no_follow)
+    return exit_code(status) if args.exit_status else 0
 
 
 def _since(text: str) -> Since:
@@ -87,195 +58,3 @@ def _position(text: str) -> Position:
     if found := re.fullmatch(r"(\S+):(\d{1,18})", text):
         return Position(found[1], int(found[2]))
     raise argparse.ArgumentTypeError(f"expected start, now or EPOCH:OFFSET; got {text!r}")
-
-
-def _print_continuation(args: argparse.Namespace, position: Position) -> None:
-    if not position.offset:
-        return
-    more = [*(["--json"] if args.json else []), *(["--log", args.log] if args.log else [])]
-    command = ["plancast", "tail", args.plan_id, "--from", f"{position.epoch}:{position.offset}", *more]
-    print(f"\nTo continue from here: {shlex.join(command)}", file=sys.stderr)
-
-
-class PlanFollower:
-    """Passes a plan's events to a viewer until the plan has ended."""
-
-    def __init__(self, plan_id: str, since: Since, viewer: Viewer, *, follows: bool) -> None:
-        self._plan_id = plan_id
-        self._since: Since = since
-        self._viewer = viewer
-        self._follows = follows
-        self._status: PlanStatus | None = None
-        self._goal = 0
-        """The head's offset when it was last read."""
-        self.position = Position("", 0)
-
-    async def run(self, url: str | None) -> None:
-        """Returns when the plan has ended or, without following, when all events so far are shown."""
-        async with open_log(url) as log:
-            after = await self._begin(log)
-            if await self._is_over(log):
-                self._note_end()
-                return
-            async with aclosing(follow(log, self._plan_id, after)) as items:
-                async for item in items:
-                    self.take(item)
-                    if isinstance(item, Received | Broken) and await self._is_over(log):
-                        return
-
-    async def _begin(self, log: PlanLog) -> Position:
-        """The position to follow from. Trimmed events are shown as a snapshot."""
-        head = await log.head(self._plan_id)
-        self._goal = head.offset
-        self._note_absence()
-        if self._since == "start":
-            if head.floor and (checkpoint := await log.checkpoint(self._plan_id)):
-                self._show_snapshot(checkpoint)
-        elif isinstance(self._since, Position):
-            self.position = self._since
-            if head.continuity(self.position) != "ok":
-                self._goal = sys.maxsize  # `follow` reports the break with a new head
-        else:
-            self.position = head.position
-        if self._since != "start" and self._follows:
-            self._status = await _status(log, self._plan_id)
-        return self.position
-
-    def _note_absence(self) -> None:
-        if self._goal:
-            return
-        if not self._follows:
-            raise PlancastError(f"there is no plan {self._plan_id!r} (plancast plans lists all plans)")
-        self._viewer.note(f"{self._plan_id} has no events yet; waiting for the first")
-
-    def _note_end(self) -> None:
-        """Report an end that is not among the events shown, so that the output is not empty."""
-        if self._follows and self._since != "start":
-            self._viewer.note(f"{self._plan_id} has ended ({self._status}); no events follow")
-
-    def take(self, item: object) -> None:
-        match item:
-            case Received(position, payload):
-                self.position = position
-                event = _read(payload)
-                if isinstance(event, PlanUpdate) and event.step_id is None:
-                    self._status = event.status
-                self._viewer.event(position, payload, event)
-            case Interrupted():
-                self._viewer.note("the log can't be reached; retrying")
-            case Resumed():
-                self._viewer.note("the log can be reached again")
-            case Broken(reason, head, checkpoint):
-                self._viewer.note(f"events are missing here: {BROKEN[reason]}; what follows is in the log now")
-                self._goal = head.offset
-                self._status = None
-                self.position = Position(head.lineage.epoch, head.floor)
-                if checkpoint:
-                    self._show_snapshot(checkpoint)
-            case _:
-                raise TypeError(f"expected an item of follow(); got {item!r}")
-
-    def _show_snapshot(self, checkpoint: Checkpoint) -> None:
-        snapshot = decode(checkpoint.snapshot)
-        self.position = checkpoint.position
-        self._status = snapshot.status
-        self._viewer.snapshot(checkpoint, snapshot)
-
-    async def _is_over(self, log: PlanLog) -> bool:
-        if self.position.offset < self._goal:
-            return False
-        if not self._follows:
-            return True
-        if self._status not in PLAN_ENDED:
-            return False
-        try:
-            self._goal = (await log.head(self._plan_id)).offset
-        except LogUnavailable:
-            return False
-        return self.position.offset >= self._goal
-
-
-async def _status(log: PlanLog, plan_id: str) -> PlanStatus | None:
-    """The plan's status at its head; None when this version can't read it."""
-    try:
-        return (await snapshot_of(log, plan_id))[0].status
-    except SnapshotUnreadable:
-        return None
-
-
-def _read(payload: bytes) -> PlanEvent | None:
-    """None for an event of a newer version, which must not stop the tail."""
-    try:
-        return parse(payload)
-    except InvalidEvent:
-        return None
-
-
-class Viewer(Protocol):
-    """Prints a plan's events."""
-
-    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
-        """The next event; None when this version can't read it."""
-
-    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
-        """A snapshot in place of trimmed events."""
-
-    def note(self, text: str) -> None:
-        """A remark about the events or the log."""
-
-    def finish(self) -> None:
-        """No events follow."""
-
-
-class TextViewer:
-    """Prints events as lines for people."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._view = PlanView(out, Look.of(out))
-
-    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
-        del payload
-        if event is None:
-            self.note(f"this version of plancast can't show event {position.offset}; --json prints it")
-        else:
-            self._view.show(event)
-
-    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
-        self.note(f"summary of the plan up to event {checkpoint.position.offset}; earlier events were trimmed")
-        for event in rebuilt_events(snapshot):
-            self._view.show(event)
-        self.note("events after it")
-
-    def note(self, text: str) -> None:
-        self._view.note(text)
-
-    def finish(self) -> None:
-        self._view.finish()
-
-
-class JsonViewer:
-    """Prints one JSON object per event, as stored in the log, with its position. Notes go to another stream."""
-
-    def __init__(self, out: BinaryIO, notes: TextIO) -> None:
-        self._out = out
-        self._notes = notes
-
-    def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
-        del event
-        self._write(position, payload)
-
-    def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
-        plan_id = json.dumps(snapshot.plan_id).encode()
-        self._write(checkpoint.position, b'{"type":"snapshot","plan_id":%b,"data":%b}' % (plan_id, checkpoint.snapshot))
-
-    def note(self, text: str) -> None:
-        print(f"plancast: {text}", file=self._notes, flush=True)
-
-    def finish(self) -> None:
-        self._out.flush()
-
-    def _write(self, position: Position, item: bytes) -> None:
-        """`item` is a JSON object with at least one member; the position is inserted before them."""
-        epoch = json.dumps(position.epoch).encode()
-        self._out.write(b'{"epoch":%b,"offset":%d,%b\n' % (epoch, position.offset, item[1:]))
-        self._out.flush()

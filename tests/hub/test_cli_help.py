@@ -59,7 +59,7 @@ def test_every_command_has_a_description_and_examples(name: str, line: str, caps
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_can_be_parsed(name: str) -> None:
     for line in command(name).EXAMPLES.splitlines():
-        for typed in re.split(r"[|&]", line):
+        for typed in re.split(r"[|&]+", line):
             words = shlex.split(typed)
             if words[0] == "plancast":
                 parser_of(words[1]).read(words[2:])

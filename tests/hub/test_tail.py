@@ -26,7 +26,7 @@ from broadcasters.events import PlanUpdate, build
 from broadcasters.log import log_of
 from broadcasters.log.follow import Interrupted, Resumed
 from broadcasters.position import Position
-from hub.commands.tail import JsonViewer, PlanFollower, TextViewer
+from hub.commands.following import JsonViewer, PlanFollower, TextViewer
 from tests.servers.process import RedisServer
 
 PLANCAST = str(Path(sys.executable).with_name("plancast"))
