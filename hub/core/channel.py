@@ -252,7 +252,7 @@ class Channel:
             case "now":
                 self._place_at_head(subscriber)
             case since:
-                position = Position("", 0) if since == "start" else since
+                position = since if isinstance(since, Position) else Position("", 0)
                 if self._tail.continuity(position) in ("ok", "trimmed"):
                     self._place_after(subscriber, position)
                 else:  # this node may not have received those events yet
@@ -312,10 +312,10 @@ class Channel:
 
     def _fetch(self, subscriber: Subscriber) -> None:
         behind = self._recent.handed - subscriber.offset
-        if behind > self._limits.snapshot_after and subscriber.knows_positions:
+        if behind > self._limits.snapshot_after and subscriber.abridges:
             self._give_snapshot(subscriber, None)
         else:
-            merged = behind > self._limits.merge_after and subscriber.knows_positions
+            merged = behind > self._limits.merge_after and subscriber.abridges
             self._work(subscriber, self._hand_page(subscriber, merged=merged))
 
     async def _hand_page(self, subscriber: Subscriber, *, merged: bool) -> None:

@@ -11,8 +11,9 @@ from hub.core.burst import Burst
 
 __all__ = ["Client", "Since", "Standing", "Subscriber"]
 
-Since = Literal["now", "start", "snapshot"] | Position
-"""Where a subscription starts: at the head, at the beginning, with a snapshot, or after a position."""
+Since = Literal["now", "start", "snapshot", "events"] | Position
+"""Where a subscription starts: at the head, at the beginning, with a snapshot, or after a position. `events`: at the
+beginning, and with every event that the log still has as a frame of its own."""
 
 
 class Client(Protocol):
@@ -52,6 +53,7 @@ class Subscriber:
     """One client's position in one channel. Only the channel changes it."""
 
     __slots__ = (
+        "abridges",
         "client",
         "deliver",
         "joining_since",
@@ -72,6 +74,8 @@ class Subscriber:
         self.knows_positions = since is not None
         """A client that requests a position understands snapshots, merged frames and parts of messages. An older front
         end gets every event, but streamed messages whole."""
+        self.abridges = self.knows_positions and since != "events"
+        """If it is far behind, it gets text merged, or a snapshot."""
         self.standing = Standing.JOINING
         self.offset = 0
         """The last offset handed out. Maintained only while behind; a live subscriber is at the channel's head."""

@@ -263,6 +263,16 @@ async def test_far_behind_gets_merged_text_and_further_behind_a_snapshot() -> No
 
 
 @in_virtual_time
+async def test_a_subscriber_that_requested_every_event_gets_each_as_a_frame_of_its_own() -> None:
+    log = ScriptedLog()
+    channel = await opened(log, said=19)
+    witness = await joined(channel, log, "events")
+    assert witness.frames == [(number, number) for number in range(1, 20)]
+    assert standing(witness) == (Standing.LIVE, 19)
+    await channel.close()
+
+
+@in_virtual_time
 async def test_a_subscriber_whose_events_were_trimmed_gets_a_snapshot_with_the_reason() -> None:
     log = ScriptedLog()
     channel = await opened(log)
