@@ -16,7 +16,7 @@ from hub.api.route import operation_id
 from hub.core.rates import START
 from hub.core.subscriber import Since
 from hub.node import Hub
-from hub.protocols.langgraph import absent, assistants, thread_routes
+from hub.protocols.langgraph import absent, assistants, event_routes, thread_routes
 from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
 from hub.protocols.langgraph.encoder import MODES, Cursor, RunEncoder, cursor_in, modes_of
 from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
@@ -45,6 +45,7 @@ def router(hub: Hub) -> APIRouter:
     routes.include_router(_beginnings(hub))
     routes.include_router(_runs(hub))
     routes.include_router(_endings(hub))
+    routes.include_router(event_routes.router(hub))
     routes.include_router(thread_routes.router(hub))
     routes.include_router(absent.router())
     return routes
