@@ -59,7 +59,7 @@ lock: ## regenerate requirements.lock from pyproject.toml (needs uv)
 	    --no-header --quiet --output-file requirements.lock
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv build dist hub/page/built {frontend,bench/peers}/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv build dist hub/page/built {frontend,bench/peers}/node_modules examples/*/{node_modules,dist} frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './*/node_modules/*' -prune -exec rm -rf {} +
 
 venv:

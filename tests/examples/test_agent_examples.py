@@ -43,11 +43,13 @@ def environment(log_url: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def program(*arguments: str, output: Path, **environment: str) -> Generator[subprocess.Popen[bytes]]:
-    """Runs a Python program until the end of the block."""
+def program(
+    *arguments: str, output: Path, executable: str = sys.executable, **environment: str
+) -> Generator[subprocess.Popen[bytes]]:
+    """Runs a program, of Python unless another executable is given, until the end of the block."""
     leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with output.open("ab") as file:
-        command = [*leash, sys.executable, *arguments]
+        command = [*leash, executable, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
     try:
         yield process
@@ -150,3 +152,21 @@ async def test_the_script_reports_through_a_callback(log_url: str, broadcaster: 
     assert (plan.status, plan.result) == ("completed", {"result": {"insight": "umbrellas"}})
     assert steps_of(plan) == [("Understand the question", "completed"), ("Find the insight", "completed")]
     assert words_of(plan) == WORDS
+
+
+async def test_a_relayed_agent_in_javascript_asks_and_is_answered(
+    log_url: str, broadcaster: Broadcaster, tmp_path: Path
+) -> None:
+    port, output, person = free_port(), tmp_path / "output", Person(broadcaster, "relay-1")
+    settings = environment(log_url)
+    with program("examples/relay/agent.mjs", str(port), output=output, executable="node", **settings):
+        await asyncio.to_thread(eventually, "the agent listens", lambda: "listening" in output.read_text())
+        arguments = ("-m", "hub", "relay", "--ag-ui", f"http://127.0.0.1:{port}", "--plan", "relay-1", "What sells?")
+        with program(*arguments, output=output, **settings) as relay:
+            (asked,) = await person.is_asked()
+            assert asked.prompt == "Send the offer?"
+            await person.answers(asked, "yes")
+            assert await asyncio.to_thread(relay.wait, 60) == 0, output.read_text()
+    plan = await person.sees()
+    assert (plan.status, steps_of(plan)) == ("completed", [("Look", "completed"), ("Send", "completed")])
+    assert [text for _, _, text in words_of(plan)] == ["Umbrellas sell best on Mondays.", "You said yes. It is done."]

@@ -1,8 +1,9 @@
-"""The terminal clients of exhibitions, data queries and plan streaming, against a real hub."""
+"""The terminal clients of exhibitions, data queries and plan streaming, and that of MCP, against a real hub."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import pytest
 
 from tests.servers.hub import HubServer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +70,19 @@ async def test_an_unreachable_server_is_named(name: str) -> None:
     assert code == 1
     assert "request to http://127.0.0.1:9 failed" in output
     assert "Traceback" not in output
+
+
+async def test_the_mcp_client_of_the_document_asks_its_question_in_the_terminal(hub: HubServer, tmp_path: Path) -> None:
+    document = (ROOT / "docs/clients/mcp.md").read_text()
+    (client,) = re.findall(r"^```python\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert client == (EXAMPLES / "mcp/client.py").read_text()
+    (tmp_path / "client.py").write_text(client.replace("http://127.0.0.1:8000", hub.url))
+    command = [sys.executable, "-W", "error", str(tmp_path / "client.py"), "Sales by region are uneven"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, input="yes\n", capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Shall we go ahead with this proposal? " in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("completed {'approved': True")
+    offsets = [int(offset) for offset in re.findall(r"^ *(\d+)  ", done.stdout, re.MULTILINE)]
+    assert offsets == sorted(set(offsets))

@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, preview, type PreviewServer } from "vite";
+import { vi } from "vitest";
 
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** The hub in documents and examples. */
-const HUB = "http://127.0.0.1:8000";
+export const HUB = "http://127.0.0.1:8000";
 
 export class BuiltPage {
   readonly folder: string;
@@ -27,20 +28,27 @@ export class BuiltPage {
     example: string,
     hub: string,
     files: Readonly<Record<string, string>> = {},
-    install: (folder: string) => void = useOwnPackages,
+    install: (folder: string) => void = useTestedPackages,
   ): Promise<BuiltPage> {
     const root = mkdtempSync(join(tmpdir(), "plancast-page-"));
-    cpSync(join(ROOT, "examples", example), root, { recursive: true });
+    const isOwn = (path: string) => !/[\\/](?:node_modules|dist)$/.test(path);
+    cpSync(join(ROOT, "examples", example), root, { recursive: true, filter: isOwn });
     for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
     for (const name of readdirSync(root).filter((each) => /\.tsx?$/.test(each))) {
       const text = readFileSync(join(root, name), "utf8");
       writeFileSync(join(root, name), text.replaceAll(HUB, hub));
     }
     install(root);
+    vi.stubEnv("NODE_ENV", "production");
     await build({ root, configFile: false, logLevel: "error" });
+    vi.unstubAllEnvs();
     const server = await preview({ root, configFile: false, preview: { port: 0, host: "127.0.0.1" } });
     return new BuiltPage(root, server);
   }
+
+  /** Lets a page in another folder use the packages of this one. */
+  readonly lend = (folder: string): void =>
+    symlinkSync(join(this.folder, "node_modules"), join(folder, "node_modules"));
 
   async close(): Promise<void> {
     await this.#server.close();
@@ -48,7 +56,7 @@ export class BuiltPage {
   }
 }
 
-function useOwnPackages(folder: string): void {
+export function useTestedPackages(folder: string): void {
   symlinkSync(join(ROOT, "frontend/node_modules"), join(folder, "node_modules"));
 }
 

@@ -16,8 +16,11 @@ const REQUEST = "Sales by region are uneven";
 const FIRST = "Looking up the figures";
 const PROPOSAL = "What it costs";
 
+/** How the first tab gets to know that the second one has answered. */
+type Notice = "reload" | "focus";
+
 /** Asks, reloads in the midst, opens a second tab beside it, answers there, and expects all of the plan in both, once. */
-export async function converse(page: BuiltPage, hub: Hub, visits: Visits): Promise<void> {
+export async function converse(page: BuiltPage, hub: Hub, visits: Visits, notice: Notice = "reload"): Promise<void> {
   const context = await visits.context();
   const tab = await context.newPage();
   await tab.goto(page.url);
@@ -36,7 +39,8 @@ export async function converse(page: BuiltPage, hub: Hub, visits: Visits): Promi
   const ended = await planOf(hub, id, ({ status }) => status === "completed");
   expect(JSON.stringify(ended.inputs.map(({ answer }) => answer))).toMatch(/^\[(?:"yes"|{"approved":true})\]$/);
   await expectWhole(beside, hub, id);
-  await tab.reload();
+  if (notice === "reload") await tab.reload();
+  else await tab.evaluate(() => window.dispatchEvent(new Event("focus")));
   await expectWhole(tab, hub, id);
   expect(await tab.getByRole("button", { name: "Yes" }).count()).toBe(0);
 }
