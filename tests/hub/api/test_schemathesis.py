@@ -29,6 +29,7 @@ ENDLESS = {
     *("ag_ui", "connect_ag_ui_agent", "run_ag_ui_agent", "run_ag_ui_template"),
     *("begin_run_and_stream", "begin_run_and_wait", "begin_thread_and_stream", "begin_thread_and_wait"),
     *("begin_run", "begin_thread", "join_run_stream", "join_run", "cancel_run"),
+    *("stream_thread", "stream_thread_events"),
 }
 """Operations that stream or wait, or start plans without end; they have their own tests."""
 
