@@ -128,6 +128,23 @@ describe.each(HOOKS)("$name", ({ use }) => {
     posts.mockRestore();
   });
 
+  test("a replay of a chat that has ended changes nothing on a page that has it", async () => {
+    const id = freshId();
+    const text = { agent_name: "A", content: "Done.", message_type: "result" };
+    await hub.publish(id, [
+      { type: "agent_message", data: text },
+      { type: "plan_update", data: { status: "completed" } },
+    ]);
+    const messages = (await (await fetch(`${apiOf(hub.url)}/${id}/messages`)).json()) as Message[];
+    const { chat } = pageOf(use, { id, messages });
+    const loaded = chat().messages;
+    await act(() => chat().resume());
+    expect(chat()).toMatchObject({ status: "ready", error: undefined });
+    expect(chat().messages.map(({ id: each }) => each)).toEqual(loaded.map(({ id: each }) => each));
+    expect(textsOf(chat())).toEqual(["Done."]);
+    expect(ended(chat())).toBe(true);
+  });
+
   test("leaving is not cancelling; the stop route cancels", async () => {
     const id = freshId();
     const { chat } = pageOf(use, { id });
