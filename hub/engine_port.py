@@ -101,10 +101,12 @@ class EnginePort(Protocol):
         """The templates whose plans can be started."""
         ...
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
-        """Start a plan of this template. Starting the same plan_id again changes nothing.
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> bool:
+        """Start a plan of this template. Starting the same plan_id again changes nothing; False: the plan was started with
+        other arguments.
 
         Raises `TemplateNotFound`, `InputRejected` or `BrokenTemplate`."""
+        ...
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         """Request a plan to stop, pause or resume; its events report when it did. Raises `PlanNotRunning`."""

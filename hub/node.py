@@ -169,13 +169,14 @@ class Hub:
             failure.log()
             raise TokenRefused(failure.code, str(failure)) from None
 
-    async def start_plan(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str) -> None:
-        """Start a plan; the caller has checked the right to. Starting the same plan_id again changes nothing.
+    async def start_plan(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str) -> bool:
+        """Start a plan; the caller has checked the right to. Starting the same plan_id again changes nothing; False: the
+        plan was started with other arguments.
 
         Raises `EngineError`."""
         try:
             async with asyncio.timeout(ENGINE_S):
-                await self._engine().start(template, given, plan_id, owner)
+                return await self._engine().start(template, given, plan_id, owner)
         except TimeoutError:
             raise EngineUnreachable(f"the engine did not answer within {ENGINE_S:g} s; try again") from None
 

@@ -242,7 +242,7 @@ class Engine:
         """The templates that plans can be started from."""
         return [*self._templates.values()]
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None = None) -> None:
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None = None) -> bool:
         """Start a plan. On return it is durably queued and, if the log is available, reported as pending.
 
         Starting the same plan_id again has no effect, unless the plan has ended and its events were deleted since.
@@ -252,6 +252,9 @@ class Engine:
             given: the input; checked against the template's input model.
             plan_id: the new plan's id.
             owner: the user the plan belongs to.
+
+        Returns:
+            Whether the plan of this id was started with these arguments, now or before; False: with others.
 
         Raises:
             UnknownTemplate: there is no such template.
@@ -272,10 +275,12 @@ class Engine:
             await self._query(partial(delete_if_ended, self._store, self._client, plan_id))
             await self._query(enqueue)
             known = await self._status(plan_id)
-        if known is not None and known.status == "ENQUEUED" and _input_of(known) == [template, fit, owner]:
+        same = known is None or _input_of(known) == [template, fit, owner]
+        if same and known is not None and known.status == "ENQUEUED":
             with suppress(TimeoutError):  # the worker sends these events, too
                 async with asyncio.timeout(REPORT_S):
                     await send_all(self._broadcaster, events)
+        return bool(same)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         """Ask a plan to stop, pause or resume.

@@ -95,9 +95,9 @@ class Embedded:
             for template in self._engine.templates()
         ]
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> bool:
         with _port_errors():
-            await self._engine.start(template, given, plan_id, owner)
+            return await self._engine.start(template, given, plan_id, owner)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         with _port_errors():

@@ -24,7 +24,16 @@ from hub.engine_port import TemplateInfo
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 
-__all__ = ["ThreadPlan", "Threads", "input_of", "plan_id_in", "request_of", "split_plan_id"]
+__all__ = [
+    "ThreadPlan",
+    "Threads",
+    "input_of",
+    "may_have_started",
+    "plan_id_in",
+    "request_of",
+    "split_plan_id",
+    "working_on_another",
+]
 
 HEADS_AT_ONCE: Final = 16
 
@@ -45,6 +54,20 @@ def request_of(plan: Snapshot) -> str:
     """What a person wrote to start the plan, as the engine recorded it; otherwise the plan's title, or ""."""
     request = (plan.data or {}).get("request")
     return request if isinstance(request, str) else plan.title or ""
+
+
+def may_have_started(text: str, plan: Snapshot) -> bool:
+    """Whether this is what a person wrote to start the plan, as far as that is recorded."""
+    request = (plan.data or {}).get("request")
+    if not isinstance(request, str) or request.strip() == text.strip():
+        return True
+    return request.endswith("…") and text.strip().startswith(request[:-1].strip())
+
+
+def working_on_another() -> Problem:
+    """The refusal of a message to a thread that works on another one."""
+    detail = "another message is being worked on: wait for its end and send this one again, or stop it"
+    return Problem(ErrorCode.NOT_SUPPORTED, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +130,13 @@ class Threads:
         text: str | None,
         fields: Mapping[str, Any],
     ) -> str:
-        """Start a plan of the thread from what a person wrote, and return its id. Starting it again changes nothing."""
+        """Start a plan of the thread from what a person wrote, and return its id. Starting it again changes nothing. Raises
+        `Problem` if another message has started it meanwhile."""
         plan_id = plan_id_in(thread_id, number)
         require(principal, "start", plan_id)
         given = input_of(self.template(template), text, fields)
-        await self._hub.start_plan(template, given, plan_id, principal.subject)
+        if not await self._hub.start_plan(template, given, plan_id, principal.subject):
+            raise working_on_another()
         return plan_id
 
     async def answer(self, principal: Principal, plan_id: str, request_id: str, answer: Any) -> Position | None:

@@ -180,7 +180,8 @@ class Engine:
     async def close(self) -> None:
         self.heard.append(("closed", "", ""))
 
-    async def start(self, *_: Any) -> None: ...
+    async def start(self, *_: Any) -> bool:
+        return True
 
     async def signal(self, plan_id: str, signal: str, by: str) -> None:
         if plan_id != "ours":

@@ -104,7 +104,7 @@ class _StubEngine:
     def templates(self) -> Sequence[TemplateInfo]:
         return ()
 
-    async def start(self, template: str, given: Any, plan_id: str, owner: str | None) -> None:  # noqa: ARG002
+    async def start(self, template: str, given: Any, plan_id: str, owner: str | None) -> bool:  # noqa: ARG002
         raise AssertionError("no vector starts a plan")
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002

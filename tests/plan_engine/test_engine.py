@@ -431,9 +431,10 @@ async def test_starting_twice_changes_nothing(harness: EngineHarness) -> None:
         return str(ctx.input["name"])
 
     async with harness.engine(only(agent)) as engine:
-        await asyncio.gather(*(engine.start("only", {"name": "Ada"}, "p") for _ in range(3)))
+        assert all(await asyncio.gather(*(engine.start("only", {"name": "Ada"}, "p") for _ in range(3))))
         assert (await harness.outcome(engine, "p")).result == "Ada"
-        await engine.start("only", {"name": "Bob"}, "p")
+        assert not await engine.start("only", {"name": "Bob"}, "p")
+        assert await engine.start("only", {"name": "Ada"}, "p")
         assert (await harness.outcome(engine, "p")).result == "Ada"
     await harness.events("p")
     assert runs == ["Ada"]

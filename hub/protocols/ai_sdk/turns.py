@@ -11,7 +11,7 @@ from hub.node import Hub
 from hub.protocols.ai_sdk.encoder import UiMessageEncoder
 from hub.protocols.ai_sdk.requests import ChatPost, UiChatMessage, answers_in, plan_in_chat, text_of
 from hub.protocols.segments import SegmentReader, open_questions, waits
-from hub.protocols.threads import ThreadPlan, Threads
+from hub.protocols.threads import ThreadPlan, Threads, may_have_started, working_on_another
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Chats", "replay"]
@@ -65,6 +65,8 @@ class Chats:
                 raise Problem(ErrorCode.NOT_SUPPORTED, detail)
             position = await self.threads.answer(principal, plan.plan_id, questions[0].request_id, text)
             least = position.offset if position is not None else least
+        elif post.trigger == "submit-message" and not may_have_started(text, plan):
+            raise working_on_another()
         return replay(plan.plan_id, least)
 
     async def _continue(self, principal: Principal, chat_id: str, message: UiChatMessage) -> SegmentReader:

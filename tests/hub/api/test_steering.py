@@ -45,7 +45,7 @@ class Engine:
 
     async def close(self) -> None: ...
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> bool:
         if self.away:
             raise EngineUnreachable("the engine's database can't be reached")
         if template != "trip":
@@ -55,6 +55,7 @@ class Engine:
         if not isinstance(given["where"], str):
             raise BrokenTemplate("template 'trip' is at fault: where is a text")
         self.started.append((template, dict(given), plan_id, owner))
+        return True
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:
         if self.away:

@@ -124,7 +124,7 @@ class Works:
     def templates(self) -> Sequence[TemplateInfo]:
         return []
 
-    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> None:  # noqa: ARG002
+    async def start(self, template: str, given: Mapping[str, Any], plan_id: str, owner: str | None) -> bool:  # noqa: ARG002
         await self.gate.wait()
         failures: dict[str, Exception] = {
             "odd": InputRejected("unfit"),
@@ -136,6 +136,7 @@ class Works:
         if template in failures:
             raise failures[template]
         self.started.append((template, plan_id, owner))
+        return True
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:  # noqa: ARG002
         if plan_id != "p":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
@@ -191,6 +192,26 @@ async def test_a_further_message_and_a_regenerated_one_are_the_next_plans(chat: 
     messages = (await http.get(f"{TEMPLATE}/{chat.id}/messages")).json()
     texts = [one["parts"][0]["text"] for one in messages if one["role"] == "user"]
     assert texts == ["Sales by region are uneven", FURTHER, FURTHER]
+
+
+async def test_two_messages_at_once(http: httpx.AsyncClient, chat_id: str) -> None:
+    """P-AIS-1: one starts the next plan; the other is refused, and can be sent again. The same one twice starts one plan."""
+    ended = {"type": "plan_update", "data": {"status": "completed"}}
+    assert (await http.post(f"/api/plans/{chat_id}/events", json=ended)).status_code == 201
+    bodies: list[dict[str, Any]] = [
+        {"id": chat_id, "messages": [said(text)]} for text in ("Sales are uneven", "Returns by month")
+    ]
+    responses = await asyncio.gather(*(http.post(TEMPLATE, json=body) for body in bodies))
+    started, refused = sorted(responses, key=lambda response: response.status_code)
+    assert (started.status_code, refused.status_code) == (200, 409)
+    assert refused.text.startswith("another message is being worked on")
+    body = bodies[responses.index(started)]
+    plan = (await http.get(f"/api/plans/{chat_id}.2")).json()
+    assert plan["data"]["request"] == body["messages"][0]["parts"][0]["text"]
+    assert (await http.post(TEMPLATE, json=bodies[responses.index(refused)])).status_code == 409
+    again = await http.post(TEMPLATE, json=body)
+    assert chunks_in(again.content)[0]["messageId"] == chunks_in(started.content)[0]["messageId"]
+    assert not (await http.get(f"{TEMPLATE}/{chat_id}.3/messages")).json()
 
 
 async def test_the_messages_of_a_chat(chat: Chat, http: httpx.AsyncClient) -> None:

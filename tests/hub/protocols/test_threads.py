@@ -16,7 +16,7 @@ from hub.api.problems import Problem
 from hub.config.settings import Settings
 from hub.engine_port import TemplateInfo
 from hub.node import Hub
-from hub.protocols.threads import Threads, input_of, plan_id_in, request_of, split_plan_id
+from hub.protocols.threads import Threads, input_of, may_have_started, plan_id_in, request_of, split_plan_id
 
 ANYONE = Principal.development()
 
@@ -91,6 +91,17 @@ def test_fields_alone_are_the_input() -> None:
 def test_what_a_person_wrote(data: dict[str, Any] | None, title: str | None, request_text: str) -> None:
     """H-PLN-8."""
     assert request_of(Snapshot(plan_id="chat", title=title, data=data)) == request_text
+
+
+def test_a_message_that_may_have_started_a_plan() -> None:
+    def started(request: str | None, text: str) -> bool:
+        return may_have_started(text, Snapshot(plan_id="chat", data={"request": request} if request else None))
+
+    assert started(None, "Hi")
+    assert started("Hi", "Hi ")
+    assert started("é…", "ébc")
+    assert not started("Hi", "Hello")
+    assert not started("Hi", "Hi you")
 
 
 @pytest.fixture
