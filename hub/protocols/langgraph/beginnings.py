@@ -156,6 +156,6 @@ def _check(request: RunRequest, newest: ThreadPlan | None) -> None:
         if getattr(request, name) is not None:
             raise Problem(ErrorCode.INVALID_FIELD, f"{name}: not supported by this hub; leave it out")
     checkpoint_id = request.checkpoint_id or (request.checkpoint or {}).get("checkpoint_id")
-    head = None if newest is None else f"{newest.plan.plan_id}:{newest.plan.offset}"
-    if checkpoint_id is not None and checkpoint_id != head:
+    plan_id = None if newest is None else newest.plan.plan_id
+    if checkpoint_id is not None and str(checkpoint_id).rpartition(":")[0] != plan_id:  # pages send the last they read
         raise Problem(ErrorCode.INVALID_FIELD, "checkpoint: a plan can't be continued from an earlier state")

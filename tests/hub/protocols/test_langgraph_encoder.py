@@ -23,6 +23,7 @@ from hub.protocols.langgraph.encoder import MODES, RunEncoder, cursor_in, event_
 from hub.protocols.langgraph.state import interrupts_of, messages_of, resumption
 from hub.protocols.segments import Ending, SegmentReader
 from tests.broadcasters.strategies import PLAN_ID
+from tests.hub.protocols import langgraph_vectors
 from tests.hub.protocols.feeds import EPOCH, burst_of, folded, read, read_in_pieces, snapshot_of
 from tests.hub.protocols.langgraph_client import LangGraphClient, received_in
 from tests.hub.protocols.test_segments import ANSWER, ASK, ASKED, BEGIN, END, WAIT, message, say, stories
@@ -127,6 +128,11 @@ def test_a_client_is_given_another_history(
     if head < len(other):
         received += reader.take(burst_of(other, head + 1, len(other)))
     assert client_of(received).texts == texts(other, reader.position.offset)
+
+
+def test_the_vectors_are_what_the_encoder_makes() -> None:
+    """`python -m tests.hub.protocols.langgraph_vectors` writes them."""
+    assert langgraph_vectors.FILE.read_text() == langgraph_vectors.content()
 
 
 class TestMessages:

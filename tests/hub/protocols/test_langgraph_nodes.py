@@ -1,4 +1,4 @@
-"""LangGraph's Python client while the hub that it follows a run on is drained, or the log was trimmed."""
+"""LangGraph's Python client while the hub that it follows a run on is drained."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import httpx
 import pytest
 from langgraph_sdk import get_client
 
-from tests.hub.dialects.servers import working_hub
 from tests.hub.hubs import Said, say
 from tests.hub.protocols.langgraph_client import LangGraphClient as Model
 from tests.hub.protocols.langgraph_client import Received
-from tests.hub.protocols.trimming import trim
 from tests.servers import RedisServer
 from tests.servers.hub import HubServer
 from tests.servers.proxy import Proxy
@@ -28,12 +26,11 @@ def part(text: str) -> Any:
     return Said.message(text, message_id="m", append=True)
 
 
-async def follow(url: str, model: Model, last_event_id: str | None = None) -> None:
+async def follow(url: str, model: Model) -> None:
     """Follows the only run of the plan to its end."""
     async with get_client(url=f"{url}/langgraph", api_key=None) as client:
         [run] = await client.runs.list(PLAN)
-        parts = client.runs.join_stream(PLAN, run["run_id"], stream_mode=MODES, last_event_id=last_event_id)
-        async for one in parts:
+        async for one in client.runs.join_stream(PLAN, run["run_id"], stream_mode=MODES):
             model.take([Received(one.event, one.data, one.id)])
 
 
@@ -62,25 +59,6 @@ async def test_two_hubs_on_redis_of_which_one_is_drained() -> None:
     assert [event["offset"] for event in model.customs] == [1, 2, 3, 4, 5, 6]
     assert model.texts == {f"{PLAN}:2": "one two three four"}
     assert model.values["plan"]["status"] == "completed"
-
-
-async def test_a_client_whose_position_was_trimmed_ends_in_the_state_of_the_log() -> None:
-    """P-LGR-5: it receives the message that it has a part of from its beginning again."""
-    with working_hub() as hub:
-        async with httpx.AsyncClient(base_url=hub.url) as http:
-            await say(http, PLAN, Said.update(status="in_progress"), part("one"))
-            model = Model()
-            following = asyncio.ensure_future(follow(hub.url, model))
-            await until(lambda: len(model.customs) == 2, following)
-            following.cancel()
-            await asyncio.wait([following])
-            await say(http, PLAN, part(" two"))
-            await trim(http, PLAN)
-            following = asyncio.ensure_future(follow(hub.url, model, model.last))
-            await until(lambda: model.texts == {f"{PLAN}:2": "one two"}, following)
-            await say(http, PLAN, part(" three"), Said.update(status="completed"))
-            await following
-    assert model.texts == {f"{PLAN}:2": "one two three"}
 
 
 class Switch(Proxy):

@@ -17,6 +17,7 @@ from tests.hub.dialects.servers import asking_hub, working_hub
 from tests.hub.hubs import Said, say
 from tests.hub.protocols.langgraph_client import LangGraphClient as Model
 from tests.hub.protocols.langgraph_client import Received
+from tests.hub.protocols.trimming import trim
 from tests.servers.hub import HubServer
 
 TEMPLATE = "business_operations"
@@ -147,12 +148,28 @@ async def test_a_cut_within_a_long_text(client: LangGraphClient, http: httpx.Asy
     assert model.chunks == {f"{thread}:2": "".join(texts)}
 
 
+async def test_a_client_whose_position_was_trimmed(
+    client: LangGraphClient, http: httpx.AsyncClient, thread: str
+) -> None:
+    """P-LGR-5: it receives the message that it has a part of from its beginning again."""
+    parts = [Said.message(text, message_id="m", append=True) for text in ("one", " two", " three")]
+    await say(http, thread, Said.update(status="in_progress"), parts[0])
+    epoch = (await http.get(f"/api/plans/{thread}")).headers["etag"].strip('"').partition(":")[0]
+    model = Model(last=f"2-{epoch}", chunks={f"{thread}:2": "one"})
+    await say(http, thread, parts[1])
+    await trim(http, thread)
+    await say(http, thread, parts[2], Said.update(status="completed"))
+    [run] = await client.runs.list(thread)
+    await received(client.runs.join_stream(thread, run["run_id"], stream_mode=MODES, last_event_id=model.last), model)
+    assert model.texts == model.chunks == {f"{thread}:2": "one two three"}
+
+
 async def test_a_question_answered_on_the_plan_page(
     client: LangGraphClient, http: httpx.AsyncClient, thread: str
 ) -> None:
     """P-LGR-8: the answer given afterwards here is no error, and is followed by what followed."""
     model = await received(client.runs.stream(thread, TEMPLATE, input=REQUEST, stream_mode=MODES))
-    question = await question_of(http, thread)
+    question, asked = await question_of(http, thread), model.customs[-1]["offset"]
     answer = await http.post(f"/api/plans/{thread}/inputs/{question}", json={"answer": "no"})
     assert answer.status_code == 200
     await received(client.runs.stream(thread, TEMPLATE, command={"resume": "yes"}, stream_mode=MODES), model)
@@ -160,7 +177,9 @@ async def test_a_question_answered_on_the_plan_page(
     assert model.values["plan"]["status"] == "completed"
     assert model.values["plan"]["inputs"][0]["answer"] == "no"
     assert model.texts == await texts_of(client, thread)
-    late = await received(client.runs.stream(thread, TEMPLATE, command={"resume": "yes"}, stream_mode=MODES))
+    seen: Any = {"checkpoint_id": f"{thread}:{asked}"}  # a page sends the state that it read last
+    again = client.runs.stream(thread, TEMPLATE, command={"resume": "yes"}, checkpoint=seen, stream_mode=MODES)
+    late = await received(again)
     assert late.values["plan"]["inputs"][0]["answer"] == "no"
 
 
