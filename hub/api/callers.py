@@ -23,7 +23,7 @@ from hub.transports.admission import bearer
 from hub.transports.peers import authorization_of
 from hub.wire.codes import ErrorCode
 
-__all__ = ["Caller", "PlanIdPath", "TicketIssued", "caller_of", "holder_of", "require", "router"]
+__all__ = ["Caller", "PlanIdPath", "TicketIssued", "caller_of", "charge", "holder_of", "require", "router"]
 
 PlanIdPath = Annotated[
     str, Path(pattern=PLAN_ID, description="1 to 128 of A-Z a-z 0-9 . _ : @ ~ -", examples=["plan-1"])
@@ -79,8 +79,13 @@ async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -
         failure.log()
         raise
     body = await request.body() if request.method in ("POST", "PUT") else b""
-    hub.admission.rates.charge(holder_of(hub, request, principal), cost + len(body) / CARRIED_BYTES)
+    charge(hub, request, principal, cost + len(body) / CARRIED_BYTES)
     return principal
+
+
+def charge(hub: Hub, request: Request, principal: Principal, cost: float) -> None:
+    """Charge what the request costs to its principal and address. Raises `TooManyRequests`."""
+    hub.admission.rates.charge(holder_of(hub, request, principal), cost)
 
 
 def holder_of(hub: Hub, request: Request, principal: Principal) -> Holder:

@@ -25,7 +25,7 @@ from hub.access.tickets import TicketTooLarge
 from hub.core.connection import RequestRefused
 from hub.core.rates import TooManyRequests
 from hub.core.registry import NoRoom
-from hub.core.shares import TooManyPlans
+from hub.core.shares import TooManyBytes, TooManyPlans
 from hub.engine_port import BrokenTemplate, EngineError, InputRejected, TemplateNotFound
 from hub.transports.admission import AdmissionRefused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
@@ -185,6 +185,8 @@ def problem_of(error: Exception) -> Problem | None:
         case TooManyPlans():
             title = "More plans at once than allowed."
             return Problem(ErrorCode.TOO_MANY_SUBSCRIPTIONS, str(error), title=title)
+        case TooManyBytes():
+            return Problem(ErrorCode.UNAVAILABLE, str(error), title="More large requests at once than allowed.")
         case RequestValidationError():
             return _of_the_validation(error)
         case HTTPException():

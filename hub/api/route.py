@@ -15,15 +15,20 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from hub.api.problems import Problem, problem_of
-from hub.config.limits import BatchLimits
+from hub.config.limits import MIB, BatchLimits
+from hub.core.shares import HeldBytes, network
 from hub.wire.codes import ErrorCode
 
-__all__ = ["ApiRoute", "etag_matches", "operation_id"]
+__all__ = ["LARGE_BODIES", "ApiRoute", "etag_matches", "operation_id"]
 
 _logger = logging.getLogger(__name__)
 
 BODY_S: Final = 20.0
 """Seconds within which a request's body must arrive."""
+SMALL_BODY: Final = BatchLimits().body_bytes
+"""A larger one counts."""
+LARGE_BODIES: Final = HeldBytes(per_address=64 * MIB, total=256 * MIB)
+"""Bodies are received before their sender is authenticated, and a parsed one takes many times its size."""
 _huge: Final = re.compile(rb"\d[eE]\+?\d{3}|\d{309}")
 """Numbers that may be too large for a double."""
 
@@ -33,7 +38,7 @@ class ApiRoute(APIRoute):
 
     seconds: ClassVar[float] = 12.0
     """Seconds for a response. The hub retries the log for ten, and then reports the failure."""
-    body_bytes: ClassVar[int] = BatchLimits().body_bytes
+    body_bytes: ClassVar[int] = SMALL_BODY
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -54,6 +59,8 @@ class ApiRoute(APIRoute):
                 if problem.status_code == 500:
                     _logger.error("%s %s: %s", request.method, request.url.path, problem.detail)
                 return self.refusal(problem)
+            finally:
+                bounded.release()
 
         return answer
 
@@ -81,6 +88,14 @@ class _BoundedRequest(Request):
         super().__init__(request.scope, request.receive)
         self._most = most
         self._whole: bytes | None = None
+        self._origin = network(request.client.host if request.client else None)
+        self._counted = 0
+
+    def release(self) -> None:
+        """Drop the body; the request was answered, or its response does not need it."""
+        self._whole = b""
+        LARGE_BODIES.give_back(self._origin, self._counted)
+        self._counted = 0
 
     async def body(self) -> bytes:
         if self._whole is None:
@@ -114,6 +129,10 @@ class _BoundedRequest(Request):
             size += len(piece)
             if size > self._most:
                 raise self._too_large()
+            if size > SMALL_BODY:
+                more = size - SMALL_BODY - self._counted
+                LARGE_BODIES.take(self._origin, more)
+                self._counted += more
         return b"".join(pieces)
 
     def _too_large(self) -> Problem:

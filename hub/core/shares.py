@@ -16,7 +16,17 @@ from typing import Final, Literal, NamedTuple
 from broadcasters.errors import PlancastError
 from hub.config.limits import ConnectionLimits, PlanLimits
 
-__all__ = ["ConnectionCounts", "Holder", "Kind", "PlanShares", "TooManyConnections", "TooManyPlans", "network"]
+__all__ = [
+    "ConnectionCounts",
+    "HeldBytes",
+    "Holder",
+    "Kind",
+    "PlanShares",
+    "TooManyBytes",
+    "TooManyConnections",
+    "TooManyPlans",
+    "network",
+]
 
 Kind = Literal["address", "principal"]
 
@@ -52,6 +62,42 @@ class TooManyPlans(PlancastError):
         setting = f"PLANCAST_MAX_PLANS_PER_{kind.upper()}"
         super().__init__(f"this {kind} follows {limit:,} plans, its limit; unsubscribe from some, or raise {setting}")
         self.kind = kind
+
+
+class TooManyBytes(PlancastError):
+    """The large requests of an address, or of the process, have the bytes that they may have at once."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(f"the large requests of this {kind} have {limit:,} bytes already, the most at once; try again")
+
+
+class HeldBytes:
+    """Counts the bytes of the large requests that a process holds, from each address and in all, while it receives them and
+    until it has answered."""
+
+    def __init__(self, per_address: int, total: int) -> None:
+        self._most = per_address
+        self._most_in_all = total
+        self._addresses: Counter[str] = Counter()
+        self.total = 0
+
+    def take(self, origin: str, size: int) -> None:
+        """Count this many more bytes of `network(address)`, or raise `TooManyBytes`. Undo it with `give_back`."""
+        if self.total + size > self._most_in_all:
+            raise TooManyBytes("process", self._most_in_all)
+        if origin and self._addresses[origin] + size > self._most:
+            raise TooManyBytes("address", self._most)
+        self._addresses[origin] += size
+        self.total += size
+
+    def give_back(self, origin: str, size: int) -> None:
+        self.total -= size
+        self._addresses[origin] -= size
+        if not self._addresses[origin]:
+            del self._addresses[origin]
+
+    def __len__(self) -> int:
+        return len(self._addresses)
 
 
 class ConnectionCounts:

@@ -20,6 +20,7 @@ from hub.api.callers import require
 from hub.api.problems import Problem
 from hub.core.connection import RequestRefused
 from hub.core.effects import SendSignal, SubmitAnswer
+from hub.core.rates import SNAPSHOT
 from hub.engine_port import TemplateInfo
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
@@ -108,8 +109,10 @@ class Threads:
         return await self.plan(principal, thread_id, count) if count else None
 
     async def all(self, principal: Principal, thread_id: str) -> Sequence[ThreadPlan]:
-        """All plans of the thread, in their order."""
+        """All plans of the thread, in their order. Each is charged to the principal."""
         count = await self.count(principal, thread_id)
+        holder = self._hub.admission.holder_of(None, principal)
+        self._hub.admission.rates.owe(holder, SNAPSHOT * count)
         return [await self.plan(principal, thread_id, number) for number in range(1, count + 1)]
 
     def template(self, name: str) -> TemplateInfo:

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
+from pydantic_core import from_json
+
 from broadcasters.snapshot import InputState, MessageState, Snapshot, StepState
 from hub.dialects.dialect import plan_id_of
 from hub.protocols.segments import open_questions
@@ -275,6 +277,6 @@ def answer_to(question: InputState, text: str) -> Any:
     if kind == "string":
         return text
     try:
-        return json.loads(wanted)
+        return from_json(wanted, allow_inf_nan=False)
     except ValueError:
         return text

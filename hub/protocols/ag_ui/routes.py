@@ -13,13 +13,13 @@ from pydantic import BaseModel, ValidationError
 from broadcasters.events import timestamp
 from broadcasters.position import Position
 from hub.access.principal import Principal
-from hub.api.callers import caller_of, holder_of, require
+from hub.api.callers import caller_of, charge, require
 from hub.api.problems import Problem
 from hub.api.route import operation_id
 from hub.config.limits import MIB
 from hub.core.connection import RequestRefused
 from hub.core.effects import SendSignal
-from hub.core.rates import ANSWER, SNAPSHOT, START
+from hub.core.rates import ANSWER, START
 from hub.core.subscriber import Since
 from hub.node import Hub
 from hub.protocols.ag_ui.encoder import AgUiEncoder, run_started
@@ -149,7 +149,7 @@ class Runs:
         return RuntimeInfo(agents={one.name: Agent(name=one.name, description=one.about) for one in templates})
 
     async def run(self, request: Request, principal: Principal, template: str, run: RunInput) -> Response:
-        plans = await self._plans(request, principal, run)
+        plans = await self._threads.all(principal, run.threadId)
         if run.resume and plans:
             return await self._resume(request, principal, run, plans)
         if not plans or run.follows(plans[-1], len(plans)):
@@ -157,7 +157,7 @@ class Runs:
         return self._attach(request, principal, run, plans)
 
     async def connect(self, request: Request, principal: Principal, run: RunInput) -> Response:
-        plans = await self._plans(request, principal, run)
+        plans = await self._threads.all(principal, run.threadId)
         if plans:
             return self._attach(request, principal, run, plans)
         return PlainTextResponse("", headers=STREAM_HEADERS)  # a chat that has not begun
@@ -183,18 +183,13 @@ class Runs:
             return await self.connect(request, principal, run)
         return await self.run(request, principal, _parameter(envelope, "agentId"), run)
 
-    async def _plans(self, request: Request, principal: Principal, run: RunInput) -> Sequence[ThreadPlan]:
-        plans = await self._threads.all(principal, run.threadId)
-        self._charge(request, principal, SNAPSHOT * len(plans))
-        return plans
-
     async def _start(
         self, request: Request, principal: Principal, template: str, run: RunInput, plans: Sequence[ThreadPlan]
     ) -> Response:
         if run.text is None:
             self._threads.template(template)
             raise _unknown(run.threadId)
-        self._charge(request, principal, START)
+        charge(self._hub, request, principal, START)
         number = len(plans) + 1
         plan_id = await self._threads.start(principal, template, run.threadId, number, run.text, run.fields)
         history = ClientHistory(run.posted, [one.plan for one in plans])
@@ -233,7 +228,7 @@ class Runs:
         self, request: Request, principal: Principal, plans: Sequence[ThreadPlan], answer: InterruptAnswer
     ) -> Position | None:
         """None: the question is over, so that the run shows what followed it."""
-        self._charge(request, principal, ANSWER)
+        charge(self._hub, request, principal, ANSWER)
         plan = plans[-1].plan
         try:
             return await self._threads.answer(principal, plan.plan_id, answer.interruptId, answer.payload)
@@ -257,9 +252,6 @@ class Runs:
     ) -> Response:
         first = run_started(run.threadId, run.runId)
         return PlanStream(self._hub, request, principal, reader, since, first).response(STREAM_HEADERS)
-
-    def _charge(self, request: Request, principal: Principal, cost: float) -> None:
-        self._hub.admission.rates.charge(holder_of(self._hub, request, principal), cost)
 
 
 def _unknown(thread_id: str) -> Problem:

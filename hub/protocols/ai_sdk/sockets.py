@@ -21,12 +21,13 @@ from broadcasters.supervision import log_failure
 from hub.access.auth import TokenMissing
 from hub.access.principal import Principal
 from hub.api.problems import Problem, problem_of
-from hub.api.route import ApiRoute
+from hub.api.route import LARGE_BODIES, ApiRoute
 from hub.config.limits import MIB, SessionLimits
 from hub.core.burst import Burst
 from hub.core.connection import Connection
 from hub.core.rates import CARRIED_BYTES, ONE, START
 from hub.core.session_states import Phase
+from hub.core.shares import TooManyBytes
 from hub.node import Hub
 from hub.protocols.ai_sdk.frames import ChatSend, ResponseFrames, request_in
 from hub.protocols.ai_sdk.turns import Chats
@@ -160,10 +161,15 @@ class ChatSocket:
     def _request(self, request_id: str, fields: Mapping[str, Any], size: int) -> None:
         if request_id in self._responses:
             self._end(CloseCode.PROTOCOL_ERROR, "requestId: another request has it")
-        elif len(self._responses) >= MAX_REQUESTS:
+        elif max(len(self._responses), len(self._turns)) >= MAX_REQUESTS:
             text = f"this connection has {MAX_REQUESTS} requests already; wait for the end of one of them"
             self._outlet.write(ResponseFrames(request_id).error(text).encode())
         else:
+            try:
+                LARGE_BODIES.take(self._client.network, size)
+            except TooManyBytes as refusal:
+                self._outlet.write(ResponseFrames(request_id).error(str(refusal)).encode())
+                return
             responding = asyncio.create_task(self._respond(request_id, self._begin(fields, size)), name="a response")
             self._responses[request_id] = responding
             responding.add_done_callback(lambda _: self._responses.pop(request_id))
@@ -173,6 +179,7 @@ class ChatSocket:
         turn = asyncio.create_task(self._turn(fields, size), name="a chat's turn")
         self._turns.add(turn)
         turn.add_done_callback(self._turns.discard)
+        turn.add_done_callback(lambda _: LARGE_BODIES.give_back(self._client.network, size))
         turn.add_done_callback(log_failure)
         return turn
 

@@ -21,6 +21,7 @@ from hub.api.events import NewEvent, new_event
 from hub.api.middleware import HEAD
 from hub.api.problems import Problem
 from hub.api.route import etag_matches, operation_id
+from hub.config.limits import MIB
 from hub.core.rates import CARRIED_BYTES, LIGHT
 from hub.node import Hub
 from hub.protocols.durable_streams.appending import BatchId, StreamAppender
@@ -61,6 +62,7 @@ class _StreamRoute(ProtocolRoute):
     """Reports errors as text, which the client puts into its own errors."""
 
     seconds: ClassVar[float] = 45.0
+    body_bytes: ClassVar[int] = 2 * MIB
 
     @classmethod
     def refusal(cls, problem: Problem) -> Response:

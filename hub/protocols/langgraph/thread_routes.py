@@ -133,9 +133,8 @@ def _search(hub: Hub) -> APIRouter:
         for thread_id in ids:
             if len(found) >= body.offset + body.limit:
                 break
-            if principal.may("read", thread_id):
-                thread = await beginnings.thread(principal, thread_id)
-                found += [thread.body()] if thread and _fits(thread, body) else []
+            thread = await _readable(beginnings, principal, thread_id)
+            found += [thread.body()] if thread and _fits(thread, body) else []
         return found[body.offset :]
 
     return routes
@@ -153,6 +152,16 @@ def _state_at(thread: Thread, checkpoint_id: str) -> dict[str, Any]:
         if state["checkpoint"]["checkpoint_id"] == checkpoint_id:
             return state
     raise Problem("no_such_state", "the thread has no such checkpoint; see its history", status=404)
+
+
+async def _readable(beginnings: Beginnings, principal: Principal, thread_id: str) -> Thread | None:
+    """The thread; None if there is none, or the caller may not read it, or a plan of it."""
+    try:
+        return await beginnings.thread(principal, thread_id)
+    except Problem as refusal:
+        if refusal.status_code != 403:
+            raise
+        return None
 
 
 async def _recent(hub: Hub, request: Request, principal: Principal) -> list[str]:

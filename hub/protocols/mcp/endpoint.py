@@ -27,8 +27,10 @@ __all__ = ["McpEndpoint"]
 
 SESSION: Final = "mcp-session-id"
 SESSIONS: Final = 2_000
+SESSIONS_EACH: Final = 100
+"""Sessions that one subject may have; its oldest one is ended for another."""
 IDLE_S: Final = 1800.0
-BODY_BYTES: Final = 16 * MIB
+BODY_BYTES: Final = MIB
 
 
 class McpEndpoint:
@@ -64,11 +66,20 @@ class McpEndpoint:
         if session is not None and self._owners.get(session) == principal.subject:
             await self._sessions.handle_request(scope, receive, self._watching(send, session))
         elif session is None and _begins_session(body):
+            await self._end_surplus(scope, principal.subject)
             await self._sessions.handle_request(scope, receive, self._noting(send, principal.subject))
         elif session is None or _has_method(body):
             await self._single.handle_request(_with_session(scope, None), receive, send)
         else:
             await self._sessions.handle_request(_with_session(scope, "unknown"), receive, send)
+
+    async def _end_surplus(self, scope: Scope, subject: str) -> None:
+        """Makes room for a session of this subject, so that it can't have all that there are."""
+        mine = [session for session, owner in self._owners.items() if owner == subject]
+        for session in mine[: max(0, len(mine) - SESSIONS_EACH + 1)]:
+            del self._owners[session]
+            ending = _with_session({**scope, "method": "DELETE"}, session)
+            await self._sessions.handle_request(ending, _replayed(b"", _nothing_more), _discard)
 
     async def _run(self) -> None:
         async with self._single.run(), self._sessions.run():
@@ -94,6 +105,14 @@ class McpEndpoint:
                 self._owners.pop(session, None)
 
         return _at_start(send, note)
+
+
+async def _nothing_more() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _discard(message: Message) -> None:
+    """The session's client receives no response."""
 
 
 def _at_start(send: Send, note: Callable[[Message], None]) -> Send:

@@ -16,6 +16,7 @@ from hub.access.principal import Principal
 from hub.api.callers import caller_of
 from hub.api.problems import Problem
 from hub.api.route import operation_id
+from hub.config.limits import MIB
 from hub.node import Hub
 from hub.protocols.route import ProtocolRoute
 
@@ -31,6 +32,8 @@ NOT_INSTALLED: Final = "this hub lacks the package for MCP; its operator should 
 
 class _McpRoute(ProtocolRoute):
     """Reports errors as JSON-RPC does, which clients show."""
+
+    body_bytes = MIB
 
     @classmethod
     def refusal(cls, problem: Problem) -> Response:

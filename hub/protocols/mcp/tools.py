@@ -16,7 +16,7 @@ from broadcasters.log.contract import PlanEntry
 from broadcasters.snapshot import InputState, Snapshot
 from hub.access.principal import Principal
 from hub.access.tickets import ticket_key
-from hub.api.callers import holder_of, require
+from hub.api.callers import charge, holder_of, require
 from hub.api.plans import Cursors, PlanList, PlanSummary
 from hub.api.problems import Problem
 from hub.api.steering import TemplateSummary
@@ -197,7 +197,7 @@ class PlanTools:
     async def start(self, call: McpCall, given: NewPlan) -> StartedPlan:
         plan_id = given.plan_id or f"plan-{secrets.token_hex(8)}"
         require(call.principal, "start", plan_id)
-        self._charge(call, START)
+        charge(self._hub, call.request, call.principal, START)
         await self._hub.start_plan(given.template, given.input, plan_id, call.principal.subject)
         return StartedPlan(plan_id=plan_id)
 
@@ -217,7 +217,7 @@ class PlanTools:
 
     async def answer(self, call: McpCall, given: AnswerQuestion) -> AnswerTaken:
         require(call.principal, "input", given.plan_id)
-        self._charge(call, ANSWER)
+        charge(self._hub, call.request, call.principal, ANSWER)
         request_id = given.request_id or await self._only_question(call.principal, given.plan_id)
         position = await self._threads.answer(call.principal, given.plan_id, request_id, given.answer)
         return AnswerTaken(plan_id=given.plan_id, request_id=request_id, taken=position is not None)
@@ -287,7 +287,7 @@ class PlanTools:
             given, form = call.answers.get(question.request_id), form_of(question)
             if given is None or given.content is None or form is None:
                 continue
-            self._charge(call, ANSWER)
+            charge(self._hub, call.request, call.principal, ANSWER)
             try:
                 answer = form.answer(given.content)
                 await self._threads.answer(call.principal, plan.plan_id, question.request_id, answer)
@@ -296,9 +296,6 @@ class PlanTools:
                     raise
                 faults[question.request_id] = f"{question.prompt}\n({refusal})", form
         return faults, [request_id for request_id, given in call.answers.items() if given.content is None]
-
-    def _charge(self, call: McpCall, cost: float) -> None:
-        self._hub.admission.rates.charge(holder_of(self._hub, call.request, call.principal), cost)
 
 
 def _no_such_plan(plan_id: str) -> Problem:
