@@ -17,7 +17,10 @@ __all__ = ["COMMANDS", "GROUPS", "SYNONYMS", "Command", "command", "log_argument
 GROUPS: Final = {
     "follow plans": {
         "tail": "follow a plan live",
+        "watch": "watch several plans at once",
         "plans": "list plans, most recently active first",
+        "open": "open a plan's page in the browser",
+        "export": "write a plan as JSON lines or Markdown",
     },
     "start and steer plans": {
         "start": "start a plan from a template",
@@ -52,6 +55,9 @@ SYNONYMS: Final = {
     **dict.fromkeys(("ls", "list", "ps", "status"), "plans"),
     **dict.fromkeys(("follow", "log", "logs", "show", "view"), "tail"),
     **dict.fromkeys(("send", "emit", "pub"), "publish"),
+    **dict.fromkeys(("browse", "page", "web"), "open"),
+    **dict.fromkeys(("dump", "save"), "export"),
+    **dict.fromkeys(("top", "monitor"), "watch"),
     **dict.fromkeys(("run", "create", "new"), "start"),
     **dict.fromkeys(("stop", "kill", "abort"), "cancel"),
     **dict.fromkeys(("delete", "remove"), "rm"),

@@ -14,6 +14,7 @@ from hub.access.principal import RESERVED
 from hub.commands import log_argument, open_log
 from hub.commands.parser import positive
 from hub.terminal import Look, ago, clean, table, words
+from hub.terminal.plan_row import STATUS_STYLES
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -84,7 +85,11 @@ def _object(plan: PlanEntry) -> dict[str, object]:
 def _table(plans: list[PlanEntry]) -> str:
     look = Look.of(sys.stdout)
     heads = ("PLAN", "STATUS", "DONE", "ACTIVE", "EVENTS", "OWNER", "LABELS", "TITLE")
-    return look.plain(table(heads, [_row(plan) for plan in plans], look))
+
+    def style(number: int, head: str) -> str:
+        return STATUS_STYLES.get(plans[number].status, "") if head == "STATUS" else ""
+
+    return look.plain(table(heads, [_row(plan) for plan in plans], look, whole=("STATUS",), style=style))
 
 
 def _row(plan: PlanEntry) -> tuple[str, ...]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from dataclasses import dataclass
 from typing import Final, TextIO
 from zlib import crc32
 
-__all__ = ["Look", "cells", "clean"]
+__all__ = ["Look", "clean"]
 
 AGENT_COLOURS: Final = ("38;5;39", "38;5;208", "38;5;141", "38;5;42", "38;5;204", "38;5;220", "38;5;75", "38;5;173")
 STYLES: Final = {"dim": "2", "bold": "1", "good": "32", "bad": "31", "ask": "1;33"}
@@ -23,13 +22,6 @@ _safe: dict[int, str | None] = {**dict.fromkeys(_control), ord("\t"): "    ", or
 def clean(text: str) -> str:
     """Removes control characters: text from agents is untrusted and could control the terminal."""
     return text.translate(_safe)
-
-
-def cells(text: str) -> int:
-    """The columns that a terminal needs for the text."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from broadcasters.events import (
     StepUpdate,
     ToolCall,
 )
-from hub.terminal.look import Look, cells, clean
+from hub.terminal.cells import cells, cut
+from hub.terminal.look import Look, clean
 from hub.terminal.text import WrappedText, brief, clock, joined, seconds, words
 
 __all__ = ["PlanView"]
@@ -23,6 +24,8 @@ WHO: Final = 16
 """Columns for the agent's name."""
 INDENT: Final = len("12:00:00 ") + WHO + len(" ✓ ")
 
+ARTIFACT: Final = 100
+"""Columns for the beginning of an artifact."""
 HELD_CHARS: Final = 64 * 1024
 """A streamed message that is held back is written in parts of this size."""
 
@@ -101,7 +104,7 @@ class PlanView:
                 by = f", says {event.by}" if event.by else ""
                 self._row(event, "answer", ("↳", "ask"), f"{brief(event.answer)}{by}")
             case Artifact():
-                where = event.url or brief(event.data)
+                where = event.url or cut(" ".join(brief(event.data).split()), ARTIFACT)
                 self._row(event, "made", ("◆", "good"), f"{event.name} ({event.mime_type}) {where}")
             case _:
                 self._row(event, "plan", ("·", "dim"), event.type)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hub.terminal.look import Look, cells
+from hub.terminal.cells import cells, cut, graphemes
+from hub.terminal.look import Look
 
-__all__ = ["WrappedText", "ago", "brief", "clock", "joined", "seconds", "table", "words"]
+__all__ = ["WrappedText", "ago", "brief", "clock", "clock_now", "joined", "seconds", "table", "words"]
 
 HOLD: Final = 24
 """Columns up to which an unfinished word is held back, since its end decides which line it goes on."""
 VALUE_CHARS: Final = 400
+GAP: Final = "  "
+"""Between the columns of a table."""
+NARROW: Final = 10
+"""Columns of the screen below which no column of a table is narrowed."""
 
 _pieces = re.compile(r"\n| +|[^ \n]+")
 
@@ -59,13 +64,15 @@ class WrappedText:
 
     def _split(self, word: str, width: int) -> None:
         """Write a word at the start of a line, over several lines if it is too long for one."""
-        start = 0
-        for end in range(1, len(word) + 1):
-            if self._column + cells(word[start:end]) > width and end - start > 1:
-                self._put(word[start : end - 1])
+        part, size = "", 0
+        for grapheme, columns in graphemes(word):
+            if part and self._column + size + columns > width:
+                self._put(part)
                 self._break()
-                start = end - 1
-        self._put(word[start:])
+                part, size = "", 0
+            part += grapheme
+            size += columns
+        self._put(part)
 
     def _put(self, text: str) -> None:
         self._write(text)
@@ -78,26 +85,49 @@ class WrappedText:
         self._space = ""
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], look: Look) -> str:
-    """The rows under their heads, without columns that are empty in every row; cut at the edge of the screen."""
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    look: Look,
+    *,
+    whole: Collection[str] = (),
+    style: Callable[[int, str], str] | None = None,
+) -> str:
+    """The rows under their heads, without columns that are empty in every row. On a terminal, the widest columns are cut
+    until all fit; the first one and those of the heads in `whole` only if nothing else is left to cut. `style` gives the
+    style of a cell from its row's number and its head."""
     filled = [i for i in range(len(heads)) if any(row[i] for row in rows)]
     heads, rows = [heads[i] for i in filled], [[row[i] for i in filled] for row in rows]
     widths = [max(cells(line[i]) for line in (heads, *rows)) for i in range(len(heads))]
-    lines = [look.paint(_line(heads, widths, look), "bold")]
-    lines += [_line(row, widths, look) for row in rows]
+    if look.width is not None:
+        last = [at for at, head in enumerate(heads) if at == 0 or head in whole]
+        widths = _fitted(widths, [at for at in range(len(heads)) if at not in last], look.width)
+        widths = _fitted(widths, last, look.width)
+    lines = [_line(heads, widths, look, ["bold"] * len(heads))]
+    for number, row in enumerate(rows):
+        styles = [style(number, head) if style else "" for head in heads]
+        lines.append(_line(row, widths, look, styles))
     return "\n".join(lines)
 
 
-def _line(row: Sequence[str], widths: Sequence[int], look: Look) -> str:
-    line = "  ".join(cell + " " * (width - cells(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-    if look.width is None or cells(line) <= look.width:
-        return line
-    kept = ""
-    for char in line:
-        if cells(kept + char) >= look.width:
-            break
-        kept += char
-    return kept + look.plain("…")
+def _fitted(widths: Sequence[int], columns: Sequence[int], width: int) -> list[int]:
+    """The widths with these columns narrowed, always the widest of them, until a line fits or all are narrow."""
+    fitted = [*widths]
+    excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - width
+    while excess > 0 and (wide := [at for at in columns if fitted[at] > NARROW]):
+        fitted[max(wide, key=lambda at: fitted[at])] -= 1
+        excess -= 1
+    return fitted
+
+
+def _line(row: Sequence[str], widths: Sequence[int], look: Look, styles: Sequence[str]) -> str:
+    filled = max((at + 1 for at, cell in enumerate(row) if cell), default=0)
+    parts: list[str] = []
+    for at in range(filled):
+        shown = cut(row[at], widths[at])
+        padding = " " * (widths[at] - cells(shown)) if at + 1 < filled else ""
+        parts.append((look.paint(shown, styles[at]) if shown else "") + padding)
+    return GAP.join(parts)
 
 
 def words(name: str) -> str:
@@ -121,6 +151,11 @@ def brief(value: Any) -> str:
 def clock(timestamp: str) -> str:
     """The local time of day."""
     return f"{datetime.fromisoformat(timestamp).astimezone():%H:%M:%S}"
+
+
+def clock_now() -> str:
+    """The local time of day now."""
+    return f"{datetime.now():%H:%M:%S}"
 
 
 def seconds(began: str, ended: str) -> str:
