@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from tests.faults.credentials import token
-from tests.hub.dialects.servers import asking_hub
 from tests.hub.protocols.ag_ui import AgUiClient, events_in
 from tests.servers.hub import HubServer
 
@@ -25,12 +24,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
         yield server
         # The engine's library reports a plan that was cancelled while it started.
         assert [line for line in server.logged("error") if line["logger"] != "dbos"] == [], server.output
-
-
-@pytest.fixture(scope="module")
-def asking() -> Iterator[HubServer]:
-    with asking_hub() as server:
-        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -12,18 +12,11 @@ import httpx
 import pytest
 
 from tests.faults.credentials import token
-from tests.hub.dialects.servers import asking_hub, working_hub
 from tests.hub.protocols.ui_messages import UiMessage, chunks_in
 from tests.servers.hub import HubServer
 
 TEMPLATE = "/ai-sdk/business_operations"
 FURTHER = "And by month?"
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
-    with working_hub() as hub:
-        yield hub
 
 
 @pytest.fixture
@@ -314,19 +307,18 @@ async def test_a_history_that_the_log_does_not_have(chat: Chat) -> None:
     assert "reload" in response.text
 
 
-async def test_rights() -> None:
+async def test_rights(asking: HubServer, chat_id: str) -> None:
     """P-AIS-10: they are those of the plan, whether or not it exists."""
-    with asking_hub() as hub:
-        async with httpx.AsyncClient(base_url=hub.url, timeout=60) as http:
-            for given in ({}, {"Authorization": "Bearer x"}):
-                response = await http.post(TEMPLATE, json={"id": "c", "messages": [said("Hi")]}, headers=given)
-                assert response.status_code == 401
-                assert "token" in response.text
-            reader = {"X-Api-Key": token({"mine": ["read"]})}
-            start = await http.post(TEMPLATE, json={"id": "mine", "messages": [said("Hi")]}, headers=reader)
-            foreign = await http.get(f"{TEMPLATE}/yours/stream", headers=reader)
-            stop = await http.post(f"{TEMPLATE}/mine/stop", headers=reader)
-            assert [start.status_code, foreign.status_code, stop.status_code] == [403, 403, 404]
-            assert start.text == "the token gives no right to start this plan"
-            assert (await http.get(f"{TEMPLATE}/mine/stream", headers=reader)).status_code == 204
-            assert (await http.get(f"{TEMPLATE}/mine/messages", headers=reader)).json() == []
+    async with httpx.AsyncClient(base_url=asking.url, timeout=60) as http:
+        for given in ({}, {"Authorization": "Bearer x"}):
+            response = await http.post(TEMPLATE, json={"id": "c", "messages": [said("Hi")]}, headers=given)
+            assert response.status_code == 401
+            assert "token" in response.text
+        reader = {"X-Api-Key": token({chat_id: ["read"]})}
+        start = await http.post(TEMPLATE, json={"id": chat_id, "messages": [said("Hi")]}, headers=reader)
+        foreign = await http.get(f"{TEMPLATE}/yours/stream", headers=reader)
+        stop = await http.post(f"{TEMPLATE}/{chat_id}/stop", headers=reader)
+        assert [start.status_code, foreign.status_code, stop.status_code] == [403, 403, 404]
+        assert start.text == "the token gives no right to start this plan"
+        assert (await http.get(f"{TEMPLATE}/{chat_id}/stream", headers=reader)).status_code == 204
+        assert (await http.get(f"{TEMPLATE}/{chat_id}/messages", headers=reader)).json() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,19 +17,13 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.protocols.ai_sdk.sockets import MAX_REQUESTS, MESSAGE_BYTES
 from tests.faults.credentials import token
-from tests.hub.dialects.servers import asking_hub, working_hub
+from tests.hub.dialects.servers import working_hub
 from tests.hub.protocols.trimming import trim
 from tests.hub.protocols.ui_messages import UiMessage
 from tests.servers.hub import HubServer
 
 TEMPLATE = "/ai-sdk/business_operations"
 TEXT = "Sales by region are uneven"
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
-    with working_hub() as hub:
-        yield hub
 
 
 @pytest.fixture
@@ -100,7 +94,8 @@ class Socket:
 @asynccontextmanager
 async def chatting(hub: HubServer, path: str = f"{TEMPLATE}/ws", **headers: str) -> AsyncGenerator[Socket]:
     address = f"ws://127.0.0.1:{hub.port}{path}"
-    async with connect(address, additional_headers=headers, proxy=None) as connection:
+    # Without a limit to what it holds: otherwise it reads nothing more, not even the server's close frame.
+    async with connect(address, additional_headers=headers, proxy=None, max_queue=None) as connection:
         yield Socket(connection)
 
 
@@ -203,11 +198,17 @@ async def test_a_chat_that_is_larger_than_other_frames(hub: HubServer, socket: S
     assert other.connection.close_code == 1009
 
 
-async def test_too_many_requests_at_once(socket: Socket, chat_id: str) -> None:
+async def test_too_many_requests_at_once(hub: HubServer, socket: Socket, chat_id: str) -> None:
     """P-AIS-13."""
-    requests = [await socket.send("send", f"{chat_id}-{at}", messages=[said()]) for at in range(MAX_REQUESTS + 1)]
-    assert "wait for the end" in await socket.refusal(requests[-1])
-    assert question_of(await socket.response(requests[0]))["state"] == "approval-requested"
+    async with httpx.AsyncClient(base_url=f"{hub.url}/api/plans/{chat_id}") as plan:
+        await plan.post("/events", json={"type": "plan_update", "data": {"status": "in_progress"}})
+        requests = [await socket.send("resume", chat_id) for _ in range(MAX_REQUESTS + 1)]
+        assert "wait for the end" in await socket.refusal(requests[-1])
+        while not all(socket.received[request_id] for request_id in requests[:-1]):
+            await socket.read()
+        await plan.post("/events", json={"type": "plan_update", "data": {"status": "completed"}})
+        for request_id in requests[:-1]:
+            assert (await socket.response(request_id)).finish_reason == "stop"
 
 
 async def test_a_clarification_is_answered_by_text_or_by_the_tool(hub: HubServer, chat_id: str) -> None:
@@ -228,28 +229,27 @@ async def test_a_clarification_is_answered_by_text_or_by_the_tool(hub: HubServer
             assert question_of(ended)["output"] == "How many orders are there?"
 
 
-async def test_rights(chat_id: str) -> None:
+async def test_rights(asking: HubServer, chat_id: str) -> None:
     """P-AIS-11: without a valid token the connection is closed; a right is checked with each request."""
-    with asking_hub() as hub:
-        async with chatting(hub) as socket:
-            assert await socket.until_closed() == 4501
-        async with chatting(hub, Authorization="Bearer x") as socket:
-            assert await socket.until_closed() == 4501
-        async with chatting(hub, Origin="https://elsewhere.example", Cookie=f"plancast-token={token()}") as socket:
-            assert await socket.until_closed() == 4504
-        async with chatting(hub, **{"X-Api-Key": token({chat_id: ["read"]})}) as socket:
-            text = await socket.refusal(await socket.send("send", chat_id, messages=[said()]))
-            assert text == "the token gives no right to start this plan"
-            assert "no right to read" in await socket.refusal(await socket.send("resume", "yours"))
-            assert await socket.refusal(await socket.send("resume", chat_id)) == "no-active"
-        page = {"Origin": hub.url, "Sec-Fetch-Site": "same-origin", "Cookie": f"plancast-token={token()}"}
-        async with chatting(hub, **page) as socket:
-            assert await socket.refusal(await socket.send("resume", chat_id)) == "no-active"
-        async with httpx.AsyncClient(base_url=hub.url, headers={"Authorization": f"Bearer {token()}"}) as http:
-            ticket = (await http.post("/api/tickets")).json()["ticket"]
-        async with chatting(hub, f"{TEMPLATE}/ws?ticket={ticket}") as socket:
-            asked = await socket.response(await socket.send("send", chat_id, messages=[said()]))
-            assert question_of(asked)["state"] == "approval-requested"
+    async with chatting(asking) as socket:
+        assert await socket.until_closed() == 4501
+    async with chatting(asking, Authorization="Bearer x") as socket:
+        assert await socket.until_closed() == 4501
+    async with chatting(asking, Origin="https://elsewhere.example", Cookie=f"plancast-token={token()}") as socket:
+        assert await socket.until_closed() == 4504
+    async with chatting(asking, **{"X-Api-Key": token({chat_id: ["read"]})}) as socket:
+        text = await socket.refusal(await socket.send("send", chat_id, messages=[said()]))
+        assert text == "the token gives no right to start this plan"
+        assert "no right to read" in await socket.refusal(await socket.send("resume", "yours"))
+        assert await socket.refusal(await socket.send("resume", chat_id)) == "no-active"
+    page = {"Origin": asking.url, "Sec-Fetch-Site": "same-origin", "Cookie": f"plancast-token={token()}"}
+    async with chatting(asking, **page) as socket:
+        assert await socket.refusal(await socket.send("resume", chat_id)) == "no-active"
+    async with httpx.AsyncClient(base_url=asking.url, headers={"Authorization": f"Bearer {token()}"}) as http:
+        ticket = (await http.post("/api/tickets")).json()["ticket"]
+    async with chatting(asking, f"{TEMPLATE}/ws?ticket={ticket}") as socket:
+        asked = await socket.response(await socket.send("send", chat_id, messages=[said()]))
+        assert question_of(asked)["state"] == "approval-requested"
 
 
 @pytest.mark.slow
