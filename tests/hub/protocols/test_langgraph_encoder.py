@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcasters.events import (
@@ -87,6 +87,7 @@ def test_a_client_resumes_exactly_wherever_its_connection_is_cut(
         assert offsets == sorted({*offsets})
 
 
+@settings(max_examples=40)
 @given(stories, st.data())
 def test_a_run_that_begins_in_the_midst_sends_earlier_messages_in_values(
     story: Sequence[PlanEvent], data: st.DataObject
@@ -99,6 +100,7 @@ def test_a_run_that_begins_in_the_midst_sends_earlier_messages_in_values(
         assert client.texts == texts(story, reader.position.offset)
 
 
+@settings(max_examples=40)
 @given(stories, st.data())
 def test_a_client_whose_position_is_lost_begins_afresh(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     """It has something else of each message; it receives a snapshot."""
@@ -115,6 +117,7 @@ def test_a_client_whose_position_is_lost_begins_afresh(story: Sequence[PlanEvent
     assert client.texts == texts(story, reader.position.offset)
 
 
+@settings(max_examples=40)
 @given(stories, stories, st.data())
 def test_a_client_is_given_another_history(
     one: Sequence[PlanEvent], other: Sequence[PlanEvent], data: st.DataObject

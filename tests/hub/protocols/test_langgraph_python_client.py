@@ -13,7 +13,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import APIStatusError
 
 from tests.faults.credentials import token
-from tests.hub.dialects.servers import asking_hub, working_hub
+from tests.hub.dialects.servers import asking_hub
 from tests.hub.hubs import Said, say
 from tests.hub.protocols.langgraph_client import LangGraphClient as Model
 from tests.hub.protocols.langgraph_client import Received
@@ -27,19 +27,20 @@ MODES: list[Any] = ["values", "messages-tuple", "custom"]
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[HubServer]:
-    with working_hub() as hub:
+    with asking_hub() as hub:
         yield hub
 
 
 @pytest.fixture
 async def client(hub: HubServer) -> AsyncIterator[LangGraphClient]:
-    async with get_client(url=f"{hub.url}/langgraph", api_key=None) as client:
+    async with get_client(url=f"{hub.url}/langgraph", api_key=token()) as client:
         yield client
 
 
 @pytest.fixture
 async def http(hub: HubServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=hub.url, timeout=60) as http:
+    bearer = {"Authorization": f"Bearer {token()}"}
+    async with httpx.AsyncClient(base_url=hub.url, timeout=60, headers=bearer) as http:
         yield http
 
 
@@ -372,23 +373,22 @@ async def test_a_busy_thread_takes_no_further_message(client: LangGraphClient, t
         await client.runs.create(thread, TEMPLATE, input=REQUEST)
 
 
-async def test_rights() -> None:
+async def test_rights(hub: HubServer) -> None:
     """P-LGR-3: the key is a token; it gives rights to threads whether or not they exist."""
     rights = {"mine*": ["start", "read", "input", "signal"], "seen*": ["read"]}
-    with asking_hub() as hub:
-        url = f"{hub.url}/langgraph"
-        async with get_client(url=url, api_key=token(rights)) as client, get_client(url=url, api_key=None) as stranger:
-            values: Any = await client.runs.wait("mine", TEMPLATE, input=REQUEST)
-            assert values["__interrupt__"]
-            assert [thread["thread_id"] for thread in await client.threads.search()] == ["mine"]
-            for thread, right in (("other", "read"), ("seen", "start")):
-                with pytest.raises(APIStatusError, match=f"gives no right to {right}"):
-                    await client.runs.create(thread, TEMPLATE, input=REQUEST)
-            with pytest.raises(APIStatusError, match="gives no right to read"):
-                await client.threads.get("other")
-            with pytest.raises(APIStatusError, match="there is no thread"):
-                await client.threads.get("seen")
-            with pytest.raises(APIStatusError, match="gives no right to publish"):
-                await client.threads.delete("mine")
-            with pytest.raises(APIStatusError, match="a token is required"):
-                await stranger.threads.get("mine")
+    url = f"{hub.url}/langgraph"
+    async with get_client(url=url, api_key=token(rights)) as client, get_client(url=url, api_key=None) as stranger:
+        values: Any = await client.runs.wait("mine", TEMPLATE, input=REQUEST)
+        assert values["__interrupt__"]
+        assert [thread["thread_id"] for thread in await client.threads.search()] == ["mine"]
+        for thread, right in (("other", "read"), ("seen", "start")):
+            with pytest.raises(APIStatusError, match=f"gives no right to {right}"):
+                await client.runs.create(thread, TEMPLATE, input=REQUEST)
+        with pytest.raises(APIStatusError, match="gives no right to read"):
+            await client.threads.get("other")
+        with pytest.raises(APIStatusError, match="there is no thread"):
+            await client.threads.get("seen")
+        with pytest.raises(APIStatusError, match="gives no right to publish"):
+            await client.threads.delete("mine")
+        with pytest.raises(APIStatusError, match="a token is required"):
+            await stranger.threads.get("mine")
