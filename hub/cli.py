@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from broadcasters.errors import InvalidEvent, PlancastError
 from hub.commands import COMMANDS, GROUPS, SYNONYMS, command
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--traceback" in argv:
             raise
-        print(f"plancast: {_in_one_line(error)}", file=sys.stderr)
+        print(f"plancast: {_in_one_line(_first(error))}", file=sys.stderr)
         return MISUSED if isinstance(error, InvalidEvent) else FAILED
 
 
@@ -104,6 +104,13 @@ def _warn_of_unknown_variables() -> None:
 
     for warning in unknown_variables(os.environ):
         print(f"plancast: {warning}", file=sys.stderr)
+
+
+def _first(error: Exception) -> Exception:
+    """The error, or the first one of a group."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    return _first(cast("ExceptionGroup[Exception]", error).exceptions[0])
 
 
 def _in_one_line(error: Exception) -> str:

@@ -77,7 +77,7 @@ def test_misuse_is_reported_in_one_line(words: list[str], says: str, log: str) -
     assert says in told(plancast(*words, log=log), code=2)
 
 
-@pytest.mark.parametrize("words", [("tail", "p"), ("plans",), ("publish", "p", "hi")])
+@pytest.mark.parametrize("words", [("tail", "p"), ("plans",), ("publish", "p", "hi"), ("watch",)])
 @pytest.mark.parametrize("log", ["carrier-pigeon://home", "sqlite:////proc/nowhere/plans.db"])
 def test_an_unusable_log_is_reported_in_one_line(words: tuple[str, ...], log: str) -> None:
     told(plancast(*words, log=log), code=1)

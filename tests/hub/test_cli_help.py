@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from broadcasters.errors import PlancastError
 from hub.cli import main, parser_of
 from hub.commands import COMMANDS, GROUPS, command
 
@@ -166,6 +167,17 @@ def test_after_two_dashes_words_are_no_options() -> None:
 def test_options_may_stand_anywhere() -> None:
     args = parser_of("publish").read(["--agent", "Ana", "p", "--json", "hi"])
     assert (args.plan_id, args.text, args.agent, args.json) == ("p", "hi", "Ana", True)
+
+
+def test_of_several_errors_at_once_the_first_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> int:
+        raise ExceptionGroup("several", [PlancastError("the log is gone"), ValueError("x")])
+
+    monkeypatch.setattr("hub.commands.version.run", fail)
+    assert main(["version"]) == 1
+    assert capsys.readouterr().err == "plancast: the log is gone\n"
 
 
 # --- what it loads
