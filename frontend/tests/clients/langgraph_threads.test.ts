@@ -1,10 +1,15 @@
 /** `threads.stream` of LangGraph's client for JavaScript, unmodified, against a real hub. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { promisify } from "node:util";
 import { ProtocolError } from "@langchain/langgraph-sdk";
+import { StreamController } from "@langchain/langgraph-sdk/stream";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "../eventually.js";
 import type { Hub } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import { startEngineHub } from "./engine_hub.js";
-import { clientAt, INPUT, TEMPLATE, ThreadPage } from "./langgraph_threads.js";
+import { clientAt, INPUT, TEMPLATE, ThreadPage, type Values } from "./langgraph_threads.js";
 
 let hub: Hub;
 let count = 0;
@@ -66,6 +71,43 @@ test("P-LGR-13, P-LGR-14: cut twice; a reload, a client beside it, an answer on 
   await Promise.all([page, reloaded, ended].map((one) => one.until("completed", one === ended ? 3 : 4)));
 });
 
+test("P-LGR-12: the snippet of the document: from the start through a question to the end", async () => {
+  const [snippet] = /(?<=```js\n)[^]*?(?=```)/.exec(readFileSync("../docs/clients/langgraph.md", "utf8")) ?? [""];
+  const program = snippet.replace("http://127.0.0.1:8000", hub.url);
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program]);
+  expect(stdout.trim().split("\n").at(-1)).toBe("completed");
+});
+
+test("P-LGR-13: the state that hooks are made of: submitted, reloaded in the midst, and answered after the reload", async () => {
+  const client = clientAt(hub.url);
+  const options = { client, assistantId: TEMPLATE, threadId: freshThread(), optimistic: false };
+  const [first, second] = [new StreamController<Values>(options), new StreamController<Values>(options)];
+  const texts = (page: typeof first) => page.rootStore.getSnapshot().messages.map(({ id, text }) => [id, text]);
+  await first.hydrationPromise;
+  const submitted = first.submit(INPUT);
+  await eventually(
+    () => texts(first),
+    (some) => some.length > 3,
+  );
+  await second.hydrate();
+  await submitted;
+  const reload = () => second.rootStore.getSnapshot();
+  await eventually(reload, ({ interrupts }) => interrupts.length === 1);
+  expect(texts(second)).toEqual(texts(first));
+  await second.respond("yes");
+  for (const page of [first, second])
+    await eventually(
+      () => page.rootStore.getSnapshot(),
+      ({ isLoading, values }) => !isLoading && values.plan.status === "completed",
+    );
+  const { values } = await client.threads.getState<Values>(options.threadId);
+  for (const page of [first, second]) {
+    expect(texts(page)).toEqual(values.messages.map(({ id, content }) => [id, content]));
+    expect(page.rootStore.getSnapshot()).toMatchObject({ interrupts: [], error: undefined });
+    await page.dispose();
+  }
+});
+
 test("P-LGR-16: cancelled, by the run's own route; and refused, with a message to read", async () => {
   const thread = freshThread();
   const page = await open(thread);
@@ -87,27 +129,4 @@ test("P-LGR-18: an unknown thread, and an unknown question", async () => {
   const failure: unknown = await page.thread.input.respond(respond).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(ProtocolError);
   expect(failure).toMatchObject({ code: "no_such_interrupt" });
-});
-
-test("P-LGR-12: a thread from its start through a question to its end, in the client's own projections", async () => {
-  const thread = clientAt(hub.url).threads.stream(freshThread(), { assistantId: TEMPLATE });
-  const { run_id: run } = await thread.run.start({ input: INPUT });
-  const texts: string[] = [];
-  for await (const message of thread.messages) texts.push(await message.text);
-  expect(thread.interrupted).toBe(true);
-  expect(thread.interrupts).toMatchObject([{ namespace: [], payload: { kind: "approval" } }]);
-  const [interrupt] = thread.interrupts;
-  const response = { namespace: [], interrupt_id: interrupt?.interruptId ?? "", response: "yes" };
-  await thread.input.respond(response);
-  const events = await thread.subscribe("lifecycle");
-  for await (const event of events) if (event.params.data.event === "completed") break;
-  const { values } = await thread.state.get({ namespace: [] });
-  const said = (values["messages"] as { type: string; content: string; tool_calls?: unknown[] }[]).filter(
-    ({ type, tool_calls: calls }) => type === "ai" && !calls?.length,
-  );
-  expect(said.map(({ content }) => content).slice(0, texts.length)).toEqual(texts);
-  expect(values["plan"]).toMatchObject({ status: "completed" });
-  expect((await thread.agent.getTree({})).tree).toMatchObject({ namespace: [], status: "completed" });
-  expect((await clientAt(hub.url).runs.get(thread.threadId, run ?? "")).status).toBe("success");
-  await thread.close();
 });

@@ -8,13 +8,13 @@ export const TEMPLATE = "business_operations";
 export const INPUT = { messages: [{ type: "human", content: "Sales by region are uneven" }] };
 const CHANNELS: Channel[] = ["values", "updates", "messages", "tools", "lifecycle", "input", "custom"];
 
-interface Values {
+export interface Values {
   readonly messages: readonly { readonly id: string; readonly type: string; readonly content: string }[];
   readonly plan: { readonly status: string };
 }
 
 export const clientAt = (url: string) =>
-  new Client({ apiUrl: `${url}/langgraph`, apiKey: null, callerOptions: { maxRetries: 9 } });
+  new Client<Values>({ apiUrl: `${url}/langgraph`, apiKey: null, callerOptions: { maxRetries: 9 } });
 
 /** A page that shows a thread: every event that the client passes on, and the messages that its assembler makes. */
 export class ThreadPage {
@@ -26,7 +26,7 @@ export class ThreadPage {
   status = "";
   reconnects = 0;
   readonly #assembler = new MessageAssembler();
-  readonly #client: Client;
+  readonly #client: Client<Values>;
   readonly #threadId: string;
 
   constructor(url: string, threadId: string, transport: "sse" | "websocket" = "sse") {
@@ -35,8 +35,8 @@ export class ThreadPage {
     this.thread = this.#client.threads.stream(threadId, {
       assistantId: TEMPLATE,
       transport,
-      maxReconnectAttempts: 50,
-      reconnectDelayMs: () => 50,
+      maxReconnectAttempts: 1_000,
+      reconnectDelayMs: () => 100,
       onReconnect: () => void (this.reconnects += 1),
     });
   }

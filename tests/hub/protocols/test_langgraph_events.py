@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import langchain_protocol as protocol
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -25,7 +25,7 @@ from tests.hub.protocols.langgraph_threads import Event, ThreadClient, events_in
 from tests.hub.protocols.test_segments import ANSWER, ANSWERED, ASKED, BEGIN, END, message, say, stories
 
 ALL = channels_of(["values", "updates", "messages", "tools", "lifecycle", "input", "custom"])
-Draw = Callable[[st.SearchStrategy[int]], int]
+few = settings(max_examples=25)
 
 
 def reader_of(*channels: str, since: int = 0, newest: bool = True, number: int = 1) -> EventReader:
@@ -79,6 +79,7 @@ def assert_state(client: ThreadClient, story: Sequence[PlanEvent], upto: int) ->
 # -- the state
 
 
+@few
 @given(stories, st.data())
 def test_a_client_ends_in_the_state_of_the_log(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     """P-LGR-13: cut anywhere, merged, or with a snapshot in place of events."""
@@ -90,6 +91,7 @@ def test_a_client_ends_in_the_state_of_the_log(story: Sequence[PlanEvent], data:
     assert set(client.tools) == {f"{PLAN_ID}:{one.offset}" for one in plan.tool_calls}
 
 
+@few
 @given(stories, st.data())
 def test_a_client_resumes_exactly_after_any_event(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     """P-LGR-14: with `since`, three streams, no event twice, none lost."""
@@ -106,6 +108,7 @@ def test_a_client_resumes_exactly_after_any_event(story: Sequence[PlanEvent], da
     assert [one["offset"] for one in client.customs] == [*range(1, ends + 1)]
 
 
+@few
 @given(stories, st.data())
 def test_a_client_that_replays_the_thread_has_nothing_twice(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     """P-LGR-13: as `threads.stream` for JavaScript does after a cut, without `since`."""
@@ -118,6 +121,7 @@ def test_a_client_that_replays_the_thread_has_nothing_twice(story: Sequence[Plan
     assert [one["offset"] for one in client.customs] == [*range(1, len(story) + 1)]
 
 
+@few
 @given(stories, st.sets(st.sampled_from(sorted(ALL)), min_size=1), st.data())
 def test_an_event_is_the_same_in_every_stream(
     story: Sequence[PlanEvent], channels: set[str], data: st.DataObject
@@ -138,6 +142,7 @@ def _is_report(event: Event) -> bool:
     return event["method"] in ("lifecycle", "input.requested")
 
 
+@few
 @given(stories, st.data())
 def test_a_client_replays_a_log_that_was_trimmed(story: Sequence[PlanEvent], data: st.DataObject) -> None:
     """P-LGR-15: it has a part of the messages."""
@@ -158,6 +163,7 @@ def test_a_client_replays_a_log_that_was_trimmed(story: Sequence[PlanEvent], dat
     assert client.values["plan"]["status"] == folded(story).status
 
 
+@few
 @given(stories, stories, st.data())
 def test_a_client_is_given_another_history(
     one: Sequence[PlanEvent], other: Sequence[PlanEvent], data: st.DataObject

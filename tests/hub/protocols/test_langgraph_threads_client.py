@@ -12,7 +12,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from tests.faults.credentials import token
-from tests.hub.dialects.servers import asking_hub, working_hub
+from tests.hub.dialects.servers import asking_hub
 from tests.servers.hub import HubServer
 
 TEMPLATE = "business_operations"
@@ -21,19 +21,20 @@ REQUEST: dict[str, Any] = {"messages": [{"type": "human", "content": "Sales by r
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[HubServer]:
-    with working_hub(pace="0.1") as hub:
+    with asking_hub(pace="0.1") as hub:
         yield hub
 
 
 @pytest.fixture
 async def client(hub: HubServer) -> AsyncIterator[LangGraphClient]:
-    async with get_client(url=f"{hub.url}/langgraph", api_key=None) as client:
+    async with get_client(url=f"{hub.url}/langgraph", api_key=token()) as client:
         yield client
 
 
 @pytest.fixture
 async def http(hub: HubServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=hub.url, timeout=60) as http:
+    headers = {"Authorization": f"Bearer {token()}"}
+    async with httpx.AsyncClient(base_url=hub.url, headers=headers, timeout=60) as http:
         yield http
 
 
@@ -178,17 +179,18 @@ async def test_refused_requests(http: httpx.AsyncClient, thread: str) -> None:
     assert refused.json()["message"].startswith("since: ")
 
 
-async def test_rights() -> None:
+async def test_rights(hub: HubServer) -> None:
     """P-LGR-18: they are those of the thread's plans, whether or not it exists."""
-    with asking_hub() as hub:
-        async with httpx.AsyncClient(base_url=f"{hub.url}/langgraph/threads/mine") as http:
-            stream: dict[str, Any] = {"channels": ["values"]}
-            refused = await http.post("/stream/events", json=stream)
-            assert (refused.status_code, refused.json()["error"]) == (401, "permission_denied")
-            headers = {"X-Api-Key": token({"other": ["read", "start"]})}
-            refused = await http.post("/stream/events", json=stream, headers=headers)
-            assert (refused.status_code, refused.json()["error"]) == (403, "permission_denied")
-            start = {"id": 1, "method": "run.start", "params": {"assistant_id": TEMPLATE, "input": REQUEST}}
-            headers = {"X-Api-Key": token({"mine": ["read"]})}
-            refused = await http.post("/commands", json=start, headers=headers)
-            assert (refused.status_code, refused.json()["error"]) == (403, "permission_denied")
+    async with httpx.AsyncClient(base_url=f"{hub.url}/langgraph/threads/mine") as http:
+        stream: dict[str, Any] = {"channels": ["values"]}
+        start = {"id": 1, "method": "run.start", "params": {"assistant_id": TEMPLATE, "input": REQUEST}}
+        requests: list[tuple[str, Any, dict[str, list[str]] | None, int]] = [
+            ("/stream/events", stream, None, 401),
+            ("/stream/events", stream, {"other": ["read", "start"]}, 403),
+            ("/commands", start, {"mine": ["read"]}, 403),
+            ("/commands", start, {"mine": ["start"]}, 403),
+        ]
+        for path, body, rights, status in requests:
+            headers = {} if rights is None else {"X-Api-Key": token(rights)}
+            refused = await http.post(path, json=body, headers=headers)
+            assert (refused.status_code, refused.json()["error"]) == (status, "permission_denied")
