@@ -6,7 +6,7 @@ import { ProtocolError } from "@langchain/langgraph-sdk";
 import { StreamController } from "@langchain/langgraph-sdk/stream";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "../eventually.js";
-import type { Hub } from "../hub/hub.js";
+import type { Hub, LooseEvent } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import { startEngineHub } from "./engine_hub.js";
 import { clientAt, INPUT, TEMPLATE, ThreadPage, type Values } from "./langgraph_threads.js";
@@ -118,6 +118,23 @@ test("P-LGR-16: cancelled, by the run's own route; and refused, with a message t
   await page.until("interrupted");
   expect(page.status).toBe("cancelled");
   expect(page.thread.interrupts).toEqual([]);
+});
+
+test("P-LGR-16: the error of a plan, of an agent without the engine, which then begins the next one", async () => {
+  const thread = freshThread();
+  const page = await open(thread);
+  const text = (content: string): LooseEvent => ({
+    type: "agent_message",
+    data: { agent_name: "Ann", message_id: "m", append: true, content },
+  });
+  await hub.publish(thread, [text("I look ")]);
+  await page.until("running");
+  await hub.publish(thread, [text("it up"), { type: "plan_update", data: { status: "error", content: "no figures" } }]);
+  await page.until("failed");
+  expect([...page.texts.values()]).toEqual(["I look it up"]);
+  await hub.publish(`${thread}.2`, [text("Again")]);
+  await page.until("running", 2);
+  expect([...page.texts.values()]).toEqual(["I look it up", "Again"]);
 });
 
 test("P-LGR-18: an unknown thread, and an unknown question", async () => {
