@@ -46,15 +46,15 @@ def _epochs_in(head: Head) -> Epochs:
 
 
 class EventReader(SegmentReader):
-    """Reads one plan of a thread up to its end. With `newest`, the client receives the plan's state when it has got to
-    where the plan is, and from then on whenever that changes."""
+    """Reads one plan of a thread. If it is the newest one, the client receives its state when it has got to where the plan
+    is, and from then on whenever that changes, up to the plan's end; any other is read as far as it is."""
 
     def __init__(self, plan_id: str, encoder: EventEncoder, *, newest: bool) -> None:
         super().__init__(plan_id, encoder, encoder.after, whole=True)
         self.encoder = encoder
         self.ended = False
-        """The plan's end was read."""
-        self._arrives = newest
+        """Everything of the plan was read."""
+        self._newest = newest
         self._had = empty(plan_id)
 
     def end(self, ending: Ending) -> bytes:
@@ -67,9 +67,12 @@ class EventReader(SegmentReader):
         return super()._open(plan)
 
     def _stop(self) -> bytes:
+        if self.over or self.position.offset < self._head:
+            return b""
+        if not self._newest:
+            return self.end(Ending("stop"))  # the thread goes on with the next plan, even if this one has not ended
         state = b""
-        if self._arrives and not self.over and self.position.offset >= self._head:
-            self._arrives = False
+        if not self.encoder.live:
             state = self.encoder.arrived(self._had, self.plan, self.position)
             self.encoder = self._encoder = replace(self.encoder, since=0, live=True)
         return state + super()._stop()

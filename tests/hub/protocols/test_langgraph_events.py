@@ -252,8 +252,11 @@ class TestStates:
 
     def test_an_earlier_plan_of_the_thread_has_no_state(self) -> None:
         """P-LGR-13"""
-        client = client_of(read(reader_of(newest=False), ANSWERED))
-        assert (client.states, client.values, len(client.customs)) == ([], None, len(ANSWERED))
+        for story in (ANSWERED, ASKED):
+            reader = reader_of(newest=False)
+            client = client_of(read(reader, story))
+            assert (client.states, client.values, len(client.customs)) == ([], None, len(story))
+            assert reader.ended, "the next plan follows, even if this one has not ended"
 
     def test_a_plan_that_has_not_begun_has_no_state(self) -> None:
         assert [*events_in(reader_of().confirmed(Position(EPOCH, 0), 0, None))] == []
