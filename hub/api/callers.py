@@ -78,7 +78,7 @@ async def _caller(hub: Hub, request: Request, ticket: str | None, cost: float) -
         hub.counts.auth_failures[failure.code.value] += 1
         failure.log()
         raise
-    body = await request.body() if request.method in ("POST", "PUT") else b""
+    body = await request.body() if request.method in ("POST", "PUT", "PATCH") else b""
     charge(hub, request, principal, cost + len(body) / CARRIED_BYTES)
     return principal
 

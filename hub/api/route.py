@@ -46,7 +46,7 @@ class ApiRoute(APIRoute):
         async def answer(request: Request) -> Response:
             bounded = _BoundedRequest(request, self.body_bytes)
             try:
-                if request.method in ("POST", "PUT"):
+                if request.method in ("POST", "PUT", "PATCH"):
                     body = await bounded.body()
                     if self.body_field is not None:
                         _check_type(request, body)

@@ -32,6 +32,11 @@ ENDLESS = {
     *("stream_thread", "stream_thread_events"),
 }
 """Operations that stream or wait, or start plans without end; they have their own tests."""
+REFUSED = ENDLESS - {
+    *("chat_stream", "plan_trip", "stream_plan", "stream_plans", "tail_logs", "send_sample"),
+    *("stream_thread", "stream_thread_events"),
+}
+"""Those of other protocols, which end where there are no plans and none can be started."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,7 @@ schema = schemathesis.openapi.from_dict(
 )
 
 everything = schema.exclude(operation_id=list(ENDLESS))
+refused = schema.include(operation_id=list(REFUSED))
 always = [
     HealthCheck.function_scoped_fixture,
     HealthCheck.too_slow,
@@ -79,3 +85,11 @@ def test_a_few_requests_of_each_kind_do_no_harm(case: schemathesis.Case[Any], se
 @settings(max_examples=300, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
 def test_many_requests_of_each_kind_do_no_harm(case: schemathesis.Case[Any], server: HubServer) -> None:
     ask(case, server)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@refused.parametrize()
+@settings(max_examples=100, suppress_health_check=always, phases=[Phase.explicit, Phase.generate])
+def test_many_requests_for_streams_do_no_harm(case: schemathesis.Case[Any], development_hub: HubServer) -> None:
+    ask(case, development_hub)

@@ -79,6 +79,13 @@ ATTEMPTS = [
     Attempt("POST", "/langgraph/threads/p/runs/stream", RUN),
     Attempt("POST", "/langgraph/threads/p/runs/wait", {"assistant_id": "any", "command": {"resume": True}}),
     Attempt("POST", "/langgraph/threads", {"thread_id": "p", "if_exists": "do_nothing"}),
+    Attempt("PATCH", "/langgraph/threads/p", {"metadata": {"a": "b"}}),
+    Attempt("DELETE", "/langgraph/threads/p"),
+    Attempt("POST", "/langgraph/threads/p/state/checkpoint", {"checkpoint": {"checkpoint_id": "1"}}),
+    Attempt("POST", "/langgraph/threads/p/commands", {"id": 1, "method": "run.start", "params": RUN}),
+    Attempt("POST", "/langgraph/threads/p/commands", {"id": 1, "method": "input.respond", "params": {"response": 1}}),
+    Attempt("POST", "/langgraph/threads/p/stream", {"channels": ["values"]}),
+    Attempt("POST", "/langgraph/threads/p/stream/events", {"channels": ["values"]}),
     Attempt("GET", "/streams/p"),
     Attempt("GET", "/streams/p?offset=-1&live=sse"),
     Attempt("GET", "/streams/p?offset=now&live=long-poll"),
@@ -189,10 +196,10 @@ class TestIdsAndBodies:
 
     async def test_bodies_nested_without_end(self, protected: Protected) -> None:
         headers = {**bearer_of(protected.hub, "ada", {"*": VERBS}), "Content-Type": "application/json"}
-        paths = {attempt.path for attempt in [*ATTEMPTS, *OPEN] if attempt.body is not None}
-        for path in sorted(paths):
+        routes = {(attempt.method, attempt.path) for attempt in [*ATTEMPTS, *OPEN] if attempt.body is not None}
+        for method, path in sorted(routes):
             more = MCP_HEADERS if path == "/mcp" else {}
-            refused = await protected.http.post(path, content=DEEP, headers={**headers, **more})
+            refused = await protected.http.request(method, path, content=DEEP, headers={**headers, **more})
             assert refused.status_code in (400, 422), path
         url = protected.base.replace("http://", "ws://")
         async with connect(f"{url}/ai-sdk/any/ws", additional_headers=headers) as socket:
