@@ -10,9 +10,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from broadcasters.checkpointing import snapshot_at
 from broadcasters.position import Position
+from broadcasters.snapshot import Snapshot
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
 from hub.api.route import operation_id
+from hub.core.history import SharedCall
 from hub.core.rates import START
 from hub.core.subscriber import Since
 from hub.node import Hub
@@ -196,6 +198,7 @@ class _Responses:
         self._hub = hub
         self._beginnings = Beginnings(hub)
         self._departures = Departures()
+        self._folds: SharedCall[tuple[str, int], tuple[Snapshot, Position] | None] = SharedCall()
 
     async def stream(
         self, request: Request, principal: Principal, begun: Begun, modes: frozenset[str], *, cancels: bool
@@ -230,6 +233,10 @@ class _Responses:
         headers = {"Content-Type": "application/json", "Content-Location": path, "Location": f"{path}/join"}
         return stream.response({**STREAM_HEADERS, **headers})
 
+    async def _plan_at(self, plan_id: str, offset: int) -> tuple[Snapshot, Position] | None:
+        """The plan as it was; folded once for clients that reconnect together."""
+        return await self._folds.ask((plan_id, offset), lambda: snapshot_at(self._hub.log, plan_id, offset))
+
     @staticmethod
     def _encoder(begun: Begun, modes: frozenset[str]) -> RunEncoder:
         return RunEncoder(begun.run.run_id, begun.run.thread_id, begun.begin, modes, begun.earlier)
@@ -245,7 +252,7 @@ class _Responses:
         cancels: bool,
     ) -> Response:
         run, plan_id = begun.run, begun.run.plan.plan_id
-        base = await snapshot_at(self._hub.log, plan_id, after) if after else None
+        base = await self._plan_at(plan_id, after) if after else None
         if base is None and after != 0:  # the log has that position no longer
             encoder, after = replace(encoder, afresh=True, customs=0), None
         since: Since = "snapshot" if after is None else "start" if base is None else base[1]
