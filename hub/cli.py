@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from broadcasters.errors import InvalidEvent, PlancastError
 from hub.commands import COMMANDS, GROUPS, SYNONYMS, command
-from hub.commands.parser import MISUSED, CommandParser, bold
+from hub.commands.parser import MISUSED, bold, parser_of
 from hub.config.suggestions import did_you_mean
 
-__all__ = ["main", "parser_of"]
+__all__ = ["main"]
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -49,14 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"plancast: {_in_one_line(_first(error))}", file=sys.stderr)
         return MISUSED if isinstance(error, InvalidEvent) else FAILED
-
-
-def parser_of(name: str) -> CommandParser:
-    """The parser of a command, one of COMMANDS."""
-    chosen = command(name)
-    parser = CommandParser(name, COMMANDS[name], chosen.ABOUT, chosen.EXAMPLES)
-    chosen.arguments(parser)
-    return parser
 
 
 def _run(argv: Sequence[str]) -> int:

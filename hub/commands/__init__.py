@@ -35,12 +35,14 @@ GROUPS: Final = {
         "relay": "run an agent behind another server as a plan",
     },
     "run servers": {
+        "demo": "try it: a hub, its page, and two plans",
         "serve": "run a hub that pages and programs subscribe to",
         "worker": "run plans that a hub or a program has started",
         "mcp": "serve plans to a desktop host of language models, over stdio",
         "token": "make an access token",
     },
     "other": {
+        "completion": "print the script that completes commands in a shell",
         "version": "print the version",
     },
 }

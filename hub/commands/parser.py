@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
+from hub.commands import COMMANDS, command
 from hub.config.suggestions import STATUS_SYNONYMS, did_you_mean
 
-__all__ = ["MISUSED", "CommandParser", "bold", "positive"]
+__all__ = ["MISUSED", "CommandParser", "bold", "parser_of", "positive"]
 
 MISUSED: Final = 2
 """The exit code for wrong arguments."""
@@ -76,6 +77,14 @@ class CommandParser(argparse.ArgumentParser):
         choices = [str(choice) for choice in action.choices]
         hint = did_you_mean(str(value), choices, STATUS_SYNONYMS)
         raise argparse.ArgumentError(action, f"expected one of {', '.join(choices)}; got {str(value)!r:.60}{hint}")
+
+
+def parser_of(name: str) -> CommandParser:
+    """The parser of a command, one of COMMANDS."""
+    chosen = command(name)
+    parser = CommandParser(name, COMMANDS[name], chosen.ABOUT, chosen.EXAMPLES)
+    chosen.arguments(parser)
+    return parser
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

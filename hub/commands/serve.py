@@ -24,7 +24,7 @@ from hub.config.setting_types import Secret, without_password
 from hub.config.settings import Settings, load
 from hub.engine_port import EnginePort
 
-__all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
+__all__ = ["ABOUT", "EXAMPLES", "arguments", "run", "serve_alone"]
 
 ABOUT = """\
 Run a hub: clients subscribe to plans on /ws/streaming, and agents anywhere
@@ -98,17 +98,17 @@ def _serve(settings: Settings, bound: Sequence[socket.socket]) -> int:
     from hub.process.workers import run_workers
 
     if settings.workers == 1:
-        _serve_alone(settings, bound[0])
+        serve_alone(settings, bound[0])
         return 0
     with TemporaryDirectory(prefix="plancast-") as shared:
         # Workers must share these, so they are chosen here unless they are set.
         ticket_secret = settings.ticket_secret or settings.auth_secret or Secret(token_bytes(32))
         directory = settings.run_directory or Path(shared)
         settings = replace(settings, ticket_secret=ticket_secret, run_directory=directory)
-        return run_workers(_serve_alone, settings, bound)
+        return run_workers(serve_alone, settings, bound)
 
 
-def _serve_alone(settings: Settings, bound: socket.socket) -> None:
+def serve_alone(settings: Settings, bound: socket.socket) -> None:
     """Runs one process of a hub, with its own engine."""
     from hub.node import Hub
     from hub.process.serving import serve

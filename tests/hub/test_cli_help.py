@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from broadcasters.errors import PlancastError
-from hub.cli import main, parser_of
+from hub.cli import main
 from hub.commands import COMMANDS, GROUPS, command
+from hub.commands.parser import parser_of
 
 USES_A_HUB = [name for name in COMMANDS if "a hub's http" in parser_of(name).format_help()]
 
