@@ -72,7 +72,7 @@ const threadId = (location.hash ||= `#${crypto.randomUUID()}`).slice(1);
 const root = document.getElementById("root");
 if (root)
   createRoot(root).render(
-    <CopilotKitProvider runtimeUrl="http://127.0.0.1:8000/ag-ui" agentId="business_operations">
+    <CopilotKitProvider runtimeUrl="http://127.0.0.1:8000/ag-ui" agentId="business_operations" enableInspector={false}>
       <Page threadId={threadId} />
     </CopilotKitProvider>,
   );

@@ -14,7 +14,8 @@ function App({ id }: { id: string }) {
   const question = isWorking ? thread.interrupt?.value : undefined;
   const ask = (content: string) => void thread.submit({ messages: [{ type: "human", content }] });
   const answer = (resume: string) => void thread.submit(undefined, { command: { resume } });
-  useAnswersGivenElsewhere(thread, id);
+  const follow = () => void join(thread, id);
+  useAnswersGivenElsewhere(follow);
   return (
     <>
       <header>
@@ -32,7 +33,7 @@ function App({ id }: { id: string }) {
             {question && <QuestionView question={question} answer={answer} />}
             {thread.error !== undefined && (
               <p className="error" role="alert">
-                {String(thread.error)}
+                {String(thread.error)} <button onClick={follow}>Reconnect</button>
               </p>
             )}
           </div>
@@ -98,17 +99,18 @@ function Composer({ send, disabled = false }: { send: (text: string) => void; di
   );
 }
 
-/** Joins the newest run when the tab is shown: another tab or client may have answered the question meanwhile. */
-function useAnswersGivenElsewhere({ client, isLoading, joinStream }: Thread, id: string) {
+/** Reads the thread again when the tab is shown: another tab or client may have answered the question meanwhile. */
+function useAnswersGivenElsewhere(follow: () => void) {
   useEffect(() => {
-    const look = async () => {
-      const run = isLoading ? undefined : await newestRun(client, id);
-      if (run) await joinStream(run.run_id);
-    };
-    const shown = () => void look();
-    window.addEventListener("focus", shown);
-    return () => window.removeEventListener("focus", shown);
-  }, [client, isLoading, joinStream, id]);
+    window.addEventListener("focus", follow);
+    return () => window.removeEventListener("focus", follow);
+  }, [follow]);
+}
+
+/** Joins the newest run, unless the page follows it. */
+async function join({ client, isLoading, joinStream }: Thread, id: string) {
+  const run = isLoading ? undefined : await newestRun(client, id);
+  if (run) await joinStream(run.run_id);
 }
 
 /** Cancels the plan also while it waits for an answer, when the page follows no run. */

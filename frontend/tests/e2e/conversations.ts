@@ -1,5 +1,5 @@
 /** A person who uses a client's page: asks, reloads, opens a second tab, answers. */
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Hub } from "../hub/hub.js";
 import type { BuiltPage } from "./built_pages.js";
@@ -16,8 +16,8 @@ const REQUEST = "Sales by region are uneven";
 const FIRST = "Looking up the figures";
 const PROPOSAL = "What it costs";
 
-/** How the first tab gets to know that the second one has answered. */
-type Notice = "reload" | "focus";
+/** What the first tab does after the second one has answered; a second answer changes nothing. */
+type Notice = "reload" | "focus" | "answer";
 
 /** Asks, reloads in the midst, opens a second tab beside it, answers there, and expects all of the plan in both, once. */
 export async function converse(page: BuiltPage, hub: Hub, visits: Visits, notice: Notice = "reload"): Promise<void> {
@@ -40,12 +40,44 @@ export async function converse(page: BuiltPage, hub: Hub, visits: Visits, notice
   expect(JSON.stringify(ended.inputs.map(({ answer }) => answer))).toMatch(/^\[(?:"yes"|{"approved":true})\]$/);
   await expectWhole(beside, hub, id);
   if (notice === "reload") await tab.reload();
+  else if (notice === "answer") await tab.getByRole("button", { name: "No" }).click();
   else await tab.evaluate(() => window.dispatchEvent(new Event("focus")));
   await expectWhole(tab, hub, id);
   expect(await tab.getByRole("button", { name: "Yes" }).count()).toBe(0);
 }
 
-export async function send(page: Page, text: string): Promise<void> {
+/** Asks, restarts the hub in the midst, and expects all of the plan, once; the page may ask to reconnect. */
+export async function restart(page: BuiltPage, hub: Hub, visits: Visits): Promise<void> {
+  const tab = await visits.visit(page.url);
+  await send(tab, REQUEST);
+  await tab.getByText(FIRST).first().waitFor();
+  await hub.end();
+  await hub.begin();
+  const reconnect = tab.getByRole("button", { name: "Reconnect" });
+  const proposal = tab.getByText(PROPOSAL);
+  await expect
+    .poll(
+      async () => {
+        if (await reconnect.isVisible()) await reconnect.click({ timeout: 1_000 }).catch(() => undefined);
+        return proposal.isVisible();
+      },
+      { timeout: 120_000 },
+    )
+    .toBe(true);
+  await expectWhole(tab, hub, new URL(tab.url()).hash.slice(1));
+}
+
+/** Asks and cancels in the midst, with the button that this finds. */
+export async function cancel(page: BuiltPage, hub: Hub, visits: Visits, button: (tab: Page) => Locator): Promise<void> {
+  const tab = await visits.visit(page.url);
+  await send(tab, REQUEST);
+  await tab.getByText(FIRST).first().waitFor();
+  const id = new URL(tab.url()).hash.slice(1);
+  await button(tab).click();
+  await planOf(hub, id, ({ status }) => status === "cancelled");
+}
+
+async function send(page: Page, text: string): Promise<void> {
   await page.getByRole("textbox").fill(text);
   await page.getByRole("textbox").press("Enter");
 }

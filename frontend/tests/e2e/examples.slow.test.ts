@@ -7,9 +7,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../eventually.js";
 import { Hub } from "../hub/hub.js";
 import { BuiltPage, example, snippets, HUB, useTestedPackages } from "./built_pages.js";
-import { converse } from "./conversations.js";
+import { cancel, converse, restart } from "./conversations.js";
 import { EngineFolder } from "./engine_folder.js";
 import { Visits } from "./visits.js";
+
+/** For busy machines: packages are installed and compiled. */
+const MINUTES_15 = 900_000;
 
 let hub: Hub;
 const engine = new EngineFolder();
@@ -30,14 +33,21 @@ function compile({ folder }: BuiltPage): void {
   execFileSync("node_modules/.bin/tsc", { cwd: folder, stdio: "pipe" });
 }
 
-test.each(["use_chat", "use_stream", "ag_ui"])("%s: two tabs, an answer in one of them", async (folder) => {
-  const page = await BuiltPage.from(folder, hub.url);
-  compile(page);
-  await converse(page, hub, visits, "focus");
-  await page.close();
-});
+test.each(["use_chat", "use_stream", "ag_ui"])(
+  "%s: two tabs, cancelled, restarted",
+  { timeout: MINUTES_15 },
+  async (folder) => {
+    const page = await BuiltPage.from(folder, hub.url);
+    compile(page);
+    await converse(page, hub, visits, "focus");
+    await converse(page, hub, visits, "answer");
+    await cancel(page, hub, visits, (tab) => tab.getByRole("button", { name: "Cancel" }));
+    await restart(page, hub, visits);
+    await page.close();
+  },
+);
 
-test("the pages of the documents compile", async () => {
+test("the pages of the documents compile", { timeout: MINUTES_15 }, async () => {
   for (const [document, folder] of [
     ["ai-sdk.md", "use_chat"],
     ["langgraph.md", "use_stream"],
@@ -60,20 +70,28 @@ test("HttpAgent: the page of ag-ui.md", async () => {
 });
 
 describe("CopilotKit, with its packages from its lock file", () => {
+  let page: BuiltPage;
   const install = (folder: string) => {
     execFileSync("npm", ["ci", "--prefer-offline"], { cwd: folder, stdio: "pipe" });
   };
 
-  test("the page of ag-ui.md, and the example", async () => {
-    const page = await BuiltPage.from("copilotkit", hub.url, {}, install);
+  beforeAll(async () => {
+    page = await BuiltPage.from("copilotkit", hub.url, {}, install);
+  }, MINUTES_15);
+  afterAll(() => page.close());
+
+  test("the example: two tabs that both answer, and a plan that is stopped", { timeout: MINUTES_15 }, async () => {
     compile(page);
-    await converse(page, hub, visits);
+    await converse(page, hub, visits, "answer");
+    await cancel(page, hub, visits, (tab) => tab.getByTestId("copilot-send-button"));
+  });
+
+  test("the page of ag-ui.md", { timeout: MINUTES_15 }, async () => {
     const [, main = ""] = snippets("ag-ui.md", "tsx");
     const short = await BuiltPage.from("copilotkit", hub.url, { "main.tsx": main }, page.lend);
     compile(short);
     await converse(short, hub, visits);
     await short.close();
-    await page.close();
   });
 });
 
