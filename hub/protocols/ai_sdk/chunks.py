@@ -187,7 +187,7 @@ def asked(plan_id: str, state: InputState) -> Iterator[Chunk]:
         "toolName": ASK,
         "input": state.model_dump(mode="json", include=fields, exclude_none=True, by_alias=True),
         "dynamic": True,
-        **({"providerExecuted": True} if approval else {}),
+        "providerExecuted": approval,
         "title": state.prompt,
         "providerMetadata": _about(state, {}),
     }

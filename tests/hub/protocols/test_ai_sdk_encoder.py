@@ -111,6 +111,12 @@ def test_a_client_sends_when_all_questions_have_an_answer(kinds: tuple[str, str]
         assert client.with_answers().sends_again
 
 
+def test_a_client_sends_the_answer_to_a_question_that_was_an_approval_before() -> None:
+    client = message_of(read(ENCODER, [BEGIN, ask("q", "approval"), WAIT, ask("q", "clarification")]))
+    assert not client.sends_again
+    assert client.with_answers().sends_again
+
+
 class TestMessages:
     def test_streamed_text_is_one_part(self) -> None:
         client = message_of(read(ENCODER, [BEGIN, token("Hel"), token("lo"), token("", final=True)]))
@@ -184,7 +190,7 @@ class TestQuestions:
     def test_other_questions_are_tools_that_the_client_executes(self, kind: str) -> None:
         chunks = chunks_in(read(ENCODER, [BEGIN, ask(kind=kind), WAIT]))
         [asked] = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
-        assert "providerExecuted" not in asked
+        assert asked["providerExecuted"] is False
         assert not any(chunk["type"] == "tool-approval-request" for chunk in chunks)
 
     @pytest.mark.parametrize(
