@@ -96,8 +96,9 @@ class RunEncoder:
         if self.afresh and "messages" in self.modes:
             new = [message for message in plan.messages if self._is_new(message)]
             messages += self._again(plan.plan_id, new, plan.offset)
-            for call in plan.tool_calls:
-                messages += self._tool_call(plan.plan_id, ToolCallChange(call, call), plan.offset, again=True)
+            for call in plan.tool_calls:  # the client may have a result of an earlier call
+                known = call.model_copy(update={"phase": "completed"})
+                messages += self._tool_call(plan.plan_id, ToolCallChange(known, call), plan.offset, again=True)
         suffix = b".1" if self.customs > plan.offset else b""
         messages += [message._replace(suffix=suffix) for message in self._values(plan, plan.offset)]
         return _joined(messages, position.epoch)

@@ -138,6 +138,27 @@ def test_the_vectors_are_what_the_encoder_makes() -> None:
     assert langgraph_vectors.FILE.read_text() == langgraph_vectors.content()
 
 
+def test_a_client_that_is_cut_while_a_tool_call_begins_again_loses_the_earlier_result() -> None:
+    """P-LGR-5"""
+    call = {"call_id": "c", "tool_name": "figures", "agent_name": "A"}
+    story = [
+        BEGIN,
+        say(ToolCall, phase="completed", result=4, **call),
+        say(ToolCall, phase="started", arguments={"by": "month"}, **call),
+    ]
+    received = [*received_in(read(encoder("messages"), story))]
+    for cut in range(len(received)):
+        client = LangGraphClient()
+        client.take(received[:cut])
+        position, _, afresh = client.cursor
+        base = (folded(story, position.offset), position) if position.offset else None
+        reader = SegmentReader(PLAN_ID, encoder("messages", afresh=afresh), position.offset, base=base)
+        client.take([*received_in(reader.confirmed(Position(EPOCH, position.offset), 3, None))])
+        if position.offset < 3:
+            client.take([*received_in(reader.take(burst_of(story, position.offset + 1, 3)))])
+        assert list(client.texts) == [f"{PLAN_ID}:2"]
+
+
 class TestMessages:
     STEP = say(StepUpdate, step_id="s", status="completed")
     STORY = (BEGIN, message("one"), message("two"), STEP, END)
