@@ -108,8 +108,9 @@ class LazyLog:
     async def staying(self) -> AsyncGenerator[PlanLog]:
         """Give the log to a user that stays: `hold` ends the block, with `LogUnavailable`."""
         log = await self.enter()
+        stay = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as stay:
+            async with stay:
                 self._staying.add(stay)
                 try:
                     yield log
