@@ -90,6 +90,7 @@ class Beginnings:
     ) -> Begun:
         if request.assistant_id is None:
             raise Problem(ErrorCode.INVALID_FIELD, "assistant_id: name the template to start")
+        self._threads.template(request.assistant_id)  # before anything is cancelled for it
         if newest is not None and not newest.ended:
             if request.multitask_strategy not in ("interrupt", "rollback"):
                 detail = (

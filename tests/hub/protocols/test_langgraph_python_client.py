@@ -371,6 +371,10 @@ async def test_a_busy_thread_takes_no_further_message(client: LangGraphClient, t
     await client.runs.wait(thread, TEMPLATE, input=REQUEST)
     with pytest.raises(APIStatusError, match="is busy"):
         await client.runs.create(thread, TEMPLATE, input=REQUEST)
+    with pytest.raises(APIStatusError, match="no-such"):
+        await client.runs.create(thread, "no-such", input=REQUEST, multitask_strategy="interrupt")
+    values: Any = await client.runs.wait(thread, TEMPLATE, command={"resume": "yes"})
+    assert values["plan"]["status"] == "completed", "nothing was cancelled"
 
 
 async def test_rights(hub: HubServer) -> None:
