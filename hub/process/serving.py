@@ -197,7 +197,10 @@ class _Server(uvicorn.Server):
             return
         self._hub = hub
         self.config = _config(
-            create_app(hub), self._settings, http=partial(HttpGuard, limit=hub.http_limit), ws=hub.native.protocol
+            create_app(hub),
+            self._settings,
+            http=partial(HttpGuard, limit=hub.http_limit, writes_bodies=True),
+            ws=hub.native.protocol,
         )
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -22,6 +23,7 @@ from hub.config.limits import ConnectionLimits
 from hub.core.counts import HubCounts
 from hub.core.shares import ConnectionCounts, TooManyConnections
 from hub.transports.peers import Proxies
+from hub.transports.pull_outlet import WRITES_AT_ONCE
 
 __all__ = ["HttpConnectionLimit", "HttpGuard", "PathSwitch", "WebSocketGuard", "handshake_refusal", "release"]
 
@@ -65,8 +67,27 @@ REST_SECONDS: Final = 5.0
 """How long the rest of a body may take after the response, and a refused client may take to read why."""
 
 
+class _BodyWriter:
+    """Writes pieces of a chunked response to its connection at once: without a task that must be woken, and without the
+    layers of an ASGI application."""
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport = transport
+        self._flow = flow
+
+    def write(self, piece: bytes) -> bool:
+        """False: the client does not read fast enough, or is gone, and nothing was written."""
+        if not piece or self._flow.write_paused or self._transport.is_closing():  # an empty piece would be the end
+            return False
+        self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
+
 class HttpGuard(HttpToolsProtocol):
-    """One HTTP connection. Pass the class to uvicorn as `http=`, with the limit that its connections count against."""
+    """One HTTP connection. Pass the class to uvicorn as `http=`, with the limit that its connections count against.
+
+    With `writes_bodies`, streams write to the connection without passing through the application: for the hub's own
+    application, in which nothing changes bodies."""
 
     def __init__(
         self,
@@ -75,8 +96,10 @@ class HttpGuard(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         limit: HttpConnectionLimit | None = None,
+        writes_bodies: bool = False,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._writes_bodies = writes_bodies
         self._limit = limit
         self._counted: str | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -152,6 +175,9 @@ class HttpGuard(HttpToolsProtocol):
         if self.cycle is not before:  # the application handles it; otherwise it is an upgrade, which has its timer
             self._answering = True
             self._stop_timer()
+            if self._writes_bodies:
+                scope: dict[str, Any] = cast("Any", self.cycle.scope)
+                scope["extensions"] = {WRITES_AT_ONCE: _BodyWriter(self.transport, self.flow).write}
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

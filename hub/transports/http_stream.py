@@ -39,7 +39,7 @@ class HttpStream(Generic[C]):
 
     def response(self, headers: Mapping[str, str]) -> StreamedResponse:
         """The response with these headers."""
-        return StreamedResponse(self.frames(), headers, self.outlet.ended, self.leave)
+        return StreamedResponse(self.frames(), headers, self.outlet.ended, self.leave, self.outlet)
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """Yields the frames, and `KEEP_ALIVE` from time to time when there are none."""

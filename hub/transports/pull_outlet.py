@@ -15,8 +15,11 @@ from hub.core.connection import Connection
 from hub.core.connections import WaterMarks
 from hub.wire.server_frames import ServerFrame
 
-__all__ = ["ControlFrame", "Item", "PullOutlet", "StreamedResponse"]
+__all__ = ["WRITES_AT_ONCE", "ControlFrame", "Item", "PullOutlet", "StreamedResponse"]
 
+WRITES_AT_ONCE: Final = "plancast.writes_at_once"
+"""The ASGI extension of the hub's own server: a function for `PullOutlet.at_once`. It bypasses all layers of the
+application, so none of them may change bodies."""
 CLOSING_SECONDS: Final = 5.0
 """How long a client may take to read what is left."""
 
@@ -43,11 +46,15 @@ class PullOutlet:
         self.ending: tuple[int, str] | None = None
         """Close code and reason, once the outlet is closed."""
         self.ended = asyncio.Event()
+        self.at_once: Callable[[bytes], bool] | None = None
+        """Writes to the client without waking the transport, and returns False if the client does not read fast enough."""
         self._waters = waters
         self._waiting: list[Item] = []
         self._size = 0
         self._taken = 0
         self._changed = asyncio.Event()
+        self._idle = False
+        """The transport has sent all that it took."""
 
     def deliver(self, burst: Burst) -> None:
         self._put(burst, burst.size)
@@ -57,7 +64,9 @@ class PullOutlet:
         self._put(ControlFrame(frame, encoded), len(encoded))
 
     def write(self, frame: bytes) -> None:
-        self._put(frame, len(frame))
+        idle = self._idle and not self._waiting and self.ending is None
+        if not (idle and self.at_once is not None and self.at_once(frame)):
+            self._put(frame, len(frame))
 
     def unread(self) -> int:
         return self._size + self._taken
@@ -79,7 +88,11 @@ class PullOutlet:
                 self.connection.drained()
         while not self._waiting and self.ending is None:
             self._changed.clear()
-            await self._changed.wait()
+            self._idle = True
+            try:
+                await self._changed.wait()
+            finally:
+                self._idle = False
         waiting, self._waiting = self._waiting, []
         self._taken, self._size = self._size, 0
         return waiting
@@ -98,7 +111,10 @@ class PullOutlet:
 
 class StreamedResponse(Response):
     """Sends what `content` yields until it ends, until the client disconnects, or until the client reads nothing more
-    although `ended` is set. Then closes `content` and calls `left`, in any case, even if nothing was sent."""
+    although `ended` is set. Then closes `content` and calls `left`, in any case, even if nothing was sent.
+
+    With `outlet`, `content` yields what that outlet has, unchanged; where the server allows it, the outlet then writes to
+    the connection at once, while `content` has nothing to yield."""
 
     def __init__(
         self,
@@ -106,15 +122,18 @@ class StreamedResponse(Response):
         headers: Mapping[str, str],
         ended: asyncio.Event,
         left: Callable[[], None] = lambda: None,
+        outlet: PullOutlet | None = None,
     ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._content = content
         self._ended = ended
         self._left = left
+        self._outlet = outlet
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        sending = asyncio.ensure_future(self._send(send))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        at_once: Callable[[bytes], bool] | None = scope.get("extensions", {}).get(WRITES_AT_ONCE)
+        sending = asyncio.ensure_future(self._send(send, at_once))
         leaving = [asyncio.ensure_future(_disconnected(receive)), asyncio.ensure_future(self._ended.wait())]
         try:
             await asyncio.wait({sending, *leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,8 +148,10 @@ class StreamedResponse(Response):
         if isinstance(results[0], Exception):
             raise results[0]
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, at_once: Callable[[bytes], bool] | None) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._outlet is not None:
+            self._outlet.at_once = at_once
         with suppress(OSError):  # how servers report a disconnected client since ASGI 2.4
             async for piece in self._content:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

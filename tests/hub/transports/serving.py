@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -46,7 +47,7 @@ async def serving(hub: Hub, ws: Any = None, app: Any = None) -> AsyncGenerator[s
     config = uvicorn.Config(
         app or create_app(hub),
         ws=ws or cast("Any", hub.native.protocol),
-        http=HttpGuard,
+        http=cast("Any", partial(HttpGuard, writes_bodies=True)),
         lifespan="off",
         log_config=None,
         access_log=False,

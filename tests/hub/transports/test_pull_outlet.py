@@ -6,6 +6,8 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub.config.limits import Limits, OutletLimits
 from hub.core.burst import Burst
@@ -114,3 +116,43 @@ async def test_an_outlet_closed_while_full_does_not_report_that_it_drained() -> 
     await ours.take()
     assert await ours.take() == []
     assert told.words == ["filled"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["write", "take", "turn"]), st.booleans())))
+def test_frames_are_sent_in_their_order_also_those_that_are_written_at_once(steps: list[tuple[str, bool]]) -> None:
+    """A frame is written at once only while the transport has nothing to send, and not if the client can't take it."""
+
+    async def run() -> None:
+        ours, _ = line()
+        sent, written = list[bytes](), list[bytes]()
+        accepts = True
+
+        def at_once(frame: bytes) -> bool:
+            if accepts:
+                sent.append(frame)
+            return accepts
+
+        async def transport() -> None:
+            while taken := await ours.take():
+                for item in taken:
+                    await may_go_on.acquire()
+                    sent.append(cast("bytes", item))
+
+        ours.at_once, may_go_on = at_once, asyncio.Semaphore(0)
+        sending = asyncio.create_task(transport())
+        for step, accepts in steps:  # noqa: B007
+            if step == "write":
+                written.append(b"%d" % len(written))
+                ours.write(written[-1])
+            elif step == "take":
+                may_go_on.release()
+            else:
+                await asyncio.sleep(0)
+        ours.close(1000, "")
+        ours.write(b"too late")
+        for _ in written:
+            may_go_on.release()
+        await sending
+        assert sent == written
+
+    asyncio.run(run())
