@@ -19,7 +19,7 @@ BOXES: Final = {"completed": "x", "skipped": "-", "error": "!", "cancelled": "!"
 
 
 def markdown(plan: Snapshot) -> str:
-    """The plan's state, its steps, and what was said, asked and made, in order."""
+    """The plan's state and steps, then its messages, questions and artifacts, in order."""
     sections = [_head(plan), _steps(plan), _record(plan), _omitted(plan)]
     return "\n\n".join(section for section in sections if section) + "\n"
 

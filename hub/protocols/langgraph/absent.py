@@ -1,4 +1,4 @@
-"""The route for what LangGraph's platform has and this hub has not: it responds with the reason."""
+"""The route for requests of LangGraph's platform that this hub lacks: 404 with the reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def router() -> APIRouter:
 
     @routes.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def unknown_langgraph_path(path: str) -> Response:
-        """What LangGraph's platform has and this hub has not."""
+        """Refuse a request of LangGraph's platform that this hub lacks, with the reason."""
         reason = next((reason for known, reason in _REASONS if known.fullmatch(path)), "see docs/clients/langgraph.md")
         detail = f"this hub does not have this request to /{path:.80} of LangGraph's platform: {reason}"
         raise Problem("http_404", detail, status=404)

@@ -120,7 +120,7 @@ class _ServerRun:
             raise
 
     async def _cancel(self, thread_id: str, run_id: str) -> None:
-        """The server runs on when a client leaves, so it must be told. That it can't be reached changes nothing here."""
+        """Cancels the run on the server, which goes on when a client leaves. A server that can't be reached is ignored."""
         with suppress(httpx.HTTPError, TimeoutError):
             async with asyncio.timeout(CANCEL_S):
                 await self._client.runs.cancel(thread_id, run_id)
