@@ -72,7 +72,7 @@ class HttpLog(PlanLog):
             return
         self._link.open()
         try:
-            about = await self._request_json("GET", "/api/log", "what log it has")
+            about = await self._request_json("GET", "/api/log", "the request for its log")
         except BaseException:
             await self._link.close()
             raise
