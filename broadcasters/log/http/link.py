@@ -244,4 +244,4 @@ class HubLink:
         why = str(error) or type(error).__name__
         if "CERTIFICATE_VERIFY_FAILED" in why:
             return LogMisconfigured(f"the certificate of the hub at {self.address} is not trusted: {why}")
-        return LogUnavailable(f"no answer from the hub at {self.address} to {about}: {why}")
+        return LogUnavailable(f"no answer from the hub at {self.address} to the request for {about}: {why}")

@@ -72,7 +72,7 @@ class HttpLog(PlanLog):
             return
         self._link.open()
         try:
-            about = await self._request_json("GET", "/api/log", "the request for its log")
+            about = await self._request_json("GET", "/api/log", "a description of its log")
         except BaseException:
             await self._link.close()
             raise
@@ -174,7 +174,7 @@ class HttpLog(PlanLog):
         return cast("dict[str, Any]", answer)
 
     def _strange(self, about: str, error: object) -> LogMisconfigured:
-        return LogMisconfigured(f"{self._link.address} answered {about} unlike a hub: {error}")
+        return LogMisconfigured(f"{self._link.address} answered the request for {about} unlike a hub: {error}")
 
 
 def _raise(refused: HubRefused) -> NoReturn:
