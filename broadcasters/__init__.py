@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         send_plan_update,
         send_step_update,
         send_tool_call,
+        signals,
+        working,
     )
     from broadcasters.errors import (
         AnswerTrimmed,
@@ -41,12 +43,16 @@ if TYPE_CHECKING:
         LogMisconfigured,
         LogUnavailable,
         OutboxFull,
+        PlanBusy,
+        PlanCancelled,
         PlancastError,
     )
     from broadcasters.outbox import OutboxStatistics
     from broadcasters.position import Position
     from broadcasters.questions import Answer
+    from broadcasters.signals import SignalRequest
     from broadcasters.streamed_message import Message
+    from broadcasters.working import Work
 
 __all__ = [
     "Answer",
@@ -63,8 +69,12 @@ __all__ = [
     "Message",
     "OutboxFull",
     "OutboxStatistics",
+    "PlanBusy",
+    "PlanCancelled",
     "PlancastError",
     "Position",
+    "SignalRequest",
+    "Work",
     "approve",
     "ask",
     "await_input",
@@ -80,18 +90,22 @@ __all__ = [
     "send_plan_update",
     "send_step_update",
     "send_tool_call",
+    "signals",
+    "working",
 ]
 
 _MODULES = {
     "broadcaster": "Broadcaster",
     "errors": (
         "AnswerTrimmed BroadcasterClosed Expired InvalidEvent InvalidPlanId LogError LogFull LogMisconfigured "
-        "LogUnavailable OutboxFull PlancastError"
+        "LogUnavailable OutboxFull PlanBusy PlanCancelled PlancastError"
     ),
     "outbox": "OutboxStatistics",
     "position": "Position",
     "questions": "Answer",
+    "signals": "SignalRequest",
     "streamed_message": "Message",
+    "working": "Work",
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -17,10 +17,12 @@ from typing import Final, TypeVar
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import Expired, InvalidEvent, LogUnavailable, PlancastError
 from broadcasters.events import (
+    PLAN_ENDED,
     STEP_ENDED,
     InputRequest,
     InputResponse,
     PlanEvent,
+    PlanStatus,
     PlanUpdate,
     StepUpdate,
     build,
@@ -146,12 +148,31 @@ class OpenQuestions:
         self._send, self._reading, self._following = send, reading, following
         self._next_id, self._deadline = next_id, deadline
         self._open: dict[str, list[InputRequest]] = {}
+        self._paused: set[str] = set()
+        self.ended: dict[str, bool] = {}
+        """Whether this program has ended the plan, for those that it works on."""
+
+    def sending(self, event: PlanUpdate) -> None:
+        """The broadcaster sends this event."""
+        if event.plan_id in self.ended and event.step_id is None:
+            self.ended[event.plan_id] = event.status in PLAN_ENDED
+
+    def status(self, plan_id: str) -> PlanStatus:
+        """The plan's status, as far as it depends on its open questions and on a pause."""
+        return "waiting" if plan_id in self._paused or self._open.get(plan_id) else "in_progress"
+
+    def pause(self, plan_id: str) -> None:
+        """The plan waits until `resume`, whether or not questions are open."""
+        self._paused.add(plan_id)
+
+    def resume(self, plan_id: str) -> None:
+        self._paused.discard(plan_id)
 
     async def ask(
         self, plan_id: str, question: InputQuestion, *, key: str | None, step_id: str | None, agent_name: str | None
     ) -> Answer:
         check_plan_id(plan_id)
-        plan = await self._plan(plan_id)
+        plan = await self.plan(plan_id)
         request_id = self._new_id(plan, question) if key is None else _checked(key)
         known = next((one for one in plan.inputs if one.request_id == request_id), None)
         request = request_for(
@@ -177,7 +198,7 @@ class OpenQuestions:
         try:
             sent = self._send(request, key_of(request.request_id))
             position, _ = await asyncio.gather(sent, self._report(plan, waiting))
-            answer = await answer_to(request, position, self._send_patiently, self._following)
+            answer = await answer_to(request, position, self.send_patiently, self._following)
         except BaseException:
             self._leave(here, request)
             with suppress(PlancastError, TimeoutError):
@@ -221,11 +242,11 @@ class OpenQuestions:
         if step_id is not None and _status_of(plan, step_id) == "waiting" and not _asked_by(step_id, here):
             fields = {"plan_id": plan.plan_id, "step_id": step_id, "status": "in_progress", "content": ""}
             yield build(StepUpdate, fields)
-        if plan.status == "waiting" and not here:
+        if plan.status == "waiting" and self.status(plan.plan_id) != "waiting":
             yield build(PlanUpdate, {"plan_id": plan.plan_id, "status": "in_progress"})
 
     async def _go_on(self, request: InputRequest) -> None:
-        plan = await self._plan(request.plan_id)
+        plan = await self.plan(request.plan_id)
         await self._report(plan, [*self._going_on(plan, request)])
 
     async def _report(self, plan: Snapshot, events: Sequence[StepUpdate | PlanUpdate]) -> None:
@@ -234,7 +255,7 @@ class OpenQuestions:
 
     # ---- the log
 
-    async def _plan(self, plan_id: str) -> Snapshot:
+    async def plan(self, plan_id: str) -> Snapshot:
         """The plan as the log has it; retries until the deadline while the log is unavailable."""
 
         async def read() -> Snapshot:
@@ -251,7 +272,7 @@ class OpenQuestions:
             await asyncio.sleep(pause)
         raise AssertionError("pauses() is infinite")
 
-    async def _send_patiently(self, event: PlanEvent, key: str) -> Position:
+    async def send_patiently(self, event: PlanEvent, key: str) -> Position:
         """For a program that waits anyway."""
         for pause in pauses(LONGEST_PAUSE_S):
             try:

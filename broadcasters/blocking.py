@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from broadcasters.broadcaster import Broadcaster as AsyncBroadcaster
 from broadcasters.errors import BroadcasterClosed, PlancastError
-from broadcasters.events import MessageType
+from broadcasters.events import MessageType, SignalName
 from broadcasters.loop_thread import NO_FORK, LoopThread
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
 from broadcasters.streamed_message import Message as AsyncMessage
@@ -29,9 +29,13 @@ from broadcasters.streamed_message import Message as AsyncMessage
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
+    from broadcasters.signals import SignalRequest
+    from broadcasters.working import Work
+
 __all__ = [
     "BlockingBroadcaster",
     "BlockingMessage",
+    "BlockingWork",
     "Broadcaster",
     "Message",
     "approve",
@@ -49,6 +53,8 @@ __all__ = [
     "send_plan_update",
     "send_step_update",
     "send_tool_call",
+    "signals",
+    "working",
 ]
 
 P = ParamSpec("P")
@@ -109,6 +115,71 @@ class BlockingMessage:
         except PlancastError:
             if error is None:
                 raise
+
+
+class BlockingWork:
+    """As `broadcasters.Work`, for synchronous code. `BlockingBroadcaster.working` makes it."""
+
+    def __init__(self, work: Work, thread: LoopThread, patience: float) -> None:
+        self._work, self._thread, self._patience = work, thread, patience
+        self.plan_id, self.worker_id = work.plan_id, work.worker_id
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone has cancelled the plan; see `broadcasters.Work.cancelled`."""
+        return self._work.cancelled
+
+    @property
+    def paused(self) -> bool:
+        """Whether the plan is paused."""
+        return self._work.paused
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another worker has begun to work on the plan."""
+        return self._work.taken_over
+
+    def checkpoint(self) -> None:
+        """Wait while the plan is paused; see `broadcasters.Work.checkpoint`."""
+        self._thread.call(self._work.checkpoint(), None)
+
+    def unless_cancelled(self, work: Callable[[AsyncBroadcaster], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function of the broadcaster, until the plan is cancelled; see `broadcasters.Work`.
+
+        Example:
+            city = work.unless_cancelled(lambda b: b.ask("plan-1", "Which city?", key="city"))
+        """
+
+        async def run() -> T:
+            return await self._work.unless_cancelled(work(self._thread.broadcaster))
+
+        return self._thread.call(run(), None)
+
+    def signals(self) -> Generator[SignalRequest]:
+        """Yield each request to the plan that arrives after this call; see `broadcasters.Work.signals`."""
+
+        async def begin() -> AsyncGenerator[SignalRequest]:
+            return self._work.signals()
+
+        return _each(self._thread, self._thread.call(begin(), self._patience))
+
+    def __enter__(self) -> Self:
+        self._thread.call(self._work.__aenter__(), self._patience)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return self._thread.call(self._work.__aexit__(kind, error, trace), self._patience)
+
+
+def _each(thread: LoopThread, items: AsyncGenerator[T]) -> Generator[T]:
+    """The items of an async generator that never ends, from the thread's event loop."""
+    try:
+        while True:
+            yield thread.call(anext(items), None)
+    finally:
+        thread.call(items.aclose(), None)
 
 
 class BlockingBroadcaster:
@@ -185,6 +256,40 @@ class BlockingBroadcaster:
 
         thread = self._started()
         return BlockingMessage(thread.call(begin(), self._patience), thread, self._patience)
+
+    def signals(self, plan_id: str) -> Generator[SignalRequest]:
+        """Yield people's requests to the plan, from now on, as they arrive; see `broadcasters.Broadcaster.signals`."""
+
+        async def begin() -> AsyncGenerator[SignalRequest]:
+            return thread.broadcaster.signals(plan_id)
+
+        thread = self._started()
+        return _each(thread, thread.call(begin(), self._patience))
+
+    def working(
+        self,
+        plan_id: str,
+        *,
+        name: str | None = None,
+        lease: float = 30.0,
+        obeys: Sequence[SignalName] = ("cancel", "pause", "resume"),
+        take_over: bool = False,
+    ) -> BlockingWork:
+        """Report that this program works on the plan, and receive signals; see `broadcasters.Broadcaster.working`.
+
+        Example:
+            with broadcaster.working("plan-1", name="Mailer") as work:
+                for letter in letters:
+                    work.checkpoint()
+                    send(letter)
+        """
+
+        async def begin() -> Work:
+            broadcaster = thread.broadcaster
+            return broadcaster.working(plan_id, name=name, lease=lease, obeys=obeys, take_over=take_over)
+
+        thread = self._started()
+        return BlockingWork(thread.call(begin(), self._patience), thread, self._patience)
 
     def statistics(self) -> OutboxStatistics:
         """Return the state of the outbox, and its counters."""
@@ -269,6 +374,8 @@ send_input_response = _default.send_input_response
 send_plan_update = _default.send_plan_update
 send_step_update = _default.send_step_update
 send_tool_call = _default.send_tool_call
+signals = _default.signals
+working = _default.working
 
 
 def close_default() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from broadcasters.errors import InvalidEvent, LogUnavailable
-from broadcasters.events import InputKind, MessageType, PlanEvent, check_plan_id
+from broadcasters.events import InputKind, MessageType, PlanEvent, PlanUpdate, SignalName, check_plan_id
 from broadcasters.log import LazyLog, log_of
 from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, PlanLog, runs
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, Outbox, OutboxStatistics
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from broadcasters.asking import OpenQuestions
     from broadcasters.checkpointing import DueCheckpoints
+    from broadcasters.signals import SignalRequest
+    from broadcasters.working import Work, WorkOutlets
 
 __all__ = ["Broadcaster"]
 
@@ -194,15 +196,76 @@ class Broadcaster(Verbs, QuestionVerbs):
         step_id: str | None = None,
         agent_name: str | None = None,
     ) -> Answer:
+        seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
+        question = InputQuestion(kind, prompt, options, schema, seconds, default)
+        return await self._asking().ask(plan_id, question, key=key, step_id=step_id, agent_name=agent_name)
+
+    def signals(self, plan_id: str) -> AsyncGenerator[SignalRequest]:
+        """Yield people's requests to cancel, pause or resume the plan, from now on, as they arrive.
+
+        A hub accepts them while a program works on the plan and obeys them; see `working`.
+
+        Args:
+            plan_id: The plan.
+
+        Example:
+            async for signal in broadcaster.signals("plan-1"):
+                print(signal.name, signal.by)
+        """
+        from broadcasters.working import signals_after
+
+        return signals_after(self._work_outlets(), check_plan_id(plan_id))
+
+    def working(
+        self,
+        plan_id: str,
+        *,
+        name: str | None = None,
+        lease: float = 30.0,
+        obeys: Sequence[SignalName] = ("cancel", "pause", "resume"),
+        take_over: bool = False,
+    ) -> Work:
+        """Report that this program works on the plan, and receive the signals that people send to it.
+
+        Signs of life are sent until the block is left. A program that sends none for the length of its lease is reported
+        as gone, and its steps as stalled. `PlanCancelled` ends the block, and the plan is reported as cancelled.
+
+        Args:
+            plan_id: The plan.
+            name: The agent's name for people. A worker takes over from one of the same name, as when it is started again.
+            lease: Seconds without a sign of life after which the program is taken for dead, up to a day.
+            obeys: The signals that it obeys: front ends offer no others.
+            take_over: Take the plan over from another worker.
+
+        Raises:
+            PlanBusy: On entering: another worker works on the plan.
+            InvalidEvent: An argument is wrong.
+            LogError: On entering: the log could not be read, or the beginning not be sent.
+
+        Example:
+            async with broadcaster.working("plan-1", name="Mailer") as work:
+                for letter in letters:
+                    await work.checkpoint()
+                    await send(letter)
+        """
+        from broadcasters.working import Work
+
+        outlets = self._work_outlets()
+        return Work(outlets, plan_id, self._next_id(), name=name, lease=lease, obeys=obeys, take_over=take_over)
+
+    def _asking(self) -> OpenQuestions:
         if self._questions is None:
             from broadcasters.asking import OpenQuestions  # imports the fold, too
 
             self._questions = OpenQuestions(
                 self._send_keyed, self.reading, self.following, self._next_id, self._deadline
             )
-        seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
-        question = InputQuestion(kind, prompt, options, schema, seconds, default)
-        return await self._questions.ask(plan_id, question, key=key, step_id=step_id, agent_name=agent_name)
+        return self._questions
+
+    def _work_outlets(self) -> WorkOutlets:
+        from broadcasters.working import WorkOutlets
+
+        return WorkOutlets(self._send_keyed, self.following, self._asking())
 
     def checkpoint_soon(self, plan_id: str) -> None:
         """Take a checkpoint of the plan in the background, for a client whose append made it due and that can't."""
@@ -244,7 +307,7 @@ class Broadcaster(Verbs, QuestionVerbs):
         """End `hold`."""
         self._log.resume()
 
-    async def _send_keyed(self, event: PlanEvent, key: str) -> Position:
+    async def _send_keyed(self, event: PlanEvent, key: str | None) -> Position:
         return await self.send(event, key=key)
 
     def _next_id(self) -> str:
@@ -256,6 +319,8 @@ class Broadcaster(Verbs, QuestionVerbs):
             raise InvalidEvent("event", f"expected a class of broadcasters.events; got a {type(event).__name__}")
         if key is not None:
             _check_key(key)
+        if self._questions is not None and isinstance(event, PlanUpdate):
+            self._questions.sending(event)
         return Entry(event.payload(self._next_id(), current_traceparent()), key)
 
     def _post(self, event: PlanEvent) -> asyncio.Future[Position]:

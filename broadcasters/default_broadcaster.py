@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.events import InputKind, MessageType, PlanEvent
+from broadcasters.events import InputKind, MessageType, PlanEvent, SignalName
 from broadcasters.position import Position
 from broadcasters.questions import NO_DEFAULT, Answer, QuestionVerbs
 from broadcasters.streamed_message import Message
 from broadcasters.verbs import Verbs
+
+if TYPE_CHECKING:
+    from broadcasters.signals import SignalRequest
+    from broadcasters.working import Work
 
 __all__ = [
     "approve",
@@ -34,6 +38,8 @@ __all__ = [
     "send_plan_update",
     "send_step_update",
     "send_tool_call",
+    "signals",
+    "working",
 ]
 
 
@@ -101,6 +107,32 @@ class _DefaultBroadcaster(Verbs, QuestionVerbs):
         ) as message:
             yield message
 
+    async def signals(self, plan_id: str) -> AsyncGenerator[SignalRequest]:
+        """Yield people's requests to the plan, from now on, as they arrive; see `Broadcaster.signals`."""
+        async with aclosing((await self._broadcaster()).signals(plan_id)) as requests:
+            async for request in requests:
+                yield request
+
+    @asynccontextmanager
+    async def working(
+        self,
+        plan_id: str,
+        *,
+        name: str | None = None,
+        lease: float = 30.0,
+        obeys: Sequence[SignalName] = ("cancel", "pause", "resume"),
+        take_over: bool = False,
+    ) -> AsyncGenerator[Work]:
+        """Report that this program works on the plan, and receive signals to it; see `Broadcaster.working`.
+
+        Example:
+            async with working("plan-1", name="Mailer") as work:
+                await work.checkpoint()
+        """
+        broadcaster = await self._broadcaster()
+        async with broadcaster.working(plan_id, name=name, lease=lease, obeys=obeys, take_over=take_over) as work:
+            yield work
+
     async def close_default(self) -> None:
         """Close the default broadcaster of the running event loop now. Otherwise it is closed with the loop."""
         if found := self._broadcasters.get(asyncio.get_running_loop()):
@@ -146,3 +178,5 @@ send_input_response = _default.send_input_response
 send_plan_update = _default.send_plan_update
 send_step_update = _default.send_step_update
 send_tool_call = _default.send_tool_call
+signals = _default.signals
+working = _default.working

@@ -20,6 +20,8 @@ __all__ = [
     "LogMisconfigured",
     "LogUnavailable",
     "OutboxFull",
+    "PlanBusy",
+    "PlanCancelled",
     "PlancastError",
     "SnapshotUnreadable",
 ]
@@ -92,6 +94,19 @@ class AnswerTrimmed(PlancastError):
     def __init__(self, plan_id: str, request_id: str) -> None:
         problem = f"request {request_id!r} of plan {plan_id!r} was answered, but the log no longer has its answer"
         super().__init__(f"{problem}; ask again, with another key")
+
+
+class PlanBusy(PlancastError):
+    """Another program works on the plan. The message names it."""
+
+
+class PlanCancelled(PlancastError):
+    """Someone cancelled the plan. Let it pass: the block of `working` reports that the plan has stopped."""
+
+    def __init__(self, plan_id: str, by: str) -> None:
+        super().__init__(f"{by} cancelled plan {plan_id!r}")
+        self.plan_id = plan_id
+        self.by = by
 
 
 class SnapshotUnreadable(PlancastError):

@@ -40,10 +40,13 @@ __all__ = [
     "PlanId",
     "PlanStatus",
     "PlanUpdate",
+    "SignalName",
     "StepStatus",
     "StepUpdate",
     "ToolCall",
     "ToolPhase",
+    "WorkerState",
+    "WorkerUpdate",
     "build",
     "check_plan_id",
     "parse",
@@ -65,6 +68,8 @@ StepStatus = Literal[
 MessageType = Literal["thinking", "action", "result", "clarification_needed"]
 ToolPhase = Literal["started", "completed", "error"]
 InputKind = Literal["approval", "clarification", "choice"]
+SignalName = Literal["cancel", "pause", "resume"]
+WorkerState = Literal["begun", "alive", "lost", "released"]
 
 PLAN_ENDED: Final[frozenset[str]] = frozenset({"completed", "error", "cancelled"})
 """Statuses that end a plan."""
@@ -292,8 +297,31 @@ class Artifact(PlanEvent):
     step_id: Name | None = None
 
 
+class WorkerUpdate(PlanEvent):
+    """Who works on the plan, until when that holds without a further sign of life, and which signals it obeys."""
+
+    type: ClassVar[str] = "worker_update"
+    worker_id: Name
+    state: WorkerState
+    name: Name | None = None
+    lease_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    obeys: Annotated[list[SignalName], Field(max_length=3)] | None = None
+
+
 EVENTS: Final[Mapping[str, type[PlanEvent]]] = MappingProxyType(
-    {cls.type: cls for cls in (PlanUpdate, StepUpdate, AgentMessage, ToolCall, InputRequest, InputResponse, Artifact)}
+    {
+        cls.type: cls
+        for cls in (
+            PlanUpdate,
+            StepUpdate,
+            AgentMessage,
+            ToolCall,
+            InputRequest,
+            InputResponse,
+            Artifact,
+            WorkerUpdate,
+        )
+    }
 )
 
 E = TypeVar("E", bound=PlanEvent)

@@ -18,6 +18,8 @@ Messages: `append` adds to the message of that id, or adds the message; any othe
 its old position. A message that was closed stays closed. A plan_update of an agent with content is a message as well.
 
 Inputs: the first answer counts. A request with the id of one that has no answer replaces it.
+
+The worker: see `worker_fold`. Its events don't change when the plan was updated, but the first event of a plan begins it.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from broadcasters.events import (
     PlanUpdate,
     StepUpdate,
     ToolCall,
+    WorkerUpdate,
 )
 from broadcasters.snapshot import (
     ArtifactState,
@@ -48,6 +51,7 @@ from broadcasters.snapshot import (
     ToolCallState,
 )
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
+from broadcasters.worker_fold import worker_after
 
 __all__ = ["apply", "fold"]
 
@@ -85,7 +89,8 @@ def fold(snapshot: Snapshot, first: int, events: Iterable[PlanEvent | None], lim
 
 def apply(draft: Draft, event: PlanEvent) -> None:
     """Change the draft by an event, whose offset is `draft.offset`."""
-    draft.updated_at = event.timestamp
+    if not isinstance(event, WorkerUpdate) or draft.updated_at is None:
+        draft.updated_at = event.timestamp
     if draft.created_at is None:
         draft.created_at = event.timestamp
         draft.status = "in_progress"
@@ -104,6 +109,8 @@ def apply(draft: Draft, event: PlanEvent) -> None:
             _input_response(draft, event)
         case Artifact():
             _artifact(draft, event)
+        case WorkerUpdate():
+            draft.worker = worker_after(draft.worker, event, draft.offset)
         case _:
             pass
 

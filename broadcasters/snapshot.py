@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from broadcasters.errors import SnapshotUnreadable
-from broadcasters.events import InputKind, MessageType, PlanStatus, StepStatus, ToolPhase
+from broadcasters.events import InputKind, MessageType, PlanStatus, SignalName, StepStatus, ToolPhase, WorkerState
 
 __all__ = [
     "SNAPSHOT_VERSION",
@@ -25,6 +25,7 @@ __all__ = [
     "State",
     "StepState",
     "ToolCallState",
+    "WorkerStatus",
     "decode",
     "empty",
     "encode",
@@ -136,6 +137,23 @@ class ArtifactState(State):
     step_id: str | None = None
 
 
+class WorkerStatus(State):
+    """The program that works on the plan, or did so last. It does while its state is `begun` or `alive`, the plan has not
+    ended, and `lease_s` seconds have not passed since `seen_at`."""
+
+    worker_id: str
+    offset: int
+    name: str
+    state: WorkerState
+    lease_s: float
+    obeys: tuple[SignalName, ...] = ()
+    since: Moment
+    seen_at: Moment
+    """Its last sign of life."""
+    signals_after: int
+    """The requests after this offset are for this worker, or were for one before it that did not release the plan."""
+
+
 class Omitted(State):
     """How many parts were left out to limit the size. The log may still have their events."""
 
@@ -169,6 +187,7 @@ class Snapshot(State):
     tool_calls: tuple[ToolCallState, ...] = ()
     inputs: tuple[InputState, ...] = ()
     artifacts: tuple[ArtifactState, ...] = ()
+    worker: WorkerStatus | None = None
     omitted: Omitted = Omitted()
     weight: int = 0
     """The weight of all parts that may be left out; see `snapshot_draft`."""

@@ -80,6 +80,7 @@ class Draft:
         self.ended_at = snapshot.ended_at
         self.result = snapshot.result
         self.data = snapshot.data
+        self.worker = snapshot.worker
         self.steps = {step.step_id: step for step in snapshot.steps}
         self.messages = {message.message_id: message for message in snapshot.messages}
         self.tool_calls = {call.call_id: call for call in snapshot.tool_calls}
@@ -233,6 +234,7 @@ class Draft:
                 "ended_at": self.ended_at,
                 "result": self.result,
                 "data": self.data,
+                "worker": self.worker,
                 "steps": tuple(self.steps.values()),
                 "messages": tuple(self.messages.values()),
                 "tool_calls": tuple(self.tool_calls.values()),

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 from broadcasters.broadcaster import Broadcaster
+from broadcasters.errors import LogError, SnapshotUnreadable
 from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
@@ -21,6 +22,7 @@ with extra("hub", "a hub"):
     from hub.access.principal import Principal
     from hub.access.tickets import Tickets, ticket_key
     from hub.answers.acceptance import Answers
+    from hub.answers.plan_workers import PlanWorkers
     from hub.config.settings import Settings, load
     from hub.core.connection import RequestRefused, TokenRefused
     from hub.core.connections import Connections
@@ -28,7 +30,7 @@ with extra("hub", "a hub"):
     from hub.core.effects import SendSignal
     from hub.core.plan_lists import PlanLists
     from hub.core.registry import Pace, Registry
-    from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine
+    from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine, PlanNotRunning
     from hub.telemetry.metrics import Metrics
     from hub.telemetry.probe import Probe
     from hub.telemetry.tracing import deliveries
@@ -37,6 +39,7 @@ with extra("hub", "a hub"):
     from hub.transports.http_guard import HttpConnectionLimit
     from hub.transports.native import NativeSockets
     from hub.transports.peers import Proxies
+    from hub.wire.codes import ErrorCode
 
 __all__ = ["Hub"]
 
@@ -75,6 +78,7 @@ class Hub:
         self.authenticator = Authenticator(settings)
         self.tickets = Tickets(ticket_key(settings), self.log)
         self.answer = Answers(self.log, self.broadcaster).give
+        self.workers = PlanWorkers(self.log, self.broadcaster, self.registry)
         self.probe = Probe(self.log)
         origins = Origins(frozenset(settings.origins), not settings.authenticated, settings.development)
         self.origins = origins
@@ -127,7 +131,7 @@ class Hub:
             stack.push_async_callback(self.registry.close)
             stack.push_async_callback(self.native.close)
             stack.push_async_callback(self._supervisor.close)
-            for part in (self.registry, self.roster, self.native, self.metrics):
+            for part in (self.registry, self.roster, self.native, self.metrics, self.workers):
                 part.start(self._supervisor)
             self._open = stack.pop_all()
         self.admission.open = True
@@ -181,11 +185,20 @@ class Hub:
             raise EngineUnreachable(f"the engine did not answer within {ENGINE_S:g} s; try again") from None
 
     async def signal(self, signal: SendSignal) -> None:
-        """Pass the signal to the engine. Raises `RequestRefused`."""
+        """Pass the signal to the engine, or to the program that works on the plan without one. Raises `RequestRefused`."""
         try:
             await self._engine().signal(signal.plan_id, signal.signal, signal.by)
+        except (NoEngine, PlanNotRunning) as error:
+            if not await self._signal_worker(signal):
+                raise RequestRefused(error.code, str(error)) from None
         except EngineError as error:
             raise RequestRefused(error.code, str(error)) from None
+
+    async def _signal_worker(self, signal: SendSignal) -> bool:
+        try:
+            return await self.workers.signal(signal)
+        except (LogError, SnapshotUnreadable) as error:
+            raise RequestRefused(ErrorCode.UNAVAILABLE, str(error), retry_after_ms=2000) from None
 
     def _engine(self) -> EnginePort:
         if self.engine is None:

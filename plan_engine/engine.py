@@ -23,9 +23,10 @@ with extra("engine", "running plans"):
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
-from broadcasters.events import AgentMessage, build, check_plan_id
+from broadcasters.events import check_plan_id
 from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
+from broadcasters.signals import REQUESTS, requested
 from broadcasters.supervision import Part, Supervisor
 from plan_engine.errors import (
     EngineUnavailable,
@@ -57,11 +58,6 @@ REPORT_S: Final = 3.0
 TIDY_FIRST_S: Final = 60.0
 TIDY_EVERY_S: Final = 3600.0
 TIDY_PAUSE_S: Final = 1.0
-_REQUESTS: Final[Mapping[str, str]] = {
-    "cancel": "Please stop this plan",
-    "pause": "Please pause this plan",
-    "resume": "Please resume this plan",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +294,8 @@ class Engine:
             EngineUnavailable: the engine's database can't be reached.
         """
         check_plan_id(plan_id)
-        if signal not in _REQUESTS:
-            raise ValueError(f"unknown signal {signal!r}; expected one of {', '.join(_REQUESTS)}")
+        if signal not in REQUESTS:
+            raise ValueError(f"unknown signal {signal!r}; expected one of {', '.join(REQUESTS)}")
         known = await self._status(plan_id)
         if known is None:
             raise NotRunHere(f"no engine on this database runs plan {plan_id!r}")
@@ -344,17 +340,9 @@ class Engine:
             raise EngineUnavailable("the engine's database can't be reached; try again later") from error
 
     async def _report_request(self, plan_id: str, signal: SignalName, by: str) -> None:
-        """As a message: the plan's status changes only when the plan obeys."""
-        fields = {
-            "plan_id": plan_id,
-            "agent_name": by,
-            "content": _REQUESTS[signal],
-            "message_type": "action",
-            "data": {"signal": signal, "state": "requested", "by": by},
-        }
         with suppress(TimeoutError):  # a plan can be stopped even while its log is unavailable
             async with asyncio.timeout(REPORT_S):
-                await self._broadcaster.send(build(AgentMessage, fields))
+                await self._broadcaster.send(requested(plan_id, signal, by))
 
     async def _cancel_unclaimed(self, known: Any, by: str) -> None:
         """Cancel a plan that no worker has begun, as none would stop it before its turn came."""

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
         Message,
         OutboxFull,
         OutboxStatistics,
+        PlanBusy,
+        PlanCancelled,
         PlancastError,
         Position,
+        SignalRequest,
+        Work,
         approve,
         ask,
         await_input,
@@ -50,6 +54,8 @@ if TYPE_CHECKING:
         send_plan_update,
         send_step_update,
         send_tool_call,
+        signals,
+        working,
     )
     from broadcasters.extras import ExtraMissing
     from broadcasters.snapshot import Snapshot
@@ -110,10 +116,13 @@ __all__ = [
     "OutboxFull",
     "OutboxStatistics",
     "Plan",
+    "PlanBusy",
+    "PlanCancelled",
     "PlancastError",
     "Position",
     "Rate",
     "Settings",
+    "SignalRequest",
     "Snapshot",
     "Step",
     "StepFailed",
@@ -122,6 +131,7 @@ __all__ = [
     "ToolUse",
     "UnfitInput",
     "UnknownTemplate",
+    "Work",
     "__version__",
     "approve",
     "ask",
@@ -141,9 +151,11 @@ __all__ = [
     "send_plan_update",
     "send_step_update",
     "send_tool_call",
+    "signals",
     "streaming_router",
     "template",
     "templates_in",
+    "working",
 ]
 
 _MODULES = {

@@ -20,7 +20,7 @@ L7  Lineage. Every event belongs to an epoch. After the log's server was replace
 L8  Size. A checkpoint (the snapshot at an offset) is kept with the plan; the newest one wins. Only events that a
     checkpoint covers are trimmed: `floor` never passes the checkpoint's offset, and offsets keep counting.
 L9  Index. Plans are listed by owner, by label, and all of them, the most recently active first. A plan is in the index
-    before its first append returns.
+    before its first append returns. An append of signs of life only (`Facts.quiet`) is no activity.
 L10 Reading creates nothing, and a plan without events has the head `(Lineage(), 0, 0)`.
 L11 Errors. `LogUnavailable`: the call may be repeated, and whether it took effect is unknown (L3 makes repeating an append
     safe). `LogFull`, `LogMisconfigured`: nothing was stored. Plan ids are checked before anything is sent. A log never
@@ -34,7 +34,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from broadcasters.events import PLAN_ENDED, PlanEvent, PlanUpdate
+from broadcasters.events import PLAN_ENDED, PlanEvent, PlanUpdate, WorkerUpdate
 from broadcasters.position import Continuity, Lineage, Position
 from broadcasters.supervision import Part
 
@@ -86,11 +86,15 @@ class Facts:
     progress: float | None = None
     owner: str | None = None
     labels: tuple[str, ...] | None = None
+    quiet: bool = False
+    """The plan keeps its place in lists, unless this is its first append."""
 
 
 def facts_of(events: Sequence[PlanEvent]) -> Facts:
     """The facts in these events; the latest one of each counts."""
     facts: dict[str, object] = {}
+    if all(isinstance(event, WorkerUpdate) and event.state == "alive" for event in events):
+        return _QUIET
     for event in events:
         if not isinstance(event, PlanUpdate):
             continue
@@ -110,6 +114,7 @@ def facts_of(events: Sequence[PlanEvent]) -> Facts:
 
 
 _BEGUN: Final = Facts(first_status="in_progress")
+_QUIET: Final = Facts(first_status="in_progress", quiet=True)
 
 
 def runs(batch: Iterable[tuple[PlanEvent, Entry]]) -> Iterator[list[tuple[PlanEvent, Entry]]]:

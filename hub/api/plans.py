@@ -170,6 +170,7 @@ def router(hub: Hub) -> APIRouter:
         if etag_matches(if_none_match, etag(head.position)):
             return Response(status_code=304, headers=_headers(head.position))
         snapshot, head = await snapshot_of(hub.log, plan_id)
+        hub.workers.saw(snapshot)
         return Response(encode(snapshot), media_type="application/json", headers=_headers(head.position))
 
     @routes.delete("/plans/{plan_id}", status_code=204, responses=problems(401, 403, 404, 422, 429, 503))

@@ -50,13 +50,13 @@ class Channel:
         compare_soon: Callable[[], None],
         failed: Callable[[Channel], None],
         traced: Traced | None = None,
+        worked: Callable[[str, Sequence[bytes]], None] | None = None,
     ) -> None:
         self.plan_id = plan_id
         self.subscribers: set[Subscriber] = set()
         self._limits = limits
-        self._counts = counts
-        self._failed = failed
-        self._traced = traced
+        self._counts, self._failed = counts, failed
+        self._traced, self._worked = traced, worked
         retry = LogRetry(plan_id, counts)
         self._tail = ChannelTail(plan_id, plan_log, self, counts, retry, compare_soon, limits.ring_bytes)
         self._reader = ChannelReader(plan_id, plan_log, self._tail, retry, limits.burst_bytes * 2)
@@ -90,6 +90,8 @@ class Channel:
         self._for_each(self.subscribers, self._place)
 
     def taken(self, payloads: Sequence[bytes]) -> None:
+        if self._worked is not None:
+            self._worked(self.plan_id, payloads)
         if self._recent.take(payloads):
             asyncio.get_running_loop().call_soon(self.flush)
 

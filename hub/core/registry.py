@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -53,6 +53,8 @@ class Registry:
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.traced: Traced | None = None
+        self.worked: Callable[[str, Sequence[bytes]], None] | None = None
+        """Called with plan id and payloads of each append to a plan that is followed."""
         self._log = plan_log
         self._counts = counts
         self._limits = limits
@@ -71,9 +73,8 @@ class Registry:
         channel = self.channels.get(plan_id)
         if channel is None:
             self._make_room(1)
-            channel = Channel(
-                plan_id, self._log, self._limits, self._counts, self._compare_soon, self._failed, self.traced
-            )
+            outlets = self._compare_soon, self._failed, self.traced, self.worked
+            channel = Channel(plan_id, self._log, self._limits, self._counts, *outlets)
             self.channels[plan_id] = channel
         self._left.pop(channel, None)
         return channel, channel.join(client, since)

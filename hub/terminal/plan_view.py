@@ -13,6 +13,7 @@ from broadcasters.events import (
     PlanUpdate,
     StepUpdate,
     ToolCall,
+    WorkerUpdate,
 )
 from hub.terminal.cells import cells, cut
 from hub.terminal.look import Look, clean
@@ -106,6 +107,8 @@ class PlanView:
             case Artifact():
                 where = event.url or cut(" ".join(brief(event.data).split()), ARTIFACT)
                 self._row(event, "made", ("◆", "good"), f"{event.name} ({event.mime_type}) {where}")
+            case WorkerUpdate():
+                pass
             case _:
                 self._row(event, "plan", ("·", "dim"), event.type)
         self._out.flush()

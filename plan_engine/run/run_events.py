@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from broadcasters import workers
 from broadcasters.events import (
-    PLAN_ENDED,
     AgentMessage,
     PlanEvent,
     PlanStatus,
@@ -101,20 +101,9 @@ def tool_end(call: Mapping[str, Any], phase: ToolPhase, result: Any) -> KeyedEve
 
 
 def stalled_steps(snapshot: Snapshot) -> Iterator[KeyedEvent]:
-    """The steps of a plan whose worker is gone, as stalled. A step that only waits isn't: nothing holds it up yet."""
-    if snapshot.status in PLAN_ENDED:
-        return
-    for step in snapshot.steps:
-        if step.status == "in_progress":
-            fields = {
-                "plan_id": snapshot.plan_id,
-                "step_id": step.step_id,
-                "status": "stalled",
-                "content": "The worker running this step is gone; another one will continue it",
-                "attempt": step.attempt,
-                "max_attempts": step.max_attempts,
-            }
-            yield build(StepUpdate, fields), f"{step.step_id}:{step.attempt}:stalled"
+    """The steps of a plan whose worker is gone, as stalled."""
+    for event in workers.stalled_steps(snapshot, "The worker running this step is gone; another one will continue it"):
+        yield event, f"{event.step_id}:{event.attempt}:stalled"
 
 
 def interrupted(snapshot: Snapshot, step_ids: Collection[str]) -> Sequence[KeyedEvent]:

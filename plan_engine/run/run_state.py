@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from broadcasters.events import PlanStatus, PlanUpdate, build
+from broadcasters.events import PlanStatus, PlanUpdate, SignalName, build
+from broadcasters.signals import acknowledgement
 from plan_engine.model.plan import Step
 from plan_engine.run.reporter import Reporter
 from plan_engine.run.run_events import KeyedEvent
@@ -92,13 +93,13 @@ class RunState:
         if not self._paused and not self._stops:
             self._paused = True
             self.going.clear()
-            await self._acknowledge("pause", by, f"Paused by {by}", key)
+            await self._acknowledge("pause", by, key)
 
     async def resume(self, by: str, key: str) -> None:
         if self._paused and not self._stops:
             self._paused = False
             self.going.set()
-            await self._acknowledge("resume", by, f"Resumed by {by}", key)
+            await self._acknowledge("resume", by, key)
 
     async def cancel(self, by: str, key: str) -> None:
         """Acknowledge, then stop. A slow log delays the stop by `ACKNOWLEDGE_S` at most."""
@@ -108,15 +109,16 @@ class RunState:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ACKNOWLEDGE_S):
-                    await self._acknowledge("cancel", by, f"Stopping, as {by} requested", key)
+                    await self._acknowledge("cancel", by, key)
         finally:
             data = {"signal": "cancel", "state": "stopped", "by": by}
             self.end(StopReason("cancelled", f"Stopped by {by}", by, data))
 
-    async def _acknowledge(self, signal: str, by: str, content: str, key: str) -> None:
+    async def _acknowledge(self, signal: SignalName, by: str, key: str) -> None:
         self._reported = self.status
-        data = {**self._about, "signal": signal, "state": "acknowledged", "by": by}
-        fields = {"plan_id": self._reporter.plan_id, "status": self._reported, "content": content, "data": data}
+        content, data = acknowledgement(signal, by)
+        known = {"plan_id": self._reporter.plan_id, "status": self._reported, "content": content}
+        fields = {**known, "data": {**self._about, **data}}
         await self._reporter.send(build(PlanUpdate, fields), key)
 
     # ---- the worker's slot

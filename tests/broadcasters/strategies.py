@@ -17,6 +17,7 @@ from broadcasters.events import (
     PlanUpdate,
     StepUpdate,
     ToolCall,
+    WorkerUpdate,
     build,
     timestamp,
 )
@@ -148,8 +149,25 @@ artifacts = _events(
     step_id=maybe(ids),
 )
 
+worker_updates = _events(
+    WorkerUpdate,
+    worker_id=ids,
+    state=st.sampled_from(["begun", "alive", "alive", "lost", "released"]),
+    name=maybe(agents),
+    lease_s=maybe(st.sampled_from([1.0, 30.0])),
+    obeys=maybe(st.lists(st.sampled_from(["cancel", "pause", "resume"]), max_size=3)),
+)
+
 events: st.SearchStrategy[PlanEvent] = st.one_of(
-    plan_updates, step_updates, agent_messages, tokens, tool_calls, input_requests, input_responses, artifacts
+    plan_updates,
+    step_updates,
+    agent_messages,
+    tokens,
+    tool_calls,
+    input_requests,
+    input_responses,
+    artifacts,
+    worker_updates,
 )
 """Any event of the plan PLAN_ID."""
 
@@ -159,7 +177,16 @@ stories: st.SearchStrategy[list[PlanEvent | None]] = st.lists(st.none() | events
 EVERY_KIND = dict(
     zip(
         EVENTS,
-        (plan_updates, step_updates, agent_messages, tool_calls, input_requests, input_responses, artifacts),
+        (
+            plan_updates,
+            step_updates,
+            agent_messages,
+            tool_calls,
+            input_requests,
+            input_responses,
+            artifacts,
+            worker_updates,
+        ),
         strict=True,
     )
 )

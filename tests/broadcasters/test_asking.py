@@ -53,7 +53,8 @@ async def told(log: PlanLog) -> list[PlanEvent]:
 
 
 async def statuses(log: PlanLog, step_id: str | None = None) -> list[str]:
-    return [e.status for e in await told(log) if getattr(e, "step_id", "") == step_id and hasattr(e, "status")]
+    reported = [e for e in await told(log) if isinstance(e, events.StepUpdate | events.PlanUpdate)]
+    return [event.status for event in reported if event.step_id == step_id]
 
 
 async def until_open(log: PlanLog, prompt: str = "Send it?") -> InputState:
@@ -240,7 +241,8 @@ async def test_a_step_that_has_ended_does_not_begin_again(log: PlanLog, b: Broad
 
 async def test_what_is_invalid_is_refused_before_anything_is_sent(log: PlanLog, b: Broadcaster) -> None:
     wrong: list[dict[str, Any]] = [{"key": ""}, {"key": "x" * 201}, {"key": "a\n"}, {"step_id": "x" * 257}]
-    for given in [*wrong, {"options": [object()]}]:
+    wrong.append({"options": [object()]})
+    for given in wrong:
         with pytest.raises(InvalidEvent):
             await b.ask(PLAN, "Send it?", **given)
     with pytest.raises(InvalidEvent, match="plan_id"):

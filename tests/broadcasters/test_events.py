@@ -35,6 +35,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "input_request": {"request_id": "r", "kind": "approval", "prompt": "May I?"},
     "input_response": {"request_id": "r"},
     "artifact": {"artifact_id": "a", "name": "orders.csv", "mime_type": "text/csv"},
+    "worker_update": {"worker_id": "w", "state": "alive"},
 }
 """The least that each type of event needs."""
 

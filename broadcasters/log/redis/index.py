@@ -59,8 +59,9 @@ class Index:
         self._masters = masters
         self._keys = keys
         self._ttl = ttl
-        self._indexed: OrderedDict[str, None] = OrderedDict()
-        self._stale: dict[str, None] = {}
+        self._indexed: OrderedDict[str, int] = OrderedDict()
+        self._stale: dict[str, int] = {}
+        """Plans that were appended to since the last refresh, and when."""
         self._opened = False
         self._away = False
         """The index could not be written; appends don't wait for it until a refresh has succeeded."""
@@ -81,12 +82,14 @@ class Index:
     async def note(self, plan_id: str, active_ms: int, facts: Facts, begun: bool) -> None:
         """Put a plan that was just appended to into the index, unless it is there (then it moves up soon) or the index is
         unavailable. Never raises, because the append is stored."""
+        if facts.quiet and not begun and not self._fades(plan_id, active_ms):
+            return
         known = plan_id in self._indexed and not begun
         if not known or facts.owner is not None or facts.labels:
             known = await self._put_now(plan_id, active_ms, facts)
         if known:
-            self._remember(plan_id)
-        self._stale[plan_id] = None
+            self._remember(plan_id, active_ms)
+        self._stale[plan_id] = active_ms
 
     async def _put_now(self, plan_id: str, active_ms: int, facts: Facts) -> bool:
         """Whether it is in the index now. If not, a later refresh puts it in."""
@@ -112,8 +115,12 @@ class Index:
         keys = {self._keys.index(), *(self._keys.index(label=label) for label in labels)}
         return keys if owner is None else keys | {self._keys.index(owner=owner)}
 
-    def _remember(self, plan_id: str) -> None:
-        self._indexed[plan_id] = None
+    def _fades(self, plan_id: str, now_ms: int) -> bool:
+        """Whether a plan of which only signs of life are appended would leave the index, which its expiry trims."""
+        return self._ttl > 0 and now_ms - self._indexed.get(plan_id, 0) > self._ttl * 100
+
+    def _remember(self, plan_id: str, active_ms: int) -> None:
+        self._indexed[plan_id] = active_ms
         self._indexed.move_to_end(plan_id)
         if len(self._indexed) > MANY:
             self._indexed.popitem(last=False)
@@ -128,22 +135,22 @@ class Index:
         if not stale:
             return
         try:
-            await self._put(await self._scores(list(stale)))
+            await self._put(await self._scores(stale))
             self._away = False
         except BaseException:
             for plan_id in list(stale)[-MANY:]:
-                self._stale.setdefault(plan_id)
+                self._stale.setdefault(plan_id, stale[plan_id])
             raise
 
-    async def _scores(self, plan_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+    async def _scores(self, active: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
         """Where these plans belong: for each index, its plans and when they were last active."""
         fields = ("updated", "owner", "labels")
-        asked: list[Command] = [("HMGET", self._keys.plan(plan_id).meta, fields) for plan_id in plan_ids]
+        asked: list[Command] = [("HMGET", self._keys.plan(plan_id).meta, fields) for plan_id in active]
         scores: dict[str, dict[str, int]] = defaultdict(dict)
-        for plan_id, (updated, owner, labels) in zip(plan_ids, await self._masters.call_each(asked), strict=True):
+        for plan_id, (updated, owner, labels) in zip(active, await self._masters.call_each(asked), strict=True):
             if updated is not None:
                 for key in self._where(owner and owner.decode(), labels_from(labels)):
-                    scores[key][plan_id] = int(updated)
+                    scores[key][plan_id] = active[plan_id]
         return scores
 
     async def _put(self, scores: Mapping[str, Mapping[str, int]]) -> None:

@@ -102,6 +102,8 @@ class _Group:
         self._keys: dict[tuple[int, str], int] = {}
         self._last: dict[tuple[int, str], _LastAppend] = {}
         self._touched: dict[int, _PlanRow] = {}
+        self._active: dict[int, _PlanRow] = {}
+        """Those of which more than signs of life was appended."""
         self._facts: list[tuple[int, str | None, Facts]] = []
 
     def stored_plan(self, plan_id: str) -> _PlanRow | None:
@@ -145,7 +147,9 @@ class _Group:
             offsets = self._place(plan, append.entries, known)
             self._remember(plan, append, offsets)
         if plan.head > before:
-            self._touched.pop(plan.no, None)  # the one touched last comes last
+            if not append.facts.quiet or not before:
+                self._active.pop(plan.no, None)  # the one touched last comes last
+                self._active[plan.no] = plan
             self._touched[plan.no] = plan
             self._note_facts(plan, append.facts)
         return Appended(plan.epoch, offsets, plan.head - plan.checkpoint >= CHECKPOINT_EVERY)
@@ -163,10 +167,15 @@ class _Group:
         first = self._activity + 1
         db.executemany(
             "UPDATE plans SET head = ?, activity = ?, updated_ms = ? WHERE no = ?",
-            [(plan.head, at, self._now_ms, plan.no) for at, plan in enumerate(self._touched.values(), first)],
+            [(plan.head, at, self._now_ms, plan.no) for at, plan in enumerate(self._active.values(), first)],
+        )
+        quiet = [plan for no, plan in self._touched.items() if no not in self._active]
+        db.executemany(
+            "UPDATE plans SET head = ?, updated_ms = ? WHERE no = ?",
+            [(plan.head, self._now_ms, plan.no) for plan in quiet],
         )
         self._store_facts()
-        db.execute("UPDATE log SET activity = ?", (self._activity + len(self._touched),))
+        db.execute("UPDATE log SET activity = ?", (self._activity + len(self._active),))
 
     def _last_append(self, plan: _PlanRow, producer: str) -> _LastAppend | None:
         if producer not in plan.last:

@@ -357,6 +357,7 @@ export interface Snapshot {
   readonly tool_calls: readonly ToolCallState[];
   readonly inputs: readonly InputState[];
   readonly artifacts: readonly ArtifactState[];
+  readonly worker?: WorkerStatus;
   readonly omitted: Omitted;
   readonly weight: number;
 }
@@ -508,6 +509,46 @@ export interface UnsubscriptionConfirmedFrame {
   readonly request_id?: string;
 }
 
+/** The program that works on the plan, or did so last. It does while its state is `begun` or `alive`, the plan has not ended, and `lease_s` seconds have not passed since `seen_at`. */
+export interface WorkerStatus {
+  readonly worker_id: string;
+  readonly offset: number;
+  readonly name: string;
+  readonly state: "begun" | "alive" | "lost" | "released";
+  readonly lease_s: number;
+  readonly obeys: readonly ("cancel" | "pause" | "resume")[];
+  readonly since: string;
+  readonly seen_at: string;
+  readonly signals_after: number;
+}
+
+/** Who works on the plan, until when that holds without a further sign of life, and which signals it obeys. */
+export interface WorkerUpdate {
+  readonly plan_id: string;
+  readonly timestamp: string;
+  readonly worker_id: string;
+  readonly state: "begun" | "alive" | "lost" | "released";
+  readonly name?: string;
+  readonly lease_s?: number;
+  readonly obeys?: readonly ("cancel" | "pause" | "resume")[];
+}
+
+/** Who works on the plan, until when that holds without a further sign of life, and which signals it obeys. */
+export interface WorkerUpdateFrame {
+  readonly type: "worker_update";
+  readonly plan_id: string;
+  readonly epoch: string;
+  /** Its offset in the log: one more than that of the event before. */
+  readonly offset: number;
+  /** The frame stands for all events from this offset to `offset`. */
+  readonly first?: number;
+  /** The id of the event, the same wherever it is received. */
+  readonly id: string;
+  /** The trace it was published in: a W3C traceparent. */
+  readonly trace?: string;
+  readonly data: WorkerUpdate;
+}
+
 /** A frame that a client may send on the socket. */
 export type ClientFrame =
   AuthenticateFrame | PingFrame | PlanInputFrame | PlanSignalFrame | SubscribePlanFrame | UnsubscribePlanFrame;
@@ -520,7 +561,8 @@ export type EventFrame =
   | InputResponseFrame
   | PlanUpdateFrame
   | StepUpdateFrame
-  | ToolCallFrame;
+  | ToolCallFrame
+  | WorkerUpdateFrame;
 
 /** A frame that a hub sends, other than an event. */
 export type ControlFrame =

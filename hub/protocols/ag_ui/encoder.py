@@ -22,7 +22,7 @@ from broadcasters.changes import (
     StepChange,
     ToolCallChange,
 )
-from broadcasters.events import AgentMessage
+from broadcasters.events import AgentMessage, WorkerUpdate
 from broadcasters.position import Position
 from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState
 from hub.protocols.ag_ui.messages import (
@@ -214,6 +214,8 @@ class _Translation:
                 yield Encoded(self._advance.after.offset, b"".join(_end(self._plan_id, message)))
 
     def _event(self, changes: Changes, frame: bytes | None) -> Iterator[bytes]:
+        if isinstance(changes.event, WorkerUpdate) and not changes.changes:
+            return
         patch: list[dict[str, Any]] = []
         for change in changes.changes:
             yield from self._change(change)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from broadcasters.changes import Changes, MessageChange, StepChange, ToolCallChange
+from broadcasters.events import WorkerUpdate
 from broadcasters.position import Position
 from broadcasters.snapshot import MessageState, Snapshot
 from hub.protocols.langgraph.state import encoded, interrupts_of, text_message, tool_messages, values_of
@@ -106,7 +107,8 @@ class RunEncoder:
     def encode(self, advance: Advance) -> Iterable[Encoded]:
         messages: list[_Message] = []
         for at, changes in enumerate(advance.changes):
-            if advance.frames and "custom" in self.modes and changes.last > self.customs:
+            shown = not isinstance(changes.event, WorkerUpdate)
+            if shown and advance.frames and "custom" in self.modes and changes.last > self.customs:
                 messages.append(_Message("custom", advance.frames[at], changes.last))
             messages += sorted(self._of(advance.after.plan_id, changes), key=lambda message: message.event != "updates")
         if any(self._shows(changes) for changes in advance.changes):

@@ -15,6 +15,7 @@ import type {
   Snapshot,
   ToolCall,
   ToolCallState,
+  WorkerUpdate,
 } from "../../wire/index.js";
 import { Draft, isPlanEnded, WEIGHT_LIMIT, type Mutable } from "./draft.js";
 import { pick } from "./parts.js";
@@ -75,6 +76,7 @@ const HANDLERS = new Map<string, Handler>(
     input_request: inputRequest,
     input_response: inputResponse,
     artifact: artifact,
+    worker_update: workerUpdate,
   }),
 );
 
@@ -92,7 +94,7 @@ function apply(draft: Draft, event: PlanEvent): void {
   if (!handler) return; // a type of a newer version
   const { plan } = draft;
   const data = withUtcTimes(event.data);
-  plan.updated_at = data.timestamp;
+  if (event.type !== "worker_update" || plan.updated_at == null) plan.updated_at = data.timestamp;
   if (plan.created_at == null) {
     plan.created_at = data.timestamp;
     plan.status = "in_progress";
@@ -219,4 +221,21 @@ function artifact(draft: Draft, data: Artifact): void {
   const offset = draft.artifacts.get(data.artifact_id)?.offset ?? draft.plan.offset;
   const made = pick(data, "artifact_id", "name", "mime_type", "url", "data", "step_id");
   draft.put(draft.artifacts, { ...made, offset, at: data.timestamp });
+}
+
+/** The lease of a worker that gave none, in seconds. */
+const MIN_LEASE_S = 1;
+
+function workerUpdate(draft: Draft, data: WorkerUpdate): void {
+  const { plan } = draft;
+  const { worker_id, state, timestamp } = data;
+  if (state === "begun") {
+    const { name = worker_id, lease_s = MIN_LEASE_S, obeys = [] } = data;
+    const before = plan.worker?.state === "released" ? undefined : plan.worker;
+    const signals_after = before?.signals_after ?? plan.offset;
+    const times = { since: timestamp, seen_at: timestamp };
+    plan.worker = { worker_id, offset: plan.offset, name, state, lease_s, obeys, ...times, signals_after };
+  } else if (plan.worker?.worker_id === worker_id && plan.worker.state !== "released") {
+    plan.worker = { ...plan.worker, state, ...(state === "lost" ? {} : { seen_at: timestamp }) };
+  }
 }
