@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench bench-full faults fuzz packages lock clean venv servers nginx peers modules page
+.PHONY: help run test check generate bench bench-full faults fuzz packages lock clean venv servers nginx promtool peers modules page
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,7 +41,7 @@ bench: venv servers ## run the benchmarks; results are printed and written to be
 bench-full: venv servers peers ## run the benchmarks at full length and compare with other servers (15 minutes)
 	@for each in $(BENCHES) peers; do $(BIN)/python -m bench.$$each --full || exit; done
 
-faults: venv servers nginx modules page ## run the long tests: kills, cuts, starvation, the page on a faulty network
+faults: venv servers nginx promtool modules page ## run the long tests: kills, cuts, starvation, the page on a faulty network
 	@$(BIN)/python -m pytest -m "slow or faults"
 	@npm --prefix frontend run --silent test:e2e
 
@@ -65,5 +65,5 @@ clean: ## remove everything that was built or installed here
 venv:
 	@scripts/ready
 
-servers nginx peers modules page:
+servers nginx promtool peers modules page:
 	@scripts/ready $@
