@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench bench-full faults fuzz packages lock clean venv servers nginx promtool peers modules page
+.PHONY: help run test check generate bench bench-full faults fuzz docs packages lock clean venv servers nginx promtool peers modules page
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,14 +41,18 @@ bench: venv servers ## run the benchmarks; results are printed and written to be
 bench-full: venv servers peers ## run the benchmarks at full length and compare with other servers (15 minutes)
 	@for each in $(BENCHES) peers; do $(BIN)/python -m bench.$$each --full || exit; done
 
-faults: venv servers nginx promtool modules page ## run the long tests: kills, cuts, starvation, the page on a faulty network
+faults: venv servers nginx promtool modules page docs ## run the long tests: kills, cuts, starvation, the page on a faulty network
 	@$(BIN)/python -m pytest -m "slow or faults"
 	@npm --prefix frontend run --silent test:e2e
 
 fuzz: venv ## fuzz the codec and the session for one minute (needs: pip install atheris)
 	@$(BIN)/python -m tests.fuzz.fuzz_wire -max_total_time=60
 
-packages: venv modules page ## build the wheel, the source distribution and the npm package into dist
+docs: venv ## build the documentation site, which hubs serve at /docs
+	@scripts/ready docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
+
+packages: venv modules page docs ## build the wheel, the source distribution and the npm package into dist
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist
 	@npm --prefix frontend run --silent build:lib
@@ -57,9 +61,11 @@ packages: venv modules page ## build the wheel, the source distribution and the 
 lock: ## regenerate requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \
 	    --no-header --quiet --output-file requirements.lock
+	uv pip compile --group docs --universal --generate-hashes --no-emit-index-url \
+	    --no-header --quiet --output-file requirements-docs.lock
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv build dist hub/page/built {frontend,bench/peers}/node_modules examples/*/{node_modules,dist} frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .venv-docs build dist hub/page/{built,docs} {frontend,bench/peers}/node_modules examples/*/{node_modules,dist} frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './*/node_modules/*' -prune -exec rm -rf {} +
 
 venv:

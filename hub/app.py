@@ -18,7 +18,7 @@ with extra("hub", "a hub"):
     from starlette.websockets import WebSocket
 
     from hub import dialects, protocols
-    from hub.api import callers, events, log, page, plans, sample_traffic, steering, streams
+    from hub.api import callers, documentation, events, log, page, plans, sample_traffic, steering, streams
     from hub.api.middleware import configure
     from hub.api.problems import ProblemBody
     from hub.api.route import operation_id
@@ -84,6 +84,7 @@ def create_app(hub: Hub | None = None) -> FastAPI:
     app.include_router(protocols.router(hub))
     app.include_router(operations_router(hub))
     app.include_router(page.router())
+    app.include_router(documentation.router())
     configure(app, hub.settings)
     _describe(app)
     return app

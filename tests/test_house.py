@@ -315,8 +315,8 @@ def test_modules_import_only_what_others_export() -> None:
 # --- what is installed
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def locked(lock: str = "requirements.lock") -> dict[str, str]:
+    lines = (ROOT / lock).read_text().splitlines()
     pins = (re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line) for line in lines)
     return {canonicalize_name(pin[1]): pin[2] for pin in pins if pin}
 
@@ -326,19 +326,29 @@ def required() -> dict[str, Requirement]:
     project, groups = PROJECT["project"], PROJECT["dependency-groups"]
     texts = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     texts += [text for extra in project["optional-dependencies"].values() for text in extra]
-    texts += [text for group in groups.values() for text in group]
+    return by_name([*texts, *groups["dev"]])
+
+
+def by_name(texts: list[str]) -> dict[str, Requirement]:
     requirements = [Requirement(text) for text in texts]
-    return {canonicalize_name(each.name): each for each in requirements if each.name != project["name"]}
+    return {canonicalize_name(each.name): each for each in requirements if each.name != PROJECT["project"]["name"]}
 
 
-def test_the_lock_satisfies_the_requirements() -> None:
-    pins = locked()
-    missing = [name for name, each in required().items() if name not in pins or not each.specifier.contains(pins[name])]
+OF_DOCUMENTATION = by_name(PROJECT["dependency-groups"]["docs"])
+LOCKS = {"requirements.lock": required(), "requirements-docs.lock": OF_DOCUMENTATION}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_satisfies_the_requirements(lock: str) -> None:
+    pins = locked(lock)
+    wanted = LOCKS[lock].items()
+    missing = [name for name, each in wanted if name not in pins or not each.specifier.contains(pins[name])]
     assert missing == [], "run: make lock"
 
 
-def test_the_lock_contains_no_url() -> None:
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_contains_no_url(lock: str) -> None:
+    assert "://" not in (ROOT / lock).read_text()
 
 
 def test_the_installed_versions_are_those_of_the_lock() -> None:
@@ -348,7 +358,7 @@ def test_the_installed_versions_are_those_of_the_lock() -> None:
 def test_every_dependency_has_a_documented_reason() -> None:
     python, page = (ROOT / "docs/dependencies.md").read_text().split("## The page and its client")
     package = json.loads((ROOT / "frontend/package.json").read_text())
-    assert reasons_of(python) == set(required())
+    assert reasons_of(python) == {*required(), *OF_DOCUMENTATION}
     assert reasons_of(page) == {*package["devDependencies"], *package.get("dependencies", ())}
 
 
@@ -435,7 +445,7 @@ def test_links_between_documents_resolve() -> None:
     broken = []
     for path, name, anchor in links:
         target = path.parent / name if name else path
-        if not target.exists() or (anchor and anchor not in anchors(target)):
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             broken.append(f"{path.name}: {name}#{anchor}")
     assert broken == []
 

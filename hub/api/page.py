@@ -19,11 +19,13 @@ from starlette.exceptions import HTTPException
 
 from hub.api.route import etag_matches
 
-__all__ = ["PageFile", "built_page", "router"]
+__all__ = ["FOLDER", "PageFile", "built_page", "content_policy", "read_file", "router"]
 
 FOLDER: Final = Path(__file__).parent.parent / "page"
 ENCODINGS: Final = {"br": ".br", "gzip": ".gz"}
 """Compressed copies that the build makes of each file, smallest first."""
+IMAGES: Final = "'self' data: https: http:"
+"""Images and artifacts are loaded from where agents found them."""
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -57,14 +59,14 @@ def built_page(folder: Path) -> Mapping[str, PageFile]:
     if not (folder / "index.html").is_file():
         return {}
     paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in ENCODINGS.values()]
-    return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): read_file(path) for path in paths}
 
 
 def router(folder: Path = FOLDER) -> APIRouter:
     """The routes `/`, `/plan/…`, `/wall` and `/assets/…`. All files are read once, here."""
     built = built_page(folder / "built")
-    index = built.get("index.html") or _read(folder / "index.html")
-    policy = _policy(index.bodies[""].decode())
+    index = built.get("index.html") or read_file(folder / "index.html")
+    policy = content_policy(index.bodies[""].decode(), IMAGES)
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
@@ -83,8 +85,9 @@ def router(folder: Path = FOLDER) -> APIRouter:
     return routes
 
 
-def _policy(html: str) -> str:
-    """The Content-Security-Policy of the document: only the hub's own files, and its inline scripts and styles by hash."""
+def content_policy(html: str, images: str) -> str:
+    """The Content-Security-Policy of a document: only the hub's own files, its inline scripts and styles by hash, and images
+    of these sources."""
     scripts = [_hash(text) for text in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)]
     # Griffel inserts its rules by script into empty style elements, for which the hash of an empty text is enough.
     styles = [_hash(text) for text in ["", *re.findall(r"<style>(.*?)</style>", html, re.DOTALL)]]
@@ -94,7 +97,7 @@ def _policy(html: str) -> str:
             " ".join(["script-src 'self'", *scripts]),
             " ".join(["style-src 'self'", *styles]),
             "connect-src 'self'",
-            "img-src 'self' data: https: http:",  # images and artifacts are loaded from where agents found them
+            f"img-src {images}",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -106,7 +109,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _read(path: Path) -> PageFile:
+def read_file(path: Path) -> PageFile:
+    """Read a file, and the compressed copies beside it."""
     body = path.read_bytes()
     packed = {name: path.with_name(path.name + suffix) for name, suffix in ENCODINGS.items()}
     bodies = {name: other.read_bytes() for name, other in packed.items() if other.is_file()} | {"": body}
