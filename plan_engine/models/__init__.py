@@ -13,7 +13,8 @@ it in `ctx.model`. Without one, the offline model answers from each role's scrip
 
 from plan_engine.model.language_model import OFFLINE, LanguageModel
 from plan_engine.models.offline import Reply, Script, ScriptInput, Use, offline_model
-from plan_engine.models.role import ModelMisconfigured, Role, check_model, introduce, model_for, prompt_of
+from plan_engine.models.online import ModelMisconfigured
+from plan_engine.models.role import Role, check_model, introduce, model_for, prompt_of
 
 __all__ = [
     "OFFLINE",

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
-from pydantic_ai import Agent, RunContext
-from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UserError
-from pydantic_ai.messages import AgentStreamEvent, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
-from pydantic_ai.models import Model, infer_model
+from pydantic_ai import Agent, RunContext, capture_run_messages
+from pydantic_ai.exceptions import AgentRunError
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelMessage,
+    ModelRequest,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+)
+from pydantic_ai.models import Model
 from pydantic_ai.usage import UsageLimits
 
 from broadcasters.events import MessageType
-from plan_engine.errors import StepFailed
 from plan_engine.model.language_model import LanguageModel
 from plan_engine.models.offline import Script, offline_model
+from plan_engine.models.online import SETTINGS, ModelFailed, online_model
 from plan_engine.run.context import Context, Stream
 
-__all__ = ["ModelMisconfigured", "Role", "check_model", "introduce", "model_for", "prompt_of"]
+__all__ = ["Role", "check_model", "introduce", "model_for", "prompt_of"]
 
 Output = TypeVar("Output")
+logger: Final = logging.getLogger(__name__)
 _LIMITS: Final = UsageLimits(request_limit=12)
 """Stops a model that goes round in circles."""
-
-
-class ModelMisconfigured(StepFailed):
-    """PLANCAST_MODEL names no model that can be used here. The operator must change it; the message says why."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(
-            f"PLANCAST_MODEL is {name!r}, and that model can't be used: {why} "
-            f"(Without PLANCAST_MODEL the offline model answers.)",
-            retry=False,
-        )
+_PAUSES_S: Final = (0.5, 2.0)
+"""The pauses before a request is sent again, where the provider names none."""
+_SHOWN_S: Final = 2.0
+"""A pause of this length is reported."""
 
 
 def model_for(chosen: LanguageModel, script: Script) -> Model:
@@ -44,26 +47,13 @@ def model_for(chosen: LanguageModel, script: Script) -> Model:
     Raises:
         ModelMisconfigured: the model can't be used here.
     """
-    return offline_model(script, chosen.pace) if chosen.offline else _named(chosen.name)
+    return offline_model(script, chosen.pace) if chosen.offline else online_model(chosen.name)
 
 
 def check_model(chosen: LanguageModel) -> None:
     """Check that the model can be used here, without sending it anything. Raises `ModelMisconfigured`."""
     if not chosen.offline:
-        _named(chosen.name)
-
-
-def _named(name: str) -> Model:
-    try:
-        return infer_model(name)
-    except (UserError, ImportError, ValueError) as error:
-        raise ModelMisconfigured(name, _first_sentence(str(error))) from error
-
-
-def _first_sentence(text: str) -> str:
-    """What is wrong. The rest is advice about Pydantic AI, which readers of this error may not know."""
-    sentence = text.partition(". ")[0].strip().rstrip(".")
-    return f"{sentence}."
+        online_model(chosen.name)
 
 
 async def introduce(ctx: Context) -> None:
@@ -105,36 +95,132 @@ class Role(Generic[Output]):
         retries: int = 2,
     ) -> None:
         self.name = name
-        self._script = script
+        self.instructions = instructions
+        self.script = script
         self._agent = Agent[Context, Output](
             name=name, instructions=instructions, output_type=output, deps_type=Context, tools=tools, retries=retries
         )
 
     async def answer(self, ctx: Context, prompt: str) -> Output:
         """The role's answer to a prompt, without reporting it. Raises `StepFailed` when the model is unavailable."""
-        return await self._run(ctx, prompt)
+        return await self._answer(ctx, prompt)
 
     async def speak(self, ctx: Context, prompt: str, kind: MessageType = "result") -> Output:
         """As `answer`, for a role whose output is text: streams the answer as a message while the model produces it."""
-        async with AsyncExitStack() as stack:
-            messages: list[Stream] = []
+        async with _Speech(ctx, kind, self.name) as speech:
+            return await self._answer(ctx, prompt, speech)
 
-            async def forward(_: RunContext[Context], events: AsyncIterable[AgentStreamEvent]) -> None:
-                async for event in events:
-                    if text := _text(event):
-                        messages[:] = messages or [await stack.enter_async_context(ctx.stream(kind, agent=self.name))]
-                        await messages[0].write(text)
+    async def _answer(self, ctx: Context, prompt: str, speech: _Speech | None = None) -> Output:
+        """Run the agent. A request that the model didn't answer is sent again, with what happened in the run before it."""
+        history: list[ModelMessage] = []
+        async with await asyncio.to_thread(model_for, ctx.model, self.script) as model:  # its first call imports much
+            for pause in (*_PAUSES_S, None):
+                with capture_run_messages() as messages:
+                    try:
+                        return await self._run(ctx, model, prompt, history, speech)
+                    except AgentRunError as error:
+                        failed = ModelFailed(error)
+                        if pause is None or not failed.again:
+                            raise failed from error
+                        logger.warning("%s of plan %s: %s (%s)", self.name, ctx.plan_id, failed, error)
+                history = _unanswered(messages)
+                if speech:
+                    speech.cut(failed)
+                await self._wait(ctx, failed, pause)
+        raise AssertionError("the last try returns or raises")
 
-            return await self._run(ctx, prompt, event_stream_handler=forward)
-
-    async def _run(self, ctx: Context, prompt: str, **options: Any) -> Output:
-        model = await asyncio.to_thread(model_for, ctx.model, self._script)  # its first call imports much
-        try:
-            done = await self._agent.run(prompt, deps=ctx, model=model, usage_limits=_LIMITS, **options)
-        except AgentRunError as error:
-            raise StepFailed(_for_people(error)) from error
+    async def _run(
+        self, ctx: Context, model: Model, prompt: str, history: Sequence[ModelMessage], speech: _Speech | None
+    ) -> Output:
+        done = await self._agent.run(
+            None if history else prompt,
+            message_history=history,
+            deps=ctx,
+            model=model,
+            model_settings=SETTINGS,
+            usage_limits=_LIMITS,
+            event_stream_handler=speech.forward if speech else None,
+        )
         output: Output = done.output
         return output
+
+    async def _wait(self, ctx: Context, failed: ModelFailed, pause: float) -> None:
+        seconds = pause if failed.wait is None else failed.wait
+        if seconds >= _SHOWN_S:
+            await ctx.think(f"{failed}. I'll try again in {seconds:g} s.", agent=self.name)
+        await ctx.sleep(seconds)
+
+
+def _unanswered(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """A run up to its last request, which got no complete answer."""
+    last = max(at for at, message in enumerate(messages) if isinstance(message, ModelRequest))
+    return [*messages[: last + 1]]
+
+
+class _Speech:
+    """What a role says, as a message of the plan.
+
+    A model whose stream was cut is asked again. What its new answer has in common with what was published is not published
+    again; if it is another answer, the message is closed as broken off, and a new one begins.
+    """
+
+    def __init__(self, ctx: Context, kind: MessageType, agent: str) -> None:
+        self._ctx, self._agent = ctx, agent
+        self._kind: MessageType = kind
+        self._open = AsyncExitStack()
+        self._message: Stream | None = None
+        self._published = ""
+        """The text of the answer under way that was published."""
+        self._before = ""
+        """What was published of an answer that was cut, until the new answer has repeated it."""
+        self._held = ""
+        """The new answer, while it repeats that."""
+        self._why: BaseException = asyncio.CancelledError()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._open.__aexit__(*raised)
+
+    async def forward(self, _: RunContext[Context], events: AsyncIterable[AgentStreamEvent]) -> None:
+        """Publish the text of one answer of the model."""
+        self._published = ""
+        async for event in events:
+            if text := _text(event):
+                await self._receive(text)
+        if self._before:
+            await self._begin_again()
+
+    def cut(self, why: BaseException) -> None:
+        """The answer under way was cut; the next one answers the same request."""
+        self._before, self._held, self._why = self._before or self._published, "", why
+
+    async def _receive(self, text: str) -> None:
+        if not self._before:
+            await self._publish(text)
+            return
+        self._held += text
+        if self._held.startswith(self._before):
+            rest = self._held[len(self._before) :]
+            self._published, self._before = self._before, ""
+            await self._publish(rest)
+        elif not self._before.startswith(self._held):
+            await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        """The new answer is another one: close the message as broken off, and publish the new answer."""
+        await self._open.__aexit__(type(self._why), self._why, None)
+        text, self._message, self._before, self._published = self._held, None, "", ""
+        await self._publish(text)
+
+    async def _publish(self, text: str) -> None:
+        if not text:
+            return
+        if self._message is None:
+            self._message = await self._open.enter_async_context(self._ctx.stream(self._kind, agent=self._agent))
+        await self._message.write(text)
+        self._published += text
 
 
 def _text(event: AgentStreamEvent) -> str:
@@ -143,13 +229,3 @@ def _text(event: AgentStreamEvent) -> str:
             return text
         case _:
             return ""
-
-
-def _for_people(error: AgentRunError) -> str:
-    match error:
-        case ModelHTTPError():
-            return f"The model {error.model_name} refused to answer (status {error.status_code})"
-        case ModelAPIError():
-            return f"The model {error.model_name} could not be reached"
-        case _:
-            return "The model's answer could not be used"
