@@ -45,6 +45,9 @@ COLLECT_AFTER: Final = 10_000
 ANSWER_AFTER_S: Final = 1.0
 """Seconds for which clients wait in the socket's queue for a hub to open, before they are answered that it is not open."""
 POLL_S: Final = 0.1
+IDLE_S: Final = 65
+"""Seconds for which an idle HTTP connection stays open: longer than proxies and HTTP clients keep theirs (60 s, 4 s), so
+that it is they who close. A request that meets the hub's close fails."""
 GRACE: Final = 5
 """Seconds for requests still in progress after the drain."""
 LONGEST_PAUSE_S: Final = 2.0
@@ -154,6 +157,7 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         backlog=BACKLOG,
+        timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
         **more,
