@@ -94,8 +94,9 @@ def _warn_of_unknown_variables() -> None:
         return
     from hub.config.settings import unknown_variables
 
-    for warning in unknown_variables(os.environ):
-        print(f"plancast: {warning}", file=sys.stderr)
+    for name, meant in unknown_variables(os.environ).items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        print(f"plancast: {name} is not a setting and is ignored{hint}", file=sys.stderr)
 
 
 def _first(error: Exception) -> Exception:

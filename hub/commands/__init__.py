@@ -42,6 +42,7 @@ GROUPS: Final = {
         "token": "make an access token",
     },
     "other": {
+        "doctor": "check settings, log, hub and proxy",
         "completion": "print the script that completes commands in a shell",
         "version": "print the version",
     },
@@ -66,6 +67,7 @@ SYNONYMS: Final = {
     **dict.fromkeys(("reply", "approve", "respond"), "answer"),
     **dict.fromkeys(("continue", "unpause"), "resume"),
     **dict.fromkeys(("server", "up", "hub"), "serve"),
+    **dict.fromkeys(("check", "diagnose", "debug"), "doctor"),
 }
 """Other programs' names for commands."""
 

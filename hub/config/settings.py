@@ -29,9 +29,9 @@ from hub.config.limits import (
     SessionLimits,
 )
 from hub.config.setting_types import Secret
-from hub.config.suggestions import did_you_mean
+from hub.config.suggestions import nearest
 
-__all__ = ["BadSetting", "Settings", "flag", "load", "unknown_variables", "variable"]
+__all__ = ["PREFIX", "BadSetting", "Settings", "flag", "load", "unknown_variables", "variable"]
 
 PREFIX: Final = "PLANCAST_"
 OTHER_VARIABLES: Final = ("PLANCAST_TOKEN", "PLANCAST_RELAY_TOKEN")
@@ -351,11 +351,7 @@ def _consistent(settings: Settings) -> Settings:
     return settings
 
 
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A warning for each PLANCAST_ variable that is not a setting, with a similar one if there is any."""
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """The PLANCAST_ variables that are not settings, each with the most similar setting, or None if none is similar."""
     known = [*(variable(at.name) for at in fields(Settings)), *OTHER_VARIABLES]
-    return [
-        f"{name} is not a setting and is ignored{did_you_mean(name, known)}"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
-    ]
+    return {name: nearest(name, known) for name in sorted(environ) if name.startswith(PREFIX) and name not in known}

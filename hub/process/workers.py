@@ -8,6 +8,7 @@ them. The parent keeps every socket open: connections to a dead worker's socket 
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import resource
@@ -24,7 +25,7 @@ from typing import Final
 from broadcasters.errors import PlancastError
 from hub.config.settings import Settings
 
-__all__ = ["raise_file_limit", "run_workers"]
+__all__ = ["files_allowed", "files_needed", "raise_file_limit", "run_workers"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def raise_file_limit(connections: int) -> str | None:
     """Let this process and its children open enough files for so many connections; returns a warning if it can't.
 
     Without enough files the kernel accepts no connections and reports nothing."""
-    needed = connections + SPARE_FILES
+    needed = files_needed(connections)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _at_most(soft, needed) == needed:
         return None
@@ -56,6 +57,17 @@ def raise_file_limit(connections: int) -> str | None:
         f"the limit of {allowed:,} open files is too low for {connections:,} connections; "
         f"raise it to {needed:,} (ulimit -n, LimitNOFILE=) or lower PLANCAST_MAX_CONNECTIONS"
     )
+
+
+def files_needed(connections: int) -> int:
+    """The files that a process with so many connections has open at most."""
+    return connections + SPARE_FILES
+
+
+def files_allowed() -> float:
+    """The files that this process may have open, after `raise_file_limit`; may be infinite."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
 def _at_most(limit: int, needed: int) -> int:

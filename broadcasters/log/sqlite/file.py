@@ -122,10 +122,25 @@ class SqliteFile:
             raise LogMisconfigured(
                 f"the log's directory {self.path.parent} can't be created: {error.strerror}"
             ) from error
-        if self._exists() and not self.path.is_file():
-            raise LogMisconfigured(f"the log {self.path} is not a file; name a file, such as {self.path / 'plans.db'}")
+        self._check_kind()
         with closing(sqlite3.connect(self.path, timeout=self.patience_s, isolation_level=None)) as db:
             self._prepare(db)
+
+    def check(self) -> None:
+        """Check that the existing file is a log that this process can write; nothing is changed. Raises a `LogError`."""
+        self._check_kind()
+        try:
+            with (
+                closing(sqlite3.connect(self.path, timeout=self.patience_s, isolation_level=None)) as db,
+                _transaction(db, "BEGIN IMMEDIATE"),
+            ):
+                self._has_schema(db)
+        except sqlite3.Error as error:
+            raise self.error(error) from error
+
+    def _check_kind(self) -> None:
+        if self._exists() and not self.path.is_file():
+            raise LogMisconfigured(f"the log {self.path} is not a file; name a file, such as {self.path / 'plans.db'}")
 
     def _exists(self) -> bool:
         try:
