@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tomllib
@@ -19,8 +18,6 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from tests.servers.process import free_port
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("broadcasters", "hub", "plan_engine", "plancast")
@@ -326,7 +323,7 @@ def required() -> dict[str, Requirement]:
     project, groups = PROJECT["project"], PROJECT["dependency-groups"]
     texts = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     texts += [text for extra in project["optional-dependencies"].values() for text in extra]
-    return by_name([*texts, *groups["dev"]])
+    return by_name([*texts, *groups["install"], *[each for each in groups["dev"] if isinstance(each, str)]])
 
 
 def by_name(texts: list[str]) -> dict[str, Requirement]:
@@ -346,7 +343,13 @@ def test_the_lock_satisfies_the_requirements(lock: str) -> None:
     assert missing == [], "run: make lock"
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_for_running_is_a_part_of_the_lock() -> None:
+    assert locked("requirements-run.lock").items() <= locked().items()
+    needed = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    assert needed <= set(locked("requirements-run.lock")) < set(locked())
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-run.lock"])
 def test_the_lock_contains_no_url(lock: str) -> None:
     assert "://" not in (ROOT / lock).read_text()
 
@@ -357,9 +360,10 @@ def test_the_installed_versions_are_those_of_the_lock() -> None:
 
 def test_every_dependency_has_a_documented_reason() -> None:
     python, page = (ROOT / "docs/dependencies.md").read_text().split("## The page and its client")
-    package = json.loads((ROOT / "frontend/package.json").read_text())
+    packages = [json.loads((ROOT / f"frontend/{name}").read_text()) for name in ("package.json", "tests/package.json")]
     assert reasons_of(python) == {*required(), *OF_DOCUMENTATION}
-    assert reasons_of(page) == {*package["devDependencies"], *package.get("dependencies", ())}
+    assert reasons_of(page) == {name for package in packages for name in package["devDependencies"]}
+    assert not any(package.get("dependencies") for package in packages)
 
 
 def reasons_of(text: str) -> set[str]:
@@ -493,17 +497,3 @@ def printed_events(text: str) -> set[str]:
     lines = re.findall(r"^\d\d:\d\d:\d\d (.+)$", text, re.MULTILINE)
     assert lines
     return {re.sub(r"\(\d+\.\d s\)", "", line).rstrip() for line in lines}
-
-
-@pytest.mark.parametrize("secret", ["", "a secret that is long enough for any algorithm"])
-def test_the_live_page_is_served_until_its_plan_ends(tmp_path: Path, secret: str) -> None:
-    port = free_port()
-    command = [sys.executable, "examples/live_page.py", "--speed", "0", "--once"]
-    env = {**isolated_environment(tmp_path), "PLANCAST_PORT": str(port), "PLANCAST_AUTH_SECRET": secret}
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert f"http://127.0.0.1:{port}/plan/first-plan-" in done.stdout
-    assert "The plan has ended" in done.stdout
-    assert ("Start others" in done.stdout) is (not secret)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), 5)

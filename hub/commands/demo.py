@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 import re
-import socket
+import shlex
+import shutil
 import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
@@ -20,24 +20,26 @@ from broadcasters.errors import PlancastError
 from broadcasters.extras import extra
 from hub.commands.output import note
 from hub.commands.parser import bold
+from hub.config.flags import add_flag
 from hub.config.settings import Settings, load
 from hub.terminal.browser import open_page
 from hub.terminal.waiting import waiting_for
 
-__all__ = ["ABOUT", "EXAMPLES", "DemoPlan", "arguments", "run", "until_ready"]
+__all__ = ["ABOUT", "EXAMPLES", "DemoPlan", "arguments", "run"]
 
 ABOUT = """\
 Try Plancast: run a hub with its web page and two plans, one that waits for your
 answer in the browser, and another at work beside it. Kill it at any time, even
-with kill -9, and start it again: both plans go on. Everything is kept in
-~/.plancast/demo."""
+with kill -9, and start it again: both plans go on. They are kept in the log that
+your own programs publish to, so the plans of those are on its page, too."""
 EXAMPLES = """\
 plancast demo
 plancast demo --port 9000 --no-browser"""
 
-PORT: Final = 8000
 REQUEST_S: Final = 10.0
 ENDED: Final = ("completed", "error", "cancelled")
+SETTINGS: Final = ("PLANCAST_PORT", "PLANCAST_LOG", "PLANCAST_ENGINE_DB", "PLANCAST_MODEL", "PLANCAST_PACE")
+"""The settings of `plancast serve` that the demo has, too."""
 
 _plan_id = re.compile(r"demo-(\w+)-(\d{1,9})")
 
@@ -58,83 +60,39 @@ PLANS: Final = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--port", type=_port, metavar="N", help=f"the hub's port (default: the last one, {PORT}, or a free one)"
-    )
-    parser.add_argument(
-        "--directory", type=Path, metavar="DIRECTORY", help="where it keeps its plans (default: ~/.plancast/demo)"
-    )
+    add_flag(parser, "port")
     parser.add_argument("--no-browser", action="store_true", help="don't open the page")
 
 
 def run(args: argparse.Namespace) -> int:
+    settings = _settings(args)
     with waiting_for("loading the hub, the engine and the templates"), extra("all", "the demo"):
         from hub.commands.embedded import templates_of
         from hub.commands.serve import serve_alone
         from hub.process.serving import listeners
 
         templates_of(())
-    directory = args.directory or Path.home() / ".plancast" / "demo"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = _settings(directory, args.port or _free_port(directory))
     [bound] = listeners(settings, settings.limits.outlet)
-    port = bound.getsockname()[1]
-    (directory / "port").write_text(str(port))
-    guide = _Guide(f"http://127.0.0.1:{port}", browser=not args.no_browser)
+    guide = _Guide(f"http://127.0.0.1:{bound.getsockname()[1]}", browser=not args.no_browser)
     Thread(target=guide.run, name="demo", daemon=True).start()
     with bound:
         serve_alone(settings, bound)
-    print("\nStopped. `plancast demo` starts it again, and its plans go on.", flush=True)
+    print("\nStopped. The same command starts it again, and its plans go on.", flush=True)
     return 0
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"expected a port, 1 to 65535; got {text!r:.40}")
-    return int(text)
-
-
-def _settings(directory: Path, port: int) -> Settings:
-    environ = {
-        "PLANCAST_PORT": str(port),
-        "PLANCAST_LOG": f"sqlite:///{directory / 'plans.db'}",
-        "PLANCAST_ENGINE_DB": f"sqlite:///{directory / 'engine.db'}",
+def _settings(args: argparse.Namespace) -> Settings:
+    for name in ("PLANCAST_AUTH_SECRET", "PLANCAST_AUTH_JWKS"):
+        if os.environ.get(name):
+            raise PlancastError(f"{name} is set, but the demo has no authentication; unset it, or run `plancast serve`")
+    given = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    fixed = {
         "PLANCAST_ENGINE": "embedded",
         "PLANCAST_DRAIN_SECONDS": "0",
-        "PLANCAST_LOGS_LEVEL": "error",
+        "PLANCAST_LOGS_LEVEL": "warning",
         "PLANCAST_LOGS": "text",
     }
-    kept = ("PLANCAST_MODEL", "PLANCAST_PACE")
-    return load(environ | {name: os.environ[name] for name in kept if name in os.environ})
-
-
-def _free_port(directory: Path) -> int:
-    """The port of the last time, so that an open page finds the hub again; else the usual one, or any free one."""
-    try:
-        last = int((directory / "port").read_text())
-    except (OSError, ValueError):
-        last = PORT
-    return next((port for port in dict.fromkeys((last, PORT)) if _is_free(port)), 0)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
-
-
-def until_ready(address: str, *, pause_s: float = 0.05) -> None:
-    """Wait until the hub at this address is ready."""
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/readyz", timeout=REQUEST_S):  # noqa: S310 - http
-                return
-        except OSError:
-            time.sleep(pause_s)
+    return load(given | fixed, args)
 
 
 class _Guide:
@@ -148,7 +106,7 @@ class _Guide:
         """Called in a thread of its own."""
         try:
             with waiting_for("starting the hub"):
-                until_ready(self._address)
+                self._until_ready()
             known = self._known()
             going_on = {template: one["plan_id"] for template, one in known.items() if one["status"] not in ENDED}
             plan_ids = [going_on.get(plan.template) or self._start(plan, known) for plan in PLANS]
@@ -158,6 +116,15 @@ class _Guide:
             return
         if self._browser:
             open_page(self._page(plan_ids[0]))
+
+    def _until_ready(self) -> None:
+        while True:
+            try:
+                self._request("/readyz")
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
 
     def _known(self) -> dict[str, Any]:
         """The newest plan of each template."""
@@ -196,15 +163,14 @@ class _Guide:
                 f"  {'all plans':{width}}  {self._address}/",
                 "",
                 "From another terminal:",
-                f"  export PLANCAST_LOG={self._address}",
-                "  plancast watch",
-                f"  plancast answer {plan_ids[0]} yes",
+                f"  {_program()} watch",
+                f"  {_program()} answer {plan_ids[0]} yes",
                 "",
-                bold("Now kill me and start me again:") + f" kill -9 {os.getpid()}, then {_command()}",
+                bold("Now kill me and start me again:") + f" kill -9 {os.getpid()}, then the same command",
             ]
         )
 
 
-def _command() -> str:
-    """The command that starts the demo again, as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv[1:2] == ["demo"] else "plancast demo"
+def _program() -> str:
+    """What a person types to run `plancast`: its path, unless it is found without."""
+    return "plancast" if shutil.which("plancast") == sys.argv[0] else shlex.quote(sys.argv[0])
