@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,7 @@ from plan_engine.model.template import template
 from plan_engine.models import Reply, Role, ScriptInput, introduce
 from plan_engine.run.blocking import BlockingContext
 from plan_engine.templates.insight_chat.agent import CLIMATE, MONTHS, SEASONS, ClimateIntent, InsightAgent
+from plan_engine.templates.place_names import place_names
 
 __all__ = ["ChatRequest", "answer", "insight_chat", "parse_intent"]
 
@@ -64,10 +65,12 @@ def parse_intent(message: str) -> ClimateIntent:
     months = [*_months(text)]
     wet = re.search(r"\b(?:rain|rainy|wet|wettest|dry|driest|umbrella)", text) is not None
     warm = re.search(r"\b(?:warm|warmest|hot|hottest|cold|coldest|cool|temperature|weather|degrees|climate)", text)
-    if not cities and not wet and warm is None:
+    unknown = [place for place in place_names(message) if not any(city.lower() in place.lower() for city in CLIMATE)]
+    if not cities and not wet and warm is None and not (unknown and months):
         return ClimateIntent(intent_type="UNKNOWN")
-    kind = "PARTICULAR" if cities else "GENERAL"
-    return ClimateIntent(intent_type=kind, cities=cities, months=months, measure="rain" if wet else "temperature")
+    kind = "PARTICULAR" if cities or unknown else "GENERAL"
+    measure: Literal["rain", "temperature"] = "rain" if wet else "temperature"
+    return ClimateIntent(intent_type=kind, cities=cities, unknown=unknown, months=months, measure=measure)
 
 
 def _months(text: str) -> Iterator[str]:
@@ -86,7 +89,8 @@ def _script(asked: ScriptInput) -> Reply:
 parser: Final = Role(
     "Intent Parser",
     f"You find out what a question about the climate is about. The cities are {', '.join(CLIMATE)}; the months have their "
-    "English names. PARTICULAR names cities, GENERAL compares all of them, anything else is UNKNOWN.",
+    "English names. PARTICULAR names places, GENERAL compares all cities, anything else is UNKNOWN. A place that is none of "
+    "the cities goes into `unknown`, never into `cities`.",
     output=ClimateIntent,
     script=_script,
 )

@@ -78,10 +78,13 @@ ProgressCallback = Callable[[str, dict[str, Any]], None]
 
 
 class ClimateIntent(BaseModel):
-    """What a question is about. GENERAL: compares all cities; UNKNOWN: is about something else."""
+    """What a question is about. GENERAL: compares all cities; UNKNOWN: is about something else.
+
+    `unknown` names the places asked for that the data doesn't have."""
 
     intent_type: Literal["PARTICULAR", "GENERAL", "UNKNOWN"]
     cities: list[str] = []
+    unknown: list[str] = []
     months: list[str] = []
     measure: Literal["temperature", "rain"] = "temperature"
 
@@ -101,19 +104,35 @@ class InsightAgent:
     def process_query(self, message: str, progress_callback: ProgressCallback | None = None) -> dict[str, Any]:
         """Answer a question. The callback is called with each part of the answer, in this thread."""
         report = progress_callback or _ignore
-        intent = self._parse(message)
+        intent = _checked(self._parse(message))
         report("intent_parsed", {"text": f"Intent: {_in_words(intent)}", **intent.model_dump()})
-        if intent.intent_type == "UNKNOWN":
-            insight = f"I know how warm and how wet it is in {', '.join(CLIMATE)}. IntentParser me about one of them."
+        if intent.intent_type == "UNKNOWN" or (intent.unknown and not intent.cities):
+            insight = _no_data(intent)
             report("insight_generated", {"text": insight})
             return {"intent_result": intent.model_dump(), "insight_result": {"text": insight}, "summary": {}}
         report("generating_insight", {"text": "Generating insight…"})
         rows = _rows(intent)
-        insight = _insight(intent, rows)
+        insight = " ".join([_insight(intent, rows), *([_no_data(intent)] if intent.unknown else [])])
         report("insight_generated", {"text": insight, "rows": rows})
         summary = _summary(intent, rows)
         report("data_summary", summary)
         return {"intent_result": intent.model_dump(), "insight_result": {"text": insight}, "summary": summary}
+
+
+def _checked(intent: ClimateIntent) -> ClimateIntent:
+    """The intent with the data's own names. A parser may name cities and months that the data doesn't have."""
+    cities = {city.casefold(): city for city in CLIMATE}
+    known = [cities[city.casefold()] for city in intent.cities if city.casefold() in cities]
+    unknown = [city for city in (*intent.cities, *intent.unknown) if city.casefold() not in cities]
+    months = [month.capitalize() for month in intent.months if month.capitalize() in MONTHS]
+    return intent.model_copy(update={"cities": known, "unknown": [*dict.fromkeys(unknown)], "months": months})
+
+
+def _no_data(intent: ClimateIntent) -> str:
+    known = ", ".join(CLIMATE)
+    if not intent.unknown:
+        return f"I know how warm and how wet it is in {known}. Ask me about one of them."
+    return f"I have no data on {' or '.join(intent.unknown)}; the cities I know are {known}."
 
 
 def _ignore(kind: str, data: dict[str, Any]) -> None:
@@ -123,7 +142,7 @@ def _ignore(kind: str, data: dict[str, Any]) -> None:
 def _in_words(intent: ClimateIntent) -> str:
     if intent.intent_type == "UNKNOWN":
         return "not about the climate"
-    where = " and ".join(intent.cities) or "all cities"
+    where = " and ".join([*intent.cities, *(f"{place} (unknown)" for place in intent.unknown)]) or "all cities"
     return f"{intent.measure} in {where}, {_when(intent.months)}"
 
 

@@ -18,7 +18,7 @@ from plan_engine.model.plan import Plan, Step
 from plan_engine.model.template import template
 from plan_engine.models import Reply, Role, ScriptInput, Use, introduce
 from plan_engine.run.context import Context
-from plan_engine.templates.trip.gazetteer import Poi, find, gazetteer
+from plan_engine.templates.trip.gazetteer import Poi, cities_in, find, gazetteer
 from plan_engine.templates.trip.itinerary import TripOptions, lay_out, problems_with
 from plan_engine.templates.trip.wishes import (
     TripIntent,
@@ -91,14 +91,10 @@ def _in_words(intents: Sequence[TripIntent]) -> str:
 
 
 async def find_places(run: RunContext[Context], query: str, most: int, avoid: list[str]) -> list[dict[str, Any]]:
-    """Find places: a city, a kind of place in a city, or a place by its name. Each is reported as it is found."""
+    """Find places: a city, a kind of place in a city, or a place by its name. Finds nothing in a city it doesn't know."""
     ctx = run.deps
     async with ctx.tool("find_places", query=query, most=most, avoid=avoid) as use:
         found = find(query, most, avoid)
-        for poi in found:
-            await ctx.model.pause(LOOK_S)
-            where = f"{poi['name']}, {poi['city']}"
-            await ctx.say(f"{where}: {poi['description']}", agent="Scout", data={"poi": poi})
         use.result = [poi["name"] for poi in found]
     return found
 
@@ -134,9 +130,27 @@ async def _scout(ctx: Context) -> list[Poi]:
         state = {"searches": queries, "most": min(most, 8), "avoid": avoided(requirements)}
         chosen = {*(await scouts.answer(ctx, _prompt("Find places for these searches.", **state))).ids}
     found = {query: [poi for poi in find(query, ALL) if poi["id"] in chosen] for query in queries}
-    for query in (query for query, pois in found.items() if not pois):
-        await ctx.say(f"I don't know {query}. The cities I know are {', '.join(gazetteer())}.", agent="Scout")
-    return changed_pois(before, intents, found)
+    pois = changed_pois(before, intents, found)
+    await _say_what_changed(ctx, before, pois)
+    for query in (query for query in queries if not find(query, 1)):
+        await ctx.say(_nothing_known(query), data={"unknown": query})
+    return pois
+
+
+async def _say_what_changed(ctx: Context, before: Sequence[Poi], pois: Sequence[Poi]) -> None:
+    """Report each new place once, under its number in the trip, and the places that were removed."""
+    if gone := [str(poi.get("name", "")) for poi in before if poi not in pois]:
+        await ctx.say(f"No longer in the trip: {', '.join(gone)}.")
+    for number, poi in enumerate(pois, 1):
+        if poi not in before:
+            await ctx.model.pause(LOOK_S)
+            await ctx.say(f"{number}. {poi['name']}, {poi['city']}: {poi['description']}", data={"poi": poi})
+
+
+def _nothing_known(query: str) -> str:
+    if cities_in(query):
+        return f"I know no {query}."
+    return f"I don't know {query}. The cities I know are {', '.join(gazetteer())}."
 
 
 # ---- requirements
@@ -167,6 +181,8 @@ planner: Final = Role(
 async def _plan_days(ctx: Context) -> list[dict[str, Any]]:
     """The options, once they have no problems. The step fails after MAX_ATTEMPTS."""
     pois: list[Poi] = ctx.results["pois"]
+    if not pois and any(intent.actionable for intent in _wishes(ctx.results["intents"])):
+        await ctx.say("There is nothing to plan: the trip has no place that I know.")
     if not pois or not any(intent.actionable for intent in _wishes(ctx.results["intents"])):
         before: list[dict[str, Any]] = ctx.input["plan"]
         return before

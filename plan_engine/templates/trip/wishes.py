@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plan_engine.templates.place_names import place_names
 from plan_engine.templates.trip.gazetteer import Poi, cities_in, gazetteer, is_of, kinds_in, mentions, plain, same_place
 
 __all__ = [
@@ -71,7 +72,6 @@ _instead: Final = re.compile(r" instead of ([^,;!?]+)", re.IGNORECASE)
 _pause: Final = re.compile(r"[,;!?]")
 _away: Final = re.compile(r"\b(?:remove|drop|delete|skip|cancel|leave out|take out|without)\b", re.IGNORECASE)
 _no: Final = re.compile(r"\b(?:no|not|avoid|hate|dislike|without)\s+([^,.;!?]+)", re.IGNORECASE)
-_somewhere: Final = re.compile(r"\b(?:trip|travel|go|fly|visit)\s+(?:to\s+)?([A-Z][\w'-]+)")
 _planning: Final = re.compile(r"\b(?:plan|itinerary|schedule|trip|organi[sz]e|route)\b", re.IGNORECASE)
 _WISHES: Final[Mapping[str, tuple[str, str]]] = {
     r"vegetarian|vegan": ("vegetarian food", "must"),
@@ -122,10 +122,17 @@ def _pois(message: str, state: Mapping[str, Sequence[Mapping[str, Any]]]) -> Ite
     action = "remove" if _away.search(message) else "add"
     for place in places:
         yield TripIntent(intent="poi", action=action, value=place)
+    unknown = [name for name in place_names(message) if not _known(name, [*places, *cities])]
     if not places:
-        yield from _city_wishes(message, cities or _cities_of(state), named=bool(cities), action=action)
-    if not places and not cities and (somewhere := _somewhere.search(message)) is not None:
-        yield TripIntent(intent="poi", action="add", value=somewhere[1])
+        cities = cities if cities or unknown else _cities_of(state)
+        yield from _city_wishes(message, cities, named=bool(cities_in(message)), action=action)
+    for name in unknown:
+        yield TripIntent(intent="poi", action=action, value=name)
+
+
+def _known(name: str, places: Sequence[str]) -> bool:
+    """Whether a name is one of these places, a part of its name, or it with more words."""
+    return any(mentions(name, place) or mentions(place, name) for place in places)
 
 
 def _swapped(message: str) -> tuple[str, str] | None:

@@ -23,6 +23,9 @@ KINDS = ["intent_parsed", "generating_insight", "insight_generated", "data_summa
             "Where do I need an umbrella in winter?",
             {"intent_type": "GENERAL", "measure": "rain", "months": ["December", "January", "February"]},
         ),
+        ("How warm is Hamburg in May?", {"intent_type": "PARTICULAR", "unknown": ["Hamburg"], "months": ["May"]}),
+        ("how warm is hamburg in may?", {"intent_type": "PARTICULAR", "unknown": ["hamburg"], "months": ["May"]}),
+        ("Rome or New York?", {"intent_type": "PARTICULAR", "cities": ["Rome"], "unknown": ["New York"]}),
         ("Tell me a joke", {"intent_type": "UNKNOWN"}),
         ("You may sing", {"intent_type": "UNKNOWN"}),
     ],
@@ -45,6 +48,24 @@ def test_the_insight_is_computed_from_the_data(message: str, insight: str) -> No
     assert [kind for kind, _ in told] == KINDS
     assert result["insight_result"] == {"text": insight}
     assert told[2][1]["text"] == insight
+
+
+@pytest.mark.parametrize(
+    ("intent", "insight"),
+    [
+        ({"unknown": ["Hamburg"]}, "I have no data on Hamburg; the cities I know are Lisbon, Rome, Paris, Tokyo,"),
+        ({"cities": ["Hamburg", "Ulm"]}, "I have no data on Hamburg or Ulm; the cities I know are Lisbon,"),
+        (
+            {"cities": ["rome", "Hamburg"], "months": ["may", "Maytime"]},
+            "Rome, May: 18.3 °C on average. I have no data on",
+        ),
+    ],
+)
+def test_a_place_without_data_is_named_and_not_answered_with_others(intent: dict[str, Any], insight: str) -> None:
+    """Whether the parser noticed it or, as a model may, took it for a city of the data."""
+    result = InsightAgent(lambda _: ClimateIntent(intent_type="PARTICULAR", **intent)).process_query("?")
+    assert result["insight_result"]["text"].startswith(insight)
+    assert "Warmest" not in result["insight_result"]["text"]
 
 
 def test_it_works_without_a_callback() -> None:

@@ -57,6 +57,19 @@ def names(pois: Any) -> list[str]:
             [("poi", "add", "Paris"), ("requirement", "add", "1 day"), ("plan", "create", "1 day in Paris")],
         ),
         ("a trip to Atlantis", [("poi", "add", "Atlantis"), ("plan", "create", "a trip to atlantis")]),
+        (
+            "a weekend in Hamburg",
+            [("poi", "add", "Hamburg"), ("requirement", "add", "2 days"), ("plan", "create", "2 days")],
+        ),
+        (
+            "2 days in Rome and Hamburg",
+            [
+                ("poi", "add", "Rome"),
+                ("poi", "add", "Hamburg"),
+                ("requirement", "add", "2 days"),
+                ("plan", "create", "2 days in Rome"),
+            ],
+        ),
         ("What a lovely day", [("other", "none", "What a lovely day")]),
         ("hello", [("other", "none", "hello")]),
     ],
@@ -72,6 +85,7 @@ def test_wishes_are_parsed(message: str, expected: list[tuple[str, str, str]]) -
         ("replace Colosseum with the Orange Garden, please", ("poi", "replace", "Colosseum -> Orange Garden")),
         ("Orange Garden instead of the Colosseum", ("poi", "replace", "Colosseum -> Orange Garden")),
         ("add some gardens", ("poi", "add", "garden in Rome")),
+        ("add some museums in Hamburg", ("poi", "add", "Hamburg")),
         ("drop the museums", ("poi", "remove", "museum in Rome")),
         ("no museums please", ("requirement", "add", "no museums")),
         ("we are vegetarian", ("requirement", "add", "vegetarian food")),
@@ -203,12 +217,40 @@ async def test_a_trip_is_planned(harness: EngineHarness) -> None:
     assert [step.status for step in snapshot.steps] == ["completed"] * 4
 
 
-async def test_an_unknown_place_changes_nothing(harness: EngineHarness) -> None:
+async def _said(harness: EngineHarness, plan_id: str) -> list[str]:
+    return [message.content for message in (await harness.snapshot(plan_id)).messages]
+
+
+async def test_unknown_places_are_named_and_known_ones_planned(harness: EngineHarness) -> None:
     async with harness.engine(trip) as engine:
         await engine.start("trip", {"message": "a trip to Atlantis", "plan": [{"kept": True}]}, "p")
-        done = await harness.outcome(engine, "p")
-    assert (done.result["pois"], done.result["plan"]) == ([], [{"kept": True}])
-    assert any("I don't know Atlantis" in message.content for message in (await harness.snapshot("p")).messages)
+        await engine.start("trip", {"message": "2 days in Rome and Hamburg"}, "q")
+        await engine.start("trip", {"message": "castles in Tokyo"}, "r")
+        nothing, rome, _ = [await harness.outcome(engine, plan_id) for plan_id in "pqr"]
+    assert (nothing.result["pois"], nothing.result["plan"]) == ([], [{"kept": True}])
+    known = f"The cities I know are {', '.join(gazetteer())}."
+    assert {f"I don't know Atlantis. {known}", "There is nothing to plan: the trip has no place that I know."} <= {
+        *await _said(harness, "p")
+    }
+    assert {poi["city"] for poi in rome.result["pois"]} == {"Rome"}
+    assert f"I don't know Hamburg. {known}" in await _said(harness, "q")
+    assert "I know no castle in Tokyo." in await _said(harness, "r")
+
+
+async def test_new_places_are_numbered_and_each_reported_once(harness: EngineHarness) -> None:
+    async with harness.engine(trip) as engine:
+        await engine.start("trip", {**ROME, "message": "add temples in Kyoto"}, "added")
+        await engine.start("trip", {**ROME, "message": "replace Colosseum with the Orange Garden"}, "replaced")
+        added, _ = await harness.outcome(engine, "added"), await harness.outcome(engine, "replaced")
+    new = [*enumerate(added.result["pois"], 1)][4:]
+    numbered = [text for text in await _said(harness, "added") if text[0].isdigit()]
+    assert numbered == [f"{at}. {poi['name']}, Kyoto: {poi['description']}" for at, poi in new]
+    assert len(numbered) > 1
+    said = await _said(harness, "replaced")
+    assert "No longer in the trip: Colosseum." in said
+    assert [text for text in said if text[0].isdigit()] == [
+        "1. Orange Garden, Rome: Bitter oranges, and Saint Peter's through the trees"
+    ]
 
 
 async def test_an_itinerary_with_problems_is_tried_twice(harness: EngineHarness) -> None:
