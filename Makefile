@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 BENCHES := publish fan_out intake idle joining slow_reader engine protocols
-export PYTHONDONTWRITEBYTECODE := 1
+# The tests start hundreds of Python processes; without this, each may have to compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
 # Without this, pyright would check the network for a newer version.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
@@ -77,14 +77,9 @@ def create_app(hub: Hub | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(streaming_router(hub))
-    for part in (plans, steering, events, streams, callers, log):
-        app.include_router(part.router(hub))
-    if hub.settings.offers_test_endpoint:
-        app.include_router(sample_traffic.router(hub))
-    app.include_router(protocols.router(hub))
-    app.include_router(operations_router(hub))
-    app.include_router(page.router())
-    app.include_router(documentation.router())
+    for router in _routers(hub):
+        # `include_router` would analyse each route again, which takes twice as long as all else here.
+        app.routes.extend(router.routes)
     configure(app, hub.settings)
     _describe(app)
     return app
@@ -106,8 +101,19 @@ def streaming_router(hub: Hub) -> APIRouter:
 
     routes.routes.append(WebSocketRoute("/ws/streaming", _Streaming(hub.admission)))
     if hub.engine is not None:  # after the exact path above, since `/ws/{session_id}` would match it
-        routes.include_router(dialects.router(hub))
+        routes.routes.extend(dialects.router(hub).routes)
     return routes
+
+
+def _routers(hub: Hub) -> Iterator[APIRouter]:
+    for part in (plans, steering, events, streams, callers, log):
+        yield part.router(hub)
+    if hub.settings.offers_test_endpoint:
+        yield sample_traffic.router(hub)
+    yield protocols.router(hub)
+    yield operations_router(hub)
+    yield page.router()
+    yield documentation.router()
 
 
 class _Streaming:

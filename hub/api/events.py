@@ -109,14 +109,23 @@ class _PollRoute(ApiRoute):
 
 def router(hub: Hub) -> APIRouter:
     """The events' routes, for this hub."""
-    routes = APIRouter(tags=["events"], generate_unique_id_function=operation_id)
-    routes.include_router(_publishing(hub))
-    routes.include_router(_reading(hub))
+    routes = APIRouter()
+    routes.routes.extend(_publishing(hub).routes)
+    routes.routes.extend(_reading(hub).routes)
     return routes
 
 
+def _router(route_class: type[ApiRoute]) -> APIRouter:
+    return APIRouter(
+        prefix="/api/plans/{plan_id}/events",
+        tags=["events"],
+        route_class=route_class,
+        generate_unique_id_function=operation_id,
+    )
+
+
 def _publishing(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api/plans/{plan_id}/events", route_class=ApiRoute)
+    routes = _router(ApiRoute)
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.post("", status_code=201, responses=problems(400, 401, 403, 413, 415, 422, 429, 503, 507))
@@ -143,7 +152,7 @@ def _publishing(hub: Hub) -> APIRouter:
 
 
 def _reading(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api/plans/{plan_id}/events", route_class=_PollRoute)
+    routes = _router(_PollRoute)
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get("", response_model=EventsPage, responses=problems(401, 403, 410, 422, 429, 503))

@@ -147,15 +147,18 @@ _APPENDS: Final = _lines(
 
 def router(hub: Hub) -> APIRouter:
     """The routes of the log."""
-    routes = APIRouter(tags=["log"], generate_unique_id_function=operation_id)
-    routes.include_router(_reading(hub))
-    routes.include_router(_appending(hub))
-    routes.include_router(_checkpoints(hub))
+    routes = APIRouter()
+    for part in (_reading, _appending, _checkpoints):
+        routes.routes.extend(part(hub).routes)
     return routes
 
 
+def _router(prefix: str, route_class: type[ApiRoute]) -> APIRouter:
+    return APIRouter(prefix=prefix, tags=["log"], route_class=route_class, generate_unique_id_function=operation_id)
+
+
 def _reading(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api", route_class=ApiRoute, generate_unique_id_function=operation_id)
+    routes = _router("/api", ApiRoute)
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get("/log", responses=problems(401, 403, 422, 429, 503))
@@ -233,7 +236,7 @@ async def _resumed(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[
 
 
 def _appending(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api", route_class=_LogRoute, generate_unique_id_function=operation_id)
+    routes = _router("/api", _LogRoute)
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.post("/log", responses=problems(401, 403, 413, 422, 429, 503), openapi_extra={"requestBody": _APPENDS})
@@ -324,7 +327,7 @@ def _producer(principal: Principal, name: str) -> str:
 
 
 def _checkpoints(hub: Hub) -> APIRouter:
-    routes = APIRouter(prefix="/api/plans", route_class=_CheckpointRoute, generate_unique_id_function=operation_id)
+    routes = _router("/api/plans", _CheckpointRoute)
     caller: Principal = Depends(caller_of(hub, LIGHT))
 
     @routes.get(

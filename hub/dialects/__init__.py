@@ -35,5 +35,5 @@ def router(hub: Hub) -> APIRouter:
     """Returns the routes of all dialects. Exact paths (`/ws/chat`) come before those with a session's id."""
     routes = APIRouter()
     for dialect in (trip, insight_chat, conversations, data_query, exhibition, macae):
-        routes.include_router(dialect.router(hub))
+        routes.routes.extend(dialect.router(hub).routes)
     return routes

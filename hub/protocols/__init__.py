@@ -22,9 +22,6 @@ __all__ = ["router"]
 def router(hub: Hub) -> APIRouter:
     """The routes of all protocols."""
     routes = APIRouter()
-    routes.include_router(ag_ui.router(hub))
-    routes.include_router(langgraph.router(hub))
-    routes.include_router(durable_streams.router(hub))
-    routes.include_router(ai_sdk.router(hub))
-    routes.include_router(mcp.router(hub))
+    for protocol in (ag_ui, langgraph, durable_streams, ai_sdk, mcp):
+        routes.routes.extend(protocol.router(hub).routes)
     return routes

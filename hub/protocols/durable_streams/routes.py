@@ -118,8 +118,8 @@ def router(hub: Hub) -> APIRouter:
     """The protocol's routes."""
     ended = EndedPlans(hub.log, hub.counts)
     routes = APIRouter()
-    routes.include_router(_reads(hub, ended))
-    routes.include_router(_appends(hub, ended))
+    routes.routes.extend(_reads(hub, ended).routes)
+    routes.routes.extend(_appends(hub, ended).routes)
     return routes
 
 

@@ -8,8 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Response
 
 from hub.api.problems import Problem
-from hub.api.route import operation_id
-from hub.protocols.langgraph.replies import LangGraphRoute
+from hub.protocols.langgraph.replies import new_router
 
 __all__ = ["router"]
 
@@ -29,7 +28,7 @@ _REASONS: Final = tuple(
 
 def router() -> APIRouter:
     """The route; it must be the last."""
-    routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = new_router()
 
     @routes.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def unknown_langgraph_path(path: str) -> Response:

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Depends, Path
 
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
-from hub.api.route import operation_id
 from hub.engine_port import TemplateInfo
 from hub.node import Hub
-from hub.protocols.langgraph.replies import LangGraphRoute, details
+from hub.protocols.langgraph.replies import details, new_router
 from hub.protocols.langgraph.requests import SearchAssistants
 from hub.protocols.threads import Threads
 
@@ -24,7 +23,7 @@ AssistantIdPath = Annotated[str, Path(min_length=1, max_length=128, examples=["b
 
 def router(hub: Hub) -> APIRouter:
     """The routes of assistants."""
-    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = new_router()
     threads = Threads(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(401, 403, 404, 422, 429, 503)

@@ -11,14 +11,13 @@ from pydantic import BaseModel, Field
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
 from hub.api.problems import Problem
-from hub.api.route import operation_id
 from hub.core.rates import START
 from hub.node import Hub
 from hub.protocols.langgraph.beginnings import Beginnings
 from hub.protocols.langgraph.commands import Commands, ProtocolCommand, error_response
 from hub.protocols.langgraph.event_frames import thread_position_of
 from hub.protocols.langgraph.events import EventEncoder, channels_of
-from hub.protocols.langgraph.replies import ThreadIdPath, details
+from hub.protocols.langgraph.replies import ThreadIdPath, details, new_router
 from hub.protocols.langgraph.thread_events import ThreadEvents, epochs_of
 from hub.protocols.route import STREAM_HEADERS, ProtocolRoute
 from hub.protocols.threads import Threads, plan_id_in
@@ -62,7 +61,7 @@ class CommandRoute(ProtocolRoute):
 
 def router(hub: Hub) -> APIRouter:
     """The routes of commands and events."""
-    routes = APIRouter(tags=["protocols"], route_class=CommandRoute, generate_unique_id_function=operation_id)
+    routes = new_router(CommandRoute)
     commands, threads, beginnings = Commands(hub), Threads(hub), Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
     starter: Principal = Depends(caller_of(hub, START))

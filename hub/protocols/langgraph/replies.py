@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Path, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from broadcasters.events import PLAN_ID
 from hub.api.problems import Problem
+from hub.api.route import operation_id
 from hub.protocols.route import ProtocolRoute
 
-__all__ = ["LangGraphRoute", "RefusalDetail", "ThreadIdPath", "details"]
+__all__ = ["LangGraphRoute", "RefusalDetail", "ThreadIdPath", "details", "new_router"]
 
 ThreadIdPath = Annotated[str, Path(pattern=PLAN_ID, examples=["plan-1"])]
 
@@ -30,6 +31,13 @@ class LangGraphRoute(ProtocolRoute):
     @classmethod
     def refusal(cls, problem: Problem) -> Response:
         return JSONResponse({"detail": problem.body["detail"]}, problem.status_code, problem.headers)
+
+
+def new_router(route_class: type[ProtocolRoute] = LangGraphRoute) -> APIRouter:
+    """A router of the protocol, without routes."""
+    return APIRouter(
+        prefix="/langgraph", tags=["protocols"], route_class=route_class, generate_unique_id_function=operation_id
+    )
 
 
 def details(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -13,7 +13,6 @@ from broadcasters.position import Position
 from broadcasters.snapshot import Snapshot
 from hub.access.principal import Principal
 from hub.api.callers import caller_of
-from hub.api.route import operation_id
 from hub.core.history import SharedCall
 from hub.core.rates import START
 from hub.core.subscriber import Since
@@ -21,7 +20,7 @@ from hub.node import Hub
 from hub.protocols.langgraph import absent, assistants, event_routes, thread_routes
 from hub.protocols.langgraph.beginnings import Beginnings, Begun, new_thread_id
 from hub.protocols.langgraph.encoder import MODES, Cursor, RunEncoder, cursor_in, modes_of
-from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
+from hub.protocols.langgraph.replies import ThreadIdPath, details, new_router
 from hub.protocols.langgraph.requests import RunRequest
 from hub.protocols.langgraph.runs import RunStatus, ThreadRun, runs_of
 from hub.protocols.langgraph.streams import AwaitedValues, Departures, FinalValues, RunStream
@@ -42,24 +41,16 @@ _REFUSED: Final = (400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 429, 503)
 
 def router(hub: Hub) -> APIRouter:
     """All routes of the protocol."""
-    routes = APIRouter(prefix="/langgraph")
-    routes.include_router(assistants.router(hub))
-    routes.include_router(_beginnings(hub))
-    routes.include_router(_runs(hub))
-    routes.include_router(_endings(hub))
-    routes.include_router(event_routes.router(hub))
-    routes.include_router(thread_routes.router(hub))
-    routes.include_router(absent.router())
+    routes = APIRouter()
+    for part in (assistants.router, _beginnings, _runs, _endings, event_routes.router, thread_routes.router):
+        routes.routes.extend(part(hub).routes)
+    routes.routes.extend(absent.router().routes)
     return routes
-
-
-def _router() -> APIRouter:
-    return APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
 
 
 def _beginnings(hub: Hub) -> APIRouter:
     """The routes that begin a run."""
-    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    routes, beginnings, responses = new_router(), Beginnings(hub), _Responses(hub)
     starter: Principal = Depends(caller_of(hub, START))
     refused = details(*_REFUSED)
 
@@ -109,7 +100,7 @@ def _beginnings(hub: Hub) -> APIRouter:
 
 def _runs(hub: Hub) -> APIRouter:
     """The routes of runs that have begun."""
-    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    routes, beginnings, responses = new_router(), Beginnings(hub), _Responses(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(401, 403, 404, 422, 429, 503)
 
@@ -153,7 +144,7 @@ def _runs(hub: Hub) -> APIRouter:
 
 def _endings(hub: Hub) -> APIRouter:
     """The routes that wait for the end of a run, or cause it."""
-    routes, beginnings, responses = _router(), Beginnings(hub), _Responses(hub)
+    routes, beginnings, responses = new_router(), Beginnings(hub), _Responses(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(401, 403, 404, 422, 429, 503)
 

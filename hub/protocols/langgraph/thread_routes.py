@@ -10,10 +10,9 @@ from broadcasters.log.contract import PlanEntry
 from hub.access.principal import Principal
 from hub.api.callers import caller_of, holder_of, require
 from hub.api.problems import Problem
-from hub.api.route import operation_id
 from hub.node import Hub
 from hub.protocols.langgraph.beginnings import Beginnings, new_thread_id
-from hub.protocols.langgraph.replies import LangGraphRoute, ThreadIdPath, details
+from hub.protocols.langgraph.replies import ThreadIdPath, details, new_router
 from hub.protocols.langgraph.requests import CreateThread, HistoryRequest, SearchThreads, StateRequest, UpdateThread
 from hub.protocols.langgraph.thread import EMPTY_STATE, Thread
 from hub.protocols.threads import Threads, split_plan_id
@@ -27,7 +26,7 @@ FOUND_AT_ONCE: Final = 100
 
 def router(hub: Hub) -> APIRouter:
     """The routes of threads."""
-    routes = APIRouter(tags=["protocols"], route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = new_router()
     beginnings = Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
@@ -82,14 +81,14 @@ def router(hub: Hub) -> APIRouter:
         thread = await beginnings.thread(principal, thread_id)
         return [*thread.states()[: body.limit]] if thread else []
 
-    routes.include_router(_changes(hub))
-    routes.include_router(_search(hub))
+    routes.routes.extend(_changes(hub).routes)
+    routes.routes.extend(_search(hub).routes)
     return routes
 
 
 def _changes(hub: Hub) -> APIRouter:
     """The routes that change a thread, or would."""
-    routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = new_router()
     beginnings = Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
 
@@ -118,7 +117,7 @@ def _changes(hub: Hub) -> APIRouter:
 
 def _search(hub: Hub) -> APIRouter:
     """The route that finds threads."""
-    routes = APIRouter(route_class=LangGraphRoute, generate_unique_id_function=operation_id)
+    routes = new_router()
     beginnings = Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
     refused = details(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
