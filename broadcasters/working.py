@@ -6,10 +6,10 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, cast
 
 from broadcasters.asking import OpenQuestions, Reading
 from broadcasters.errors import InvalidEvent, LogUnavailable, PlanBusy, PlanCancelled, PlancastError
@@ -112,7 +112,41 @@ class Work:
             PlanBusy: Another worker has taken the plan over.
         """
         await self._going.wait()
-        self._check()
+        self.check()
+
+    @asynccontextmanager
+    async def interrupting(self) -> AsyncGenerator[None]:
+        """Cancel what the block awaits when the plan is cancelled, and raise `PlanCancelled` instead.
+
+        Raises:
+            PlanCancelled: The plan was cancelled.
+            PlanBusy: Another worker has taken the plan over.
+
+        Example:
+            async with broadcaster.working("plan-1") as work, work.interrupting():
+                await agent.run()
+        """
+        self.check()
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        before, interrupted = task.cancelling(), False
+
+        async def interrupt() -> None:
+            nonlocal interrupted
+            await self._stopping.wait()
+            interrupted = True
+            task.cancel()
+
+        watching = self._supervisor.run(f"interrupting the work on plan {self.plan_id}", interrupt())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if interrupted and task.cancelling() <= before + 1:
+                self.check()
+            raise
+        finally:
+            watching.cancel()
+            if interrupted:
+                task.uncancel()
 
     async def unless_cancelled(self, work: Awaitable[T]) -> T:
         """Wait for something that may take long, such as a person's answer, or until the plan is cancelled.
@@ -132,7 +166,7 @@ class Work:
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                self._check()
+                self.check()
             return await task
         finally:
             stop.cancel()
@@ -153,7 +187,12 @@ class Work:
         finally:
             self._followers.remove(queue)
 
-    def _check(self) -> None:
+    async def plan(self) -> Snapshot:
+        """The plan as the log has it. Its `worker` is this one."""
+        return await self._outlets.questions.plan(self.plan_id)
+
+    def check(self) -> None:
+        """Raise as `checkpoint`, without waiting."""
         if self._cancelled is not None:
             raise PlanCancelled(self.plan_id, self._cancelled.by)
         if self._lost_to is not None:

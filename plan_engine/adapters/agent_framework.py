@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from broadcasters.extras import extra
 
@@ -39,6 +39,9 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_agent", "run_workflow"]
 
+NAME: Final = "Microsoft Agent Framework"
+"""Who works on the plan, for people."""
+
 
 async def run_agent(
     plan: str | Context,
@@ -64,7 +67,7 @@ async def run_agent(
     Returns:
         The agent's last response.
     """
-    async with reporting(plan, broadcaster, title=title) as sink:
+    async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         session = session or agent.create_session()
         while True:
             updates = _AgentUpdates(sink, agent.name or "Agent")
@@ -189,7 +192,7 @@ async def run_workflow(
     Raises:
         ValidationError: a person's answer isn't of the type that the executor waits for.
     """
-    async with reporting(plan, broadcaster, title=title) as sink:
+    async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         events = _WorkflowEvents(sink)
         given: dict[str, Any] = {"message": message}
         while given:

@@ -31,6 +31,8 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_langgraph"]
 
+NAME: Final = "LangGraph"
+"""Who works on the plan, for people."""
 MODES: Final = ["tasks", "custom", "messages", "values"]
 GRAPH_TITLE: Final = "Graph"
 """The agent's name where LangGraph doesn't say which node acted."""
@@ -68,7 +70,7 @@ async def run_langgraph(
         RuntimeError: the graph interrupts without a checkpointer, or stops where no question can be asked.
     """
     has_checkpoints = graph.checkpointer is not None  # pyright: ignore[reportUnknownMemberType]
-    async with reporting(plan, broadcaster, title=title, resumes=has_checkpoints) as sink:
+    async with reporting(plan, broadcaster, name=NAME, title=title, resumes=has_checkpoints) as sink:
         run = _GraphRun(graph, has_checkpoints, sink, _on_thread(config, plan), options)
         values = await run.to_the_end(given)
         sink.result = _result_of(values)

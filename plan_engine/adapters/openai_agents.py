@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from broadcasters.extras import extra
 
@@ -19,6 +19,7 @@ with extra("openai-agents", "this adapter"):
         HandoffOutputItem,
         ItemHelpers,
         MessageOutputItem,
+        RunHooks,
         RunItem,
         Runner,
         RunResultStreaming,
@@ -37,6 +38,9 @@ from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, ga
 from plan_engine.run.context import Context
 
 __all__ = ["run_openai_agent"]
+
+NAME: Final = "OpenAI Agents SDK"
+"""Who works on the plan, for people."""
 
 
 async def run_openai_agent(
@@ -61,8 +65,9 @@ async def run_openai_agent(
     Returns:
         The run's result.
     """
-    async with reporting(plan, broadcaster, title=title) as sink:
+    async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         events = _OpenAIEvents(sink, agent.name)
+        options["hooks"] = _Pausing(sink, options.get("hooks") or RunHooks())
         while True:
             result = Runner.run_streamed(agent, given, **options)
             try:
@@ -90,6 +95,23 @@ async def _decide(sink: RunSink, agent: str, items: Sequence[ToolApprovalItem], 
             state.reject(item, rejection_message=reason_of(answer))
 
     await gather_or_cancel(map(decide, items))
+
+
+class _Pausing(RunHooks[Any]):
+    """The run's hooks. They hold it while the plan is paused: the SDK itself runs on, however slowly its events are read."""
+
+    def __init__(self, sink: RunSink, given: RunHooks[Any]) -> None:
+        self._sink, self._given = sink, given
+        for name in ("on_llm_end", "on_agent_start", "on_agent_end", "on_handoff", "on_tool_end"):
+            setattr(self, name, getattr(given, name))
+
+    async def on_llm_start(self, *args: Any, **more: Any) -> None:
+        await self._sink.checkpoint()
+        await self._given.on_llm_start(*args, **more)
+
+    async def on_tool_start(self, *args: Any, **more: Any) -> None:
+        await self._sink.checkpoint()
+        await self._given.on_tool_start(*args, **more)
 
 
 class _OpenAIEvents:

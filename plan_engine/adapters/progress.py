@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
 from typing import Any, Literal
 
-from broadcasters.blocking import Broadcaster
-from broadcasters.errors import PlancastError
+from broadcasters.blocking import BlockingWork, Broadcaster
+from broadcasters.errors import PlanBusy, PlanCancelled, PlancastError
 from broadcasters.events import MessageType, StepStatus
 from plan_engine.adapters.conversion import (
     MAX_CONTENT,
@@ -44,6 +44,9 @@ def progress_callback(
 ) -> Generator[Report]:
     """A callback that reports a plan. The plan completes when the block is left, or ends with the error that leaves it.
 
+    While the plan is paused, the callback waits. When a person has cancelled the plan, it raises `PlanCancelled`: let that
+    pass. It ends the block, and the plan.
+
     Args:
         plan_id: the plan's id.
         title: the plan's title.
@@ -57,15 +60,19 @@ def progress_callback(
     """
     with ExitStack() as stack:
         sender = broadcaster or stack.enter_context(Broadcaster())
+        work = stack.enter_context(sender.working(plan_id, name=agent))
         sender.send_plan_update(plan_id, title=title and cut(title, MAX_TITLE), message_type=None)
-        report = Report(sender, plan_id, agent, stages or {})
+        report = Report(sender, work, agent, stages or {})
         try:
             yield report
+        except (PlanCancelled, PlanBusy):
+            raise  # the end of the work reports the end of the plan, or another program works on it
         except BaseException as error:
             with suppress(PlancastError):
                 report.failed(error)
             raise
-        report.completed()
+        if report.result is not None or not report.cancelled:
+            report.completed()
 
 
 class Report:
@@ -76,10 +83,11 @@ class Report:
         result: if set, reported when the plan is completed.
     """
 
-    def __init__(self, broadcaster: Broadcaster, plan_id: str, agent: str, stages: Mapping[str, str]) -> None:
+    def __init__(self, broadcaster: Broadcaster, work: BlockingWork, agent: str, stages: Mapping[str, str]) -> None:
         self.result: Any = None
         self._broadcaster = broadcaster
-        self._plan_id = plan_id
+        self._work = work
+        self._plan_id = work.plan_id
         self._agent = agent
         self._titles = dict(stages)
         self._reported: dict[str, StepStatus] = {}
@@ -88,7 +96,13 @@ class Report:
             self._step(stage, "pending")
         self._begin_next()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone has cancelled the plan, for code that reports rarely: it can leave the block without a result."""
+        return self._work.cancelled
+
     def __call__(self, stage: str, data: Any = None) -> None:
+        self._work.checkpoint()
         percent = fields_of(data).get("progress")
         with self._lock:
             if isinstance(percent, int | float) and not isinstance(percent, bool):

@@ -7,12 +7,13 @@ A tool with `requires_approval=True` is put to a person if `DeferredToolRequests
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable
+from typing import Any, Final, TypeVar
 
 from broadcasters.extras import extra
 
 with extra("pydantic-ai", "this adapter"):
-    from pydantic_ai import Agent, AgentRunResult, AgentRunResultEvent, DeferredToolRequests, DeferredToolResults
+    from pydantic_ai import Agent, AgentRunResult, DeferredToolRequests, DeferredToolResults, RunContext
     from pydantic_ai.messages import (
         AgentStreamEvent,
         PartDeltaEvent,
@@ -37,6 +38,8 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_pydantic_ai"]
 
+NAME: Final = "Pydantic AI"
+"""Who works on the plan, for people."""
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
 
@@ -58,7 +61,7 @@ async def run_pydantic_ai(
         prompt: what `agent.run` takes.
         broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
         title: the plan's title.
-        **options: passed to `agent.run_stream_events` (deps, message_history …).
+        **options: passed to `agent.run` (deps, message_history …).
 
     Returns:
         The run's result.
@@ -66,7 +69,7 @@ async def run_pydantic_ai(
     Raises:
         ValueError: the agent defers tool calls other than approvals.
     """
-    async with reporting(plan, broadcaster, title=title) as sink:
+    async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         events = _PydanticAIEvents(sink, agent.name or "Agent")
         result = await events.run(agent, prompt, options)
         while isinstance(result.output, DeferredToolRequests):
@@ -101,12 +104,11 @@ class _PydanticAIEvents:
         self._open: MessageHeader | None = None
 
     async def run(self, agent: Agent[Any, Output], prompt: Any, options: dict[str, Any]) -> AgentRunResult[Output]:
-        async with agent.run_stream_events(prompt, **options) as events:
+        async def report(_: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
             async for event in events:
-                if isinstance(event, AgentRunResultEvent):
-                    return event.result
                 await self._report(event)
-        raise RuntimeError("the agent's run ended without a result; this is a bug in pydantic_ai, not in the agent")
+
+        return await agent.run(prompt, event_stream_handler=report, **options)
 
     async def _report(self, event: AgentStreamEvent) -> None:
         match event:

@@ -85,6 +85,10 @@ class RunSink(ABC):
     async def ask(self, request_id: str, question: InputQuestion, *, agent: str, step_id: str | None = None) -> Answer:
         """Ask a person, and wait for the answer."""
 
+    @abstractmethod
+    async def checkpoint(self) -> None:
+        """Wait while the plan is paused. Every method does that reports something."""
+
     async def message(self, header: MessageHeader, text: str) -> None:
         """Send a whole message."""
         await self.write(header, text)
@@ -124,6 +128,9 @@ class StepSink(RunSink):
         self._tools: dict[str, tuple[AbstractAsyncContextManager[ToolUse], ToolUse]] = {}
 
     async def begin(self) -> None:
+        await self._context.checkpoint()
+
+    async def checkpoint(self) -> None:
         await self._context.checkpoint()
 
     async def close_earlier_run(self) -> None:

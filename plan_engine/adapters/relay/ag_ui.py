@@ -23,6 +23,8 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_ag_ui"]
 
+NAME: Final = "Relay (AG-UI)"
+"""Who works on the plan, for people."""
 AGENT: Final = "Agent"
 """The name where the server gives none."""
 
@@ -57,7 +59,7 @@ async def run_ag_ui(
         ServerFailed: the server refused the run, reported that it failed, or broke off.
     """
     async with (
-        reporting(plan, broadcaster, title=title or message) as sink,
+        reporting(plan, broadcaster, name=NAME, title=title or message) as sink,
         AgentServer(url, headers) as server,
     ):
         run = _AgUiRun(sink, server, plan if isinstance(plan, str) else plan.key, message, fields or {})

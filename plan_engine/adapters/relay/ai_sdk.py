@@ -19,6 +19,8 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_ai_sdk"]
 
+NAME: Final = "Relay (AI SDK)"
+"""Who works on the plan, for people."""
 AGENT: Final = "Agent"
 """The protocol does not name agents."""
 
@@ -54,7 +56,7 @@ async def run_ai_sdk(
         ServerFailed: the server refused the run, reported that it failed, or broke off.
     """
     async with (
-        reporting(plan, broadcaster, title=title or message) as sink,
+        reporting(plan, broadcaster, name=NAME, title=title or message) as sink,
         AgentServer(url, headers) as server,
     ):
         run = _AiSdkRun(sink, server, plan if isinstance(plan, str) else plan.key, message, fields or {})

@@ -31,6 +31,8 @@ from plan_engine.run.context import Context
 
 __all__ = ["run_langgraph_server"]
 
+NAME: Final = "Relay (LangGraph)"
+"""Who works on the plan, for people."""
 MODES: Final = ["messages-tuple", "tasks", "values"]
 CANCEL_S: Final = 5.0
 """How long the server may take to cancel a run."""
@@ -70,7 +72,7 @@ async def run_langgraph_server(
         ServerFailed: the server refused the run, reported that it failed, or could not be reached again.
     """
     async with (
-        reporting(plan, broadcaster, title=title or message) as sink,
+        reporting(plan, broadcaster, name=NAME, title=title or message) as sink,
         get_client(url=url, api_key=None, headers={**(headers or {})}) as client,
     ):
         run = _ServerRun(sink, client, assistant)

@@ -9,9 +9,10 @@ from typing import Any
 
 from broadcasters import Broadcaster
 from broadcasters.checkpointing import snapshot_of
-from broadcasters.events import parse
+from broadcasters.events import SignalName, parse
 from broadcasters.fold import fold
 from broadcasters.log.follow import Received, follow
+from broadcasters.signals import requested
 from broadcasters.snapshot import InputState, Snapshot, StepState, empty
 
 __all__ = ["Person", "step_called", "steps_of", "words_of"]
@@ -53,6 +54,10 @@ class Person:
 
     async def answers(self, request: InputState, answer: Any) -> None:
         await self._broadcaster.send_input_response(self.plan_id, request.request_id, answer, by="maria")
+
+    async def requests(self, signal: SignalName) -> None:
+        """As a hub records a click on Cancel, Pause or Resume."""
+        await self._broadcaster.send(requested(self.plan_id, signal, "maria"))
 
 
 def _open(plan: Snapshot) -> list[InputState]:

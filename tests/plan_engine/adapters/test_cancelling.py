@@ -1,8 +1,9 @@
-"""With each framework: a run cancelled in the middle of a message leaves nothing open, and is reported as cancelled."""
+"""With each framework: a run that is cancelled, by its task or by a person, leaves nothing open, and ends as cancelled."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -19,7 +20,7 @@ from openai.types.responses import ResponseTextDeltaEvent
 from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.function import FunctionModel
 
-from broadcasters import Broadcaster
+from broadcasters import Broadcaster, PlanCancelled
 from plan_engine.adapters.agent_framework import run_agent, run_workflow
 from plan_engine.adapters.langgraph import run_langgraph
 from plan_engine.adapters.openai_agents import run_openai_agent
@@ -125,6 +126,30 @@ async def test_cancelled_in_the_middle_of_a_message(
     plan = await person.sees()
     assert (plan.status, plan.content) == ("cancelled", "Cancelled.")
     assert [(message.streaming, message.error) for message in plan.messages] == [(False, "cancelled")]
+    assert all(step.status == "cancelled" for step in plan.steps)
+    async with asyncio.timeout(30):
+        await gone.left.wait()
+
+
+@pytest.mark.parametrize("framework", [langgraph, pydantic_ai, openai_agents, agent_framework, workflow])
+async def test_a_person_cancels_in_the_middle_of_a_message(
+    framework: Callable[[Gone], Run], broadcaster: Broadcaster, person: Person
+) -> None:
+    gone = Gone()
+    running = asyncio.create_task(framework(gone)(person.plan_id, broadcaster))
+    working = await person.until(lambda plan: any("just" in message.content for message in plan.messages))
+    assert working.worker is not None
+    assert working.worker.obeys == ("cancel", "pause", "resume")
+    clicked = time.monotonic()
+    await person.requests("cancel")
+    plan = await person.until(lambda plan: plan.worker and plan.worker.state == "released")
+    print(f"{framework.__name__}: cancelled {time.monotonic() - clicked:.3f} s after the click")
+    with pytest.raises(PlanCancelled, match="maria cancelled"):
+        await running
+    assert (plan.status, plan.content) == ("cancelled", "Stopped by maria")
+    assert [(message.streaming, message.error) for message in plan.messages if message.message_type == "result"] == [
+        (False, "cancelled")
+    ]
     assert all(step.status == "cancelled" for step in plan.steps)
     async with asyncio.timeout(30):
         await gone.left.wait()

@@ -15,7 +15,7 @@ async def test_a_step_that_asks_two_things_waits_until_both_are_answered(
     broadcaster: Broadcaster, person: Person
 ) -> None:
     question = InputQuestion("clarification", "Who?")
-    async with reporting(person.plan_id, broadcaster) as sink:
+    async with reporting(person.plan_id, broadcaster, name="Test") as sink:
         await sink.step("both", "in_progress", title="Both")
         asking = [asyncio.create_task(sink.ask(name, question, agent="A", step_id="both")) for name in "ab"]
         asked = dict(zip("ab", sorted(await person.is_asked(2), key=lambda one: one.request_id), strict=True))
@@ -35,7 +35,7 @@ async def test_what_a_dead_run_left_open_is_reported_as_broken_off(
     dying = await Broadcaster(log_url).open()
 
     async def first() -> None:
-        async with reporting(person.plan_id, dying) as sink:
+        async with reporting(person.plan_id, dying, name="Test") as sink:
             await sink.step("s", "in_progress", title="S")
             await sink.tool_started(ToolInvocation("c", "search", "A"))
             await sink.write(MessageHeader("m", "A"), "half a sen")
@@ -47,10 +47,11 @@ async def test_what_a_dead_run_left_open_is_reported_as_broken_off(
     run.cancel()
     await asyncio.wait([run])
 
-    async with reporting(person.plan_id, broadcaster):
-        plan = await person.sees()
-        assert steps_of(plan) == [("S", "error")]
-        assert [call.phase for call in plan.tool_calls] == ["error"]
-        assert [(said.content, said.streaming, said.error) for said in plan.messages] == [
-            ("half a sen", False, "broken off")
-        ]
+    async with reporting(person.plan_id, broadcaster, name="Test"):
+        assert steps_of(await person.sees()) == [("S", "in_progress")]
+    plan = await person.sees()
+    assert (plan.status, steps_of(plan)) == ("completed", [("S", "cancelled")])
+    assert [call.phase for call in plan.tool_calls] == ["error"]
+    assert [(said.content, said.streaming, said.error) for said in plan.messages] == [
+        ("half a sen", False, "broken off")
+    ]

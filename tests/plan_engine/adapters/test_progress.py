@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from broadcasters.blocking import Broadcaster as BlockingBroadcaster
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.log import log_of
+from broadcasters.signals import requested
 from broadcasters.snapshot import Snapshot
 from plan_engine.adapters.progress import progress_callback
 from tests.plan_engine.adapters.person import steps_of, words_of
@@ -110,3 +114,34 @@ def test_many_threads_may_report_to_one_plan(log_url: str) -> None:
             thread.join(60)
     plan = seen(log_url, "insight-5")
     assert sorted(steps_of(plan)) == sorted((f"Part {i}", "completed") for i in range(8))
+
+
+def test_a_person_pauses_resumes_and_cancels(log_url: str) -> None:
+    with (
+        BlockingBroadcaster(log_url) as broadcaster,
+        ThreadPoolExecutor(1) as pool,
+        progress_callback("insight-6", stages=STAGES, broadcaster=broadcaster) as report,
+    ):
+        broadcaster.send(requested("insight-6", "pause", "maria"))
+        assert report_until(lambda: pool.submit(report, "intent_parsed", {"progress": 10}))
+        assert seen(log_url, "insight-6").status == "waiting"
+        broadcaster.send(requested("insight-6", "resume", "maria"))
+        pool.submit(report, "intent_parsed").result(60)
+        broadcaster.send(requested("insight-6", "cancel", "maria"))
+        for _ in count():
+            report("insight_generated", {"progress": 10})
+    assert report.cancelled
+    plan = seen(log_url, "insight-6")
+    assert (plan.status, plan.content) == ("cancelled", "Stopped by maria")
+    assert [step.status for step in plan.steps] == ["completed", "cancelled"]
+    assert plan.worker is not None
+    assert (plan.worker.name, plan.worker.state) == ("Agent", "released")
+
+
+def report_until(call: Callable[[], Future[None]]) -> bool:
+    """Call until a call waits, as it does while the plan is paused."""
+    while True:
+        try:
+            call().result(0.5)
+        except TimeoutError:
+            return True
