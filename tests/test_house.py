@@ -145,7 +145,7 @@ KEPT = {
     "broadcasters/streamed_message.py: RollUp._send_part": "its failure is raised by the next write or by close",
     "broadcasters/outbox.py: Outbox._begin": "its callback fails the events that remain",
     "broadcasters/loop_thread.py: LoopThread._submit": "raises in the waiting thread",
-    "hub/commands/watch.py: _begin": "raises in the task group that it belongs to",
+    "hub/commands/watch.py: _FollowedPlans._start": "raises in the task group that it belongs to",
     "hub/core/connection.py: Connection._spawn": "its callback closes the connection it worked for",
     "hub/core/history.py: ChannelReader.start": "its callback refuses the subscriber it worked for",
     "hub/core/tail.py: ChannelTail._spawn": "its callback ends the channel it worked for",

@@ -16,6 +16,7 @@ from hub.commands import log_argument
 from hub.commands.output import print_json
 from hub.commands.plan_access import open_plans
 from hub.config.suggestions import did_you_mean
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "answer_to", "arguments", "open_request", "run"]
 
@@ -45,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     async with open_plans(args) as access:
-        plan, _ = await snapshot_of(access.log, args.plan_id)
+        with waiting_for(f"waiting for the log to read {args.plan_id}"):
+            plan, _ = await snapshot_of(access.log, args.plan_id)
         request = open_request(plan, args.request)
         answer = answer_to(request, args.value)
-        at = await access.answer(args.plan_id, request.request_id, answer)
+        with waiting_for(f"sending the answer to {args.plan_id}"):
+            at = await access.answer(args.plan_id, request.request_id, answer)
     if args.json:
         place = {"plan_id": args.plan_id, "request_id": request.request_id, "epoch": at.epoch, "offset": at.offset}
         print_json({**place, "answer": answer})

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from broadcasters.errors import PlancastError
 from broadcasters.extras import extra
-from hub.commands.output import note
+from hub.commands.output import note, print_json
 from hub.commands.parser import bold
 from hub.config.flags import add_flag
 from hub.config.settings import Settings, load
@@ -62,6 +62,7 @@ PLANS: Final = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "port")
     parser.add_argument("--no-browser", action="store_true", help="don't open the page")
+    parser.add_argument("--json", action="store_true", help="print the addresses of the hub and its plans as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
 
         templates_of(())
     [bound] = listeners(settings, settings.limits.outlet)
-    guide = _Guide(f"http://127.0.0.1:{bound.getsockname()[1]}", browser=not args.no_browser)
+    guide = _Guide(f"http://127.0.0.1:{bound.getsockname()[1]}", browser=not args.no_browser, json=args.json)
     Thread(target=guide.run, name="demo", daemon=True).start()
     with bound:
         serve_alone(settings, bound)
-    print("\nStopped. The same command starts it again, and its plans go on.", flush=True)
+    note("stopped; the same command starts it again, and its plans go on")
     return 0
 
 
@@ -98,9 +99,10 @@ def _settings(args: argparse.Namespace) -> Settings:
 class _Guide:
     """Starts the plans in the hub of this process, or finds those that go on, and says where they are."""
 
-    def __init__(self, address: str, *, browser: bool) -> None:
+    def __init__(self, address: str, *, browser: bool, json: bool) -> None:
         self._address = address
         self._browser = browser
+        self._json = json
 
     def run(self) -> None:
         """Called in a thread of its own."""
@@ -110,7 +112,10 @@ class _Guide:
             known = self._known()
             going_on = {template: one["plan_id"] for template, one in known.items() if one["status"] not in ENDED}
             plan_ids = [going_on.get(plan.template) or self._start(plan, known) for plan in PLANS]
-            print(self._welcome(plan_ids, going_on=bool(going_on)), flush=True)
+            if self._json:
+                print_json(self._facts(plan_ids))
+            else:
+                print(self._welcome(plan_ids, going_on=bool(going_on)), flush=True)
         except (OSError, ValueError, PlancastError) as error:
             note(f"the demo's plans could not be started: {error}")
             return
@@ -148,6 +153,13 @@ class _Guide:
 
     def _page(self, plan_id: str) -> str:
         return f"{self._address}/plan/{plan_id}"
+
+    def _facts(self, plan_ids: Sequence[str]) -> dict[str, Any]:
+        plans = [
+            {"plan_id": plan_id, "purpose": plan.purpose, "page": self._page(plan_id)}
+            for plan, plan_id in zip(PLANS, plan_ids, strict=True)
+        ]
+        return {"url": self._address, "pid": os.getpid(), "plans": plans}
 
     def _welcome(self, plan_ids: Sequence[str], *, going_on: bool) -> str:
         width = max(len(plan.purpose) for plan in PLANS)

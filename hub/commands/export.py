@@ -18,6 +18,7 @@ from hub.commands import log_argument, open_log
 from hub.commands.following import JsonViewer, PlanFollower
 from hub.commands.output import note
 from hub.terminal.plan_document import markdown
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -56,7 +57,8 @@ async def _content(args: argparse.Namespace) -> bytes:
         await PlanFollower(args.plan_id, "start", JsonViewer(lines, sys.stderr), follows=False).run(args.log)
         return lines.getvalue()
     async with open_log(args.log) as log:
-        plan, _ = await snapshot_of(log, args.plan_id)
+        with waiting_for(f"waiting for the log to read {args.plan_id}"):
+            plan, _ = await snapshot_of(log, args.plan_id)
     if not plan.offset:
         raise PlancastError(f"there is no plan {args.plan_id!r} (plancast plans lists all plans)")
     return markdown(plan).encode()

@@ -7,7 +7,7 @@ import asyncio
 import json
 import shlex
 import sys
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import BinaryIO, Final, Literal, Protocol, TextIO
 
 from broadcasters.checkpointing import snapshot_of
@@ -21,6 +21,7 @@ from hub.commands import open_log
 from hub.core.snapshot_events import rebuilt_events
 from hub.terminal import Look
 from hub.terminal.plan_view import PlanView
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["FAILED", "JsonViewer", "PlanFollower", "Since", "TextViewer", "Viewer", "exit_code", "follow_plan"]
 
@@ -83,12 +84,20 @@ class PlanFollower:
     async def run(self, url: str | None) -> None:
         """Returns when the plan has ended or, without following, when all events so far are shown."""
         async with open_log(url) as log:
-            after = await self._begin(log)
-            if await self._is_over(log):
+            with waiting_for(f"waiting for the log to read {self._plan_id}"):
+                after = await self._begin(log)
+                over = await self._is_over(log)
+            if over:
                 self._note_end()
                 return
+            await self._follow(log, after)
+
+    async def _follow(self, log: PlanLog, after: Position) -> None:
+        with ExitStack() as waiting:
+            waiting.enter_context(waiting_for(f"waiting for events of {self._plan_id}"))
             async with aclosing(follow(log, self._plan_id, after)) as items:
                 async for item in items:
+                    waiting.close()
                     self.take(item)
                     if isinstance(item, Received | Broken) and await self._is_over(log):
                         return
@@ -116,7 +125,7 @@ class PlanFollower:
             return
         if not self._follows:
             raise PlancastError(f"there is no plan {self._plan_id!r} (plancast plans lists all plans)")
-        self._viewer.note(f"{self._plan_id} has no events yet; waiting for the first")
+        self._viewer.note(f"{self._plan_id} has no events yet")
 
     def _note_end(self) -> None:
         """Report an end that is not among the events shown, so that the output is not empty."""
@@ -159,7 +168,8 @@ class PlanFollower:
         if self.status not in PLAN_ENDED:
             return False
         try:
-            self._goal = (await log.head(self._plan_id)).offset
+            with waiting_for(f"waiting for the log to say whether {self._plan_id} has further events"):
+                self._goal = (await log.head(self._plan_id)).offset
         except LogUnavailable:
             return False
         return self.position.offset >= self._goal

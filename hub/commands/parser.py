@@ -21,6 +21,7 @@ FEW: Final = 14
 _number = re.compile(r"-\d+|-\d*\.\d+")
 _of_argument = re.compile(r"argument (\S+): ")
 _missing = re.compile(r"the following arguments are required: (.*)")
+_one_of = re.compile(r"one of the arguments (.*) is required")
 _unexpected = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _no_value = re.compile(r": expected one argument$")
 
@@ -40,6 +41,8 @@ class CommandParser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
+        self._example = examples.partition("\n")[0]
+        self._bare = False
         self._positionals.title = "arguments"
         if sys.version_info >= (3, 14):
             self.color = False
@@ -48,6 +51,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The command's arguments, or exit with an error."""
+        self._bare = not words
         self._check_options(words)
         some_optional = any(action.nargs for action in self._get_positional_actions())
         if some_optional and "--" not in words:
@@ -55,7 +59,10 @@ class CommandParser(argparse.ArgumentParser):
         return self.parse_args(words)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {_plainly(message)} (see {self.prog} --help)\n")
+        problem = _plainly(message)
+        if self._bare and problem.startswith("missing "):
+            problem += f"; for example: {self._example}"
+        self.exit(MISUSED, f"{self.prog}: {problem} (see {self.prog} --help)\n")
 
     def _check_options(self, words: Sequence[str]) -> None:
         """Report an unknown option before anything that would only follow from it, such as a missing argument."""
@@ -125,6 +132,8 @@ def _plainly(message: str) -> str:
     """argparse's messages in the words of ours."""
     if missing := _missing.fullmatch(message):
         return f"missing {missing[1]}"
+    if one_of := _one_of.fullmatch(message):
+        return f"missing one of {', '.join(one_of[1].split())}"
     if unexpected := _unexpected.fullmatch(message):
         return f"unexpected argument {unexpected[1]!r:.80}"
     message = _of_argument.sub(lambda match: f"{match[1]}: ", message, count=1)

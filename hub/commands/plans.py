@@ -15,6 +15,7 @@ from hub.commands import log_argument, open_log
 from hub.commands.parser import positive
 from hub.terminal import Look, ago, clean, table, words
 from hub.terminal.plan_row import STATUS_STYLES
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _plans(args: argparse.Namespace) -> list[PlanEntry]:
     async with open_log(args.log) as log:
-        return await _found(log, args)
+        with waiting_for("waiting for the list of plans"):
+            return await _found(log, args)
 
 
 async def _found(log: PlanLog, args: argparse.Namespace) -> list[PlanEntry]:

@@ -23,9 +23,13 @@ from broadcasters.events import (
     StepUpdate,
     build,
 )
+from broadcasters.log import default_url
 from broadcasters.position import Position
 from hub.access.principal import refuse_reserved
 from hub.commands import log_argument
+from hub.commands.output import note
+from hub.config.setting_types import without_password
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "read_events", "run"]
 
@@ -77,12 +81,19 @@ def run(args: argparse.Namespace) -> int:
         args.misused("--key applies to one event and can't be used with events from standard input")
     if event is not None:
         refuse_reserved(event)
+    if event is None and sys.stdin.isatty():
+        note("reading events from standard input, a JSON object a line; Ctrl-D ends")
+    hint = f"publishing to {without_password(args.log or default_url())}, for up to {args.deadline:g} s"
     with Broadcaster(args.log, deadline=args.deadline) as broadcaster:
         if event is not None:
-            _print(args, [broadcaster.send(event, key=args.key)])
+            with waiting_for(hint):
+                at = broadcaster.send(event, key=args.key)
+            _print(args, [at])
             return 0
         for events in read_events(args.plan_id, sys.stdin.buffer):
-            _print(args, broadcaster.send_all(args.plan_id, events))
+            with waiting_for(hint):
+                positions = broadcaster.send_all(args.plan_id, events)
+            _print(args, positions)
     return 0
 
 

@@ -6,13 +6,15 @@ import argparse
 import asyncio
 import os
 import secrets
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import InvalidEvent
+from broadcasters.events import check_plan_id
 from hub.commands import log_argument
+from hub.commands.output import note, print_json
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -42,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--header", metavar="NAME:VALUE", action="append", default=[], help="a header of the requests; may be repeated"
     )
+    parser.add_argument("--json", action="store_true", help="print the plan's id, and then its end, as JSON")
     log_argument(parser)
 
 
@@ -51,9 +54,23 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     plan_id = args.plan or f"plan-{secrets.token_hex(8)}"
-    options: dict[str, Any] = {"headers": _headers(args.header), "title": args.title}
-    async with Broadcaster(args.log) as broadcaster:
+    check_plan_id(plan_id)
+    headers = _headers(args.header)
+    if args.json:
+        print_json({"plan_id": plan_id, "state": "started"})
+    else:
         print(plan_id, flush=True)
+    with waiting_for(f"the agent is at work; `plancast tail {plan_id}` follows it"):
+        await _relay(args, plan_id, {"headers": headers, "title": args.title})
+    if args.json:
+        print_json({"plan_id": plan_id, "state": "finished"})
+    else:
+        note("the agent has finished")
+    return 0
+
+
+async def _relay(args: argparse.Namespace, plan_id: str, options: dict[str, Any]) -> None:
+    async with Broadcaster(args.log) as broadcaster:
         if args.ag_ui:
             from plan_engine.adapters.relay.ag_ui import run_ag_ui
 
@@ -67,8 +84,6 @@ async def _run(args: argparse.Namespace) -> int:
 
             options["assistant"] = args.assistant
             await run_langgraph_server(plan_id, args.langgraph, args.text, broadcaster=broadcaster, **options)
-    print("The agent has finished.", file=sys.stderr)
-    return 0
 
 
 def _headers(given: list[str]) -> Mapping[str, str]:

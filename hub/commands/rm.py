@@ -12,6 +12,7 @@ from broadcasters.events import check_plan_id
 from broadcasters.log.contract import PlanLog
 from hub.commands import log_argument, open_log
 from hub.commands.output import note, print_json
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace, plan_ids: Sequence[str]) -> int:
     async with open_log(args.log) as log:
-        heads = await log.heads(plan_ids)
+        with waiting_for("waiting for the log"):
+            heads = await log.heads(plan_ids)
         found = [plan_id for plan_id in plan_ids if heads[plan_id].offset]
         for plan_id in plan_ids:
             if plan_id not in found:
@@ -64,7 +66,8 @@ def _confirmed(plan_ids: Sequence[str]) -> bool:
 
 
 async def _delete(log: PlanLog, plan_id: str, *, json: bool) -> None:
-    deleted = await log.delete(plan_id)
+    with waiting_for(f"deleting {plan_id}"):
+        deleted = await log.delete(plan_id)
     if json:
         print_json({"plan_id": plan_id, "deleted": deleted})
     elif deleted:

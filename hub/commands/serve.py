@@ -18,11 +18,13 @@ from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
 from hub.commands.embedded import Embedded, check_model, model_of, templates_of
+from hub.commands.output import print_json
 from hub.config.flags import add_flags
 from hub.config.limits import bounds
 from hub.config.setting_types import Secret, without_password
 from hub.config.settings import Settings, load
 from hub.engine_port import EnginePort
+from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run", "serve_alone"]
 
@@ -43,22 +45,27 @@ PLANCAST_AUTH_SECRET=@/etc/plancast/secret plancast serve --host 0.0.0.0 --worke
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the addresses and what runs plans as JSON")
     add_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    with extra("hub", "a hub"):
+    with waiting_for("loading the hub"), extra("hub", "a hub"):
         from hub.access.auth import refusal_to_bind
         from hub.process.serving import listeners
         from hub.process.workers import raise_file_limit
     settings = load(os.environ, args)
     if (refusal := refusal_to_bind(settings)) is not None:
         raise PlancastError(refusal)
-    _check(settings)
-    settings, about_engine = _with_engine(settings)
+    with waiting_for("loading the engine and its templates"):
+        _check(settings)
+        settings, about_engine = _with_engine(settings)
     with ExitStack() as stack:
         bound = [stack.enter_context(each) for each in listeners(settings, settings.limits.outlet)]
-        print(_welcome(settings, bound[0], about_engine), flush=True)
+        if args.json:
+            print_json(_facts(settings, bound[0]))
+        else:
+            print(_welcome(settings, bound[0], about_engine), flush=True)
         if (too_few := raise_file_limit(settings.max_connections)) is not None:
             print(f"plancast: {too_few}", file=sys.stderr)
         return _serve(settings, bound)
@@ -139,13 +146,25 @@ def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:
     return Embedded(engine)
 
 
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _facts(settings: Settings, bound: socket.socket) -> dict[str, object]:
+    """What --json prints when a hub starts."""
+    address = _address(bound)
+    urls = {"url": f"http://{address}", "websocket": f"ws://{address}/ws/streaming"}
+    runs = {"engine": settings.engine, "model": settings.model, "workers": settings.workers, "pid": os.getpid()}
+    return {**urls, "log": without_password(settings.log), "development": settings.development, **runs}
+
+
 def _welcome(settings: Settings, bound: socket.socket, about_engine: str) -> str:
     """The lines printed when a hub starts."""
-    host, port = bound.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    address = _address(bound)
     workers = f", {settings.workers} workers" if settings.workers > 1 else ""
     lines = [
-        f"Plancast on http://{shown}:{port} (WebSocket: ws://{shown}:{port}/ws/streaming){workers}",
+        f"Plancast on http://{address} (WebSocket: ws://{address}/ws/streaming){workers}",
         f"log: {without_password(settings.log)}",
         about_engine,
     ]
@@ -154,6 +173,6 @@ def _welcome(settings: Settings, bound: socket.socket, about_engine: str) -> str
     elif not settings.authenticated:
         lines.append("INSECURE: no authentication, and other machines can connect")
     if settings.offers_test_endpoint:
-        lines.append(f"sample traffic: curl -X POST http://{shown}:{port}/api/test/streaming/plan-1")
+        lines.append(f"sample traffic: curl -X POST http://{address}/api/test/streaming/plan-1")
     lines.append(bounds(settings.limits))
     return "\n".join(lines)

@@ -7,9 +7,11 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 from broadcasters.extras import extra
+from hub.commands.output import print_json
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
 
@@ -17,7 +19,7 @@ ABOUT = """\
 Make an access token: a JWT with a name and its rights, signed with the shared
 secret of the hub. A pattern is a plan's id, or the beginning of one followed
 by *; the verbs are read, input, signal, publish and start. Only the token is
-printed."""
+printed, or with --json also what it contains."""
 EXAMPLES = """\
 plancast token ada --plan '*=read,input'
 plancast token reporters --plan 'team-a.*=publish,start' --plan 'demo=read' --for 30d
@@ -57,6 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auth-issuer", metavar="…", help="the `iss` the hub requires, if any (default: PLANCAST_AUTH_ISSUER)"
     )
+    parser.add_argument("--json", action="store_true", help="print the token, its rights and its expiry as JSON")
     parser.set_defaults(misused=parser.error)
 
 
@@ -66,10 +69,17 @@ def run(args: argparse.Namespace) -> int:
         from hub.access.principal import InvalidGrants
         from hub.config.settings import load
     settings = load(os.environ, args)
+    plans, now = _merged(args.plan), time.time()
     try:
-        print(mint(settings, args.subject, _merged(args.plan), args.seconds, time.time()))
+        token = mint(settings, args.subject, plans, args.seconds, now)
     except (InvalidGrants, TokenInvalid) as error:
-        args.misused(str(error))
+        return int(args.misused(str(error)))
+    if args.json:
+        ends = datetime.fromtimestamp(int(now + args.seconds), UTC)
+        expires_at = ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        print_json({"token": token, "subject": args.subject, "plans": plans, "expires_at": expires_at})
+    else:
+        print(token)
     return 0
 
 

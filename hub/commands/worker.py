@@ -8,12 +8,15 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from hub.commands.embedded import check_model, model_of, templates_of
+from hub.commands.output import note, print_json
 from hub.config.flags import add_flags
 from hub.config.setting_types import without_password
 from hub.config.settings import load
+from hub.terminal.waiting import waiting_for
 
 if TYPE_CHECKING:
     from plan_engine import Engine, Template
@@ -32,13 +35,15 @@ plancast worker --templates shop.plans --engine-db postgresql://db/plans --log r
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", metavar="URL", help="the log to use (default: PLANCAST_LOG): sqlite:///… or redis://…")
+    parser.add_argument("--json", action="store_true", help="print the worker's name and its templates as JSON")
     add_flags(parser, "engine")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = load(os.environ, args)
-    templates = templates_of(settings.templates)
-    check_model(settings)
+    with waiting_for("loading the engine and its templates"):
+        templates = templates_of(settings.templates)
+        check_model(settings)
     from plan_engine import Engine
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -50,18 +55,23 @@ def run(args: argparse.Namespace) -> int:
         plans_at_once=settings.plans_at_once,
         model=model_of(settings),
     )
-    asyncio.run(_work(engine, templates, settings.log))
+    asyncio.run(_work(engine, templates, settings.log, json=args.json))
     return 0
 
 
-async def _work(engine: Engine, templates: Sequence[Template], log: str) -> None:
+async def _work(engine: Engine, templates: Sequence[Template], log: str, *, json: bool) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, ending.set)
-    async with engine:
-        names = ", ".join(template.name for template in templates)
-        print(f"Plancast worker {engine.name}", flush=True)
-        print(f"templates: {names}\nlog: {without_password(log)}", flush=True)
+    async with AsyncExitStack() as stack:
+        with waiting_for("waiting for the engine's database and the log"):
+            await stack.enter_async_context(engine)
+        names = [template.name for template in templates]
+        if json:
+            print_json({"worker": engine.name, "templates": names, "log": without_password(log), "pid": os.getpid()})
+        else:
+            print(f"Plancast worker {engine.name}\ntemplates: {', '.join(names)}", flush=True)
+            print(f"log: {without_password(log)}", flush=True)
         await ending.wait()
-        print("stopping; other workers continue the plans in progress", flush=True)
+        note("stopping; other workers continue the plans in progress")

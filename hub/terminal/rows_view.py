@@ -23,8 +23,8 @@ WIDE: Final = 110
 class RowsView(Protocol):
     """Shows the rows of plans."""
 
-    def show(self, rows: Sequence[PlanRow]) -> None:
-        """The plans as they are now."""
+    def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
+        """The plans as they are now. `trouble` is why they may be old."""
 
     def close(self) -> None:
         """No more rows follow."""
@@ -37,17 +37,19 @@ class RowsTable:
         self._out = out
         self._screen = LiveLines(out)
 
-    def show(self, rows: Sequence[PlanRow]) -> None:
+    def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
         look = Look.of(self._out)
         ordered = sorted(rows, key=lambda row: (row.ended, not row.asks))
-        room = self._screen.room - 2
+        room = self._screen.room - 3
         shown = ordered[:room]
-        lines = self._table(shown, look) if shown else ["no plan is in progress; waiting for one"]
+        nothing = [] if trouble else ["no plan is in progress; waiting for one"]
+        lines = self._table(shown, look) if shown else nothing
         rest = f"… and {len(ordered) - room} more" if len(ordered) > room else ""
         asks = next((row.plan_id for row in shown if row.asks), None)
         hint = f"plancast answer {asks} VALUE" if asks else ""
-        footer = " · ".join(filter(None, (rest, hint)))
-        self._screen.show([*lines, *([look.paint(look.plain(footer), "dim")] if footer else [])])
+        footer = look.plain(" · ".join(filter(None, (rest, hint))))
+        below = [look.paint(trouble, "bad") if trouble else "", look.paint(footer, "dim") if footer else ""]
+        self._screen.show([*lines, *filter(None, below)])
 
     def _table(self, rows: Sequence[PlanRow], look: Look) -> list[str]:
         wide = look.width is not None and look.width >= WIDE
@@ -75,14 +77,29 @@ def _bar(row: PlanRow, look: Look) -> str:
     return "" if row.progress is None else look.bar(row.progress)
 
 
+class _TroubleNotes:
+    """Reports on standard error when the rows get old, and when they are current again."""
+
+    def __init__(self, notes: TextIO) -> None:
+        self._notes = notes
+        self._trouble = ""
+
+    def show(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            print(f"plancast: {trouble or 'the log can be reached again'}", file=self._notes, flush=True)
+
+
 class RowLines:
     """A line for each change of a plan, for a file or a pipe."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
+        self._notes = _TroubleNotes(notes)
         self._shown: dict[str, tuple[str, str, str]] = {}
 
-    def show(self, rows: Sequence[PlanRow]) -> None:
+    def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
+        self._notes.show(trouble)
         for row in rows:
             facts = row.shown_status, row.percent, row.now
             if row.offset and self._shown.get(row.plan_id) != facts:
@@ -97,11 +114,13 @@ class RowLines:
 class RowObjects:
     """A JSON object for each change of a plan."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
+        self._notes = _TroubleNotes(notes)
         self._shown: dict[str, int] = {}
 
-    def show(self, rows: Sequence[PlanRow]) -> None:
+    def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
+        self._notes.show(trouble)
         for row in rows:
             if row.offset and self._shown.get(row.plan_id) != row.offset:
                 self._shown[row.plan_id] = row.offset

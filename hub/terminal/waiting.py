@@ -8,9 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["waiting_for"]
+__all__ = ["PATIENCE_S", "waiting_for"]
 
 PATIENCE_S: Final = 1.0
+"""How long a command may wait in silence."""
 
 
 @contextmanager

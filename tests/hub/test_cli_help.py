@@ -58,6 +58,15 @@ def test_every_command_has_a_description_and_examples(name: str, line: str, caps
     assert f"examples:\n  plancast {name}" in run.out
 
 
+WITHOUT_JSON = {"completion": "prints a script for a shell", "mcp": "speaks JSON-RPC on standard output"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_prints_json(name: str) -> None:
+    options = parser_of(name).format_help()
+    assert ("--json " in options) is (name not in WITHOUT_JSON)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_can_be_parsed(name: str) -> None:
     for line in command(name).EXAMPLES.splitlines():
@@ -104,7 +113,10 @@ STATUSES = "expected one of pending, in_progress, waiting, completed, error, can
         ("plancast tail --form now", "unknown option --form; did you mean --from? (see plancast tail --help)"),
         ("plancast tail p -x", "unknown option -x (see plancast tail --help)"),
         ("plancast tail p --no-foll", "unknown option --no-foll; did you mean --no-follow? (see plancast tail --help)"),
-        ("plancast tail", "missing PLAN_ID (see plancast tail --help)"),
+        ("plancast tail", "missing PLAN_ID; for example: plancast tail plan-1 (see plancast tail --help)"),
+        ("plancast tail --json", "missing PLAN_ID (see plancast tail --help)"),
+        ("plancast relay", "missing TEXT; for example: plancast relay --ag-ui http://127.0.0.1:8000/agent"),
+        ("plancast publish", "missing PLAN_ID; for example: plancast publish plan-1"),
         ("plancast tail p q", "unexpected argument 'q' (see plancast tail --help)"),
         ("plancast tail p --from", "--from: expected a value (see plancast tail --help)"),
         (
@@ -124,7 +136,7 @@ STATUSES = "expected one of pending, in_progress, waiting, completed, error, can
         ("plancast publish p hi --type resutl", "got 'resutl'; did you mean result? (see plancast publish --help)"),
         (
             "plancast relay hi",
-            "one of the arguments --ag-ui --ai-sdk --langgraph is required (see plancast relay --help)",
+            "missing one of --ag-ui, --ai-sdk, --langgraph (see plancast relay --help)",
         ),
     ],
 )

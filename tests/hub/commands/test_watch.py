@@ -1,4 +1,4 @@
-"""`plancast watch`, `export` and `open`, and the hint while a command waits."""
+"""`plancast watch`, `export` and `open`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from broadcasters.changes import advance
 from broadcasters.events import PlanStatus, parse
 from broadcasters.snapshot import empty
 from hub.terminal.plan_row import PlanRow
-from hub.terminal.waiting import waiting_for
 from tests.hub.commands.command_lines import CommandLines
 from tests.servers.hub import HubServer
 
@@ -194,21 +192,3 @@ def test_the_page_is_opened_in_the_browser(
 
 def test_without_a_hub_there_the_command_to_start_one_is_named(lines: CommandLines) -> None:
     assert "`plancast serve`" in lines.fails("plancast open --hub http://127.0.0.1:9")
-
-
-# --- waiting
-
-
-def test_on_a_terminal_a_long_wait_is_explained(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("hub.terminal.waiting.PATIENCE_S", 0.01)
-    with waiting_for("connecting to redis://nowhere"):
-        time.sleep(0.05)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    err = ""
-    with waiting_for("connecting to redis://nowhere"):
-        while not err:
-            err = capsys.readouterr().err
-    assert err == "plancast: connecting to redis://nowhere …\n"
