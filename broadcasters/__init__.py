@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from broadcasters.questions import Answer
     from broadcasters.signals import SignalRequest
     from broadcasters.streamed_message import Message
+    from broadcasters.usage import Usage
     from broadcasters.working import Work
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "PlancastError",
     "Position",
     "SignalRequest",
+    "Usage",
     "Work",
     "approve",
     "ask",
@@ -105,6 +107,7 @@ _MODULES = {
     "questions": "Answer",
     "signals": "SignalRequest",
     "streamed_message": "Message",
+    "usage": "Usage",
     "working": "Work",
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names.split()}

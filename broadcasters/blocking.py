@@ -25,6 +25,7 @@ from broadcasters.events import MessageType, SignalName
 from broadcasters.loop_thread import NO_FORK, LoopThread
 from broadcasters.outbox import MAX_BYTES, MAX_EVENTS, OutboxStatistics
 from broadcasters.streamed_message import Message as AsyncMessage
+from broadcasters.usage import UsageFields
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
@@ -102,6 +103,10 @@ class BlockingMessage:
     def write(self, text: str) -> None:
         """Add text to the message; see `broadcasters.Message.write`."""
         self._thread.call(self._message.write(text), self._patience)
+
+    def report_usage(self, usage: UsageFields) -> None:
+        """Report what was used of a model for this message; see `broadcasters.Message.report_usage`."""
+        self._message.report_usage(usage)
 
     def __enter__(self) -> Self:
         self._thread.call(self._message.__aenter__(), self._patience)

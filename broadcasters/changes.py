@@ -21,8 +21,8 @@ from broadcasters.events import (
     StepUpdate,
     ToolCall,
 )
-from broadcasters.fold import apply
-from broadcasters.snapshot import ArtifactState, InputState, MessageState, Snapshot, StepState, ToolCallState
+from broadcasters.fold import apply, step_of
+from broadcasters.snapshot import ArtifactState, InputState, MessageState, Snapshot, StepState, ToolCallState, UsageSum
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
 
 __all__ = [
@@ -37,7 +37,13 @@ __all__ = [
     "ToolCallChange",
     "advance",
     "difference",
+    "plain_usage",
 ]
+
+
+def plain_usage(usage: UsageSum) -> dict[str, Any]:
+    """A sum of usage as plain JSON."""
+    return usage.model_dump(mode="json", exclude_none=True)
 
 
 Part = StepState | MessageState | ToolCallState | InputState | ArtifactState
@@ -52,10 +58,16 @@ class PlanFields(NamedTuple):
     progress: float | None
     result: dict[str, Any] | None
     data: dict[str, Any] | None
+    usage: UsageSum | None = None
 
     @classmethod
     def of(cls, plan: Draft | Snapshot) -> PlanFields:
-        return cls(plan.status, plan.title, plan.content, plan.progress, plan.result, plan.data)
+        return cls(plan.status, plan.title, plan.content, plan.progress, plan.result, plan.data, plan.usage)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that are not null, as plain JSON."""
+        fields = {name: value for name, value in self._asdict().items() if value is not None}
+        return fields if self.usage is None else fields | {"usage": plain_usage(self.usage)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ def _pairs(before: Sequence[Part], after: Sequence[Part], key: str) -> Iterator[
 
 
 def _apply(draft: Draft, event: PlanEvent) -> Iterator[Change]:
-    touched = [*_touched(draft, event)]
+    touched = [*_touched(draft, event), *_step_with_usage(draft, event)]
     if isinstance(event, AgentMessage) and event.message_id is not None and not event.append:
         draft.join_text(event.message_id)
     olds = [parts.get(key) for parts, key in touched]
@@ -214,6 +226,18 @@ def _touched(draft: Draft, event: PlanEvent) -> Iterator[tuple[dict[str, Any], s
             yield draft.artifacts, artifact_id
         case _:
             pass
+
+
+def _step_with_usage(draft: Draft, event: PlanEvent) -> Iterator[tuple[dict[str, Any], str]]:
+    """The step whose sum of usage changes with that of its message or tool call."""
+    if not isinstance(event, AgentMessage | ToolCall) or event.usage is None:
+        return
+    if isinstance(event, ToolCall):
+        step_id = step_of(draft.tool_calls.get(event.call_id), event)
+    else:
+        step_id = step_of(draft.messages.get(event.message_id or ""), event)
+    if step_id is not None:
+        yield draft.steps, step_id
 
 
 def _change(old: Any, new: Part) -> Change:

@@ -21,6 +21,7 @@ from pydantic_core import PydanticSerializationError
 
 from broadcasters.errors import InvalidEvent, InvalidPlanId
 from broadcasters.event_bytes import encoded_event
+from broadcasters.usage import Usage
 
 __all__ = [
     "EVENTS",
@@ -230,6 +231,7 @@ class StepUpdate(PlanEvent):
     max_attempts: Count | None = None
     needs: Annotated[list[Name], Field(max_length=256)] | None = None
     data: JsonObject | None = None
+    usage: Usage | None = None
 
 
 class AgentMessage(PlanEvent):
@@ -245,6 +247,7 @@ class AgentMessage(PlanEvent):
     final: bool | None = None
     error: Text | None = None
     data: JsonObject | None = None
+    usage: Usage | None = None
 
 
 class ToolCall(PlanEvent):
@@ -258,6 +261,7 @@ class ToolCall(PlanEvent):
     arguments: Json = None
     result: Json = None
     step_id: Name | None = None
+    usage: Usage | None = None
 
 
 class InputRequest(PlanEvent):

@@ -9,15 +9,15 @@ Plan: `pending` before its first event, and in progress from then on, until a pl
 status. A plan that has ended has a result (the data of that update), and none of its messages is streaming. A later
 status that does not end it removes its end and result.
 
-Steps: the first step_update, or plan_update with a step_id, adds the step. Title, needs and agent stay until they are
-set again. A higher attempt, `retrying` without a number, or another status after the end begins a new attempt without
-content, progress, data and times; the previous one goes to `attempts`. Updates of a lower attempt than the current one
-are ignored. Progress may go back; `completed` sets it to 100.
+Steps: see `step_fold`.
 
 Messages: `append` adds to the message of that id, or adds the message; any other event with the id replaces it, in
 its old position. A message that was closed stays closed. A plan_update of an agent with content is a message as well.
 
 Inputs: the first answer counts. A request with the id of one that has no answer replaces it.
+
+Usage: each event adds what it reports to the sums of its message or tool call, its step, its agent and the plan, also if it
+is otherwise ignored. A message that is replaced, and a step in its next attempt, keep their sums.
 
 The worker: see `worker_fold`. Its events don't change when the plan was updated, but the first event of a plan begins it.
 """
@@ -25,12 +25,10 @@ The worker: see `worker_fold`. Its events don't change when the plan was updated
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from broadcasters.events import (
     PLAN_ENDED,
-    STEP_ENDED,
     AgentMessage,
     Artifact,
     InputRequest,
@@ -43,22 +41,18 @@ from broadcasters.events import (
 )
 from broadcasters.snapshot import (
     ArtifactState,
-    AttemptState,
     InputState,
     MessageState,
     Snapshot,
-    StepState,
     ToolCallState,
+    UsageSum,
 )
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
+from broadcasters.step_fold import update_step
+from broadcasters.usage_fold import plus
 from broadcasters.worker_fold import worker_after
 
-__all__ = ["apply", "fold"]
-
-MAX_ATTEMPTS: Final = 16
-"""Earlier attempts kept of a step, the latest."""
-_UNDER_WAY: Final[frozenset[str]] = frozenset({"in_progress", "waiting", "retrying", "stalled"})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["apply", "fold", "step_of"]
 
 
 def fold(snapshot: Snapshot, first: int, events: Iterable[PlanEvent | None], limit: int = WEIGHT_LIMIT) -> Snapshot:
@@ -98,7 +92,10 @@ def apply(draft: Draft, event: PlanEvent) -> None:
         case AgentMessage():
             _agent_message(draft, event)
         case StepUpdate():
-            _step(draft, event.step_id, event)
+            update_step(draft, event.step_id, event)
+            if event.usage is not None:
+                agent_name = event.agent_name or draft.steps[event.step_id].agent_name
+                draft.count_usage(event.usage, agent_name, event.step_id)
         case PlanUpdate():
             _plan_update(draft, event)
         case ToolCall():
@@ -126,7 +123,7 @@ def _plan_update(draft: Draft, event: PlanUpdate) -> None:
     if event.step_id is None:
         _plan(draft, event)
     else:
-        _step(draft, event.step_id, event)
+        update_step(draft, event.step_id, event)
     if event.agent_name is not None and event.content:
         _message_of_update(draft, event, event.agent_name, event.content)
 
@@ -158,98 +155,9 @@ def _end(draft: Draft, event: PlanUpdate) -> None:
         draft.result = event.data
 
 
-# steps
-
-
-def _step(draft: Draft, step_id: str, event: StepUpdate | PlanUpdate) -> None:
-    number = event.attempt if isinstance(event, StepUpdate) else None
-    step = draft.steps.get(step_id)
-    if step is None:
-        step = StepState(step_id=step_id, offset=draft.offset, attempt=1 if number is None else number)
-    elif _is_outdated(step, event.status, number):
-        return
-    elif _opens_attempt(step, event.status, number):
-        step = _next_attempt(draft, step, number, event.timestamp)
-    draft.steps[step_id] = step.model_copy(update=_step_changes(step, event))
-
-
-def _is_outdated(step: StepState, status: str, number: int | None) -> bool:
-    if number is None or number >= step.attempt:
-        return False
-    return step.status not in STEP_ENDED or status in STEP_ENDED
-
-
-def _opens_attempt(step: StepState, status: str, number: int | None) -> bool:
-    if number is not None and number > step.attempt:
-        return True
-    if status == "retrying":
-        return number is None and step.status not in ("pending", "retrying")
-    return step.status in STEP_ENDED and status not in STEP_ENDED
-
-
-def _next_attempt(draft: Draft, step: StepState, number: int | None, at: str) -> StepState:
-    attempts = step.attempts
-    if step.status != "pending":
-        attempts = (*attempts, _closed_attempt(step, at))
-    if len(attempts) > MAX_ATTEMPTS:
-        attempts = attempts[1:]
-        draft.count_omitted("attempts")
-    return StepState(
-        step_id=step.step_id,
-        offset=step.offset,
-        title=step.title,
-        agent_name=step.agent_name,
-        needs=step.needs,
-        attempt=step.attempt + 1 if number is None else number,
-        max_attempts=step.max_attempts,
-        attempts=attempts,
-    )
-
-
-def _closed_attempt(step: StepState, at: str) -> AttemptState:
-    ended_at = at if step.ended_at is None else step.ended_at
-    return AttemptState(
-        attempt=step.attempt,
-        # Another attempt was needed, so this one failed, even if no event reported it.
-        status=step.status if step.status in STEP_ENDED or step.status == "stalled" else "error",
-        content=step.content,
-        started_at=step.started_at,
-        ended_at=ended_at,
-        duration_ms=_duration(step.started_at, ended_at),
-    )
-
-
-def _step_changes(step: StepState, event: StepUpdate | PlanUpdate) -> dict[str, Any]:
-    changes: dict[str, Any] = {"status": event.status}
-    for name in ("title", "content", "progress", "agent_name", "data"):
-        value = getattr(event, name)
-        if value is not None:
-            changes[name] = value
-    if event.progress is None and event.status == "completed":
-        changes["progress"] = 100.0
-    if isinstance(event, StepUpdate):
-        if event.max_attempts is not None:
-            changes["max_attempts"] = event.max_attempts
-        if event.needs is not None:
-            changes["needs"] = tuple(event.needs)
-    return changes | _step_times(step, event.status, event.timestamp)
-
-
-def _step_times(step: StepState, status: str, at: str) -> dict[str, Any]:
-    if status in STEP_ENDED:
-        ended_at = at if step.ended_at is None else step.ended_at
-        return {"ended_at": ended_at, "duration_ms": _duration(step.started_at, ended_at)}
-    started_at = at if step.started_at is None and status in _UNDER_WAY else step.started_at
-    return {"started_at": started_at, "ended_at": None, "duration_ms": None}
-
-
-def _duration(started_at: str | None, ended_at: str) -> int | None:
-    """Whole milliseconds; 0 when the clocks of two machines make it look negative."""
-    return None if started_at is None else max(0, _milliseconds(ended_at) - _milliseconds(started_at))
-
-
-def _milliseconds(moment: str) -> int:
-    return (datetime.fromisoformat(moment) - _EPOCH) // timedelta(milliseconds=1)
+def step_of(known: MessageState | ToolCallState | None, event: AgentMessage | ToolCall) -> str | None:
+    """The step to which the usage of a message or tool call belongs; `known` is its state before the event."""
+    return known.step_id if event.step_id is None and known is not None else event.step_id
 
 
 # messages
@@ -275,6 +183,10 @@ def _agent_message(draft: Draft, event: AgentMessage) -> None:
         _append(draft, known, event)
     else:
         draft.put_message(_new_message(draft, known, event, message_id))
+    if event.usage is not None:
+        message = draft.messages[message_id]
+        draft.change_message(message, usage=plus(message.usage or UsageSum(), event.usage))
+        draft.count_usage(event.usage, event.agent_name, step_of(known, event))
 
 
 def _new_message(draft: Draft, known: MessageState | None, event: AgentMessage, message_id: str) -> MessageState:
@@ -290,6 +202,7 @@ def _new_message(draft: Draft, known: MessageState | None, event: AgentMessage, 
         streaming=unfinished and not _closes(draft, event),
         error=event.error,
         data=event.data,
+        usage=None if known is None else known.usage,
     )
 
 
@@ -311,29 +224,43 @@ def _closes(draft: Draft, event: AgentMessage) -> bool:
 
 
 def _tool_call(draft: Draft, event: ToolCall) -> None:
-    ended_at = None if event.phase == "started" else event.timestamp
     known = draft.tool_calls.get(event.call_id)
     if known is None:
-        call = ToolCallState(
-            call_id=event.call_id,
-            offset=draft.offset,
-            tool_name=event.tool_name,
-            agent_name=event.agent_name,
-            phase=event.phase,
-            arguments=event.arguments,
-            result=event.result,
-            step_id=event.step_id,
-            started_at=event.timestamp,
-            ended_at=ended_at,
-        )
-        draft.put_tool_call(call)
-        return
-    changes: dict[str, Any] = {"phase": event.phase, "ended_at": ended_at}
+        draft.put_tool_call(_new_tool_call(draft, event))
+    else:
+        draft.change_tool_call(known, **_tool_call_changes(event))
+    if event.usage is not None:
+        call = draft.tool_calls[event.call_id]
+        draft.change_tool_call(call, usage=plus(call.usage or UsageSum(), event.usage))
+        draft.count_usage(event.usage, event.agent_name, step_of(known, event))
+
+
+def _new_tool_call(draft: Draft, event: ToolCall) -> ToolCallState:
+    return ToolCallState(
+        call_id=event.call_id,
+        offset=draft.offset,
+        tool_name=event.tool_name,
+        agent_name=event.agent_name,
+        phase=event.phase,
+        arguments=event.arguments,
+        result=event.result,
+        step_id=event.step_id,
+        started_at=event.timestamp,
+        ended_at=_call_ended_at(event),
+    )
+
+
+def _tool_call_changes(event: ToolCall) -> dict[str, Any]:
+    changes: dict[str, Any] = {"phase": event.phase, "ended_at": _call_ended_at(event)}
     for name in ("arguments", "result", "step_id"):
         value = getattr(event, name)
         if value is not None:
             changes[name] = value
-    draft.change_tool_call(known, **changes)
+    return changes
+
+
+def _call_ended_at(event: ToolCall) -> str | None:
+    return None if event.phase == "started" else event.timestamp
 
 
 def _input_request(draft: Draft, event: InputRequest) -> None:

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from broadcasters.errors import SnapshotUnreadable
 from broadcasters.events import InputKind, MessageType, PlanStatus, SignalName, StepStatus, ToolPhase, WorkerState
+from broadcasters.usage import Cost
 
 __all__ = [
     "SNAPSHOT_VERSION",
+    "AgentUsage",
     "ArtifactState",
     "AttemptState",
     "InputState",
@@ -25,6 +27,7 @@ __all__ = [
     "State",
     "StepState",
     "ToolCallState",
+    "UsageSum",
     "WorkerStatus",
     "decode",
     "empty",
@@ -41,6 +44,25 @@ class State(BaseModel):
     """A part of a snapshot. Neither it nor its data is ever changed; the fold makes new ones."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
+
+
+class UsageSum(State):
+    """A sum of reported usage. Members that no event reported are missing; the model is the one reported last."""
+
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    requests: int | None = None
+    costs: dict[str, Cost] | None = None
+    """The cost by currency."""
+
+
+class AgentUsage(UsageSum):
+    """The usage of one model by one agent. Without agent and model: also that of all for which there was no room."""
+
+    agent_name: str | None = None
 
 
 class AttemptState(State):
@@ -73,6 +95,8 @@ class StepState(State):
     ended_at: Moment | None = None
     duration_ms: int | None = None
     data: dict[str, Any] | None = None
+    usage: UsageSum | None = None
+    """In all attempts, by the step itself, its messages and its tool calls."""
 
 
 class MessageState(State):
@@ -88,6 +112,7 @@ class MessageState(State):
     streaming: bool = False
     error: str | None = None
     data: dict[str, Any] | None = None
+    usage: UsageSum | None = None
 
 
 class ToolCallState(State):
@@ -103,6 +128,7 @@ class ToolCallState(State):
     step_id: str | None = None
     started_at: Moment
     ended_at: Moment | None = None
+    usage: UsageSum | None = None
 
 
 class InputState(State):
@@ -188,6 +214,8 @@ class Snapshot(State):
     inputs: tuple[InputState, ...] = ()
     artifacts: tuple[ArtifactState, ...] = ()
     worker: WorkerStatus | None = None
+    usage: UsageSum | None = None
+    usage_by_agent: tuple[AgentUsage, ...] | None = None
     omitted: Omitted = Omitted()
     weight: int = 0
     """The weight of all parts that may be left out; see `snapshot_draft`."""

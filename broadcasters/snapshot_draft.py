@@ -12,6 +12,7 @@ key as a string and 1 more. Each field of a part that is not null weighs 20 besi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
 from pydantic_core import to_json
@@ -24,7 +25,10 @@ from broadcasters.snapshot import (
     Snapshot,
     State,
     ToolCallState,
+    UsageSum,
 )
+from broadcasters.usage import Usage
+from broadcasters.usage_fold import plus, plus_for_agent
 
 __all__ = ["WEIGHT_LIMIT", "Draft", "text_weight", "weight_of"]
 
@@ -48,6 +52,10 @@ def weight_of(value: Any) -> int:
         return 5
     if isinstance(value, int | float):
         return 24
+    if isinstance(value, Decimal):
+        return weight_of(f"{value:f}")
+    if isinstance(value, State):
+        value = {name: item for name, item in value if item is not None}
     if isinstance(value, dict):
         pairs = cast("dict[str, Any]", value).items()
         return 2 + sum(weight_of(key) + weight_of(item) + 2 for key, item in pairs)
@@ -81,6 +89,8 @@ class Draft:
         self.result = snapshot.result
         self.data = snapshot.data
         self.worker = snapshot.worker
+        self.usage = snapshot.usage
+        self.usage_by_agent = snapshot.usage_by_agent
         self.steps = {step.step_id: step for step in snapshot.steps}
         self.messages = {message.message_id: message for message in snapshot.messages}
         self.tool_calls = {call.call_id: call for call in snapshot.tool_calls}
@@ -137,6 +147,16 @@ class Draft:
         """End the streaming of all messages."""
         for message_id in list(self.streaming):
             self.change_message(self.messages[message_id], streaming=False)
+
+    # usage
+
+    def count_usage(self, usage: Usage, agent_name: str | None, step_id: str | None) -> None:
+        """Add usage to the sums of the plan, the agent and the step, if that is known."""
+        self.usage = plus(self.usage or UsageSum(), usage)
+        self.usage_by_agent = plus_for_agent(self.usage_by_agent or (), agent_name, usage)
+        step = self.steps.get(step_id) if step_id is not None else None
+        if step is not None:
+            self.steps[step.step_id] = step.model_copy(update={"usage": plus(step.usage or UsageSum(), usage)})
 
     # other parts
 
@@ -235,6 +255,8 @@ class Draft:
                 "result": self.result,
                 "data": self.data,
                 "worker": self.worker,
+                "usage": self.usage,
+                "usage_by_agent": self.usage_by_agent,
                 "steps": tuple(self.steps.values()),
                 "messages": tuple(self.messages.values()),
                 "tool_calls": tuple(self.tool_calls.values()),

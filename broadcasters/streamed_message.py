@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from broadcasters.errors import BroadcasterClosed, InvalidEvent, PlancastError
 from broadcasters.events import AgentMessage, PlanEvent, build
 from broadcasters.position import Position
+from broadcasters.usage import Usage, UsageFields, usage_of
 
 __all__ = ["Message", "RollUp"]
 
@@ -39,6 +40,8 @@ class RollUp:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self._ended = False
+        self.usage: Usage | None = None
+        """Sent with the last part."""
         self._part("")
 
     async def write(self, text: str) -> None:
@@ -70,7 +73,7 @@ class RollUp:
         self._end()
         while self._size > MAX_PART:
             yield self._part(self._take())
-        marks: dict[str, Any] = {"final": True}
+        marks: dict[str, Any] = {"final": True, "usage": self.usage}
         if error is not None:
             cancelled = isinstance(error, asyncio.CancelledError)
             marks["error"] = "cancelled" if cancelled else f"the agent failed: {type(error).__name__}"
@@ -173,6 +176,17 @@ class Message:
         if not self._is_open:
             raise BroadcasterClosed("this message is not open; write inside its `async with` block")
         await self._text.write(text)
+
+    def report_usage(self, usage: UsageFields) -> None:
+        """Report what was used of a model for this message. It is sent with the message's last part.
+
+        Args:
+            usage: A `Usage`, or its fields. It replaces what an earlier call reported.
+
+        Raises:
+            InvalidEvent: A field is wrong.
+        """
+        self._text.usage = usage_of(usage)
 
     async def _finish(self) -> None:
         """Text that follows a part which was not stored must not pass for the whole message."""

@@ -24,6 +24,7 @@ from broadcasters.events import (
     build,
 )
 from broadcasters.position import Position
+from broadcasters.usage import UsageFields
 
 __all__ = ["Verbs"]
 
@@ -147,6 +148,7 @@ class Verbs(ABC):
         append: bool | None = None,
         final: bool | None = None,
         data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
         timestamp: datetime | str | None = None,
         key: str | None = None,
     ) -> Position:
@@ -162,6 +164,7 @@ class Verbs(ABC):
             append: Add the content to the message of that id instead.
             final: The message is complete.
             data: JSON for front ends.
+            usage: What was used of a model for it, and no other event reports: a `Usage`, or its fields.
         """
         fields = {
             "plan_id": plan_id,
@@ -173,6 +176,7 @@ class Verbs(ABC):
             "append": append,
             "final": final,
             "data": data,
+            "usage": usage,
             "timestamp": timestamp,
         }
         return await self.send(build(AgentMessage, fields), key=key)
@@ -191,6 +195,7 @@ class Verbs(ABC):
         needs: Sequence[str] | None = None,
         agent_name: str | None = None,
         data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
         timestamp: datetime | str | None = None,
         key: str | None = None,
     ) -> Position:
@@ -208,6 +213,7 @@ class Verbs(ABC):
             needs: The ids of the steps that must be completed before it.
             agent_name: The agent that works on it.
             data: JSON for front ends.
+            usage: What was used of a model for the step, and no other event reports: a `Usage`, or its fields.
         """
         fields = {
             "plan_id": plan_id,
@@ -221,6 +227,7 @@ class Verbs(ABC):
             "needs": _listed(needs),
             "agent_name": agent_name,
             "data": data,
+            "usage": usage,
             "timestamp": timestamp,
         }
         return await self.send(build(StepUpdate, fields), key=key)
@@ -236,6 +243,7 @@ class Verbs(ABC):
         arguments: Any = None,
         result: Any = None,
         step_id: str | None = None,
+        usage: UsageFields | None = None,
         timestamp: datetime | str | None = None,
         key: str | None = None,
     ) -> Position:
@@ -250,6 +258,7 @@ class Verbs(ABC):
             arguments: What the tool was called with, as JSON.
             result: What it returned, as JSON.
             step_id: The step it belongs to, if any.
+            usage: What was used of a model for the call, and no other event reports: a `Usage`, or its fields.
         """
         fields = {
             "plan_id": plan_id,
@@ -260,6 +269,7 @@ class Verbs(ABC):
             "arguments": arguments,
             "result": result,
             "step_id": step_id,
+            "usage": usage,
             "timestamp": timestamp,
         }
         return await self.send(build(ToolCall, fields), key=key)

@@ -65,6 +65,10 @@ function members(schema) {
 
 const PRIMITIVES = { string: "string", integer: "number", number: "number", boolean: "boolean" };
 
+function record(values) {
+  return `Readonly<Record<string, ${typeof values === "object" ? typeOf(values) : "unknown"}>>`;
+}
+
 function typeOf(schema) {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
   if ("const" in schema) return JSON.stringify(schema.const);
@@ -76,7 +80,7 @@ function typeOf(schema) {
       .map(typeOf)
       .join(" | ");
   if (schema.type === "array") return `readonly (${typeOf(schema.items ?? {})})[]`;
-  if (schema.type === "object") return schema.properties ? members(schema) : "Readonly<Record<string, unknown>>";
+  if (schema.type === "object") return schema.properties ? members(schema) : record(schema.additionalProperties);
   if (schema.type === undefined) return "unknown";
   const primitive = PRIMITIVES[schema.type];
   if (!primitive) throw new Error(`cannot convert to TypeScript: ${JSON.stringify(schema)}`);

@@ -36,6 +36,21 @@ function event(
     .map((data) => ({ type, data }) as unknown as PlanEvent);
 }
 
+const counts = fc.oneof(fc.nat({ max: 1_000_000_000 }), fc.constant(0));
+const usages = fc.record(
+  {
+    model: fc.constantFrom("gpt-5", "claude"),
+    input_tokens: counts,
+    output_tokens: counts,
+    cached_tokens: counts,
+    reasoning_tokens: counts,
+    requests: fc.nat({ max: 1_000_000 }),
+    cost: fc.constantFrom("0", "0.1", "10.50", "0.000000000001", "999999999.999999999999"),
+    currency: fc.constantFrom("USD", "EUR"),
+  },
+  { requiredKeys: [] },
+);
+
 const planStatus = fc.constantFrom("pending", "in_progress", "waiting", "completed", "error", "cancelled");
 const stepStatus = fc.constantFrom(
   ...["pending", "in_progress", "waiting", "retrying", "completed", "error", "skipped", "cancelled", "stalled"],
@@ -69,12 +84,20 @@ export const events: Arbitrary<PlanEvent> = fc.oneof(
   event(
     "step_update",
     { step_id: ids, status: stepStatus },
-    { ...common, attempt: attempts, max_attempts: attempts, needs: fc.array(ids, { maxLength: 2 }) },
+    { ...common, attempt: attempts, max_attempts: attempts, needs: fc.array(ids, { maxLength: 2 }), usage: usages },
   ),
   event(
     "agent_message",
     { agent_name: agents, content: texts, message_type: messageTypes },
-    { step_id: ids, message_id: ids, append: fc.boolean(), final: fc.boolean(), error: texts, data: objects },
+    {
+      step_id: ids,
+      message_id: ids,
+      append: fc.boolean(),
+      final: fc.boolean(),
+      error: texts,
+      data: objects,
+      usage: usages,
+    },
   ),
   tokens,
   tokens,
@@ -86,7 +109,7 @@ export const events: Arbitrary<PlanEvent> = fc.oneof(
       tool_name: fc.constant("sql"),
       phase: fc.constantFrom("started", "completed", "error"),
     },
-    { arguments: json, result: json, step_id: ids },
+    { arguments: json, result: json, step_id: ids, usage: usages },
   ),
   event(
     "input_request",

@@ -57,10 +57,14 @@ def _plain_part(payload: bytes) -> Event | None:
     try:
         event: Event = json.loads(payload)
         data = event["data"]
-        plain = data.get("append") is True and not data.get("final") and "error" not in data and "data" not in data
+        plain = data.get("append") is True and not data.get("final") and not _MORE & data.keys()
         return event if plain and isinstance(data["message_id"], str) and isinstance(data["content"], str) else None
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None  # the log holds it, so its readers get it unchanged
+
+
+_MORE: Final = {"error", "data", "usage"}
+"""What a part may have besides text."""
 
 
 def _same_message(one: Event, other: Event) -> bool:
@@ -85,7 +89,7 @@ WITHHELD_MESSAGES: Final = 64
 JOIN_PARTS: Final = 256
 """Parts that are kept before they are joined: a short string takes far more memory than its text."""
 
-_LATEST: Final = ("final", "error", "data")
+_LATEST: Final = ("final", "error", "data", "usage")
 """Fields that a message takes from its latest part; it takes all others from the first."""
 
 
@@ -178,6 +182,7 @@ class Composer:
         return [frame]
 
     def _part(self, message_id: str, event: Event) -> list[bytes]:
+        sent = self._with_usage(message_id, event)
         message = self._withheld.get(message_id)
         before = message.size if message else 0
         if message is None:
@@ -186,8 +191,14 @@ class Composer:
             message.add(event)
         self._size += message.size - before
         if event["data"].get("final") is True or "error" in event["data"]:
-            return self._close(message_id, event)
-        return self._bound(message_id, event)
+            return [*sent, *self._close(message_id, event)]
+        return [*sent, *self._bound(message_id, event)]
+
+    def _with_usage(self, message_id: str, event: Event) -> list[bytes]:
+        """What must be sent before this part, since each piece has the usage of one part."""
+        message = self._withheld.get(message_id)
+        both = message is not None and "usage" in message.data and "usage" in event["data"]
+        return self._send(message_id, event) if both else []
 
     def _bound(self, message_id: str, event: Event) -> list[bytes]:
         """What must be sent now to stay within the bounds of what is withheld."""
@@ -204,7 +215,7 @@ class Composer:
     def _send(self, message_id: str, cause: Event) -> list[bytes]:
         """What is withheld of the message, at the position of the event that causes it to be sent."""
         message = self._drop(message_id)
-        if message is None or not (message.size or "data" in message.data):
+        if message is None or not (message.size or "data" in message.data or "usage" in message.data):
             return []
         data = message.data | {"content": message.text}
         if message_id not in self._begun:

@@ -41,7 +41,7 @@ def rebuilt_with_offsets(snapshot: Snapshot) -> Iterator[tuple[int, PlanEvent]]:
 
 
 def _events_of(part: Part, plan_id: str, begun: str | None) -> Iterator[PlanEvent]:
-    fields = part.model_dump(mode="json", by_alias=True, exclude_none=True)
+    fields = part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"usage"})
     match part:
         case StepState():
             yield _event(StepUpdate, plan_id, part.ended_at or part.started_at or begun, fields)

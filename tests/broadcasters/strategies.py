@@ -21,6 +21,7 @@ from broadcasters.events import (
     build,
     timestamp,
 )
+from broadcasters.usage import Usage
 
 PLAN_ID = "plan-1"
 
@@ -41,12 +42,29 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
+counts = st.integers(0, 10**9) | st.sampled_from([0, 7])
+costs = st.sampled_from(["0", "0.1", "0.000000000001", "999999999.999999999999"]) | st.decimals(0, 10, places=12)
 json_objects = st.dictionaries(texts, json_values, max_size=3)
 
 
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """None, which is the same as a missing field, or one of the values."""
     return st.none() | values
+
+
+usages = maybe(
+    st.builds(
+        Usage,
+        model=maybe(st.sampled_from(["gpt-5", "claude"])),
+        input_tokens=maybe(counts),
+        output_tokens=maybe(counts),
+        cached_tokens=maybe(counts),
+        reasoning_tokens=maybe(counts),
+        requests=maybe(st.integers(0, 1_000_000)),
+        cost=maybe(costs),
+        currency=maybe(st.sampled_from(["USD", "EUR"])),
+    )
+)
 
 
 def _events(cls: type[PlanEvent], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[PlanEvent]:
@@ -85,6 +103,7 @@ step_updates = _events(
     max_attempts=maybe(attempts),
     needs=maybe(st.lists(ids, max_size=2)),
     data=maybe(json_objects),
+    usage=usages,
 )
 agent_messages = _events(
     AgentMessage,
@@ -97,6 +116,7 @@ agent_messages = _events(
     final=maybe(st.booleans()),
     error=maybe(texts),
     data=maybe(json_objects),
+    usage=usages,
 )
 tokens = _events(
     AgentMessage,
@@ -109,6 +129,7 @@ tokens = _events(
     final=st.none(),
     error=st.none(),
     data=st.none(),
+    usage=st.none(),
 )
 tool_calls = _events(
     ToolCall,
@@ -119,6 +140,7 @@ tool_calls = _events(
     arguments=maybe(json_values),
     result=maybe(json_values),
     step_id=maybe(ids),
+    usage=usages,
 )
 input_requests = _events(
     InputRequest,

@@ -43,7 +43,11 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str
     if kind == "object":
         yield from (f"{path}.{name} is missing" for name in schema.get("required", ()) if name not in value)
         named = schema.get("properties", {})
-        if schema.get("additionalProperties") is not True:
+        more = schema.get("additionalProperties")
+        if isinstance(more, dict):
+            for name in value.keys() - named.keys():
+                yield from problems(value[name], more, root, f"{path}.{name}")
+        elif more is not True:
             yield from (f"{path}.{name} is not in the schema" for name in value if name not in named)
         for name in value.keys() & named.keys():
             yield from problems(value[name], named[name], root, f"{path}.{name}")

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from broadcasters.events import EVENTS, PlanEvent
+from broadcasters.usage import Usage
 from hub.config.limits import SessionLimits
 from hub.core.session_states import ALLOWED, PHASES, PLANS, Phase, PlanState, Reaction, Transition, Trigger
 from hub.wire.codes import CLOSE_CODES, ERROR_CODES, SUBSCRIPTION_CODES, Code, reconnectable
@@ -83,13 +84,15 @@ def number(value: float) -> str:
 
 
 def events() -> str:
-    return "\n\n".join(_event(name, cls) for name, cls in EVENTS.items())
+    own = [_part(name, f"event.{name}", cls) for name, cls in EVENTS.items()]
+    return "\n\n".join([*own, _part("usage", "event.agent_message", Usage)])
 
 
-def _event(name: str, cls: type[PlanEvent]) -> str:
-    properties = frame_schemas()[f"event.{name}"]["$defs"][cls.__name__]["properties"]
+def _part(name: str, frame: str, cls: type[PlanEvent | Usage]) -> str:
+    properties = frame_schemas()[frame]["$defs"][cls.__name__]["properties"]
     rows = [_field(field.alias or at, field, properties[field.alias or at]) for at, field in cls.model_fields.items()]
-    return f"### `{name}`\n\n{cls.__doc__}\n\n{table(['field', '', 'default'], rows)}"
+    about = str(cls.__doc__).partition("\n")[0]
+    return f"### `{name}`\n\n{about}\n\n{table(['field', '', 'default'], rows)}"
 
 
 def _field(name: str, field: FieldInfo, schema: dict[str, Any]) -> list[str]:
@@ -104,6 +107,8 @@ def _field(name: str, field: FieldInfo, schema: dict[str, Any]) -> list[str]:
 def _kind(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return f"object, as in `{schema['$ref'].removeprefix('#/$defs/').lower()}`"
     kind: str = schema.get("type", "anything")
     if kind == "array":
         return f"array of {_kind(schema['items'])}, at most {schema['maxItems']}"

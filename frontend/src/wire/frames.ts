@@ -13,6 +13,7 @@ export interface AgentMessage {
   readonly final?: boolean;
   readonly error?: string;
   readonly data?: Readonly<Record<string, unknown>>;
+  readonly usage?: Usage;
 }
 
 /** A message of an agent. With `append`, content is added to the message of that id; `final` closes it. */
@@ -29,6 +30,18 @@ export interface AgentMessageFrame {
   /** The trace it was published in: a W3C traceparent. */
   readonly trace?: string;
   readonly data: AgentMessage;
+}
+
+/** The usage of one model by one agent. Without agent and model: also that of all for which there was no room. */
+export interface AgentUsage {
+  readonly model?: string;
+  readonly input_tokens?: number;
+  readonly output_tokens?: number;
+  readonly cached_tokens?: number;
+  readonly reasoning_tokens?: number;
+  readonly requests?: number;
+  readonly costs?: Readonly<Record<string, string>>;
+  readonly agent_name?: string;
 }
 
 /** Something that was made: its url, or itself as data if it is small. */
@@ -250,6 +263,7 @@ export interface MessageState {
   readonly streaming: boolean;
   readonly error?: string;
   readonly data?: Readonly<Record<string, unknown>>;
+  readonly usage?: UsageSum;
 }
 
 /** How many parts were left out to limit the size. The log may still have their events. */
@@ -358,6 +372,8 @@ export interface Snapshot {
   readonly inputs: readonly InputState[];
   readonly artifacts: readonly ArtifactState[];
   readonly worker?: WorkerStatus;
+  readonly usage?: UsageSum;
+  readonly usage_by_agent?: readonly AgentUsage[];
   readonly omitted: Omitted;
   readonly weight: number;
 }
@@ -389,6 +405,7 @@ export interface StepState {
   readonly ended_at?: string;
   readonly duration_ms?: number;
   readonly data?: Readonly<Record<string, unknown>>;
+  readonly usage?: UsageSum;
 }
 
 /** Progress of one step of the plan. */
@@ -406,6 +423,7 @@ export interface StepUpdate {
   readonly max_attempts?: number;
   readonly needs?: readonly string[];
   readonly data?: Readonly<Record<string, unknown>>;
+  readonly usage?: Usage;
 }
 
 /** Progress of one step of the plan. */
@@ -463,6 +481,7 @@ export interface ToolCall {
   readonly arguments?: unknown;
   readonly result?: unknown;
   readonly step_id?: string;
+  readonly usage?: Usage;
 }
 
 /** A call of a tool by an agent: when it starts, and when it has ended. */
@@ -493,6 +512,7 @@ export interface ToolCallState {
   readonly step_id?: string;
   readonly started_at: string;
   readonly ended_at?: string;
+  readonly usage?: UsageSum;
 }
 
 /** End the subscription to a plan. */
@@ -507,6 +527,29 @@ export interface UnsubscriptionConfirmedFrame {
   readonly type: "unsubscription_confirmed";
   readonly plan_id: string;
   readonly request_id?: string;
+}
+
+/** What was used of a language model, and is reported by no other event: tokens, requests and cost.  Every field is optional; one that is missing is unknown. The cost is what the agent reports: a Decimal, a string or a number, with up to 12 decimal places. `priced` computes it from your own prices.  Example:     usage = Usage(model="gpt-5", input_tokens=1200, output_tokens=80, cost=Decimal("0.0023")) */
+export interface Usage {
+  readonly model?: string;
+  readonly input_tokens?: number;
+  readonly output_tokens?: number;
+  readonly cached_tokens?: number;
+  readonly reasoning_tokens?: number;
+  readonly requests?: number;
+  readonly cost?: string;
+  readonly currency?: string;
+}
+
+/** A sum of reported usage. Members that no event reported are missing; the model is the one reported last. */
+export interface UsageSum {
+  readonly model?: string;
+  readonly input_tokens?: number;
+  readonly output_tokens?: number;
+  readonly cached_tokens?: number;
+  readonly reasoning_tokens?: number;
+  readonly requests?: number;
+  readonly costs?: Readonly<Record<string, string>>;
 }
 
 /** The program that works on the plan, or did so last. It does while its state is `begun` or `alive`, the plan has not ended, and `lease_s` seconds have not passed since `seen_at`. */

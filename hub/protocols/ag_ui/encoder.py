@@ -281,12 +281,10 @@ class _Translation:
                 questions = [plain(one) for one in self._questions.values()]
                 yield {"op": "replace", "path": "/questions", "value": questions}
             case PlanChange(before=before, after=after):
-                for name, old in before._asdict().items():
-                    new = getattr(after, name)
-                    if new is None and old is not None:
-                        yield {"op": "remove", "path": f"/{name}"}
-                    elif new is not None and new != old:
-                        yield {"op": "add", "path": f"/{name}", "value": new}
+                old, new = before.as_json(), after.as_json()
+                yield from ({"op": "remove", "path": f"/{name}"} for name in old if name not in new)
+                changed = (name for name, value in new.items() if old.get(name) != value)
+                yield from ({"op": "add", "path": f"/{name}", "value": new[name]} for name in changed)
             case _:
                 pass
 

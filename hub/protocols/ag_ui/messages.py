@@ -157,12 +157,11 @@ def unanswered(plan: Snapshot) -> dict[str, InputState]:
 
 def state_of(plan: Snapshot, position: Position) -> dict[str, Any]:
     """The state that client and hub share. A client sends it with its next request, which tells what it has."""
-    fields = PlanFields.of(plan)._asdict()
     return {
         "plan_id": plan.plan_id,
         "epoch": position.epoch,
         "offset": position.offset,
-        **{name: value for name, value in fields.items() if value is not None},
+        **PlanFields.of(plan).as_json(),
         "steps": [plain(step) for step in plan.steps],
         "questions": [plain(question) for question in unanswered(plan).values()],
     }

@@ -47,7 +47,19 @@ ASK: Final = "ask_person"
 _ANSWER: Final = "-answer"
 _NO: Final = frozenset({"no", "n", "false", "reject", "rejected", "deny", "denied"})
 _STEP_FIELDS: Final = frozenset(
-    {"step_id", "title", "status", "content", "progress", "agent_name", "needs", "attempt", "max_attempts", "data"}
+    {
+        "step_id",
+        "title",
+        "status",
+        "content",
+        "progress",
+        "agent_name",
+        "needs",
+        "attempt",
+        "max_attempts",
+        "data",
+        "usage",
+    }
 )
 V = TypeVar("V")
 
@@ -237,8 +249,7 @@ def question(plan_id: str, state: InputState) -> Iterator[Chunk]:
 
 def plan(plan_id: str, fields: PlanFields) -> Chunk:
     """The plan's own fields."""
-    known = {name: value for name, value in fields._asdict().items() if value is not None}
-    return {"type": "data-plan", "id": "plan", "data": {"plan_id": plan_id, **known}}
+    return {"type": "data-plan", "id": "plan", "data": {"plan_id": plan_id, **fields.as_json()}}
 
 
 def step(state: StepState) -> Chunk:

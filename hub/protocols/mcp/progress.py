@@ -62,10 +62,11 @@ def progress_in(encoded: bytes) -> Iterator[list[Any]]:
 def described(change: Change) -> str:
     """A change in a few words; empty if there is nothing to show."""
     match change:
-        case PlanChange(after=plan):
-            return _of_plan(plan)
-        case StepChange(after=step):
-            return _of_step(step)
+        case PlanChange(before=before, after=plan):
+            return "" if before._replace(usage=plan.usage) == plan else _of_plan(plan)
+        case StepChange(before=known, after=step):
+            same = known is not None and known.model_copy(update={"usage": step.usage}) == step
+            return "" if same else _of_step(step)
         case MessageChange(after=message) if message.streaming:
             return f"{message.agent_name} is writing"
         case MessageChange(before=None, after=message):

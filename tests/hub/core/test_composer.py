@@ -120,6 +120,25 @@ def test_ready_frames_name_their_events_and_the_reach_after_them(payloads: list[
             assert offsets in ([*range(ready.first, ready.offset + 1)], [ready.offset] * len(offsets))
 
 
+def test_parts_with_usage_are_not_merged() -> None:
+    """C-EVT-5, C-USE-1"""
+    payloads = [part(1), part(2), part(3, usage={"output_tokens": 1}), part(4), part(5)]
+    assert [(one.first, one.last) for one in merge(1, payloads)] == [(1, 2), (3, 3), (4, 5)]
+    assert merge(1, payloads)[1].payload == payloads[2]
+
+
+def test_a_whole_message_has_the_usage_of_each_part_once() -> None:
+    """C-SUB-9, C-USE-1"""
+    payloads = [part(1), part(2, usage={"output_tokens": 1}), part(3), part(4, usage={"output_tokens": 2}), part(5)]
+    payloads.append(part(6, final=True))
+    [first, second] = said(taken(Composer(0), frames_of(payloads)))
+    assert [one["data"]["usage"]["output_tokens"] for one in (first, second)] == [1, 2]
+    assert (first["data"]["content"], second["data"]["content"]) == ("1é 2é 3é ", "4é 5é 6é ")
+    assert "append" not in first["data"]
+    assert second["data"]["append"] is True
+    assert (first["offset"], second["offset"]) == (4, 6)
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composing, "MESSAGE_BYTES", 40)

@@ -13,13 +13,15 @@ import type {
   PlanEvent,
   PlanUpdate,
   Snapshot,
+  StepUpdate,
   ToolCall,
   ToolCallState,
   WorkerUpdate,
 } from "../../wire/index.js";
 import { Draft, isPlanEnded, WEIGHT_LIMIT, type Mutable } from "./draft.js";
-import { pick } from "./parts.js";
+import { pick, type Parts } from "./parts.js";
 import { updateStep } from "./steps.js";
+import { countUsage, plus } from "./usage.js";
 
 /**
  * The snapshot of a plan before its first event.
@@ -69,8 +71,7 @@ type Handler = (draft: Draft, data: never) => void;
 const HANDLERS = new Map<string, Handler>(
   Object.entries({
     agent_message: agentMessage,
-    step_update: (draft: Draft, data: Parameters<typeof updateStep>[2] & { step_id: string }) =>
-      updateStep(draft, data.step_id, data),
+    step_update: stepUpdate,
     plan_update: planUpdate,
     tool_call: toolCall,
     input_request: inputRequest,
@@ -85,7 +86,7 @@ function applyIfValid(draft: Draft, event: PlanEvent): void {
   try {
     apply(draft, event);
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
   }
 }
 
@@ -137,6 +138,12 @@ function planUpdate(draft: Draft, data: PlanUpdate): void {
   }
 }
 
+function stepUpdate(draft: Draft, data: StepUpdate): void {
+  const { step_id, agent_name, usage } = data;
+  updateStep(draft, step_id, data);
+  if (usage) countUsage(draft, usage, agent_name ?? draft.steps.get(step_id)?.agent_name, step_id);
+}
+
 function ofPlan(draft: Draft, data: PlanUpdate): void {
   const { plan } = draft;
   if (data.title != null) plan.title = data.title;
@@ -161,6 +168,7 @@ function agentMessage(draft: Draft, data: AgentMessage): void {
   const known = draft.messages.get(id);
   if (known && data.append) append(draft, known, data);
   else draft.put(draft.messages, newMessage(draft, known, data, id));
+  ofPart(draft, draft.messages, id, data, known);
 }
 
 function newMessage(draft: Draft, known: MessageState | undefined, data: AgentMessage, id: string): MessageState {
@@ -170,6 +178,7 @@ function newMessage(draft: Draft, known: MessageState | undefined, data: AgentMe
     offset: known?.offset ?? draft.plan.offset,
     at: known?.at ?? data.timestamp,
     ...pick(data, "agent_name", "content", "message_type", "step_id", "error", "data"),
+    usage: known?.usage,
     streaming: continues && !closes(draft, data),
   };
 }
@@ -197,10 +206,25 @@ function toolCall(draft: Draft, data: ToolCall): void {
       if (data[name] != null) Object.assign(changes, { [name]: data[name] });
     }
     draft.change(draft.toolCalls, known, changes);
-    return;
+  } else {
+    const named = pick(data, "call_id", "tool_name", "agent_name", "phase", "arguments", "result", "step_id");
+    draft.put(draft.toolCalls, { ...named, offset: draft.plan.offset, started_at: timestamp, ended_at });
   }
-  const named = pick(data, "call_id", "tool_name", "agent_name", "phase", "arguments", "result", "step_id");
-  draft.put(draft.toolCalls, { ...named, offset: draft.plan.offset, started_at: timestamp, ended_at });
+  ofPart(draft, draft.toolCalls, data.call_id, data, known);
+}
+
+/** Counts the usage of a message or tool call; `known` is its state before the event. */
+function ofPart<Part extends MessageState | ToolCallState>(
+  draft: Draft,
+  parts: Parts<Part>,
+  id: string,
+  { usage, agent_name, step_id }: AgentMessage | ToolCall,
+  known: Part | undefined,
+): void {
+  const part = parts.get(id);
+  if (!usage || !part) return;
+  draft.change(parts, part, { usage: plus(part.usage, usage) } as Partial<Part>);
+  countUsage(draft, usage, agent_name, step_id ?? known?.step_id);
 }
 
 function inputRequest(draft: Draft, data: InputRequest): void {

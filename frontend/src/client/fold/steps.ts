@@ -49,7 +49,7 @@ function nextAttempt(draft: Draft, step: StepState, number: number | undefined, 
     attempts = attempts.slice(1);
     draft.countOmitted("attempts");
   }
-  const kept = pick(step, "step_id", "offset", "title", "agent_name", "needs", "max_attempts");
+  const kept = pick(step, "step_id", "offset", "title", "agent_name", "needs", "max_attempts", "usage");
   return { ...kept, status: "pending", attempt: number ?? step.attempt + 1, attempts };
 }
 
