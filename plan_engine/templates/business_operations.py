@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any, Final
-from zlib import crc32
 
 from pydantic import BaseModel, Field
 from pydantic_ai import RunContext
@@ -18,7 +17,15 @@ from plan_engine.model.plan import Plan, Step
 from plan_engine.model.template import template
 from plan_engine.models import Reply, Role, ScriptInput, Use, introduce, prompt_of
 from plan_engine.run.context import Context
-from plan_engine.templates.shop_analyst import BY, MEASURES, ShopQuestion, parse_question, sql_for, summarize
+from plan_engine.templates.shop_analyst import (
+    MEASURES,
+    ShopQuestion,
+    groupings,
+    parse_question,
+    sql_for,
+    summarize,
+    unknown_names,
+)
 from plan_engine.templates.shop_database import query
 
 __all__ = ["Request", "best_customers", "business_operations", "shop_figures"]
@@ -28,12 +35,16 @@ async def shop_figures(run: RunContext[Context], measure: str, by: str, period: 
     """Look up the shop's figures.
 
     Args:
-        measure: sales, units, orders, returns, cancellations, average order or customers.
-        by: month, weekday, region, city, category, product, customer or status.
+        measure: of orders: sales, units, orders, returns, cancellations, average order or customers; of the posts on social
+            media: engagement, engagement rate, likes, comments, shares, reach or posts.
+        by: month, weekday, category or product; of orders also region, city, customer or status; of posts also post,
+            platform or format.
         period: a year or a month, as in 2026 or 2026-08; empty for everything.
     """
-    if measure not in MEASURES or by not in BY:
-        return {"problem": f"measure must be one of {', '.join(MEASURES)}; by must be one of {', '.join(BY)}"}
+    if measure not in MEASURES:
+        return {"problem": f"measure must be one of {', '.join(MEASURES)}"}
+    if by not in groupings(measure):
+        return {"problem": f"for {measure}, by must be one of {', '.join(groupings(measure))}"}
     ctx = run.deps
     async with ctx.tool("shop_figures", agent=analyst.name, measure=measure, by=by, period=period or "all") as use:
         await ctx.model.pause(0.7)
@@ -66,7 +77,7 @@ def _period(text: str) -> str | None:
 def _focus_of(request: str) -> ShopQuestion:
     """What the request is about, by its keywords."""
     found = parse_question(request)
-    if found is None or found.by in (None, "customer"):
+    if found is None or found.by in (None, "customer", "post"):
         return ShopQuestion(found.measure if found else "sales", "category", found.period if found else None)
     return ShopQuestion(found.measure, found.by, found.period)
 
@@ -87,21 +98,21 @@ def _advise(asked: ScriptInput) -> Reply:
         rows = found[0]["rows"]
         return (
             f"I looked at who would notice. Ten customers brought £{sum(row[1] for row in rows):,.0f}; "
-            f"{rows[0][0]} alone £{rows[0][1]:,.0f}. Whatever we do for “{request.strip()}”, they should hear of it first."
+            f"{rows[0][0]} alone £{rows[0][1]:,.0f}. They should be the first to know of “{request.strip()}”."
         )
     return _proposal(request, asked.part("Figures"), asked.part("Customers"))
 
 
 def _proposal(request: str, figures: str, customers: str) -> str:
-    discount = (5, 8, 10, 12)[crc32(request.encode()) % 4]
     first = figures.splitlines()[0] if figures else ""
     return (
         f"# Proposal: {request.strip()}\n\n"
         f"**What the figures say.** {first}\n\n"
         f"**Who it is for.** {customers}\n\n"
-        f"**What I suggest.** A {discount} % offer for one week, on what sells least, told first to the ten best "
+        "**What I suggest.** A 10 % offer for one week, on what sells least, announced first to the ten best "
         "customers. We stop it on the third day if orders have not moved.\n\n"
-        "**What it costs.** A week of attention, and the margin on what would have sold anyway."
+        "**What it costs.** A week of attention, and the margin on what would have sold anyway.\n\n"
+        "*The figures are those of the shop. The suggestion is the offline model's, and the same for every request.*"
     )
 
 
@@ -127,6 +138,9 @@ advisor: Final[Role[str]] = Role(
 
 
 APPROVAL_TIME: Final = timedelta(days=7)
+LETTER: Final = (
+    "Dear {name},\n\nthis week there is an offer for you in our shop, before anyone else gets it.\n\nYour shop"
+)
 
 
 class Request(BaseModel):
@@ -139,9 +153,18 @@ async def _brief(ctx: Context) -> dict[str, Any]:
     await introduce(ctx)
     focus = _focus_of(ctx.input["request"])
     await ctx.model.pause(0.8)
-    await ctx.think(f"This is about {focus.measure} by {focus.by}. I'll get the figures.")
+    await ctx.think(f"{_what_it_is_about(ctx.input['request'], focus)}. I'll get the figures.")
     await ctx.think("And I'll look at the customers meanwhile.", agent=advisor.name)
     return {"measure": focus.measure, "by": focus.by, "period": focus.period}
+
+
+def _what_it_is_about(request: str, focus: ShopQuestion) -> str:
+    figures = f"{focus.measure} by {focus.by}"
+    if unknown := unknown_names(request):
+        return f"The shop's figures can't be narrowed down to {' or '.join(unknown)}, so I begin with {figures}"
+    if parse_question(request) is None:
+        return f"I find none of the shop's figures in this, so I begin with {figures}"
+    return f"This is about {figures}"
 
 
 async def _figures(ctx: Context) -> str:
@@ -175,10 +198,11 @@ async def _follow_up(ctx: Context) -> dict[str, Any]:
     if not decision["approved"]:
         await ctx.say("Then it stays a draft. The proposal is kept, should you come back to it.")
         return {"approved": False, "proposal": ctx.results["proposal"]}
-    for percent, text in ((30, "Setting the offer up"), (70, "Preparing the letters")):
-        await ctx.progress(percent, text)
-        await ctx.model.pause(0.8)
-    await ctx.say("Everything is prepared: the offer, and letters to the ten best customers, ready to be sent by hand.")
+    await ctx.progress(30, "Writing the letters")
+    found = await asyncio.to_thread(query, sql_for(ShopQuestion("sales", "customer", limit=10)))
+    letters = "\n\n---\n\n".join(LETTER.format(name=name) for name, _ in found.rows)
+    await ctx.artifact("letters.md", "text/markdown", data=letters)
+    await ctx.say("letters.md has a draft for each of the ten best customers. Nothing was sent.")
     return {"approved": True, "by": decision["by"], "proposal": ctx.results["proposal"]}
 
 

@@ -20,7 +20,7 @@ from plan_engine.model.plan import Plan, Step
 from plan_engine.model.template import template
 from plan_engine.models import Role, ScriptInput, introduce, prompt_of
 from plan_engine.run.context import Context
-from plan_engine.templates.shop_analyst import parse_question, sql_for, summarize, wrong_sql_for
+from plan_engine.templates.shop_analyst import parse_question, sql_for, summarize, unknown_names, wrong_sql_for
 from plan_engine.templates.shop_database import TABLES, QueryRefused, QueryResult, query, sql_problem
 
 __all__ = ["MAX_QUERIES", "DataQuestion", "DataTask", "Verdict", "WrittenQuery", "data_query"]
@@ -28,7 +28,8 @@ __all__ = ["MAX_QUERIES", "DataQuestion", "DataTask", "Verdict", "WrittenQuery",
 _SCHEMA: Final = "; ".join(f"{table}({', '.join(columns)})" for table, columns in TABLES.items())
 _SHOP: Final = (
     f"The shop's SQLite tables: {_SCHEMA}. Days are text like 2026-08-31; its orders run from 2025-01-01 to 2026-10-31, "
-    "so last month is 2026-10. A status is delivered, cancelled or returned; prices are in pounds."
+    "so last month is 2026-10. A status is delivered, cancelled or returned; prices are in pounds. Posts are those of the "
+    "shop on Instagram, Facebook and Pinterest; their engagement is likes, comments and shares together."
 )
 
 
@@ -63,11 +64,18 @@ def _slips(question: str, often: Sequence[int]) -> int:
 def _plan_task(asked: ScriptInput) -> DataTask:
     wanted = parse_question(asked.part("Question"))
     if wanted is None:
-        return DataTask(goal="The question doesn't say what it wants to know about the shop", clear=False)
+        return DataTask(goal=_why_unclear(asked.part("Question")), clear=False)
     goal = f"Find the {wanted.measure}"
     goal += f" by {wanted.by}" if wanted.by else ""
+    goal += f" of {', '.join(name for _, name in wanted.only)}" if wanted.only else ""
     goal += f" in {wanted.period}" if wanted.period else ""
     return DataTask(goal=goal, clear=True)
+
+
+def _why_unclear(question: str) -> str:
+    if unknown := unknown_names(question):
+        return f"The shop's figures can't be narrowed down to {' or '.join(f'“{name}”' for name in unknown)}"
+    return "I found nothing in the question that the shop's data could answer"
 
 
 def _write(asked: ScriptInput) -> WrittenQuery:
@@ -102,7 +110,7 @@ def _figures_in(rows: Sequence[Sequence[Any]]) -> Sequence[float]:
 planner: Final = Role(
     "Planner",
     f"You turn a question about a shop into a task for the author of the SQL. {_SHOP} If the question can't be answered "
-    "from these tables, or is too vague to know what is meant, it is not clear.",
+    "from these tables, or is too vague to know what is meant, it is not clear; the goal then says in one sentence why.",
     output=DataTask,
     script=_plan_task,
 )
@@ -137,7 +145,7 @@ MAX_CSV: Final = 50_000
 """Characters. A longer text would not fit into an event."""
 MAX_SHOWN: Final = 60
 """Rows that the model gets to interpret."""
-_EXAMPLES: Final = "“sales by month”, “our five best customers”, “returns by category in 2026”"
+_EXAMPLES: Final = "“sales by month”, “our five best customers”, “top 5 Instagram posts by engagement”"
 
 
 class DataQuestion(BaseModel):
@@ -174,15 +182,15 @@ async def _plan(ctx: Context) -> dict[str, Any]:
     question: str = ctx.input["query"]
     task = await planner.answer(ctx, prompt_of(question=question))
     if not task.clear and ctx.input["may_ask"]:
-        question = await _clarified(ctx, question)
+        question = await _clarified(ctx, question, task.goal)
         task = await planner.answer(ctx, prompt_of(question=question))
     await ctx.think(task.goal)
     await _progress(ctx, 100, "Planning Task...", 15)
     return {"question": question, "goal": task.goal, "clear": task.clear}
 
 
-async def _clarified(ctx: Context, question: str) -> str:
-    prompt = f"What would you like to know about the shop? For example {_EXAMPLES}."
+async def _clarified(ctx: Context, question: str, problem: str) -> str:
+    prompt = f"{problem.rstrip('. ')}. What would you like to know about the shop? For example {_EXAMPLES}."
     try:
         answer = await ctx.ask(prompt, schema={"type": "string", "minLength": 1}, expires_in=CLARIFY_S)
     except Expired:
@@ -232,7 +240,8 @@ async def _interpret(ctx: Context) -> dict[str, Any]:
     planned, found = ctx.results["planner"], ctx.results["run"]
     if not planned["clear"]:
         await _progress(ctx, 80, "Interpreting Data...", 85)
-        return {"response": f"I can answer questions about the shop's sales. Ask me, for example: {_EXAMPLES}."}
+        can = f"I can answer questions about the shop's sales and posts. Ask me, for example: {_EXAMPLES}."
+        return {"response": f"{planned['goal'].rstrip('. ')}. {can}"}
     problems: list[str] = []
     while True:
         retries = len(problems)

@@ -6,24 +6,48 @@ A real model doesn't use it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["BY", "MEASURES", "ShopQuestion", "parse_question", "sql_for", "summarize", "wrong_sql_for"]
+from plan_engine.templates.place_names import place_names
+
+__all__ = [
+    "BY",
+    "MEASURES",
+    "NAMES",
+    "ShopQuestion",
+    "groupings",
+    "parse_question",
+    "sql_for",
+    "summarize",
+    "unknown_names",
+    "wrong_sql_for",
+]
 
 MEASURES: Final[Mapping[str, str]] = {
+    "engagement rate": r"engagement rate|rate of engagement",
+    "engagement": r"engage|interaction",
+    "likes": r"\blikes\b",
+    "comments": r"\bcomments?\b",
+    "shares": r"\bshares\b|\bshared\b",
+    "reach": r"\breach(ed)?\b|impressions|\bviews\b|\bseen\b",
+    "posts": r"how many (\w+ )?posts|number of posts|how often .*\bpost\b",
     "average order": r"average order|order value|basket|per order",
     "customers": r"how many (\w+ )?customers|number of customers|customers? (count|are there|do we have)|new customers",
     "returns": r"return(s|ed)\b|refund|sent back",
     "cancellations": r"cancel",
     "orders": r"how many orders|number of orders|orders?\b(?! value)|purchases",
-    "units": r"units|quantit|pieces|how many (\w+ )?(products|items)|most (sold|popular)|popular|best.?sell|bestsell",
+    "units": r"how many .*\b(sell|sold)\b|units|quantit|pieces|how many (\w+ )?(products|items)|most (sold|popular)|popular"
+    r"|best.?sell|bestsell",
     "sales": r"sales|revenue|turnover|earn|income|spen[dt]|sold|sell|money|worth",
 }
 """The first pattern that matches counts, so the specific ones come first."""
 
 BY: Final[Mapping[str, str]] = {
+    "platform": r"platform|channel|network|social media",
+    "format": r"\bformats?\b|\b(videos?|photos?|carousels?)\b",
+    "post": r"\bposts?\b",
     "month": r"\bmonth|over time|trend|seasonal|develop|history",
     "weekday": r"weekday|day of the week|which day",
     "region": r"\bregion|\bwhere\b|\barea|\b(north|south|east|west)\b",
@@ -33,6 +57,25 @@ BY: Final[Mapping[str, str]] = {
     "customer": r"\b(who|customers?|buyers?|clients?|spenders?)\b",
     "status": r"status",
 }
+_OF_POSTS: Final = frozenset({"engagement rate", "engagement", "likes", "comments", "shares", "reach", "posts"})
+"""The measures of the shop's posts; the others are those of its orders."""
+_ONLY_POSTS: Final = frozenset({"platform", "format", "post"})
+_ONLY_ORDERS: Final = frozenset({"region", "city", "customer", "status"})
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "platform": ("Instagram", "Facebook", "Pinterest"),
+    "city": ("Edinburgh", "Newcastle", "Leeds", "Cardiff", "Bristol", "Norwich", "Cambridge", "London", "Brighton"),
+    "category": ("Furniture", "Lighting", "Textiles", "Kitchen"),
+    "product": (
+        *("Oak desk", "Reading chair", "Bookcase", "Bedside table", "Coat stand", "Folding stool", "Desk lamp"),
+        *("Floor lamp", "Lantern", "String lights", "Wall light", "Night light", "Wool blanket", "Linen curtain"),
+        *("Cotton rug", "Cushion", "Tablecloth", "Tea towel", "Stoneware bowl", "Teapot", "Chopping board"),
+        *("Cast-iron pan", "Mug", "Coffee mill"),
+    ),
+}
+"""The names in the shop's data to which a question can be narrowed down."""
+_other_networks: Final = re.compile(
+    r"\b(tiktok|youtube|linkedin|twitter|snapchat|threads|reddit|bluesky|mastodon)\b", re.IGNORECASE
+)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_ENDS: Final = "(uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?"
 _NUMBERS: Final = {"three": 3, "five": 5, "ten": 10, "twenty": 20}
@@ -49,19 +92,66 @@ class ShopQuestion:
     """A year, or a month of one: "2026" or "2026-08"."""
     limit: int | None = None
     lowest: bool = False
+    only: tuple[tuple[str, str], ...] = ()
+    """What it is narrowed down to, as in `("city", "London")`."""
+
+    @property
+    def about_posts(self) -> bool:
+        return self.measure in _OF_POSTS
+
+
+def groupings(measure: str) -> list[str]:
+    """What the figures of a measure can be grouped by or narrowed down to."""
+    return [by for by in BY if by not in (_ONLY_ORDERS if measure in _OF_POSTS else _ONLY_POSTS)]
+
+
+def unknown_names(question: str) -> list[str]:
+    """Names in a question, as of towns, to which the figures can't be narrowed down."""
+    known = [name for names in NAMES.values() for name in names]
+    words = [*MEASURES.values(), *BY.values(), r"\bq[1-4]\b"]
+    unknown = [
+        name
+        for name in place_names(question)
+        if not any(one.lower() in name.lower() for one in known)
+        and not any(re.search(pattern, name.lower()) for pattern in words)
+    ]
+    return [*dict.fromkeys([*unknown, *_other_networks.findall(question)])]
 
 
 def parse_question(question: str, newest: str = "2026-10") -> ShopQuestion | None:
-    """What a question asks for; None when it has no word about the shop. `newest` is the last month with orders."""
+    """What a question asks for; None when the shop's data can't answer it. `newest` is the last month with orders."""
     words = question.lower()
     measure = next((name for name, pattern in MEASURES.items() if re.search(pattern, words)), None)
-    by = _by(words, measure)
-    if measure is None and by is None:
+    only = _only(words)
+    by = _by(words, measure, only)
+    if (measure is None and by is None and not only) or unknown_names(question):
         return None
-    return ShopQuestion(measure or "sales", by, _period(words, newest), _limit(words, by), _lowest(words))
+    posts = by in _ONLY_POSTS or any(kind in _ONLY_POSTS for kind, _ in only)
+    measure = measure or ("engagement" if posts else "sales")
+    if not {by or "month", *(kind for kind, _ in only)} <= {*groupings(measure)}:
+        return None
+    return ShopQuestion(measure, by, _period(words, newest), _limit(words, by), _lowest(words), only)
 
 
-def _by(words: str, measure: str | None) -> str | None:
+def _only(words: str) -> tuple[tuple[str, str], ...]:
+    """The names that a question mentions."""
+    return tuple(
+        (kind, name)
+        for kind, names in NAMES.items()
+        for name in names
+        if re.search(rf"\b{re.escape(name.lower())}s?\b", words)
+    )
+
+
+def _by(words: str, measure: str | None, only: tuple[tuple[str, str], ...]) -> str | None:
+    """What to group by. Several names of a kind are compared."""
+    kinds = [kind for kind, _ in only]
+    if repeated := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        return repeated
+    for _, name in only:
+        words = words.replace(name.lower(), "")
+    if measure == "posts":
+        words = re.sub(r"\bposts?\b", "", words)
     rest = re.sub(r"how many (\w+ )?(customers|products|items)|number of customers", "", words)
     if _month(words):
         rest = re.sub(r"\bmonth", "", rest)
@@ -97,7 +187,7 @@ def _limit(words: str, by: str | None) -> int | None:
     if found := _ranked.search(words):
         count = found[1]
         return max(1, min(50, _NUMBERS.get(count) or int(count)))
-    ranked = by in ("customer", "product", "city") or re.search(r"\b(top|best|worst|most|least)\b", words)
+    ranked = by in ("customer", "product", "city", "post") or re.search(r"\b(top|best|worst|most|least)\b", words)
     return 5 if by not in (None, "month", "weekday") and ranked else None
 
 
@@ -105,7 +195,15 @@ def _lowest(words: str) -> bool:
     return re.search(r"\b(worst|lowest|least|bottom|weakest|slowest)\b", words) is not None
 
 
+_ENGAGED: Final = "SUM(s.likes + s.comments + s.shares)"
 _MEASURES: Final[Mapping[str, tuple[str, str]]] = {
+    "engagement rate": (f"ROUND(100.0 * {_ENGAGED} / SUM(s.reach), 1)", "engagement_rate"),
+    "engagement": (_ENGAGED, "engagement"),
+    "likes": ("SUM(s.likes)", "likes"),
+    "comments": ("SUM(s.comments)", "comments"),
+    "shares": ("SUM(s.shares)", "shares"),
+    "reach": ("SUM(s.reach)", "reach"),
+    "posts": ("COUNT(s.post_id)", "posts"),
     "sales": ("ROUND(SUM(i.quantity * i.unit_price), 2)", "sales"),
     "units": ("SUM(i.quantity)", "units"),
     "orders": ("COUNT(DISTINCT o.order_id)", "orders"),
@@ -121,6 +219,9 @@ _BY: Final[Mapping[str, tuple[str, str]]] = {
         "WHEN '3' THEN 'Wednesday' WHEN '4' THEN 'Thursday' WHEN '5' THEN 'Friday' ELSE 'Saturday' END",
         "weekday",
     ),
+    "platform": ("s.platform", "platform"),
+    "format": ("s.format", "format"),
+    "post": ("s.posted_on || ', ' || s.caption", "post"),
     "region": ("c.region", "region"),
     "city": ("c.city", "city"),
     "category": ("p.category", "category"),
@@ -139,10 +240,13 @@ _JOINS: Final = {
 def sql_for(wanted: ShopQuestion) -> str:
     """A SELECT that answers the question."""
     measure, name = _MEASURES[wanted.measure]
-    by, by_name = _BY[wanted.by] if wanted.by else ("", "")
+    by, by_name = _by_column(wanted, wanted.by) if wanted.by else ("", "")
     columns = [f"{by} AS {by_name}"] if by else []
-    lines = [f"SELECT {', '.join([*columns, f'{measure} AS {name}'])}", "FROM orders AS o", *_joins(measure + by)]
-    if conditions := _conditions(wanted):
+    conditions = [*_conditions(wanted)]
+    used = " ".join([measure, by, *conditions])
+    source = ["FROM posts AS s", *_post_joins(used)] if wanted.about_posts else ["FROM orders AS o", *_joins(used)]
+    lines = [f"SELECT {', '.join([*columns, f'{measure} AS {name}'])}", *source]
+    if conditions:
         lines.append(f"WHERE {' AND '.join(conditions)}")
     if by:
         lines.append(f"GROUP BY {by}")
@@ -152,13 +256,18 @@ def sql_for(wanted: ShopQuestion) -> str:
     return "\n".join(lines)
 
 
+def _by_column(wanted: ShopQuestion, by: str) -> tuple[str, str]:
+    column, name = _BY[by]
+    return column.replace("o.ordered_on", "s.posted_on") if wanted.about_posts else column, name
+
+
 def wrong_sql_for(wanted: ShopQuestion, how: int) -> str:
     """The same with a mistake: an unknown column, or table."""
     right = sql_for(wanted)
     return (
         right.replace("o.ordered_on", "o.order_date")
         if how and "o.ordered_on" in right
-        else right.replace("FROM orders AS o", "FROM sales AS o")
+        else right.replace("FROM orders AS o", "FROM sales AS o").replace("FROM posts AS s", "FROM instagram AS s")
     )
 
 
@@ -169,13 +278,20 @@ def _joins(used: str) -> list[str]:
     return [_JOINS[name] for name in needed]
 
 
-def _conditions(wanted: ShopQuestion) -> list[str]:
-    conditions = [_STATUS.get(wanted.measure, "")]
-    if not conditions[0] and wanted.by != "status":
-        conditions = ["o.status <> 'cancelled'"]
+def _post_joins(used: str) -> list[str]:
+    return ["JOIN products AS p ON p.product_id = s.product_id"] if "p." in used.replace("s.", "") else []
+
+
+def _conditions(wanted: ShopQuestion) -> Iterator[str]:
+    if wanted.measure in _STATUS:
+        yield _STATUS[wanted.measure]
+    elif not wanted.about_posts and wanted.by != "status":
+        yield "o.status <> 'cancelled'"
     if wanted.period:
-        conditions.append(f"o.ordered_on LIKE '{wanted.period}%'")
-    return [condition for condition in conditions if condition]
+        yield f"{'s.posted_on' if wanted.about_posts else 'o.ordered_on'} LIKE '{wanted.period}%'"
+    for kind in dict.fromkeys(kind for kind, _ in wanted.only):
+        names = ", ".join(f"'{name}'" for one, name in wanted.only if one == kind)
+        yield f"{_BY[kind][0]} IN ({names})"
 
 
 def _order(wanted: ShopQuestion, by: str, measure: str) -> str:
@@ -186,31 +302,46 @@ def _order(wanted: ShopQuestion, by: str, measure: str) -> str:
 
 _MONEY: Final = frozenset({"sales", "average_order"})
 _ADVICE: Final = {
-    "month": "November and December carry the year: have the stock in by October.",
-    "weekday": "Let newsletters go out the evening before the strongest day.",
-    "region": "The weakest region is the cheapest place to try an offer.",
-    "city": "A delivery partner in the strongest city would pay for itself first.",
-    "category": "Put the strongest category on the first page, and one from the weakest beside it.",
-    "product": "Keep the first of these in stock, whatever happens.",
-    "customer": "A personal thank-you to these customers costs little and is remembered.",
-    "status": "Look at what was returned most before the next order from suppliers.",
+    "month": "Worth a look: what was different in {top}.",
+    "weekday": "Worth a try: an offer that begins on a {top}.",
+    "region": "Worth a try: an offer in the region {low}.",
+    "city": "Worth a look: what {top} has that {low} lacks.",
+    "category": "Worth a try: {top} on the first page, and something from {low} beside it.",
+    "product": "Worth keeping in stock: {top}.",
+    "customer": "Worth a personal thank-you: {top}.",
+    "status": "Worth a look: the orders that are {low}.",
+    "platform": "Worth a look: what works on {top} and is missing on {low}.",
+    "format": "Worth a try: one more {top}.",
+    "post": "Worth repeating: {top}.",
 }
+"""A suggestion about the rows, and nothing that they don't show."""
+_OF_LOSSES: Final = "Worth a look: why {top} has the most."
 
 
 def summarize(question: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """The rows in a few sentences, and a piece of advice."""
     if not rows or rows[0][-1] is None:
-        return f"For “{question.strip()}” the shop has no orders. Try another period."
+        return f"For “{question.strip()}” the shop has no data. Try another period."
     measure = columns[-1]
     if len(columns) == 1:
-        return f"{_named(measure).capitalize()}: {_shown(rows[0][0], measure)}. That counts all matching orders."
+        return f"{_named(measure).capitalize()}: {_shown(rows[0][0], measure)}. That counts everything that matches."
     by = columns[0]
-    return "\n".join([_headline(by, measure, rows), *_lines(measure, rows), "", _ADVICE.get(by, "")]).strip()
+    top, low = _extremes(rows)
+    advice = (
+        (_OF_LOSSES if measure in _STATUS else _ADVICE.get(by, "")).format(top=top[0], low=low[0])
+        if len(rows) > 1
+        else ""
+    )
+    return "\n".join([_headline(by, measure, rows), *_lines(measure, rows), "", advice]).strip()
+
+
+def _extremes(rows: Sequence[Sequence[Any]]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The rows with the most and the least."""
+    return max(rows, key=lambda row: row[-1]), min(rows, key=lambda row: row[-1])
 
 
 def _headline(by: str, measure: str, rows: Sequence[Sequence[Any]]) -> str:
-    top = max(rows, key=lambda row: row[-1])
-    low = min(rows, key=lambda row: row[-1])
+    top, low = _extremes(rows)
     if len(rows) == 1:
         return f"There is one {by}: {top[0]}, with {_named(measure)} of {_shown(top[-1], measure)}."
     return (
@@ -231,4 +362,6 @@ def _named(measure: str) -> str:
 def _shown(value: Any, measure: str) -> str:
     if not isinstance(value, int | float):
         return str(value)
+    if measure == "engagement_rate":
+        return f"{value:g} %"
     return f"£{value:,.0f}" if measure in _MONEY else f"{value:,}"

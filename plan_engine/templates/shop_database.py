@@ -32,6 +32,18 @@ TABLES: Final = {
     "products": {"product_id": "INT", "name": "TEXT", "category": "TEXT", "price": "REAL"},
     "orders": {"order_id": "INT", "customer_id": "INT", "ordered_on": "TEXT", "status": "TEXT"},
     "order_items": {"order_id": "INT", "product_id": "INT", "quantity": "INT", "unit_price": "REAL"},
+    "posts": {
+        "post_id": "INT",
+        "platform": "TEXT",
+        "format": "TEXT",
+        "posted_on": "TEXT",
+        "product_id": "INT",
+        "caption": "TEXT",
+        "reach": "INT",
+        "likes": "INT",
+        "comments": "INT",
+        "shares": "INT",
+    },
 }
 """The shop's tables with their columns and types. Days are text like 2026-08-31; a status is delivered, cancelled or
 returned."""

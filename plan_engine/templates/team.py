@@ -93,18 +93,18 @@ def _draft(asked: ScriptInput) -> TeamDraft:
 
 def _work(asked: ScriptInput) -> str:
     action, answer, earlier = asked.part("Action"), asked.part("Answer"), asked.part("Results")
-    lines = [f"I did this: {action}."]
+    lines = [f"My part: {action}. I'm the offline model, so I did no work and found nothing of my own."]
     if answer:
-        lines.append(f"You said “{answer}”, and I kept to that.")
+        lines.append(f"You said “{answer}”.")
     if earlier:
-        lines.append(f"I built on what {' and '.join(earlier)} found.")
+        lines.append(f"A real model would build on what {' and '.join(earlier)} found.")
     return " ".join(lines)
 
 
 def _sum_up(asked: ScriptInput) -> str:
     results: Mapping[str, str] = asked.part("Results")
     parts = "\n".join(f"- **{name}**: {text}" for name, text in results.items())
-    return f"# {asked.part('Request').strip()}\n\n{parts}\n\nThat is everything the team found."
+    return f"# {asked.part('Request').strip()}\n\n{parts}\n\nSet PLANCAST_MODEL to let a real model do the work."
 
 
 # ---- the roles

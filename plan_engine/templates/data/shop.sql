@@ -1,4 +1,4 @@
--- A small shop for people to ask questions about: 24 products, 240 customers, 22 months of orders.
+-- A small shop for people to ask questions about: 24 products, 240 customers, 22 months of orders and of posts.
 -- Made by arithmetic, so that it is the same everywhere: mixed(n) stands for (n * 2654435761 & 0xffffffff) >> 7.
 
 CREATE TABLE customers (
@@ -27,6 +27,18 @@ CREATE TABLE order_items (
     unit_price REAL NOT NULL,
     PRIMARY KEY (order_id, product_id)
 ) WITHOUT ROWID;
+CREATE TABLE posts (
+    post_id INTEGER PRIMARY KEY,
+    platform TEXT NOT NULL,
+    format TEXT NOT NULL,
+    posted_on TEXT NOT NULL,
+    product_id INTEGER NOT NULL REFERENCES products,
+    caption TEXT NOT NULL,
+    reach INTEGER NOT NULL,
+    likes INTEGER NOT NULL,
+    comments INTEGER NOT NULL,
+    shares INTEGER NOT NULL
+);
 
 INSERT INTO products (name, category, price) VALUES
     ('Oak desk', 'Furniture', 389.0), ('Reading chair', 'Furniture', 249.0), ('Bookcase', 'Furniture', 179.0),
@@ -98,6 +110,37 @@ SELECT order_id,
        products.price
 FROM lines
 JOIN products ON products.product_id = 1 + (((order_id * 3 + n) * 2654435761 & 0xffffffff) >> 8) % 24;
+
+-- A post every second day or so, about one product; some are seen far more often than others, and videos are shared more.
+CREATE TEMP TABLE angles (n INTEGER PRIMARY KEY, angle TEXT);
+INSERT INTO angles VALUES
+    (0, 'how it is made'), (1, 'at home with a customer'), (2, 'three ways to use it'), (3, 'back in stock'),
+    (4, 'a look at the details'), (5, 'behind the scenes'), (6, 'before and after');
+
+WITH RECURSIVE
+    numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 383),
+    luck(n, day, a, b, c) AS (
+        SELECT n, n * 669 / 384, ((n + 5) * 2654435761 & 0xffffffff) >> 7, ((n + 9) * 2246822519 & 0xffffffff) >> 9,
+               (n + 3) * 668265263 >> 8 & 0xffff
+        FROM numbers
+    ),
+    seen(n, day, a, b, c, platform, format, reach) AS (
+        SELECT n, day, a, b, c,
+               CASE n % 4 WHEN 2 THEN 'Facebook' WHEN 3 THEN 'Pinterest' ELSE 'Instagram' END,
+               CASE a % 5 WHEN 0 THEN 'video' WHEN 1 THEN 'carousel' WHEN 2 THEN 'video' ELSE 'photo' END,
+               (400 + day + b % 700 + (c * c >> 16) * c / 1200000) * (4 - n % 4) / 3
+        FROM luck
+    )
+INSERT INTO posts (post_id, platform, format, posted_on, product_id, caption, reach, likes, comments, shares)
+SELECT seen.n + 1, platform, format, date('2025-01-01', '+' || day || ' days'), products.product_id,
+       products.name || ': ' || angles.angle,
+       reach,
+       reach * (30 + a % 50) / 1000,
+       reach * (3 + b % 8) / 1000,
+       reach * (2 + c % 6 + 6 * (format = 'video')) / 1000
+FROM seen
+JOIN products ON products.product_id = 1 + (a + b) % 24
+JOIN angles ON angles.n = (b + c) % 7;
 
 CREATE INDEX orders_by_day ON orders (ordered_on);
 CREATE INDEX orders_by_customer ON orders (customer_id);

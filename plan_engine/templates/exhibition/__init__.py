@@ -81,7 +81,7 @@ async def _discover_artworks(ctx: Context) -> dict[str, Any]:
             use.result = [work.title for work in held]
         works += held
     await _progress(ctx, 75, "Choosing the works")
-    titles = [f"{work.title} ({work.artist}, {work.year})" for work in works]
+    titles = [f"{work.title} ({work.artist}, {work.year}): {work.shows}" for work in works]
     prompt = prompt_of(theme=ctx.input["theme"], title=_title(ctx), artists=names, collection=titles)
     chosen = _artworks((await registrar.answer(ctx, prompt)).picks, works)
     if not chosen:

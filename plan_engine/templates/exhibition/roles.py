@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Final
@@ -48,11 +48,17 @@ class CollectionWork:
     artist: str
     year: str
     iiif_manifest: str
+    shows: str
+    themes: Sequence[str]
 
 
 def collection_artists() -> Sequence[CollectionArtist]:
     """All artists in the collection."""
-    return [CollectionArtist(**artist) for artist in _collection()["artists"]]
+    return [CollectionArtist(**artist, themes=_themes_of(artist["name"])) for artist in _collection()["artists"]]
+
+
+def _themes_of(artist: str) -> Sequence[str]:
+    return [*dict.fromkeys(theme for work in works_by([artist]) for theme in work.themes)]
 
 
 def works_by(artists: Collection[str]) -> Sequence[CollectionWork]:
@@ -60,7 +66,10 @@ def works_by(artists: Collection[str]) -> Sequence[CollectionWork]:
     collection = _collection()
     address: str = collection["manifest"]
     return [
-        CollectionWork(work["title"], work["artist"], work["year"], address.format(work=work["work"]))
+        CollectionWork(
+            **{name: value for name, value in work.items() if name != "work"},
+            iiif_manifest=address.format(work=work["work"]),
+        )
         for work in collection["works"]
         if work["artist"] in artists
     ]
@@ -112,15 +121,11 @@ class Selection(BaseModel):
     picks: list[Pick]
 
 
-# ---- their offline scripts
+# ---- their offline scripts: what the collection's records say, in sentences
 
-_TITLES: Final = (
-    ("{} Unchained", "Looking again at what we thought we knew"),
-    ("The Shape of {}", "Painters and the art of attention"),
-    ("{}, After All", "A room for slow looking"),
-    ("Between {} and Daylight", "Eight ways of seeing"),
-    ("Nothing but {}", "From first sketch to last varnish"),
-)
+_TITLES: Final = ("The Shape of {}", "{}, After All", "Nothing but {}", "{}: Works from the Collection")
+ARTISTS: Final = 5
+WORKS: Final = 8
 
 
 def _subject(theme: str) -> str:
@@ -128,74 +133,93 @@ def _subject(theme: str) -> str:
     return (words[:1].upper() + words[1:]).rstrip(".!?")[:120] or "Looking"
 
 
+def _matches(theme: str, words: Iterable[str]) -> list[str]:
+    """The words that begin a word of the theme."""
+    return [word for word in words if re.search(rf"\b{re.escape(word)}", theme, re.IGNORECASE)]
+
+
+def _known_words(theme: str) -> list[str]:
+    """The theme's words that are in the collection's records."""
+    words = [word for artist in collection_artists() for word in (*artist.themes, artist.movement.lower())]
+    return _matches(theme, dict.fromkeys(words))
+
+
 def _refine(asked: ScriptInput) -> ExhibitionTheme:
-    subject = _subject(asked.part("Theme"))
-    title, subtitle = _TITLES[crc32(subject.lower().encode()) % len(_TITLES)]
-    movements = ", ".join(dict.fromkeys(artist.movement for artist, _ in _ranked(subject)[:4]))
+    theme = asked.part("Theme")
+    subject, known = _subject(theme), _known_words(theme)
+    title = _TITLES[crc32(subject.lower().encode()) % len(_TITLES)]
+    ranked = _ranked(theme)
+    artists = [artist for artist, matches in ranked if matches][:ARTISTS] or [artist for artist, _ in ranked[:ARTISTS]]
+    movements = _listed([*dict.fromkeys(artist.movement for artist in artists)])
+    if known:
+        statement = f"Works that the collection records under {_quoted(known)}, from {movements}."
+    else:
+        statement = (
+            f"The collection records nothing under “{subject}”. This is a selection from {movements} to start from."
+        )
     return ExhibitionTheme(
         exhibition_title=title.format(subject),
-        subtitle=subtitle,
-        curatorial_statement=(
-            f"“{subject}” is often said and seldom looked at. This exhibition puts works from {movements} into one "
-            "conversation, and leaves the visitor room to join it: few works, generous walls, short labels."
-        ),
-        scholarly_rationale=(
-            f"The works are usually hung by school. Hung by what they say of “{subject}”, they show debts and "
-            f"quarrels between {movements} that a chronology hides."
-        ),
+        subtitle=f"With works by {_listed([artist.name for artist in artists])}",
+        curatorial_statement=statement,
+        scholarly_rationale=f"The works hang by what they show, whatever their school ({movements}).",
     )
 
 
-def _ranked(theme: str) -> list[tuple[CollectionArtist, int]]:
-    """All artists with the number of the theme's words they match, most first; ties are ordered differently by theme."""
+def _ranked(theme: str) -> list[tuple[CollectionArtist, list[str]]]:
+    """All artists with the theme's words they match, most first; ties are ordered differently by theme."""
     words = theme.lower()
 
-    def rank(found: tuple[CollectionArtist, int]) -> tuple[int, int]:
-        return -found[1], crc32(f"{words}/{found[0].name}".encode())
+    def rank(found: tuple[CollectionArtist, list[str]]) -> tuple[int, int]:
+        return -len(found[1]), crc32(f"{words}/{found[0].name}".encode())
 
-    hits = [
-        (artist, sum(one in words for one in (*artist.themes, artist.movement.lower())))
-        for artist in collection_artists()
-    ]
-    return sorted(hits, key=rank)
+    found = [(artist, _matches(theme, (*artist.themes, artist.movement.lower()))) for artist in collection_artists()]
+    return sorted(found, key=rank)
+
+
+def _score(theme: str, matches: Sequence[str]) -> float:
+    """The share of the theme's known words that are matched; 0 when there is none."""
+    known = _known_words(theme)
+    return round(len([word for word in known if word in matches]) / len(known), 2) if known else 0.0
 
 
 def _discover(asked: ScriptInput) -> Artists:
     theme = asked.part("Theme")
-    chosen = _ranked(theme)[:5]
     return Artists(
         artists=[
-            Artist(
-                name=artist.name,
-                score=round(0.95 - 0.04 * n - (0 if hits else 0.1), 2),
-                reasoning=_why(artist, hits, theme),
-            )
-            for n, (artist, hits) in enumerate(chosen)
+            Artist(name=artist.name, score=_score(theme, matches), reasoning=_why(artist, matches))
+            for artist, matches in _ranked(theme)[:ARTISTS]
         ]
     )
 
 
-def _why(artist: CollectionArtist, hits: int, theme: str) -> str:
-    if hits:
-        return f"{artist.movement}, {artist.years}: came back to this again and again; the collection's works show how."
-    return (
-        f"{artist.movement}, {artist.years}: never painted “{_subject(theme)}” by name, and is the better foil for it."
-    )
+def _why(artist: CollectionArtist, matches: Sequence[str]) -> str:
+    if matches:
+        return f"{artist.movement}, {artist.years}; the collection records works under {_quoted(matches)}."
+    return f"{artist.movement}, {artist.years}; for contrast: recorded under {_quoted(artist.themes[:3])} instead."
 
 
 def _select(asked: ScriptInput) -> Selection:
-    names: Sequence[str] = asked.part("Artists")
-    works = sorted(works_by(names), key=lambda work: names.index(work.artist))
+    theme, names = asked.part("Theme"), asked.part("Artists")
+    works = [(work, _matches(theme, work.themes)) for work in works_by(names)]
+    works.sort(key=lambda one: (-len(one[1]), names.index(one[0].artist)))
     return Selection(
         picks=[
-            Pick(
-                title=work.title,
-                score=round(max(0.5, 0.94 - 0.03 * n), 2),
-                reasoning=f"{work.artist}, {work.year}: it holds a wall by itself, and answers what hangs beside it.",
-            )
-            for n, work in enumerate(works[:8])
+            Pick(title=work.title, score=_score(theme, matches), reasoning=_label(work, matches))
+            for work, matches in works[:WORKS]
         ]
     )
+
+
+def _label(work: CollectionWork, matches: Sequence[str]) -> str:
+    return f"{work.shows}." + (f" Here for {_quoted(matches)}." if matches else "")
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return _listed([f"“{word}”" for word in words])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
 
 
 # ---- the roles

@@ -9,12 +9,14 @@ import pytest
 
 from plan_engine.errors import StepFailed
 from plan_engine.templates.shop_analyst import (
-    BY,
     MEASURES,
+    NAMES,
     ShopQuestion,
+    groupings,
     parse_question,
     sql_for,
     summarize,
+    unknown_names,
     wrong_sql_for,
 )
 from plan_engine.templates.shop_database import MAX_ROWS, MAX_SQL, QueryRefused, explain, query, sql_problem
@@ -151,7 +153,19 @@ def test_invalid_sql_is_explained(sql: str, problem: str) -> None:
         ("What was returned most, by category?", ShopQuestion("returns", "category", limit=5)),
         ("May I see last month's sales?", ShopQuestion("sales", period="2026-10")),
         ("sales last year", ShopQuestion("sales", period="2025")),
-        ("Show me my top 5 Instagram posts by engagement", None),
+        (
+            "Show me my top 5 Instagram posts by engagement",
+            ShopQuestion("engagement", "post", limit=5, only=(("platform", "Instagram"),)),
+        ),
+        ("Which platform has the best engagement rate?", ShopQuestion("engagement rate", "platform", limit=5)),
+        ("How many posts on Facebook in 2026?", ShopQuestion("posts", period="2026", only=(("platform", "Facebook"),))),
+        ("sales in London", ShopQuestion("sales", only=(("city", "London"),))),
+        ("How many oak desks did we sell?", ShopQuestion("units", only=(("product", "Oak desk"),))),
+        ("Leeds or London?", ShopQuestion("sales", "city", limit=5, only=(("city", "Leeds"), ("city", "London")))),
+        ("engagement by customer", None),
+        ("Instagram sales", None),
+        ("sales in Hamburg", None),
+        ("top 5 TikTok videos by views", None),
         ("help", None),
         ("What?", None),
     ],
@@ -160,11 +174,37 @@ def test_questions_are_parsed(question: str, wanted: ShopQuestion | None) -> Non
     assert parse_question(question) == wanted
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("by", [None, *BY])
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [("sales in Hamburg", ["Hamburg"]), ("top TikTok videos", ["TikTok"]), ("sales in London, by Month in Q3", [])],
+)
+def test_names_that_the_data_does_not_have_are_noticed(question: str, names: list[str]) -> None:
+    assert unknown_names(question) == names
+
+
+def test_the_names_are_those_of_the_data() -> None:
+    columns = {"platform": "posts", "city": "customers", "category": "products"}
+    found = {kind: query(f"SELECT DISTINCT {kind} FROM {table}").rows for kind, table in columns.items()}
+    found["product"] = query("SELECT name FROM products").rows
+    assert {kind: {name for [name] in rows} for kind, rows in found.items()} == {
+        kind: {*names} for kind, names in NAMES.items()
+    }
+
+
+def test_the_top_posts_are_those_with_the_most_engagement() -> None:
+    wanted = parse_question("Show me my top 5 Instagram posts by engagement")
+    assert wanted is not None
+    rows = query("SELECT caption, likes + comments + shares AS n, platform FROM posts ORDER BY n DESC").rows
+    best = [(caption, n) for caption, n, platform in rows if platform == "Instagram"][:5]
+    found = query(sql_for(wanted)).rows
+    assert [(str(post).partition(", ")[2], n) for post, n in found] == best
+
+
+@pytest.mark.parametrize(("measure", "by"), [(one, by) for one in MEASURES for by in [None, *groupings(one)]])
 def test_every_measure_and_grouping_has_valid_sql(measure: str, by: str | None) -> None:
-    for period in (None, "2026", "2025-12"):
-        wanted = ShopQuestion(measure, by, period)
+    names = ((by, NAMES[by][0]),) if by and by in NAMES else ()
+    for period, only in ((None, ()), ("2026", names), ("2025-12", ())):
+        wanted = ShopQuestion(measure, by, period, only=only)
         sql = sql_for(wanted)
         assert sql_problem(sql) is None
         found = query(sql)
@@ -175,8 +215,9 @@ def test_every_measure_and_grouping_has_valid_sql(measure: str, by: str | None) 
 
 def test_wrong_sql_does_not_pass_the_check() -> None:
     for how in (0, 1):
-        assert sql_problem(wrong_sql_for(ShopQuestion("sales", "month"), how)) is not None
+        for measure in ("sales", "likes"):
+            assert sql_problem(wrong_sql_for(ShopQuestion(measure, "month"), how)) is not None
 
 
 def test_an_empty_result_is_summarized() -> None:
-    assert "no orders" in summarize("orders in 2019", ["orders"], [[None]])
+    assert "no data" in summarize("orders in 2019", ["orders"], [[None]])

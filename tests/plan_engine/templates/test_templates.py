@@ -77,7 +77,11 @@ async def test_business_operations_retries_asks_and_acts(harness: EngineHarness)
     assert _introduced(events)
     assert statuses(events, "figures").count("retrying") == 1
     assert "North" in _said(events, agent_name="Data Analyst", message_type="result")[0]
-    assert {event.data["name"] for event in events if event.type == "artifact"} == {"figures.md", "proposal.md"}
+    assert {event.data["name"] for event in events if event.type == "artifact"} == {
+        "figures.md",
+        "proposal.md",
+        "letters.md",
+    }
     completed = [step_id for step_id, _ in _completed(events)]
     assert {"figures", "customers"} == {*completed[1:3]}  # in parallel, between the brief and the proposal
     assert agreed.result["approved"] is True
@@ -109,8 +113,22 @@ async def test_an_exhibition_is_planned_in_three_stages(harness: EngineHarness) 
     assert {work["artist_name"] for work in artworks} <= {artist["name"] for artist in artists}
     assert all(work["iiif_manifest"].startswith("https://") for work in artworks)
     assert water.result["artists"] != artists
+    labels = [work["reasoning"] for work in artworks]
+    assert len({*labels}) == len(labels) > 3
+    assert labels[0].startswith("Masked and burning figures in a desolate landscape")
     overall = [event.data["data"]["overall"] for event in events if "overall" in (event.data.get("data") or {})]
     assert overall == sorted(overall)
+
+
+async def test_a_theme_that_the_collection_does_not_know_is_called_so(harness: EngineHarness) -> None:
+    async with harness.engine(exhibition) as engine:
+        await engine.start("exhibition", {"theme": "Quantum computing"}, "p")
+        outcome = await harness.outcome(engine, "p")
+    assert outcome.result["curatorial_statement"].startswith(
+        "The collection records nothing under “Quantum computing”."
+    )
+    assert {artist["score"] for artist in outcome.result["artists"]} == {0.0}
+    assert all(" for contrast: " in artist["reasoning"] for artist in outcome.result["artists"])
 
 
 SQL_RIGHT_AT_ONCE = "sales last month"
@@ -156,6 +174,17 @@ async def test_an_answer_without_figures_is_rejected(harness: EngineHarness) -> 
     first, second = _said(await harness.events("p"), agent_name="Data Analyst", message_type="result")
     assert "Edinburgh" not in first
     assert "Edinburgh" in second
+
+
+async def test_the_sample_questions_have_answers_and_unknown_names_are_named(harness: EngineHarness) -> None:
+    async with harness.engine(data_query) as engine:
+        await engine.start("data_query", {"query": "Show me my top 5 Instagram posts by engagement"}, "posts")
+        await engine.start("data_query", {"query": "sales in Hamburg", "may_ask": False}, "hamburg")
+        posts, hamburg = await harness.outcome(engine, "posts"), await harness.outcome(engine, "hamburg")
+    assert posts.result["rows"] == 5
+    assert "Desk lamp: back in stock" in posts.result["response"]
+    assert hamburg.result["response"].startswith("The shop's figures can't be narrowed down to “Hamburg”.")
+    assert hamburg.result["sql"] is None
 
 
 async def test_a_vague_question_is_clarified_where_that_is_possible(harness: EngineHarness) -> None:
