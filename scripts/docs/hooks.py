@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
 from scripts.docs import http_reference, stream_reference, typescript_reference
-from scripts.docs.sources import Sources
+from scripts.docs.sources import Sources, rewritten
 
 ROOT: Final = Path(__file__).parents[2]
 UNUSED: Final = ("assets/javascripts/lunr", "assets/**/*.map", "sitemap.xml*", "404.html", "assets/images/favicon.png")
@@ -72,10 +73,20 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Lead links to pages, and keep the Markdown for programs that read it."""
     path = page.file.src_uri
     if path in _site.generated:
-        _site.markdown[path] = markdown
+        _site.markdown[path] = _as_published(path, markdown)
         return markdown
     _site.markdown[path] = _site.sources.relinked(path, markdown, _site.urls)
     return _site.sources.relinked(path, markdown)
+
+
+def _as_published(page: str, text: str) -> str:
+    """The Markdown of a generated page, whose links are those of the site, with links from the place it is published at."""
+
+    def lead(target: str) -> str:
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
+        return posixpath.relpath(_site.urls.get(found, found), posixpath.dirname(_site.urls[page]))
+
+    return rewritten(text, lead)
 
 
 def on_nav(nav: Navigation, **_: Any) -> Navigation:

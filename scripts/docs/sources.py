@@ -65,7 +65,7 @@ class Sources:
             return file.removeprefix("docs/")
         if not (self._root / file).is_file() or file.startswith(REPOSITORY_ONLY):
             return None
-        page = f"sources/{file}" if file.endswith(".md") else f"sources/{file}.md"
+        page = f"sources/{file}" if file.endswith(".md") else f"sources/{file.replace('.', '_')}.md"
         self._add(page, file)
         return page
 

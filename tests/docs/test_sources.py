@@ -29,7 +29,7 @@ def sources(tmp_path: Path) -> Sources:
         ("GUIDE.md", "[a](clients/README.md)", "[a](clients/README.md)"),
         ("clients/README.md", "[a](../GUIDE.md#begin)", "[a](../GUIDE.md#begin)"),
         ("GUIDE.md", "[a](openapi.json)", "[a](reference/http/index.md)"),
-        ("clients/README.md", "[a](../../examples/app.py)", "[a](../sources/examples/app.py.md)"),
+        ("clients/README.md", "[a](../../examples/app.py)", "[a](../sources/examples/app_py.md)"),
         ("GUIDE.md", "[`a`](../examples/chat/README.md)", "[`a`](sources/examples/chat/README.md)"),
         ("GUIDE.md", "[decisions](decisions.md), [all](../examples)", "decisions, all"),
         ("GUIDE.md", "[a](#here) [b](https://b.example/x.md)", "[a](#here) [b](https://b.example/x.md)"),
@@ -43,10 +43,10 @@ def test_a_link_leads_to_the_page_that_shows_the_file(sources: Sources, page: st
 def test_a_linked_file_becomes_a_page_and_its_links_lead_back(sources: Sources) -> None:
     readme = "sources/examples/chat/README.md"
     assert sources.find("GUIDE.md", "[a](../examples/chat/README.md) [b](decisions.md)") == [readme]
-    assert sources.find(readme, sources.texts[readme]) == ["GUIDE.md", "sources/examples/app.py.md"]
-    assert sources.texts["sources/examples/app.py.md"] == "# examples/app.py\n\n````python\nprint('Hi.')\n````\n"
+    assert sources.find(readme, sources.texts[readme]) == ["GUIDE.md", "sources/examples/app_py.md"]
+    assert sources.texts["sources/examples/app_py.md"] == "# examples/app.py\n\n````python\nprint('Hi.')\n````\n"
     made = sources.relinked(readme, sources.texts[readme])
-    assert made == "See [the guide](../../../GUIDE.md#begin) and [it](../app.py.md)."
+    assert made == "See [the guide](../../../GUIDE.md#begin) and [it](../app_py.md)."
 
 
 def test_the_markdown_of_a_page_links_to_markdown(sources: Sources) -> None:
