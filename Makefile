@@ -68,10 +68,12 @@ packages: docs ## build the wheel, the source distribution and the npm package i
 	@npm pack ./frontend --silent --pack-destination dist
 
 lock: COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
-lock: ## regenerate requirements.lock and its part for `make run` from pyproject.toml, and requirements-docs.lock (needs uv)
+lock: ## regenerate requirements.lock and its part for `make run` from pyproject.toml, requirements-docs.lock and those of the image (needs uv)
 	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra all --group install --constraint requirements.lock --output-file requirements-run.lock
 	$(COMPILE) --group docs --output-file requirements-docs.lock
+	$(COMPILE) pyproject.toml --extra all --extra mcp --constraint requirements.lock --output-file deploy/requirements.txt
+	echo hatchling | $(COMPILE) - --constraint requirements.lock --output-file deploy/requirements-build.txt
 
 clean: ## remove everything that was built or installed here
 	rm -rf .venv .venv-docs build dist hub/page/{built,docs} {frontend,bench/peers}/node_modules examples/*/{node_modules,dist} frontend/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -25,8 +25,8 @@ Each setting is an environment variable and a flag of `plancast serve`; the flag
 METRICS: Final = """\
 # Metrics
 
-What `/metrics` returns, in the text format of Prometheus. [Operations](../OPERATIONS.md#metrics) has the recommended
-alerts.
+What `/metrics` returns, in the text format of Prometheus. [Deployment](../DEPLOY.md#monitoring) has alert
+rules and a dashboard.
 """
 
 

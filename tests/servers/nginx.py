@@ -7,7 +7,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,22 +19,15 @@ __all__ = ["NginxServer"]
 
 ROOT = Path(__file__).parents[2]
 AROUND = """\
-daemon off;
-master_process off;
-pid {0}/pid;
-error_log {0}/error.log;
-events {{ worker_connections 1024; }}
-http {{
+pid /run/nginx.pid;
+error_log /dev/stderr;
+events { worker_connections 1024; }
+http {
     gzip on;
-    client_body_temp_path {0}/body;
-    proxy_temp_path {0}/proxy;
-    fastcgi_temp_path {0}/fastcgi;
-    uwsgi_temp_path {0}/uwsgi;
-    scgi_temp_path {0}/scgi;
-    include {0}/plancast.conf;
-}}
+    include /etc/nginx/conf.d/plancast.conf;
+}
 """
-"""The main configuration around it, as on Debian except for paths."""
+"""The main configuration around it, as on Debian."""
 
 
 def _program() -> str:
@@ -45,20 +38,34 @@ def _program() -> str:
     return found
 
 
-class NginxServer:
-    """`with NginxServer([hub.port, …], certificate) as nginx: nginx.url, nginx.ws`. The key is beside the certificate."""
+def _replaced(text: str, replacements: Mapping[str, str]) -> str:
+    """The text with each of these patterns replaced, which must occur once."""
+    for pattern, replacement in replacements.items():
+        text, times = re.subn(pattern, replacement, text)
+        assert times == 1, f"{pattern} must occur once, but occurs {times} times in:\n{text}"
+    return text
 
-    def __init__(self, hubs: Sequence[int], certificate: Path) -> None:
+
+class NginxServer:
+    """`with NginxServer([hub.port, …], certificate) as nginx: nginx.url, nginx.ws`. The key is beside the certificate.
+
+    With `compose`, the main configuration is deploy/compose/nginx.conf."""
+
+    def __init__(self, hubs: Sequence[int], certificate: Path, *, compose: bool = False) -> None:
         self.port = free_port()
         self.plain_port = free_port()
         self.tls = ssl.create_default_context(cafile=certificate)
         self.directory = Path(tempfile.mkdtemp(prefix="plancast-nginx-"))
         self._hubs = hubs
+        self._main = (ROOT / "deploy/compose/nginx.conf").read_text() if compose else AROUND
         self._certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        (self.directory / "nginx.conf").write_text(AROUND.format(self.directory))
+        (self.directory / "nginx.conf").write_text("daemon off;\nmaster_process off;\n" + self._with_paths(self._main))
+        (self.directory / "hubs.conf").write_text(
+            "".join(f"server 127.0.0.1:{port} fail_timeout=1s;\n" for port in self._hubs)
+        )
         (self.directory / "plancast.conf").write_text(self._with_addresses((ROOT / "deploy/nginx.conf").read_text()))
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         here = str(self.directory)
@@ -88,19 +95,32 @@ class NginxServer:
         """The access log and the error log."""
         return "".join((self.directory / name).read_text() for name in ("plancast.log", "error.log"))
 
+    def _with_paths(self, main: str) -> str:
+        """The main configuration with its files in our directory."""
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"    {kind}_temp_path {self.directory}/{kind};\n" for kind in kinds)
+        return _replaced(
+            main,
+            {
+                r"/run/nginx\.pid;": f"{self.directory}/pid;",
+                r"/dev/stderr;": f"{self.directory}/error.log;",
+                r"/etc/nginx/conf\.d/plancast\.conf;": f"{self.directory}/plancast.conf;",
+                r"http \{\n": "http {\n" + temporary,
+            },
+        )
+
     def _with_addresses(self, text: str) -> str:
-        """Replaces its addresses, each of which must occur once; changes nothing else."""
-        hubs = "".join(rf"server 127.0.0.1:{port}\1;" for port in self._hubs)
-        for pattern, address in {
-            r"server 127\.0\.0\.1:8000( .+)?;": hubs,
-            r"listen 80;": f"listen 127.0.0.1:{self.plain_port};",
-            r"listen \[::\]:80;": f"listen unix:{self.directory}/plain;",
-            r"listen 443 ": f"listen 127.0.0.1:{self.port} ",
-            r"listen \[::\]:443 ": f"listen unix:{self.directory}/tls ",
-            r"/etc/ssl/plancast/fullchain.pem": str(self._certificate),
-            r"/etc/ssl/plancast/privkey.pem": str(self._certificate.with_suffix(".key")),
-            r"/var/log/nginx/": f"{self.directory}/",
-        }.items():
-            text, times = re.subn(pattern, address, text)
-            assert times == 1, f"{pattern} must occur once in deploy/nginx.conf, but occurs {times} times"
-        return text
+        """Replaces its addresses; changes nothing else."""
+        return _replaced(
+            text,
+            {
+                r"/etc/nginx/plancast-hubs\.conf;": f"{self.directory}/hubs.conf;",
+                r"listen 80;": f"listen 127.0.0.1:{self.plain_port};",
+                r"listen \[::\]:80;": f"listen unix:{self.directory}/plain;",
+                r"listen 443 ": f"listen 127.0.0.1:{self.port} ",
+                r"listen \[::\]:443 ": f"listen unix:{self.directory}/tls ",
+                r"/etc/ssl/plancast/fullchain.pem": str(self._certificate),
+                r"/etc/ssl/plancast/privkey.pem": str(self._certificate.with_suffix(".key")),
+                r"/var/log/nginx/": f"{self.directory}/",
+            },
+        )

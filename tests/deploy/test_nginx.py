@@ -1,14 +1,11 @@
-"""deploy/: its limits match the hub's, systemd accepts its units, and clients behind its nginx miss no event."""
+"""deploy/nginx.conf: its limits match the hub's, and clients behind it miss no event."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -25,9 +22,7 @@ from broadcasters.log.http.lines import TAIL_BEAT_S
 from hub.access.auth import MAX_TOKEN_BYTES
 from hub.api.route import BODY_S, ApiRoute
 from hub.config.limits import MIB
-from hub.config.settings import Settings
-from hub.process.serving import GRACE, IDLE_S
-from hub.process.workers import SPARE_FILES
+from hub.process.serving import IDLE_S
 from hub.transports.admission import HEARTBEAT_SECONDS
 from hub.transports.native import SILENCE_SECONDS
 from hub.transports.sse import KEEP_ALIVE_SECONDS
@@ -38,47 +33,8 @@ from tests.hub.tokens import SECRET, token
 from tests.servers.hub import HubServer
 from tests.servers.nginx import NginxServer
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
-UNITS = ["plancast.service", "plancast-worker.service"]
-SETTINGS = Settings()
+DEPLOY = Path(__file__).parents[2] / "deploy"
 certificate = conftest.certificate
-
-
-# --- systemd
-
-
-def unit(name: str) -> dict[str, str]:
-    """The settings of this unit, from all sections."""
-    return dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / name).read_text(), re.MULTILINE))
-
-
-@pytest.mark.parametrize("name", UNITS)
-def test_systemd_accepts_the_units(name: str, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
-    here = (DEPLOY / name).read_text().replace("/opt/plancast/bin/", f"{Path(sys.executable).parent}/")
-    (tmp_path / name).write_text(here)
-    verify = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / name)]
-    done = subprocess.run(verify, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_stopped_hub_has_time_to_drain_and_gets_one_signal() -> None:
-    settings = unit("plancast.service")
-    assert (
-        settings["KillMode"] == "mixed"
-    )  # otherwise workers get two signals, systemd's and the parent's, and end at once
-    assert int(settings["TimeoutStopSec"]) >= SETTINGS.drain_seconds + GRACE + 20
-    assert int(settings["LimitNOFILE"]) >= SETTINGS.max_connections + SPARE_FILES
-
-
-def test_a_worker_runs_as_its_hub_does() -> None:
-    hub, worker = (unit(name) for name in UNITS)
-    own = {"Description", "ExecStart"}
-    hubs_own = {"OOMPolicy", "LimitNOFILE"}
-    assert {name: worker[name] for name in worker.keys() - own} == {
-        name: hub[name] for name in hub.keys() - own - hubs_own
-    }
 
 
 # --- nginx's limits
