@@ -30,8 +30,8 @@ __all__ = ["ABOUT", "EXAMPLES", "DemoPlan", "arguments", "run"]
 ABOUT = """\
 Try Plancast: run a hub with its web page and two plans, one that waits for your
 answer in the browser, and another at work beside it. Kill it at any time, even
-with kill -9, and start it again: both plans go on. They are kept in the log that
-your own programs publish to, so the plans of those are on its page, too."""
+with kill -9, and start it again: both plans go on. They are kept in the log
+that your own programs publish to, so the plans of those are on its page, too."""
 EXAMPLES = """\
 plancast demo
 plancast demo --port 9000 --no-browser"""

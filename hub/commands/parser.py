@@ -58,6 +58,10 @@ class CommandParser(argparse.ArgumentParser):
             return self.parse_intermixed_args(words)
         return self.parse_args(words)
 
+    def format_help(self) -> str:
+        """The help; its first word is made bold here, since argparse would count the escape sequences as columns."""
+        return super().format_help().replace("usage:", bold("usage:"), 1)
+
     def error(self, message: str) -> NoReturn:
         problem = _plainly(message)
         if self._bare and problem.startswith("missing "):
@@ -111,7 +115,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         if len([action for action in listed if action.option_strings]) > FEW:
             words = [self._format_args(action, action.dest) for action in listed if not action.option_strings]
             usage = " ".join(["%(prog)s [options]", *words])
-        super().add_usage(usage, listed, groups, bold("usage:") + " " if prefix is None else prefix)
+        super().add_usage(usage, listed, groups, prefix)
 
 
 def bold(text: str) -> str:

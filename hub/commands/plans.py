@@ -15,6 +15,7 @@ from hub.commands import log_argument, open_log
 from hub.commands.parser import positive
 from hub.terminal import Look, ago, clean, table, words
 from hub.terminal.plan_row import STATUS_STYLES
+from hub.terminal.rows_view import WIDE
 from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
@@ -86,23 +87,27 @@ def _object(plan: PlanEntry) -> dict[str, object]:
 
 def _table(plans: list[PlanEntry]) -> str:
     look = Look.of(sys.stdout)
-    heads = ("PLAN", "STATUS", "DONE", "ACTIVE", "EVENTS", "OWNER", "LABELS", "TITLE")
+    heads: tuple[str, ...] = ("PLAN", "STATUS", "DONE", "ACTIVE", "OWNER", "TITLE")
+    if look.width is None or look.width >= WIDE:
+        heads = ("PLAN", "STATUS", "DONE", "ACTIVE", "EVENTS", "OWNER", "LABELS", "TITLE")
 
     def style(number: int, head: str) -> str:
         return STATUS_STYLES.get(plans[number].status, "") if head == "STATUS" else ""
 
-    return look.plain(table(heads, [_row(plan) for plan in plans], look, whole=("STATUS",), style=style))
+    rows = [[cells[head] for head in heads] for cells in map(_cells, plans)]
+    return look.plain(table(heads, rows, look, whole=("STATUS", "DONE", "ACTIVE"), style=style))
 
 
-def _row(plan: PlanEntry) -> tuple[str, ...]:
-    cells = (
-        plan.plan_id,
-        words(plan.status),
-        "" if plan.progress is None else f"{plan.progress:.0f} %",
-        ago(plan.updated_at),
-        str(plan.head.offset),
-        plan.owner or "",
-        ", ".join(plan.labels),
-        plan.title or "",
-    )
-    return tuple(clean(cell).replace("\n", " ") for cell in cells)
+def _cells(plan: PlanEntry) -> dict[str, str]:
+    """What a table may show of a plan, by the heads of its columns."""
+    cells = {
+        "PLAN": plan.plan_id,
+        "STATUS": words(plan.status),
+        "DONE": "" if plan.progress is None else f"{plan.progress:.0f} %",
+        "ACTIVE": ago(plan.updated_at),
+        "EVENTS": str(plan.head.offset),
+        "OWNER": plan.owner or "",
+        "LABELS": ", ".join(plan.labels),
+        "TITLE": plan.title or "",
+    }
+    return {head: clean(cell).replace("\n", " ") for head, cell in cells.items()}

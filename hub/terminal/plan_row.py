@@ -32,7 +32,7 @@ class PlanRow:
     status: str
     """The plan's status; `stalled` if the worker of one of its steps is gone."""
     progress: float | None
-    """Percent; by the steps that ended, if the plan reports none."""
+    """Percent; by the steps that ended, if the plan reports none. None if that is unknown."""
     now: str
     """The open question, or the steps in progress, or the last message; at the end, its outcome."""
     offset: int
@@ -71,8 +71,8 @@ def _progress(plan: Snapshot) -> float | None:
         return plan.progress
     if plan.status == "completed":
         return 100.0
-    if not plan.steps:
-        return None
+    if all(step.status in STEP_ENDED for step in plan.steps):
+        return None  # no steps, or others follow, since the plan goes on
     parts = (100.0 if step.status in STEP_ENDED else step.progress or 0.0 for step in plan.steps)
     return sum(parts) / len(plan.steps)
 

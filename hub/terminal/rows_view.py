@@ -6,18 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Final, Protocol, TextIO
 
-from hub.terminal.cells import cut
 from hub.terminal.look import Look
 from hub.terminal.plan_row import PlanRow
 from hub.terminal.screen import LiveLines
 from hub.terminal.text import clock_now, table
 
-__all__ = ["RowLines", "RowObjects", "RowsTable", "RowsView"]
+__all__ = ["WIDE", "RowLines", "RowObjects", "RowsTable", "RowsView"]
 
-SHORT_TITLE: Final = 18
-"""Columns for a title on a narrow terminal, where what happens now matters more."""
 WIDE: Final = 110
-"""Columns of a terminal with room for bars and whole titles."""
+"""Columns of a terminal with room for bars, and for titles beside what happens now."""
 
 
 class RowsView(Protocol):
@@ -53,11 +50,11 @@ class RowsTable:
 
     def _table(self, rows: Sequence[PlanRow], look: Look) -> list[str]:
         wide = look.width is not None and look.width >= WIDE
-        heads = ("PLAN", "STATUS", "DONE", "TITLE", "NOW")
+        heads = ("PLAN", "STATUS", "DONE", "TITLE", "NOW") if wide else ("PLAN", "STATUS", "DONE", "NOW")
         lines = [
             (row.plan_id, row.shown_status, _bar(row, look), row.title, row.now)
             if wide
-            else (row.plan_id, row.shown_status, row.percent, cut(row.title, SHORT_TITLE), row.now)
+            else (row.plan_id, row.shown_status, row.percent, row.now or row.title)
             for row in rows
         ]
 

@@ -21,6 +21,9 @@ GAP: Final = "  "
 NARROW: Final = 10
 """Columns of the screen below which no column of a table is narrowed."""
 
+FIRST: Final = 20
+"""Columns of the screen that are left to the first column of a table, whatever its width."""
+
 _pieces = re.compile(r"\n| +|[^ \n]+")
 
 
@@ -93,14 +96,15 @@ def table(
     whole: Collection[str] = (),
     style: Callable[[int, str], str] | None = None,
 ) -> str:
-    """The rows under their heads, without columns that are empty in every row. On a terminal, the widest columns are cut
-    until all fit; the first one and those of the heads in `whole` only if nothing else is left to cut. `style` gives the
-    style of a cell from its row's number and its head."""
+    """The rows under their heads, without columns that are empty in every row. On a terminal, columns are cut until all
+    fit: the first one to a quarter of the screen, then the widest of the others, then those of the heads in `whole`. `style`
+    gives the style of a cell from its row's number and its head."""
     filled = [i for i in range(len(heads)) if any(row[i] for row in rows)]
     heads, rows = [heads[i] for i in filled], [[row[i] for i in filled] for row in rows]
     widths = [max(cells(line[i]) for line in (heads, *rows)) for i in range(len(heads))]
     if look.width is not None:
         last = [at for at, head in enumerate(heads) if at == 0 or head in whole]
+        widths = _fitted(widths, [0], look.width, least=max(FIRST, look.width // 4))
         widths = _fitted(widths, [at for at in range(len(heads)) if at not in last], look.width)
         widths = _fitted(widths, last, look.width)
     lines = [_line(heads, widths, look, ["bold"] * len(heads))]
@@ -110,11 +114,11 @@ def table(
     return "\n".join(lines)
 
 
-def _fitted(widths: Sequence[int], columns: Sequence[int], width: int) -> list[int]:
+def _fitted(widths: Sequence[int], columns: Sequence[int], width: int, least: int = NARROW) -> list[int]:
     """The widths with these columns narrowed, always the widest of them, until a line fits or all are narrow."""
     fitted = [*widths]
     excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - width
-    while excess > 0 and (wide := [at for at in columns if fitted[at] > NARROW]):
+    while excess > 0 and (wide := [at for at in columns if fitted[at] > least]):
         fitted[max(wide, key=lambda at: fitted[at])] -= 1
         excess -= 1
     return fitted

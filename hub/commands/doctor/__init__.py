@@ -128,8 +128,8 @@ class _FindingsReport:
 
     def write(self, examined: Sequence[tuple[Section, Sequence[Finding]]]) -> None:
         for section, findings in examined:
-            title = self._look.paint(f"{section.title:{NAME + 4}}", "bold")
-            print(f"{title} {clean(section.subject)}")
+            sys.stdout.write(self._look.paint(f"{section.title:{INDENT}}", "bold"))
+            self._text(section.subject, "")
             for one in findings:
                 self._finding(one)
             print()
@@ -140,9 +140,8 @@ class _FindingsReport:
         mark, style = MARKS[one.status]
         sys.stdout.write(f"  {look.paint(look.plain(mark), style)} {one.name:{NAME}} ")
         self._text(one.found, "dim" if one.status == "skipped" else "")
-        if one.fix:
-            sys.stdout.write(" " * INDENT)
-            self._text(one.fix, "bold")
+        for number, line in enumerate(one.fix.splitlines()):  # not wrapped, so that it can be copied
+            print(f"    {' ' if number else look.plain('→')} {look.paint(clean(line), 'bold')}")
 
     def _text(self, text: str, style: str) -> None:
         look = self._look

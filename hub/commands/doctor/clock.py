@@ -20,6 +20,7 @@ def clock_finding(ahead_s: float, uncertain_s: float, server: str) -> Finding:
         return Finding(
             "clock", "ok", f"{server}'s agrees within {f'{most:.0f} s' if most > 1 else f'{most * 1000:.0f} ms'}"
         )
-    found = f"{server}'s is {least:,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    side = "ahead of" if ahead_s > 0 else "behind"
+    found = f"{server}'s is {least:,.0f} s {side} this machine's; let both follow a time server"
     status: Status = "failed" if least >= WRONG_S else "warning"
-    return Finding("clock", status, found, "timedatectl set-ntp true   # on both machines")
+    return Finding("clock", status, found, "timedatectl set-ntp true")

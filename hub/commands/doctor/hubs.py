@@ -33,11 +33,12 @@ BEAT_S: Final = 10.0
 QUIET_S: Final = 60.0
 
 NO_TOKEN: Final = (CloseCode.UNAUTHENTICATED, CloseCode.TOKEN_EXPIRED)
-NGINX_UPGRADE: Final = (
-    'nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
-)
-NGINX_BUFFERING: Final = "nginx: proxy_buffering off;   # in the location of the hub; gzip off for text/event-stream"
-NGINX_IDLE: Final = "nginx: proxy_read_timeout 180s;   # other proxies: an idle timeout of at least 60 s"
+NGINX_UPGRADE: Final = """\
+proxy_http_version 1.1;
+proxy_set_header Upgrade $http_upgrade;
+proxy_set_header Connection "upgrade";"""
+NGINX_BUFFERING: Final = "proxy_buffering off;"
+NGINX_IDLE: Final = "proxy_read_timeout 180s;"
 
 
 def checks_of_hub(url: HubUrl, *, idle: bool = False) -> list[Check]:
@@ -115,11 +116,11 @@ class _HubAt:
 
     def _fix_of(self, error: httpx.HTTPError) -> str:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return "export SSL_CERT_FILE=/path/to/ca.pem   # the authority that signed the certificate"
+            return "export SSL_CERT_FILE=/path/to/ca.pem"
         parts = urlsplit(self._base)
         if loopback(parts.hostname or ""):
             return f"plancast serve --port {parts.port or 80}"
-        return f"curl -i {self._base}/healthz   # from the hub's own machine, too: a firewall may be between"
+        return f"curl -i {self._base}/healthz"
 
     async def ready(self) -> Sequence[Finding]:
         async with self._client() as client:
@@ -128,7 +129,9 @@ class _HubAt:
             return [Finding("ready", "ok", "an event goes through its log and back")]
         problem = _member(answer, "problem") or _brief(answer)
         return [
-            Finding("ready", "failed", f"not ready: {problem}", "plancast doctor   # on the hub's machine, for its log")
+            Finding(
+                "ready", "failed", f"not ready: {problem}; on the hub's machine, examine its log:", "plancast doctor"
+            )
         ]
 
     async def token(self) -> Sequence[Finding]:
@@ -145,7 +148,7 @@ class _HubAt:
         except UpgradeRefused as refused:
             return [self._refused(refused)]
         except TimeoutError:
-            found = "the connection opens, but its first frame does not arrive: a proxy holds it back"
+            found = "the connection opens, but its first frame does not arrive: a proxy holds it back; for nginx:"
             return [Finding("websocket", "failed", found, NGINX_UPGRADE)]
         except SocketClosed as closed:
             return [self._origin_refused() if closed.code == CloseCode.ORIGIN_REFUSED else _closed_at_once(closed.code)]
@@ -161,12 +164,12 @@ class _HubAt:
             return Finding("websocket", "skipped", "the upgrade passes; without a valid token the hub refuses it")
         if refused.status == HTTPStatus.FORBIDDEN:
             return self._origin_refused()
-        found = f"the upgrade is answered with {refused.status}: a proxy does not pass on the headers that request it"
+        found = f"the upgrade is answered with {refused.status}: a proxy does not pass on its headers; for nginx:"
         return Finding("websocket", "failed", found, NGINX_UPGRADE)
 
     def _origin_refused(self) -> Finding:
-        found = f"the hub refuses pages of {self._base_origin}: it does not know that this is its own address"
-        fix = f"PLANCAST_ORIGINS={self._base_origin} for the hub, or let the proxy send Host and X-Forwarded-Proto"
+        found = f"the hub refuses pages of {self._base_origin}; for nginx, or in the hub's environment:"
+        fix = f"proxy_set_header Host $http_host;\nexport PLANCAST_ORIGINS={self._base_origin}"
         return Finding("websocket", "failed", found, fix)
 
     async def streams(self) -> Sequence[Finding]:
@@ -184,7 +187,7 @@ class _HubAt:
                         return [Finding("streams", "skipped", f"the hub refuses one: {answer.status_code}")]
                     await anext(answer.aiter_bytes())
         except TimeoutError:
-            found = f"the first bytes of a response don't arrive within {AT_ONCE_S:g} s: a proxy buffers it"
+            found = f"the first bytes of a response don't arrive within {AT_ONCE_S:g} s: a proxy buffers it; for nginx:"
             return [Finding("streams", "failed", found, NGINX_BUFFERING)]
         return [Finding("streams", "ok", "server-sent events arrive at once")]
 
@@ -194,8 +197,8 @@ class _HubAt:
         if not answer.is_success or "text/html" not in answer.headers.get("content-type", ""):
             return [Finding("page", "failed", f"there is no page: {_brief(answer)}", f"curl -i {self._base}/")]
         if "/assets/" not in answer.text:
-            found = "the hub serves its minimal page: the real one was not built where it is installed"
-            return [Finding("page", "warning", found, "pip install 'plancast[hub]'   # a wheel has the page")]
+            found = "the hub serves its minimal page: the real one was not built where it is installed; a wheel has it"
+            return [Finding("page", "warning", found, "pip install 'plancast[hub]'")]
         return [Finding("page", "ok", "served")]
 
     async def idle(self) -> Sequence[Finding]:
@@ -208,7 +211,7 @@ class _HubAt:
                     await socket.ping()
         except (httpx.HTTPError, SocketClosed):
             lasted = time.perf_counter() - started
-            found = f"a proxy closed a connection on which nothing was sent for {lasted:.0f} s"
+            found = f"a proxy closed a connection on which nothing was sent for {lasted:.0f} s; for nginx:"
             return [Finding("idle", "failed", found, NGINX_IDLE)]
         except UpgradeRefused:
             return [Finding("idle", "skipped", "no connection can be opened")]

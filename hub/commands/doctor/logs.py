@@ -84,11 +84,11 @@ def _new_file(path: Path) -> Finding:
 def _fix_of(error: LogError, path: Path) -> str:
     name = getattr(error.__cause__, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"fuser -v {path}   # shows the process that holds the lock"
+        return f"fuser -v {path}"
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
         return f"sudo chown $(id -un) {path.parent} {path}*"
     if isinstance(error, LogFull):
-        return f"df -h {path.parent}   # then free space on this disk"
+        return f"df -h {path.parent}"
     return f"export PLANCAST_LOG=sqlite:///{path.with_name('new-plans.db')}"
 
 
@@ -100,7 +100,7 @@ def _disk(url: str) -> Sequence[Finding]:
     if free >= LITTLE:
         return [Finding("disk", "ok", found)]
     status: Status = "failed" if free < TOO_LITTLE else "warning"
-    return [Finding("disk", status, f"only {found} on the disk of {parent}", f"du -sh {parent}/*   # then free space")]
+    return [Finding("disk", status, f"only {found}: free space on the disk of {parent}", f"du -sh {parent}/*")]
 
 
 async def _masters(url: str, parsed: RedisUrl) -> Sequence[Finding]:
@@ -120,7 +120,7 @@ async def _behind_hub(url: str) -> Sequence[Finding]:
     except LogError:
         return [Finding("publishing", "skipped", "not possible now; see the hub below")]
     if token and not may_publish(token):
-        fix = "plancast token NAME --plan 'PLANS=publish'   # or from your issuer"
+        fix = "plancast token NAME --plan 'PLANS=publish'"
         return [Finding("publishing", "warning", "the token has the right to publish in no plan", fix)]
     return [Finding("publishing", "ok", DURABILITY[durability])]
 

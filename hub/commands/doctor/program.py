@@ -108,7 +108,7 @@ def _page() -> Sequence[Finding]:
         return [Finding("page", "skipped", "without the extra hub, no hub runs here")]
     if (Path(hub.__file__).parent / "page" / "built" / "index.html").is_file():
         return [Finding("page", "ok", "built")]
-    fix = "make page (in a checkout), or install a wheel: pip install 'plancast[hub]'"
+    fix = "make page" if (Path(hub.__file__).parents[1] / "Makefile").is_file() else _install("hub")
     return [Finding("page", "warning", "not built: a hub here serves a minimal page, of one plan at a time", fix)]
 
 
@@ -122,7 +122,7 @@ def _model(settings: Settings) -> Sequence[Finding]:
     try:
         check_model(settings)
     except PlancastError as error:
-        return [Finding("model", "failed", str(error), "export PLANCAST_MODEL=offline, or mend what is named here")]
+        return [Finding("model", "failed", str(error), "export PLANCAST_MODEL=offline")]
     return [Finding("model", "ok", f"{settings.model} can be used; nothing was sent to it")]
 
 
@@ -134,5 +134,5 @@ def _open_files(settings: Settings) -> Sequence[Finding]:
     allowed, needed = files_allowed(), files_needed(settings.max_connections)
     if allowed >= needed:
         return [Finding("open files", "ok", f"enough for a hub with {settings.max_connections:,} connections")]
-    found = f"at most {allowed:,.0f}; a hub with {settings.max_connections:,} connections needs {needed:,}"
-    return [Finding("open files", "warning", found, f"ulimit -n {needed}   # systemd: LimitNOFILE={needed}")]
+    found = f"at most {allowed:,.0f}, but a hub with {settings.max_connections:,} connections opens {needed:,}"
+    return [Finding("open files", "warning", f"{found} (systemd: LimitNOFILE={needed})", f"ulimit -n {needed}")]

@@ -75,8 +75,8 @@ def _summed_up(findings: Sequence[Finding]) -> Finding:
 def _fix_of(error: LogError, url: RedisUrl) -> str:
     first = url.addresses[0]
     if isinstance(error, LogMisconfigured):
-        return f"export PLANCAST_LOG=redis://USER:PASSWORD@{first}   # as Redis knows them"
-    return f"redis-cli -h {first.host} -p {first.port} PING   # no PONG: start it, or correct PLANCAST_LOG"
+        return f"export PLANCAST_LOG=redis://USER:PASSWORD@{first}"
+    return f"redis-cli -h {first.host} -p {first.port} PING"
 
 
 async def _server(clients: Clients, address: Address) -> _MasterReply:
@@ -157,17 +157,19 @@ def _memory(server: _MasterReply) -> Finding:
 
 def _persistence(server: _MasterReply) -> Finding:
     info, fail = server.info, partial(Finding, "persistence", "failed")
-    where = server.command("CONFIG GET dir") + "   # free space there, and see Redis's log"
+    where = server.command("CONFIG GET dir")
     if info.get("aof_enabled") == "1":
         if info.get("aof_last_write_status", "ok") != "ok":
-            return fail("Redis can't write its append-only file, and refuses events", where)
+            return fail(
+                "Redis can't write its append-only file, and refuses events; free space in its directory", where
+            )
         fsync = f", fsync {server.fsync}" if server.fsync else ""
         if server.fsync == "no":
             found = "append-only file without fsync: a crash of the machine loses half a minute of events"
             return Finding("persistence", "warning", found, server.command("CONFIG SET appendfsync everysec"))
         return Finding("persistence", "ok", f"append-only file{fsync}")
     if info.get("rdb_last_bgsave_status", "ok") != "ok":
-        return fail("Redis can't write its snapshot (RDB), and may refuse events", where)
+        return fail("Redis can't write its snapshot (RDB), and may refuse events; free space in its directory", where)
     found = "no append-only file: a restart of Redis loses the latest events"
     return Finding("persistence", "warning", found, server.command("CONFIG SET appendonly yes"))
 
@@ -177,7 +179,7 @@ def _replication(url: RedisUrl, server: _MasterReply) -> Finding:
     online = sum("online" in one for one in replicas)
     needed = url.options.replicas
     host, port = server.address
-    start = f"redis-server --port {port + 1} --replicaof {host} {port}   # on another machine"
+    start = f"redis-cli -h REPLICA REPLICAOF {host} {port}"
     if online < needed:
         found = f"replicas={needed} in the log's URL, but {online} connected: each append fails after a second"
         return Finding("replication", "failed", found, start)
@@ -186,7 +188,7 @@ def _replication(url: RedisUrl, server: _MasterReply) -> Finding:
         return Finding("replication", "warning", found, server.command("INFO replication"))
     if url.kind != "single" and not online:
         return Finding("replication", "warning", "no replica: there is nothing to fail over to", start)
-    return Finding("replication", "ok", f"{online} replicas" if online != 1 else "1 replica")
+    return Finding("replication", "ok", {0: "no replica", 1: "1 replica"}.get(online, f"{online} replicas"))
 
 
 def _cluster(server: _MasterReply) -> Finding:

@@ -17,7 +17,7 @@ SOON_S: Final = 300.0
 FEW: Final = 3
 """Patterns that are shown of each kind."""
 ANY_PLAN: Final = "plancast-doctor"
-RENEW: Final = "export PLANCAST_TOKEN=$(plancast token {subject} --plan '{plan}')   # or a new one from your issuer"
+RENEW: Final = "export PLANCAST_TOKEN=$(plancast token {subject} {plans})"
 
 
 def _claims(token: str | None) -> Mapping[str, Any]:
@@ -70,15 +70,19 @@ def _refused(token: str | None, claims: Mapping[str, Any], code: str, detail: st
         return Finding("token", "failed", "the hub requires one, and PLANCAST_TOKEN is not set", _renew({}))
     if code == "token_expired":
         ago = _duration(time.time() - float(claims.get("exp", 0)))
-        return Finding("token", "failed", f"expired {ago} ago", _renew(claims))
-    fix = "check PLANCAST_AUTH_SECRET, _AUDIENCE and _ISSUER of the hub and of what makes its tokens"
-    return Finding("token", "failed", f"the hub refuses it: {detail or code or '401'}", fix)
+        return Finding(
+            "token", "failed", f"expired {ago} ago; get a new one from its issuer, or make one", _renew(claims)
+        )
+    found = (
+        f"the hub refuses it: {detail or code or '401'}; was it made with the hub's own secret, audience and issuer?"
+    )
+    return Finding("token", "failed", found, _renew({}))
 
 
 def _renew(claims: Mapping[str, Any]) -> str:
     plans = _grants(claims).plans() or {"*": ["read"]}
-    pattern, verbs = next(iter(plans.items()))
-    return RENEW.format(subject=claims.get("sub", "NAME"), plan=f"{pattern}={','.join(verbs)}")
+    grants = [f"--plan '{pattern}={','.join(verbs)}'" for pattern, verbs in plans.items()]
+    return RENEW.format(subject=claims.get("sub", "NAME"), plans=" ".join(grants))
 
 
 def _grants(claims: Mapping[str, Any]) -> Grants:

@@ -87,7 +87,7 @@ async def test_a_proxy_under_a_name_that_the_hub_does_not_know(guarded: HubServe
     async with HttpProxy(guarded.port, host="inside") as proxy:
         found = await examined(proxy.url, grant(plan=["read"]))
     assert found["websocket"].status == "failed"
-    assert found["websocket"].fix.startswith(f"PLANCAST_ORIGINS={proxy.url} for the hub")
+    assert found["websocket"].fix.endswith(f"export PLANCAST_ORIGINS={proxy.url}")
 
 
 async def test_a_quiet_connection(guarded: HubServer) -> None:
@@ -115,8 +115,8 @@ async def test_a_quiet_connection(guarded: HubServer) -> None:
             "expired 60 minutes ago",
             "plancast token ada --plan 'team*=input'",
         ),
-        (lambda: grant(plan=["read"])[:-2] + "xx", "failed", "the token is not valid here", "PLANCAST_AUTH_SECRET"),
-        (lambda: "gossip", "failed", "the token is not valid here", "PLANCAST_AUTH_SECRET"),
+        (lambda: grant(plan=["read"])[:-2] + "xx", "failed", "the token is not valid here", "plancast token NAME"),
+        (lambda: "gossip", "failed", "the token is not valid here", "plancast token NAME"),
         (
             lambda: grant(200, plan=["read"]),
             "warning",
@@ -162,7 +162,8 @@ def test_clocks_that_differ() -> None:
     assert clock_finding(0.001, 0.001, "Redis").status == "ok"
     assert clock_finding(-2.5, 1.0, "Redis").status == "ok"  # it may be 1.5 s
     behind = clock_finding(-30, 0.5, "Redis")
-    assert (behind.status, behind.found) == ("warning", "Redis's is 30 s behind this machine's")
+    assert behind.status == "warning"
+    assert behind.found.startswith("Redis's is 30 s behind this machine's")
     assert clock_finding(3600, 0.5, "the hub").status == "failed"
 
 

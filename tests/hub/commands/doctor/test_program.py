@@ -68,8 +68,8 @@ async def test_a_plain_install_of_an_agent(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_too_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.process.workers.files_allowed", lambda: 1024)
     found = (await examined(checks_of_program()))["open files"]
-    assert found.found == "at most 1,024; a hub with 10,000 connections needs 10,256"
-    assert found.fix.startswith("ulimit -n 10256")
+    assert found.found == "at most 1,024, but a hub with 10,000 connections opens 10,256 (systemd: LimitNOFILE=10256)"
+    assert found.fix == "ulimit -n 10256"
 
 
 # --- SQLite
