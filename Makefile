@@ -58,7 +58,7 @@ fuzz: venv ## fuzz the codec and the session for one minute (needs: pip install 
 
 docs: ## build the documentation site, which hubs serve at /docs
 	@scripts/ready venv,docs
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/python -m mkdocs build --quiet --strict
 
 packages: docs ## build the wheel, the source distribution and the npm package into dist
 	@scripts/ready modules,page

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
@@ -21,6 +22,14 @@ from scripts.docs.sources import Sources, rewritten
 ROOT: Final = Path(__file__).parents[2]
 UNUSED: Final = ("assets/javascripts/lunr", "assets/**/*.map", "sitemap.xml*", "404.html", "assets/images/favicon.png")
 """What the theme adds and a hub does not need: other languages, source maps, and files for search engines."""
+
+
+ANY_WORD: Final = "r:`${r}*`)"
+EVERY_WORD: Final = "r:lunr.stopWordFilter(r)?`+${r}*`:``)"
+"""The theme's search finds pages with any of the words, and `a` of "cancel a plan" on every page. Pages must have all words,
+except those that any text has."""
+RANKS: Final = {"sources/": 0.2, "reference/": 0.5, "PROTOCOL": 0.5, "dialects/": 0.5, "tutorial": 4.0, "how-to/": 4.0}
+"""Factors in search: who asks how to do something should find that before a table of fields."""
 
 
 class Site:
@@ -72,6 +81,8 @@ def _from_code() -> dict[str, str]:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Lead links to pages, and keep the Markdown for programs that read it."""
     path = page.file.src_uri
+    rank = next((each for start, each in RANKS.items() if path.startswith(start)), 2.0)
+    page.meta.setdefault("search", {"boost": rank})
     if path in _site.generated:
         _site.markdown[path] = _as_published(path, markdown)
         return markdown
@@ -102,9 +113,18 @@ def on_post_build(config: MkDocsConfig, **_: Any) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     (folder / "llms.txt").write_text(_llms_txt(config), encoding="utf-8")
+    _require_every_word(folder)
     for pattern in UNUSED:
         for path in sorted(folder.glob(pattern), reverse=True):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _require_every_word(folder: Path) -> None:
+    (worker,) = folder.glob("assets/javascripts/workers/search.*.min.js")
+    code = worker.read_text(encoding="utf-8")
+    if code.count(ANY_WORD) != 1:
+        raise PluginError("the theme's search has changed: adapt ANY_WORD in scripts/docs/hooks.py, or remove it")
+    worker.write_text(code.replace(ANY_WORD, EVERY_WORD), encoding="utf-8")
 
 
 def _llms_txt(config: MkDocsConfig) -> str:
