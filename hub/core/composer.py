@@ -215,7 +215,7 @@ class Composer:
     def _send(self, message_id: str, cause: Event) -> list[bytes]:
         """What is withheld of the message, at the position of the event that causes it to be sent."""
         message = self._drop(message_id)
-        if message is None or not (message.size or "data" in message.data or "usage" in message.data):
+        if message is None or not (message.size or "data" in message.data):
             return []
         data = message.data | {"content": message.text}
         if message_id not in self._begun:

@@ -23,6 +23,7 @@ with extra("agent-framework", "this adapter"):
         AgentSession,
         Content,
         Message,
+        UsageDetails,
         Workflow,
         WorkflowEvent,
     )
@@ -31,6 +32,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from broadcasters.broadcaster import Broadcaster
+from broadcasters.usage import Usage, usage_of
 from plan_engine.adapters.conversion import approval_of_tool, as_text, question_of, title_of
 from plan_engine.adapters.plan_sink import reporting
 from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
@@ -74,7 +76,7 @@ async def run_agent(
             stream = agent.run(messages, stream=True, session=session, **options)
             async for update in stream:
                 await updates.report(update)
-            await updates.end()
+            await updates.finish()
             response = await stream.get_final_response()
             if not response.user_input_requests:
                 sink.result = response.text
@@ -104,6 +106,7 @@ class _AgentUpdates:
         self._open: MessageHeader | None = None
         self._call: tuple[str, Content] | None = None
         """A call whose arguments are still being written, after the name of the agent that makes it."""
+        self._with_usage: list[AgentResponseUpdate] = []
 
     async def report(self, update: AgentResponseUpdate) -> None:
         agent = update.author_name or self.agent
@@ -118,6 +121,8 @@ class _AgentUpdates:
                     failed = content.exception is not None
                     result = content.exception if failed else content.result
                     await self._sink.tool_ended(str(content.call_id), result, failed=failed)
+                case "usage":
+                    self._with_usage.append(update)
                 case _:
                     pass
 
@@ -154,6 +159,25 @@ class _AgentUpdates:
             await self._sink.end_message(self._open.message_id)
             self._open = None
         await self._report_call()
+
+    async def finish(self) -> None:
+        """End what is open, and report the usage: the framework knows which of its updates have totals."""
+        await self.end()
+        updates, self._with_usage = self._with_usage, []
+        if updates and (used := AgentResponse.from_updates(updates).usage_details):
+            usage = _usage(used, getattr(updates[-1].raw_representation, "model", None))
+            await self._sink.used(usage, agent=updates[-1].author_name or self.agent, step_id=self._step_id)
+
+
+def _usage(used: UsageDetails, model: str | None) -> Usage:
+    fields = {
+        "model": model or None,
+        "input_tokens": used.get("input_token_count"),
+        "output_tokens": used.get("output_token_count"),
+        "cached_tokens": used.get("cache_read_input_token_count"),
+        "reasoning_tokens": used.get("reasoning_output_token_count"),
+    }
+    return usage_of({name: value for name, value in fields.items() if value is not None})
 
 
 def _is_whole(arguments: Any) -> bool:
@@ -284,7 +308,7 @@ class _WorkflowEvents:
 
     async def _flush(self, executor: str) -> None:
         if agent := self._agents.pop(executor, None):
-            await agent.end()
+            await agent.finish()
         if updates := self._updates.pop(executor, None):
             self.outputs.append(AgentResponse.from_updates(updates))
 

@@ -19,11 +19,13 @@ from broadcasters.extras import extra
 
 with extra("langgraph", "this adapter"):
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.types import Command, Interrupt, StateSnapshot, StreamPart
 
 from broadcasters.broadcaster import Broadcaster
+from broadcasters.usage import Usage, usage_of
 from plan_engine.adapters.conversion import as_text, fields_of, question_of, text_of, title_of
 from plan_engine.adapters.plan_sink import reporting
 from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
@@ -244,6 +246,9 @@ class _StreamParts:
         if text := str(message.text):
             await self._sink.end_message(thinking.message_id)
             await self._sink.write(header, text)
+        if message.usage_metadata:
+            usage = _usage(message.usage_metadata, message.response_metadata.get("model_name"), metadata)
+            await self._sink.used(usage, agent=header.agent, step_id=header.step_id)
         if not isinstance(message, AIMessageChunk) or message.chunk_position == "last":
             await self._sink.end_message(thinking.message_id)
             await self._sink.end_message(header.message_id)
@@ -322,3 +327,15 @@ def _reasoning_of(message: AIMessage) -> str:
         return ""
     blocks = [block for block in message.content_blocks if block["type"] == "reasoning"]
     return "".join(str(block.get("reasoning", "")) for block in blocks)
+
+
+def _usage(used: UsageMetadata, model: Any, metadata: Mapping[str, Any]) -> Usage:
+    """Of one chunk. LangChain adds those of a message up as well."""
+    fields = {
+        "model": model or metadata.get("ls_model_name"),
+        "input_tokens": used["input_tokens"],
+        "output_tokens": used["output_tokens"],
+        "cached_tokens": used.get("input_token_details", {}).get("cache_read"),
+        "reasoning_tokens": used.get("output_token_details", {}).get("reasoning"),
+    }
+    return usage_of(fields)

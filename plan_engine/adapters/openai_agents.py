@@ -32,6 +32,7 @@ with extra("openai-agents", "this adapter"):
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType
+from broadcasters.usage import Usage, usage_of
 from plan_engine.adapters.conversion import approval_of_tool, fields_of, reason_of
 from plan_engine.adapters.plan_sink import reporting
 from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
@@ -143,6 +144,9 @@ class _OpenAIEvents:
             case "response.output_item.done":
                 self._streamed += self._open is not None and self._open.kind == "result"
                 await self.end()
+            case "response.completed":
+                if (usage := raw.response.usage) is not None and usage.total_tokens:
+                    await self._sink.used(_usage(raw.response.model, usage), agent=self.agent)
             case _:
                 pass
 
@@ -194,3 +198,15 @@ def _arguments(arguments: Any) -> Any:
         return json.loads(arguments) if isinstance(arguments, str) else arguments
     except ValueError:
         return arguments
+
+
+def _usage(model: str, used: Any) -> Usage:
+    fields = {
+        "model": model or None,
+        "input_tokens": used.input_tokens,
+        "output_tokens": used.output_tokens,
+        "cached_tokens": getattr(used.input_tokens_details, "cached_tokens", None),
+        "reasoning_tokens": getattr(used.output_tokens_details, "reasoning_tokens", None),
+        "requests": 1,
+    }
+    return usage_of(fields)

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import PlanCancelled, PlancastError
-from broadcasters.events import STEP_ENDED, PlanStatus, StepStatus
+from broadcasters.events import STEP_ENDED, AgentMessage, PlanStatus, StepStatus, build
 from broadcasters.snapshot import MessageState, Snapshot
+from broadcasters.usage import Usage
 from broadcasters.working import Work
 from plan_engine.adapters.conversion import MAX_CONTENT, MAX_TITLE, as_text, cut, plain, plain_object, shortened
 from plan_engine.adapters.published import PublishedIds, WrittenMessage, question_signature
@@ -109,6 +110,9 @@ class PlanSink(RunSink):
         self._before = {message.message_id: message for message in snapshot.messages}
         self._begun: set[str] = set()
         self._messages: dict[str, WrittenMessage] = {}
+        self._last: dict[tuple[str, str | None], dict[str, Any]] = {}
+        """The fields of the last message that each agent began in each step."""
+        self._without_message: list[tuple[str, Usage]] = []
 
     def _repeats(self, part: Any) -> bool:
         """Whether a part of the plan is of a run that was killed and that this one repeats."""
@@ -156,6 +160,7 @@ class PlanSink(RunSink):
     async def _close(self, status: StepStatus, error: BaseException | None) -> None:
         """End the messages, tool calls and steps that are open, and those of earlier runs."""
         await self._close_parts(error)
+        await self._report_other_usage()
         await self._close_before(self._snapshot.offset)
         await self._close_steps(status, self._steps)
 
@@ -238,6 +243,7 @@ class PlanSink(RunSink):
         known = await self._published(message_id)
         self._begun.add(message_id)
         ids = {"message_id": message_id, "step_id": self._ids.known("step", header.step_id)}
+        self._last[agent, ids["step_id"]] = {"agent_name": agent, "message_type": header.kind, **ids}
         return WrittenMessage(self._broadcaster, self.plan_id, agent, header.kind, ids, known)
 
     async def _published(self, message_id: str) -> MessageState | None:
@@ -273,6 +279,33 @@ class PlanSink(RunSink):
         names = shortened(call.agent), call.call_id, shortened(call.tool_name)
         await self._broadcaster.send_tool_call(self.plan_id, *names, phase, step_id=step_id, **fields)
 
+    # ---- usage
+
+    async def used(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
+        """As a further part of the agent's last message, or with its step; else at the end of the run."""
+        await self.checkpoint()
+        agent, step_id = shortened(agent), self._ids.known("step", step_id)
+        if part := self._last.get((agent, step_id)):
+            await self._used_for(part, usage)
+        elif step_id in self._steps:
+            await self._broadcaster.send_step_update(self.plan_id, step_id, self._steps[step_id], usage=usage)
+        else:
+            self._without_message.append((agent, usage))
+
+    async def _used_for(self, part: dict[str, Any], usage: Usage) -> None:
+        fields = {"plan_id": self.plan_id, **part, "content": "", "append": True, "usage": usage}
+        await self._broadcaster.send(build(AgentMessage, fields))
+
+    async def _report_other_usage(self) -> None:
+        """Usage of agents that have sent no message: with the last message of any, or as a message of its own."""
+        rest, self._without_message = self._without_message, []
+        last = next(reversed(self._last.values()), None)
+        for agent, usage in rest:
+            if last is not None:
+                await self._used_for({**last, "agent_name": agent}, usage)
+            else:
+                await self._broadcaster.send_agent_message(self.plan_id, agent, _in_words(usage), usage=usage)
+
     # ---- questions
 
     async def ask(self, request_id: str, question: InputQuestion, *, agent: str, step_id: str | None = None) -> Answer:
@@ -289,6 +322,10 @@ class PlanSink(RunSink):
             step_id=self._ids.known("step", step_id),
             agent_name=shortened(agent),
         )
+
+
+def _in_words(usage: Usage) -> str:
+    return f"{usage.model or 'The model'} used {usage.input_tokens or 0} input and {usage.output_tokens or 0} output tokens."
 
 
 def _key(request_id: str) -> str:

@@ -29,6 +29,8 @@ with extra("pydantic-ai", "this adapter"):
     )
     from pydantic_ai.tools import ToolApproved, ToolDenied
 
+    from plan_engine.models.model_usage import usages_in
+
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType
 from plan_engine.adapters.conversion import approval_of_tool, reason_of
@@ -108,7 +110,10 @@ class _PydanticAIEvents:
             async for event in events:
                 await self._report(event)
 
-        return await agent.run(prompt, event_stream_handler=report, **options)
+        result: AgentRunResult[Output] = await agent.run(prompt, event_stream_handler=report, **options)
+        for usage in usages_in(result.new_messages()):
+            await self._sink.used(usage, agent=self.agent)
+        return result
 
     async def _report(self, event: AgentStreamEvent) -> None:
         match event:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from broadcasters.events import MessageType, StepStatus
+from broadcasters.usage import Usage
 from plan_engine.adapters.conversion import MAX_CONTENT, MAX_TITLE, cut, plain
 from plan_engine.errors import Cancelled
 from plan_engine.model.interaction import Answer, InputQuestion
@@ -80,6 +81,10 @@ class RunSink(ABC):
     @abstractmethod
     async def tool_ended(self, call_id: str, result: Any, *, failed: bool = False) -> None:
         """Report a tool's result. Does nothing if the call isn't open."""
+
+    @abstractmethod
+    async def used(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
+        """Report what was used of a model since the last report."""
 
     @abstractmethod
     async def ask(self, request_id: str, question: InputQuestion, *, agent: str, step_id: str | None = None) -> Answer:
@@ -183,6 +188,9 @@ class StepSink(RunSink):
             return
         error = _ToolFailed(cut(str(result), MAX_CONTENT))
         await block.__aexit__(_ToolFailed, error, None)
+
+    async def used(self, usage: Usage, *, agent: str, **_: Any) -> None:
+        await self._context.report_usage(usage, agent=agent)
 
     async def ask(self, request_id: str, question: InputQuestion, **_: Any) -> Answer:  # noqa: ARG002 - the engine makes ids
         return await self._context.await_input(

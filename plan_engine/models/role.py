@@ -25,6 +25,7 @@ from pydantic_ai.usage import UsageLimits
 
 from broadcasters.events import MessageType
 from plan_engine.model.language_model import LanguageModel
+from plan_engine.models.model_usage import usages_in
 from plan_engine.models.offline import Script, offline_model
 from plan_engine.models.online import SETTINGS, ModelFailed, online_model
 from plan_engine.run.context import Context, Stream
@@ -119,6 +120,7 @@ class Role(Generic[Output]):
                     try:
                         return await self._run(ctx, model, prompt, history, speech)
                     except AgentRunError as error:
+                        await self._report_usage(ctx, messages[len(history) :])
                         failed = ModelFailed(error)
                         if pause is None or not failed.again:
                             raise failed from error
@@ -141,8 +143,14 @@ class Role(Generic[Output]):
             usage_limits=_LIMITS,
             event_stream_handler=speech.forward if speech else None,
         )
+        await self._report_usage(ctx, done.new_messages())
         output: Output = done.output
         return output
+
+    async def _report_usage(self, ctx: Context, messages: Sequence[ModelMessage]) -> None:
+        """Report what a model used. What Pydantic AI estimates for the offline model is none."""
+        for usage in () if ctx.model.offline else usages_in(messages):
+            await ctx.report_usage(usage, agent=self.name)
 
     async def _wait(self, ctx: Context, failed: ModelFailed, pause: float) -> None:
         seconds = pause if failed.wait is None else failed.wait

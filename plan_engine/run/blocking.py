@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from broadcasters.events import InputKind, MessageType
+from broadcasters.usage import UsageFields
 from plan_engine.errors import Cancelled, StepFailed, in_words
 from plan_engine.model.interaction import NO_DEFAULT, Answer
 from plan_engine.model.plan import Agent, Step
@@ -45,6 +46,10 @@ class BlockingStream:
             Cancelled: this attempt is over.
         """
         self._context.wait_for(self._stream.write(text))
+
+    def report_usage(self, usage: UsageFields) -> None:
+        """Report what was used of a model for this message. Arguments and errors as for `Stream.report_usage`."""
+        self._stream.report_usage(usage)
 
 
 class BlockingContext:
@@ -108,23 +113,50 @@ class BlockingContext:
         """An idempotency key for this step's effects on other systems: the same in every attempt."""
         return self._context.key
 
-    def think(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    def think(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report a thought, as a `thinking` message.
 
         Args:
             text: the message, for people.
             agent: the agent's name; by default the step's `agent_name`.
             data: anything for programs, as JSON.
+            usage: what was used of a model for it, and nothing else reports.
         """
-        self.wait_for(self._context.think(text, agent=agent, data=data))
+        self.wait_for(self._context.think(text, agent=agent, data=data, usage=usage))
 
-    def act(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    def act(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report what the agent does now, as an `action` message. Arguments as for `think`."""
-        self.wait_for(self._context.act(text, agent=agent, data=data))
+        self.wait_for(self._context.act(text, agent=agent, data=data, usage=usage))
 
-    def say(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    def say(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report what the agent found or made, as a `result` message. Arguments as for `think`."""
-        self.wait_for(self._context.say(text, agent=agent, data=data))
+        self.wait_for(self._context.say(text, agent=agent, data=data, usage=usage))
+
+    def report_usage(self, usage: UsageFields, *, agent: str | None = None) -> None:
+        """Report what was used of a model, where no message or tool call reports it. Arguments as for
+        `Context.report_usage`."""
+        self.wait_for(self._context.report_usage(usage, agent=agent))
 
     def progress(self, percent: float, text: str | None = None, *, data: Mapping[str, Any] | None = None) -> None:
         """Report the step's progress.
@@ -172,9 +204,9 @@ class BlockingContext:
         try:
             yield use
         except Exception as error:
-            self.wait_for(self._reporter.close_tool(call_id, "error", in_words(error)))
+            self.wait_for(self._reporter.close_tool(call_id, "error", in_words(error), use.usage))
             raise
-        self.wait_for(self._reporter.close_tool(call_id, "completed", use.result))
+        self.wait_for(self._reporter.close_tool(call_id, "completed", use.result, use.usage))
 
     def artifact(
         self, name: str, mime_type: str, *, url: str | None = None, data: Any = None, artifact_id: str | None = None

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from broadcasters.events import AgentMessage, InputKind, MessageType
+from broadcasters.usage import UsageFields
 from plan_engine.errors import in_words
 from plan_engine.model.interaction import NO_DEFAULT, Answer, InputQuestion
 from plan_engine.model.language_model import LanguageModel
@@ -42,6 +43,17 @@ class Stream:
         """
         await self._reporter.write(self.message_id, text)
 
+    def report_usage(self, usage: UsageFields) -> None:
+        """Report what was used of a model for this message. It is sent with the message's last part.
+
+        Args:
+            usage: a `Usage`, or its fields. It replaces what an earlier call reported.
+
+        Raises:
+            InvalidEvent: a field is wrong.
+        """
+        self._reporter.report_message_usage(self.message_id, usage)
+
 
 class ToolUse:
     """A tool in use. Made by `Context.tool`.
@@ -49,11 +61,13 @@ class ToolUse:
     Attributes:
         call_id: the id of the call.
         result: what the tool returned, set by the agent; reported when the block is left.
+        usage: what the tool itself used of a model, likewise.
     """
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
         self.result: Any = None
+        self.usage: UsageFields | None = None
 
 
 class Context:
@@ -122,27 +136,65 @@ class Context:
 
     # ---- reporting
 
-    async def think(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    async def think(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report a thought, as a `thinking` message.
 
         Args:
             text: the message, for people.
             agent: the agent's name; by default the step's `agent_name`.
             data: anything for programs, as JSON.
+            usage: what was used of a model for it, and nothing else reports.
         """
-        await self._message("thinking", text, agent, data)
+        await self._message("thinking", text, agent, data, usage)
 
-    async def act(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    async def act(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report what the agent does now, as an `action` message. Arguments as for `think`."""
-        await self._message("action", text, agent, data)
+        await self._message("action", text, agent, data, usage)
 
-    async def say(self, text: str, *, agent: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    async def say(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        usage: UsageFields | None = None,
+    ) -> None:
         """Report what the agent found or made, as a `result` message. Arguments as for `think`."""
-        await self._message("result", text, agent, data)
+        await self._message("result", text, agent, data, usage)
 
-    async def _message(self, kind: MessageType, text: str, agent: str | None, data: Mapping[str, Any] | None) -> None:
+    async def _message(
+        self,
+        kind: MessageType,
+        text: str,
+        agent: str | None,
+        data: Mapping[str, Any] | None,
+        usage: UsageFields | None,
+    ) -> None:
         fields = {"agent_name": agent or self.step.agent_name, "content": text, "message_type": kind, "data": data}
-        await self._reporter.report(AgentMessage, **fields)
+        await self._reporter.report(AgentMessage, **fields, usage=usage)
+
+    async def report_usage(self, usage: UsageFields, *, agent: str | None = None) -> None:
+        """Report what was used of a model, where no message or tool call reports it. It adds to the step's sum.
+
+        Args:
+            usage: a `Usage`, or its fields: what was used since the last report, not a total.
+            agent: the agent's name, which the step is then shown with; by default the step's `agent_name`.
+        """
+        await self._reporter.report_usage(usage, agent or self.step.agent_name)
 
     @asynccontextmanager
     async def stream(self, kind: MessageType = "result", *, agent: str | None = None) -> AsyncGenerator[Stream]:
@@ -194,9 +246,9 @@ class Context:
         try:
             yield use
         except Exception as error:
-            await self._reporter.close_tool(use.call_id, "error", in_words(error))
+            await self._reporter.close_tool(use.call_id, "error", in_words(error), use.usage)
             raise
-        await self._reporter.close_tool(use.call_id, "completed", use.result)
+        await self._reporter.close_tool(use.call_id, "completed", use.result, use.usage)
 
     async def artifact(
         self, name: str, mime_type: str, *, url: str | None = None, data: Any = None, artifact_id: str | None = None

@@ -22,6 +22,7 @@ from broadcasters.events import (
     build,
 )
 from broadcasters.snapshot import MessageState, Snapshot
+from broadcasters.usage import UsageFields
 from plan_engine.model.plan import Plan
 
 __all__ = [
@@ -95,9 +96,9 @@ def step_end(plan_id: str, step_id: str, status: StepStatus, content: str | None
     return build(StepUpdate, {**known, **fields}), f"{step_id}:end"
 
 
-def tool_end(call: Mapping[str, Any], phase: ToolPhase, result: Any) -> KeyedEvent:
+def tool_end(call: Mapping[str, Any], phase: ToolPhase, result: Any, usage: UsageFields | None = None) -> KeyedEvent:
     """The end of a tool call; `call` has the event's other fields."""
-    return build(ToolCall, {**call, "phase": phase, "result": result}), f"{call['call_id']}:end"
+    return build(ToolCall, {**call, "phase": phase, "result": result, "usage": usage}), f"{call['call_id']}:end"
 
 
 def stalled_steps(snapshot: Snapshot) -> Iterator[KeyedEvent]:

@@ -22,6 +22,7 @@ from broadcasters.events import (
 )
 from broadcasters.position import Position
 from broadcasters.streamed_message import RollUp
+from broadcasters.usage import UsageFields, usage_of
 from plan_engine.errors import Cancelled
 from plan_engine.model.plan import Step
 from plan_engine.run.reporter import Reporter
@@ -194,6 +195,14 @@ class StepReporter:
             with self.stopwatch.stopped():
                 await self._reporter.send_all([own, *of_the_plan])
 
+    async def report_usage(self, usage: UsageFields, agent_name: str) -> None:
+        """Report usage of this attempt that no message or tool call reports."""
+        await self.gate()
+        status: StepStatus = "in_progress" if self.reported == "pending" else self.reported
+        event, key = self.update(status, agent_name=agent_name, usage=usage)
+        with self.stopwatch.stopped():
+            await self._send(event, key)
+
     def update(
         self,
         status: StepStatus,
@@ -236,6 +245,12 @@ class StepReporter:
         with self.stopwatch.stopped():
             await self._messages[message_id].write(text)
 
+    def report_message_usage(self, message_id: str, usage: UsageFields) -> None:
+        """Send this usage with the message's last part."""
+        usage = usage_of(usage)
+        if message := self._messages.get(message_id):
+            message.usage = usage
+
     async def close_message(self, message_id: str, error: BaseException | None = None) -> None:
         """Close it, with an error mark when it broke off. Does nothing if `close` has closed it already."""
         if message := self._messages.pop(message_id, None):
@@ -277,12 +292,12 @@ class StepReporter:
             await self._send(started, self._key())
         return call_id
 
-    async def close_tool(self, call_id: str, phase: ToolPhase, result: Any) -> None:
+    async def close_tool(self, call_id: str, phase: ToolPhase, result: Any, usage: UsageFields | None = None) -> None:
         """Report a tool's result. Does nothing if `close` has ended the call already."""
         await self.gate()
         if call := self._tools.get(call_id):
             with self.stopwatch.stopped():
-                await self._reporter.send_all([tool_end(call, phase, result)])
+                await self._reporter.send_all([tool_end(call, phase, result, usage)])
             self._tools.pop(call_id, None)
 
     # ---- the end

@@ -141,7 +141,7 @@ class _Reader:
         elif status not in NEXT[before]:
             yield f"{status} after {before or 'nothing'}"
         yield from self._attempt(step, data)
-        if before == status == "in_progress" and "progress" not in data:
+        if before == status == "in_progress" and not {"progress", "usage"} & data.keys():
             yield "in progress twice"
         if status == "pending":
             step.needs = data.get("needs", ())

@@ -161,3 +161,14 @@ async def test_connections_are_closed_after_each_answer(harness: EngineHarness, 
             await asked.plan(prompt="Count with a tool!")
             assert server.open_connections == 0
     assert server.connections == 3, "the requests of one answer share a connection"
+
+
+async def test_the_usage_of_each_response_is_reported(harness: EngineHarness, server: ModelServer) -> None:
+    async with asking(harness, server) as asked:
+        outcome, events = await asked.plan(prompt="Count with a tool!")
+    assert outcome.status == "completed"
+    used = [event.data["usage"] for event in events if "usage" in event.data]
+    assert len(used) == len(server.requests) == 2
+    assert {usage["model"] for usage in used} == {"counter"}
+    assert all(usage["input_tokens"] > 0 and usage["output_tokens"] > 0 for usage in used)
+    assert not any("cost" in usage for usage in used), "the server has no price"
