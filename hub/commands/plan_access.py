@@ -16,11 +16,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import PlancastError
+from broadcasters.events import check_plan_id
 from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.http.link import HubLink, HubRefused, HubUrl
 from broadcasters.position import Position
+from broadcasters.signals import requested
+from broadcasters.workers import listens
 from hub.config.setting_types import without_password
 from hub.engine_port import SignalName, TemplateInfo
 from hub.terminal.waiting import waiting_for
@@ -136,9 +140,23 @@ class _DirectAccess(PlanAccess):
         return None
 
     async def signal(self, plan_id: str, signal: SignalName) -> None:
+        if await self._signal_worker(plan_id, signal):
+            return
         engine = await self._opened(templates=False)
         with waiting_for("waiting for the engine's database"):
             await engine.signal(plan_id, signal, user_name())
+
+    async def _signal_worker(self, plan_id: str, signal: SignalName) -> bool:
+        """Send the signal to the program that works on the plan without an engine. False if none does that obeys it."""
+        from broadcasters.broadcaster import Broadcaster
+
+        with waiting_for(f"waiting for the log to read {plan_id}"):
+            plan, _ = await snapshot_of(self.log, check_plan_id(plan_id))
+            if not listens(plan, signal):
+                return False
+            async with Broadcaster(log=self.log, deadline=10.0) as broadcaster:
+                await broadcaster.send(requested(plan_id, signal, user_name()))
+        return True
 
     async def answer(self, plan_id: str, request_id: str, answer: Any) -> Position:
         from broadcasters.broadcaster import Broadcaster

@@ -25,13 +25,16 @@ further step begins until the plan is resumed.""",
 Request paused plans to continue.""",
 }
 
+RUN_BY: Final = """\
+Plans are run by an engine, or by a program of their own that obeys the signal."""
+
 
 class SignalCommand:
     """The command that sends one signal to plans."""
 
     def __init__(self, signal: SignalName) -> None:
         self._signal: SignalName = signal
-        self.ABOUT: str = f"{EFFECTS[signal]} The plans must be run by an engine."
+        self.ABOUT: str = f"{EFFECTS[signal]}\n{RUN_BY}"
         self.EXAMPLES: str = f"plancast {signal} plan-1\nplancast {signal} plan-1 --log http://127.0.0.1:8000"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from broadcasters.blocking import Broadcaster
+from broadcasters import Broadcaster, blocking
 from broadcasters.snapshot import InputState
 from hub.commands.answer import answer_to
 from hub.commands.plan_access import user_name
 from tests.hub.commands.command_lines import CommandLines
+from tests.hub.hubs import until
 from tests.servers.hub import HubServer
 
 TEMPLATES = "tests.hub.commands.templates"
@@ -171,16 +173,28 @@ def test_without_the_extra_the_package_to_install_is_named(
     assert "pip install 'plancast[engine]'" in direct.fails("plancast start greeting Ada")
 
 
+async def test_a_program_without_an_engine_is_signalled(direct: CommandLines, log: str) -> None:
+    """Through the log, without opening an engine's database."""
+    async with Broadcaster(log) as agent, agent.working("p", obeys=["cancel", "pause"]) as work:
+        assert (await asyncio.to_thread(direct.ok, "plancast pause p")).out == "p: pause requested\n"
+        await until(lambda: work.paused)
+        await asyncio.to_thread(direct.ok, "plancast cancel p")
+        await work.checkpoint()  # waits while the plan is paused, then raises PlanCancelled
+        raise AssertionError("the plan was cancelled")
+    last = (await asyncio.to_thread(direct.ok, "plancast tail p --json --no-follow")).objects[-2]["data"]
+    assert (last["status"], last["content"]) == ("cancelled", f"Stopped by {user_name()}")
+
+
 # --- answers
 
 
 @pytest.fixture
-def asking(log: str) -> Iterator[Broadcaster]:
-    with Broadcaster(log) as broadcaster:
+def asking(log: str) -> Iterator[blocking.Broadcaster]:
+    with blocking.Broadcaster(log) as broadcaster:
         yield broadcaster
 
 
-def test_a_question_is_answered_once(direct: CommandLines, asking: Broadcaster) -> None:
+def test_a_question_is_answered_once(direct: CommandLines, asking: blocking.Broadcaster) -> None:
     asking.send_input_request("p", "ask-1", "approval", "Send it?", options=["yes", "no"])
     assert "expected one of yes, no; got 'maybe'" in direct.fails("plancast answer p maybe")
     [given] = direct.ok("plancast answer p yes --json").objects
@@ -192,7 +206,7 @@ def test_a_question_is_answered_once(direct: CommandLines, asking: Broadcaster) 
     assert (answered["data"]["answer"], answered["data"]["by"]) == ("yes", user_name())
 
 
-def test_of_several_questions_one_is_named(direct: CommandLines, asking: Broadcaster) -> None:
+def test_of_several_questions_one_is_named(direct: CommandLines, asking: blocking.Broadcaster) -> None:
     asking.send_input_request("p", "budget", "clarification", "How much?", schema={"type": "integer", "minimum": 1})
     asking.send_input_request("p", "dates", "clarification", "When?")
     assert direct.fails("plancast answer p 5") == "plancast: p asks 2 questions; name one: budget, dates"
