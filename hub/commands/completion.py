@@ -64,7 +64,7 @@ PLANS_AT_MOST: Final = 50
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=(*SCRIPTS, "words"), metavar="SHELL", help="bash, zsh or fish")
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", default=[], help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:

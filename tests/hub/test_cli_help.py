@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from hub.cli import main
 from hub.commands import COMMANDS, GROUPS, command
 from hub.commands.parser import parser_of
 
+ROOT = Path(__file__).parents[2]
 USES_A_HUB = [name for name in COMMANDS if "a hub's http" in parser_of(name).format_help()]
 
 
@@ -75,6 +77,16 @@ def test_examples_can_be_parsed(name: str) -> None:
             if words[0] == "plancast":
                 parser_of(words[1]).read(words[2:])
     assert f"plancast {name}" in command(name).EXAMPLES
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/OPERATIONS.md"])
+def test_command_lines_of_the_documents_can_be_parsed(document: str) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("plancast ")]
+    assert len(lines) > 4
+    for line in lines:
+        words = shlex.split(line)
+        parser_of(words[1]).read(words[2:])
 
 
 @pytest.mark.parametrize("name", ["publish", "tail", "plans"])
@@ -146,6 +158,73 @@ def test_misuse(line: str, problem: str, capsys: pytest.CaptureFixture[str]) -> 
     assert (run.code, run.out) == (2, "")
     assert problem in run.err
     assert re.fullmatch(r"plancast( \w+)?: .* \(see plancast( \w+)? --help\)\n", run.err)
+
+
+REQUIRED = {
+    "tail": "PLAN_ID",
+    "export": "PLAN_ID",
+    "answer": "PLAN_ID, VALUE",
+    "cancel": "PLAN_ID",
+    "pause": "PLAN_ID",
+    "resume": "PLAN_ID",
+    "rm": "PLAN_ID",
+    "publish": "PLAN_ID",
+    "relay": "TEXT",
+    "token": "SUBJECT, --plan",
+    "completion": "SHELL",
+}
+"""The commands that do nothing without arguments, and what they miss."""
+
+
+@pytest.mark.parametrize(("name", "missing"), REQUIRED.items())
+def test_without_its_arguments_a_command_shows_an_example(
+    name: str, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(f"plancast {name}", capsys)
+    assert (run.code, run.out) == (2, "")
+    assert run.err.startswith(f"plancast {name}: missing {missing}; for example: plancast {name} ")
+    assert run.err.endswith(f" (see plancast {name} --help)\n")
+    assert run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_refuses_an_unknown_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(f"plancast {name} --xyzzy", capsys)
+    assert (run.code, run.out) == (2, "")
+    assert run.err == f"plancast {name}: unknown option --xyzzy (see plancast {name} --help)\n"
+
+
+USES_THE_LOG = {
+    "tail": "p",
+    "watch": "p",
+    "plans": "",
+    "export": "p",
+    "start": "exhibition theme=x",
+    "answer": "p yes",
+    "cancel": "p",
+    "pause": "p",
+    "resume": "p",
+    "rm": "p --yes",
+    "publish": "p hi",
+    "relay": "--ag-ui http://127.0.0.1:9 hi",
+    "doctor": "",
+    "serve": "--port 0",
+    "worker": "",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), USES_THE_LOG.items())
+def test_every_command_fails_with_1_where_there_is_no_such_log(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that says what was expected."""
+    monkeypatch.setenv("PLANCAST_LOG", "carrier-pigeon://home")
+    run = Run(f"plancast {name} {words}", capsys)
+    assert run.code == 1
+    said = run.out if name == "doctor" else run.err
+    assert "expected" in said
+    assert "carrier-pigeon" in said
+    assert name == "doctor" or run.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
