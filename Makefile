@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench bench-full faults fuzz docs packages lock clean venv
+.PHONY: help run test check generate bench bench-full faults fuzz docs packages lock clean venv mypy pyright page-check
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,11 +26,18 @@ test: ## run all tests except the long ones
 
 check: ## check style, types, import rules and the size of the page
 	@scripts/ready venv modules
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync mypy page-check pyright
+
+mypy:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pyright
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+
+pyright:
+	$(BIN)/python -m pyright
+
+page-check:
 	npm --prefix frontend run --silent check
 
 generate: ## regenerate schemas, AsyncAPI, OpenAPI, codes and TypeScript types from the code; tests compare them
