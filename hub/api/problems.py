@@ -30,7 +30,7 @@ from hub.engine_port import BrokenTemplate, EngineError, InputRejected, Template
 from hub.transports.admission import AdmissionRefused
 from hub.wire.codes import ERROR_CODES, CloseCode, ErrorCode
 
-__all__ = ["MEDIA_TYPE", "RETRY_AFTER_S", "STATUS", "Problem", "ProblemBody", "problem_of", "problems"]
+__all__ = ["MEDIA_TYPE", "RETRY_AFTER_S", "STATUS", "Problem", "ProblemBody", "problem_of", "problems", "refusals"]
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2
@@ -154,6 +154,18 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def refusals(model: type[BaseModel], descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Entries for a route's `responses` that describe these statuses with bodies of this model."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    entries: dict[int | str, dict[str, Any]] = {
+        status: {"description": description, "content": {"application/json": {"schema": schema}}}
+        for status, description in descriptions.items()
+    }
+    # FastAPI compiles a validator for each entry with a model; one is enough for the model to be in the document.
+    first = next(iter(descriptions))
+    return {**entries, first: {"description": descriptions[first], "model": model}}
 
 
 def problem_of(error: Exception) -> Problem | None:

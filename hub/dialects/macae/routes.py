@@ -18,7 +18,7 @@ from broadcasters.log.contract import PlanEntry
 from broadcasters.position import Position
 from broadcasters.snapshot import InputState, Snapshot
 from hub.api.callers import holder_of
-from hub.api.problems import Problem
+from hub.api.problems import Problem, refusals
 from hub.api.route import ApiRoute, operation_id
 from hub.config.limits import KIB
 from hub.core.connection import RequestRefused
@@ -85,7 +85,7 @@ class MacaeError(BaseModel):
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": MacaeError, "description": "The request was refused."} for status in statuses}
+    return refusals(MacaeError, dict.fromkeys(statuses, "The request was refused."))
 
 
 class _MacaeRoute(ApiRoute):

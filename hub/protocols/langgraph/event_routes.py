@@ -65,7 +65,7 @@ def router(hub: Hub) -> APIRouter:
     commands, threads, beginnings = Commands(hub), Threads(hub), Beginnings(hub)
     caller: Principal = Depends(caller_of(hub))
     starter: Principal = Depends(caller_of(hub, START))
-    refused = {status: {**entry, "model": CommandRefusal} for status, entry in details(*_REFUSED).items()}
+    refused = details(*_REFUSED, model=CommandRefusal)
 
     @routes.post("/threads/{thread_id}/commands", responses=refused)
     async def send_thread_command(

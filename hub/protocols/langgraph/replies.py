@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from broadcasters.events import PLAN_ID
-from hub.api.problems import Problem
+from hub.api.problems import Problem, refusals
 from hub.api.route import operation_id
 from hub.protocols.route import ProtocolRoute
 
@@ -40,9 +40,9 @@ def new_router(route_class: type[ProtocolRoute] = LangGraphRoute) -> APIRouter:
     )
 
 
-def details(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def details(*statuses: int, model: type[BaseModel] = RefusalDetail) -> dict[int | str, dict[str, Any]]:
     """Entries for a route's `responses` that describe these statuses."""
-    return {status: {"model": RefusalDetail, "description": _DESCRIPTIONS[status]} for status in statuses}
+    return refusals(model, {status: _DESCRIPTIONS[status] for status in statuses})
 
 
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
