@@ -18,8 +18,6 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 from pydantic_ai.models import Model, infer_model
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.settings import ModelSettings
 
 from plan_engine.errors import StepFailed, encodable
@@ -61,6 +59,10 @@ def online_model(name: str) -> Model:
         provider = "openai-chat"
     try:
         model = infer_model(f"{provider}:{rest}" if rest else name)
+        # Not above: with OpenAI's client, a hub whose model is offline would take a quarter longer to start.
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.profiles.openai import OpenAIModelProfile
+
         if isinstance(model, OpenAIChatModel):
             whole = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
             return type(model)(model.model_name, provider=cast("Any", model.provider), profile=whole)
