@@ -240,16 +240,24 @@ def test_what_cannot_be_opened_is_reported_in_one_line(
     ],
 )
 def test_unusable_settings_are_reported_first(
-    settings: dict[str, Any], says: str, workers: int, harness: EngineHarness
+    settings: dict[str, Any],
+    says: str,
+    workers: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    hub = HubServer(**{"log": harness.log_url, "workers": workers, **settings})
-    try:
-        assert hub.start(wait=False).wait(20) == 1
-        assert hub.output.startswith("plancast: ")
-        assert says in hub.output
-        assert hub.output.count("\n") == 1
-    finally:
-        hub.close()
+    """Before a worker is started."""
+    monkeypatch.setattr("hub.commands.serve._serve", lambda *_: pytest.fail("it serves"))
+    given = {"log": f"sqlite:///{tmp_path}/plans.db", "port": 0, "engine": "off", "workers": workers, **settings}
+    for name, value in given.items():
+        monkeypatch.setenv(f"PLANCAST_{name.upper()}", str(value))
+    assert main(["serve"]) == 1
+    printed, reported = capfd.readouterr()
+    assert printed == ""
+    assert reported.startswith("plancast: ")
+    assert says in reported
+    assert reported.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_named(harness: EngineHarness) -> None:
