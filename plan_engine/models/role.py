@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic_ai import Agent, RunContext, capture_run_messages
-from pydantic_ai.exceptions import AgentRunError
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError
 from pydantic_ai.messages import (
     AgentStreamEvent,
     ModelMessage,
@@ -144,6 +144,10 @@ class Role(Generic[Output]):
             event_stream_handler=speech.forward if speech else None,
         )
         await self._report_usage(ctx, done.new_messages())
+        if speech and model.provider and done.response.finish_reason is None:
+            raise ModelAPIError(model.model_name, "the stream ended without a finish reason")
+        if speech:
+            await speech.finish()
         output: Output = done.output
         return output
 
@@ -193,10 +197,14 @@ class _Speech:
 
     async def forward(self, _: RunContext[Context], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Publish the text of one answer of the model."""
-        self._published = ""
+        before, self._published = self._published, ""
         async for event in events:
             if text := _text(event):
                 await self._receive(text)
+        self._published = self._published or before  # these events may be those of tools
+
+    async def finish(self) -> None:
+        """The answer is complete: publish it if it is only the beginning of what was published before a cut."""
         if self._before:
             await self._begin_again()
 

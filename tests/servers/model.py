@@ -171,10 +171,14 @@ async def _send(
     writer: asyncio.StreamWriter, status: int, body: Mapping[str, Any], retry_after: float | None = None
 ) -> None:
     data = json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+    head = f"HTTP/1.1 {status} {_phrase(status)}\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(data)}\r\n"
     if retry_after is not None:
         head += f"Retry-After: {ceil(retry_after)}\r\n"
         head += "" if float(retry_after).is_integer() else f"Retry-After-Ms: {retry_after * 1000:.0f}\r\n"
     writer.write(f"{head}\r\n".encode() + data)
     await writer.drain()
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in {*HTTPStatus} else "Overloaded"

@@ -50,6 +50,11 @@ class ChatRequest:
         return [tool["function"]["name"] for tool in self.body.get("tools") or ()]
 
     @property
+    def typed(self) -> bool:
+        """Whether the answer must be JSON of a schema, other than by calling a tool."""
+        return (self.body.get("response_format") or {}).get("type") == "json_schema"
+
+    @property
     def streamed(self) -> bool:
         return bool(self.body.get("stream"))
 
@@ -158,7 +163,8 @@ class _Messages:
             parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
             messages += [_openai_message(message["role"], part) for part in parts]
         tools = [{"type": "function", "function": {"name": tool["name"]}} for tool in body.get("tools") or ()]
-        return {"model": body["model"], "stream": body.get("stream"), "messages": messages, "tools": tools}
+        known = {"model": body["model"], "stream": body.get("stream"), "messages": messages, "tools": tools}
+        return {**known, "response_format": (body.get("output_config") or {}).get("format")}
 
     def whole(self, request: ChatRequest, reply: Reply) -> Mapping[str, Any]:
         asked, answered = request.usage(reply)

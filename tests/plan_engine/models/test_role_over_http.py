@@ -57,6 +57,8 @@ async def server(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncGene
     monkeypatch.setattr(role, "_PAUSES_S", (0.0, 0.0))
     async with ModelServer(answers) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.origin)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
         yield server
 
 
@@ -78,8 +80,8 @@ class Asked:
 
 
 @asynccontextmanager
-async def asking(harness: EngineHarness, server: ModelServer) -> AsyncGenerator[Asked]:
-    async with harness.engine(SPEAKING, model=LanguageModel("openai:counter")) as engine:
+async def asking(harness: EngineHarness, server: ModelServer, model: str = "openai:counter") -> AsyncGenerator[Asked]:
+    async with harness.engine(SPEAKING, model=LanguageModel(model)) as engine:
         yield Asked(engine, harness, server)
 
 
@@ -125,11 +127,12 @@ async def test_a_refused_request_is_sent_again_when_the_model_says(
     assert "retrying" not in statuses(events, "a")
 
 
+@pytest.mark.parametrize("model", ["openai:counter", "anthropic:counter"])
 @pytest.mark.parametrize("quietly", [False, True])
 async def test_text_published_before_a_cut_is_not_published_again(
-    quietly: bool, harness: EngineHarness, server: ModelServer
+    quietly: bool, model: str, harness: EngineHarness, server: ModelServer
 ) -> None:
-    async with asking(harness, server) as asked:
+    async with asking(harness, server, model) as asked:
         outcome, events = await asked.plan(Cut(3, quietly), Cut(2, quietly))
     assert (outcome.result, len(server.requests)) == (TEXT, 3)
     assert [*_messages(events)] == [(TEXT, None)]
@@ -149,8 +152,8 @@ async def test_another_answer_after_a_cut_is_another_message(
 
 async def test_tools_are_not_called_again_after_a_cut(harness: EngineHarness, server: ModelServer) -> None:
     async with asking(harness, server) as asked:
-        outcome, events = await asked.plan(None, Cut(3), prompt="Count with a tool!")
-    assert (outcome.result, len(server.requests)) == (TEXT, 3)
+        outcome, events = await asked.plan(None, Cut(0), Cut(3), prompt="Count with a tool!")
+    assert (outcome.result, len(server.requests)) == (TEXT, 4)
     assert [event.data["phase"] for event in events if event.type == "tool_call"] == ["started", "completed"]
     assert [*_messages(events)] == [(TEXT, None)]
 
