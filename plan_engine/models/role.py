@@ -143,9 +143,9 @@ class Role(Generic[Output]):
             usage_limits=_LIMITS,
             event_stream_handler=speech.forward if speech else None,
         )
-        await self._report_usage(ctx, done.new_messages())
         if speech and model.provider and done.response.finish_reason is None:
             raise ModelAPIError(model.model_name, "the stream ended without a finish reason")
+        await self._report_usage(ctx, done.new_messages())
         if speech:
             await speech.finish()
         output: Output = done.output
