@@ -29,6 +29,8 @@ PLACES: Final = {
 }
 """Files and folders of the repository that have a page of another name."""
 REPOSITORY_ONLY: Final = ("docs/decisions.md", "docs/dependencies.md", "CONTRIBUTING.md", "bench/")
+MAX_BYTES: Final = 32 * 1024
+"""Of a file that becomes a page. A larger one, such as a dashboard, is for programs."""
 LANGUAGES: Final = {
     ".py": "python",
     ".ts": "ts",
@@ -63,7 +65,8 @@ class Sources:
             return PLACES[file]
         if file.startswith("docs/") and file.removeprefix("docs/") in self._documents:
             return file.removeprefix("docs/")
-        if not (self._root / file).is_file() or file.startswith(REPOSITORY_ONLY):
+        path = self._root / file
+        if not path.is_file() or path.stat().st_size > MAX_BYTES or file.startswith(REPOSITORY_ONLY):
             return None
         page = f"sources/{file}" if file.endswith(".md") else f"sources/{file.replace('.', '_')}.md"
         self._add(page, file)

@@ -15,6 +15,7 @@ def sources(tmp_path: Path) -> Sources:
         "docs/GUIDE.md": "See [it](../examples/app.py).",
         "docs/clients/README.md": "",
         "docs/decisions.md": "",
+        "deploy/dashboard.json": " " * 40_000,
         "examples/app.py": "print('Hi.')",
         "examples/chat/README.md": "See [the guide](../../docs/GUIDE.md#begin) and [it](../app.py).",
     }.items():
@@ -32,6 +33,7 @@ def sources(tmp_path: Path) -> Sources:
         ("clients/README.md", "[a](../../examples/app.py)", "[a](../sources/examples/app_py.md)"),
         ("GUIDE.md", "[`a`](../examples/chat/README.md)", "[`a`](sources/examples/chat/README.md)"),
         ("GUIDE.md", "[decisions](decisions.md), [all](../examples)", "decisions, all"),
+        ("GUIDE.md", "[a dashboard](../deploy/dashboard.json)", "a dashboard"),
         ("GUIDE.md", "[a](#here) [b](https://b.example/x.md)", "[a](#here) [b](https://b.example/x.md)"),
         ("GUIDE.md", "```md\n[a](openapi.json)\n```\n", "```md\n[a](openapi.json)\n```\n"),
     ],
