@@ -87,6 +87,7 @@ def metadata_of(message: MessageState) -> dict[str, Any]:
         "step_id": message.step_id,
         "error": message.error,
         "data": message.data,
+        "usage": None if message.usage is None else plain(message.usage),
     }
     return _metadata(fields)
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar, cast
 
-from broadcasters.changes import PlanFields
+from broadcasters.changes import PlanFields, plain_usage
 from broadcasters.position import Position
-from broadcasters.snapshot import ArtifactState, InputState, MessageState, StepState, ToolCallState
+from broadcasters.snapshot import ArtifactState, InputState, MessageState, Snapshot, StepState, ToolCallState
 
 __all__ = [
     "ASK",
@@ -111,9 +111,12 @@ def start(plan_id: str, position: Position) -> Chunk:
     }
 
 
-def finish(reason: str, plan_id: str, position: Position) -> Chunk:
+def finish(reason: str, plan: Snapshot, position: Position) -> Chunk:
     """The response ends at `position`."""
-    return {"type": "finish", "finishReason": reason, "messageMetadata": _metadata(plan_id, position)}
+    metadata = _metadata(plan.plan_id, position)
+    if plan.usage is not None:
+        metadata["plancast"]["usage"] = plain_usage(plan.usage)
+    return {"type": "finish", "finishReason": reason, "messageMetadata": metadata}
 
 
 # -- text and reasoning

@@ -124,7 +124,7 @@ def _question(plan_id: str, change: InputChange, pending: set[str]) -> Iterator[
 def _ending(plan: Snapshot, position: Position) -> Iterator[Chunk]:
     yield from (chunk for message in plan.messages if message.streaming for chunk in chunks.part_end(message))
     if plan.ended_at is None:
-        yield chunks.finish("tool-calls", plan.plan_id, position)
+        yield chunks.finish("tool-calls", plan, position)
         return
     yield from ended_tools(plan)
     yield from _outcome(plan, position)
@@ -144,12 +144,12 @@ def _outcome(plan: Snapshot, position: Position) -> Iterator[Chunk]:
     match plan.status:
         case "cancelled":
             yield {"type": "abort", "reason": plan.content or "The plan was cancelled."}
-            yield chunks.finish("other", plan.plan_id, position)
+            yield chunks.finish("other", plan, position)
         case "error":
-            yield chunks.finish("error", plan.plan_id, position)
+            yield chunks.finish("error", plan, position)
             yield _error(plan.content or "The plan failed.")
         case _:
-            yield chunks.finish("stop", plan.plan_id, position)
+            yield chunks.finish("stop", plan, position)
 
 
 def _error(text: str) -> Chunk:

@@ -21,7 +21,7 @@ from broadcasters.changes import Changes, MessageChange, StepChange, ToolCallCha
 from broadcasters.events import WorkerUpdate
 from broadcasters.position import Position
 from broadcasters.snapshot import MessageState, Snapshot
-from hub.protocols.langgraph.state import encoded, interrupts_of, text_message, tool_messages, values_of
+from hub.protocols.langgraph.state import encoded, interrupts_of, text_message, tool_messages, usage_fields, values_of
 from hub.protocols.segments import Advance, Encoded, Ending
 
 __all__ = ["MODES", "Cursor", "RunEncoder", "cursor_in", "event_id", "modes_of"]
@@ -161,8 +161,10 @@ class RunEncoder:
             yield from self._again(plan_id, [after], last)
         elif before is None:
             yield self._chunk(text_message(plan_id, after.model_copy(update={"content": text})), after, last)
-        elif text:
-            yield self._chunk({"id": f"{plan_id}:{after.offset}", "type": "ai", "content": text}, after, last)
+        elif text or before.usage != after.usage:
+            more = usage_fields(after.usage, before.usage)
+            chunk = {"id": f"{plan_id}:{after.offset}", "type": "ai", "content": text, **more}
+            yield self._chunk(chunk, after, last)
 
     def _tool_call(self, plan_id: str, change: ToolCallChange, last: int, *, again: bool = False) -> Iterator[_Message]:
         known = {} if change.before is None else {one["id"]: one for one in tool_messages(plan_id, change.before)}

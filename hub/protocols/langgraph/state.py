@@ -6,11 +6,20 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState
+from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState, UsageSum
 from hub.protocols.segments import open_questions, waits
 from hub.protocols.threads import request_of
 
-__all__ = ["encoded", "interrupts_of", "messages_of", "resumption", "text_message", "tool_messages", "values_of"]
+__all__ = [
+    "encoded",
+    "interrupts_of",
+    "messages_of",
+    "resumption",
+    "text_message",
+    "tool_messages",
+    "usage_fields",
+    "values_of",
+]
 
 _MESSAGES_ASIDE: Final = {"version", "messages", "tool_calls", "weight"}
 
@@ -51,7 +60,25 @@ def text_message(plan_id: str, message: MessageState) -> dict[str, Any]:
         "content": message.content,
         "tool_calls": [],
         "additional_kwargs": {name: value for name, value in about.items() if value is not None},
+        **usage_fields(message.usage),
     }
+
+
+def usage_fields(usage: UsageSum | None, before: UsageSum | None = None) -> dict[str, Any]:
+    """The usage in LangChain's form, without that of `before`: clients add up the usage of a message's chunks."""
+    if usage is None or usage == before:
+        return {}
+
+    def added(name: str) -> int:
+        return (getattr(usage, name) or 0) - (getattr(before, name, None) or 0)
+
+    counts = {name: added(name) for name in ("input_tokens", "output_tokens")}
+    details = {
+        "input_token_details": {"cache_read": added("cached_tokens")},
+        "output_token_details": {"reasoning": added("reasoning_tokens")},
+    }
+    about = {} if usage.model is None else {"response_metadata": {"model_name": usage.model}}
+    return {"usage_metadata": {**counts, "total_tokens": sum(counts.values()), **details}, **about}
 
 
 def tool_messages(plan_id: str, call: ToolCallState) -> Iterator[dict[str, Any]]:
