@@ -33,12 +33,22 @@ def _head(plan: Snapshot) -> str:
         facts.append(_time(plan.created_at))
     if plan.created_at and plan.ended_at:
         facts.append(f"took {seconds(plan.created_at, plan.ended_at)}")
+    facts += _usage(plan)
     parts = [f"# {_inline(plan.title or plan.plan_id)}", " · ".join(facts)]
     if plan.content:
         parts.append(plan.content)
     if plan.result is not None:
         parts.append(f"Result:\n\n{_json(plan.result)}")
     return "\n\n".join(parts)
+
+
+def _usage(plan: Snapshot) -> Iterator[str]:
+    if plan.usage is None:
+        return
+    tokens = (plan.usage.input_tokens or 0) + (plan.usage.output_tokens or 0)
+    if tokens:
+        yield f"{tokens:,} tokens"
+    yield from (f"{cost:f} {_inline(currency)}" for currency, cost in (plan.usage.costs or {}).items())
 
 
 def _steps(plan: Snapshot) -> str:
