@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench bench-full faults fuzz docs packages lock clean venv mypy pyright page-check
+.PHONY: help run test check generate bench bench-full faults fuzz docs packages release-check lock clean venv mypy pyright page-check
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -73,6 +73,11 @@ packages: docs ## build the wheel, the source distribution and the npm package i
 	@$(BIN)/python -m build --no-isolation --outdir dist
 	@npm --prefix frontend run --silent build:lib
 	@npm pack ./frontend --silent --pack-destination dist
+
+release-check: docs ## build all packages, install them into empty environments, and use them there (needs a package index)
+	@scripts/ready modules,page
+	@$(BIN)/python -m pytest tests/release
+	@npm --prefix frontend run --silent test:package
 
 lock: COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
 lock: ## regenerate requirements.lock and its part for `make run` from pyproject.toml, requirements-docs.lock and those of the image (needs uv)

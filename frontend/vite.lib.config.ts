@@ -10,7 +10,7 @@ export default defineConfig({
     outDir: "dist",
     emptyOutDir: true,
     minify: "oxc",
-    sourcemap: false,
+    sourcemap: true,
     lib: { entry: { index: at("src/client/index.ts"), react: at("src/react/index.ts") }, formats: ["es"] },
     rolldownOptions: {
       external: ["react", "react/jsx-runtime"],

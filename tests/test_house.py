@@ -373,12 +373,6 @@ def reasons_of(text: str) -> set[str]:
     return {name for names, _ in rows for name in re.findall(r"`([^`]+)`", names)}
 
 
-def test_the_version_is_the_same_everywhere() -> None:
-    assert version("plancast") == PROJECT["project"]["version"]
-    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert headings[0] == "Unreleased" or headings[0] == PROJECT["project"]["version"]
-
-
 # --- documents
 
 LINK = re.compile(r"\]\((?!http)([^)#]*)#?([^)]*)\)")

@@ -184,5 +184,6 @@ class _Guide:
 
 
 def _program() -> str:
-    """What a person types to run `plancast`: its path, unless it is found without."""
-    return "plancast" if shutil.which("plancast") == sys.argv[0] else shlex.quote(sys.argv[0])
+    """What a person types to run `plancast`: its path, unless it is found without, also outside of uv's environment."""
+    found = shutil.which("plancast") == sys.argv[0] and "UV" not in os.environ
+    return "plancast" if found else shlex.quote(sys.argv[0])

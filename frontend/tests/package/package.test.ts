@@ -109,6 +109,16 @@ test("the package has no sources, tests or dependencies", () => {
   expect(modules.sort()).toEqual(["client.js", "fallback.js", "index.js", "react.js"]);
 });
 
+test("each module has a source map that contains its sources", () => {
+  const dist = join(app, "node_modules/plancast/dist");
+  // index.js is left out: it only re-exports names of client.js.
+  for (const name of ["client.js", "fallback.js", "react.js"]) {
+    expect(readFileSync(join(dist, name), "utf8")).toContain(`//# sourceMappingURL=${name}.map`);
+    const map = JSON.parse(readFileSync(join(dist, `${name}.map`), "utf8")) as Record<string, readonly string[]>;
+    expect(map["sourcesContent"]).toHaveLength(map["sources"]?.length ?? -1);
+  }
+});
+
 test("the lock file names no registry", () => {
   const lock = readFileSync(join(frontend, "package-lock.json"), "utf8");
   expect(lock.match(/"resolved": .*/g)).toEqual(['"resolved": "tests",']);

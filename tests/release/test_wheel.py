@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -16,30 +14,14 @@ from shutil import copy2
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parent.parent
+from tests.release.commands import ROOT, run
+
 FOREIGN = ("fastapi", "starlette", "uvicorn", "websockets", "dbos", "flask", "prometheus_client", "opentelemetry")
 IMPORT_SECONDS = 0.3
 IMPORT = "from broadcasters import send_plan_update"
 
 
-def run(*command: object, cwd: Path) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=110
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution beside it."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-    return next(folder.glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the wheel and its declared requirements, in the versions installed here."""
     folder = tmp_path_factory.mktemp("empty")
@@ -106,7 +88,7 @@ def test_the_requirements_of_the_wheel_are_satisfied(python: Path, tmp_path: Pat
 def test_importing_the_send_functions_is_quick_and_imports_no_web_framework(python: Path, tmp_path: Path) -> None:
     """Measures processor time, so that a busy machine does not matter; the best of three, so that a cold disk does not."""
     program = f"import sys, time; t = time.process_time(); {IMPORT}; print(time.process_time() - t, *sys.modules)"
-    seconds, modules = [], set[str]()
+    seconds, modules = list[float](), set[str]()
     for _ in range(3):
         took, *names = run(python, "-c", program, cwd=tmp_path).split()
         seconds.append(float(took))
@@ -122,16 +104,3 @@ def test_an_agent_publishes_and_the_command_lists_its_plan(python: Path, tmp_pat
     run(python, "-c", program, log, cwd=tmp_path)
     listed = json.loads(run(python.with_name("plancast"), "plans", "--json", "--log", log, cwd=tmp_path))
     assert (listed["plan_id"], listed["offset"]) == ("p", 1)
-
-
-@pytest.mark.slow
-def test_pip_installs_it_with_its_requirements(wheel: Path, tmp_path: Path) -> None:
-    """As above, from the package index that pip is configured for."""
-    run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
-    python = tmp_path / "env/bin/python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
-    assert run(python, "-c", f"{IMPORT}; print(send_plan_update.__name__)", cwd=tmp_path).strip() == "send_plan_update"
-    installed = {
-        package["name"] for package in json.loads(run(python, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
-    }
-    assert installed.isdisjoint(FOREIGN)

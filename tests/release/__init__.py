@@ -1,0 +1,1 @@
+"""Tests of what a release publishes: `make release-check` runs them all."""
