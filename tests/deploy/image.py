@@ -210,6 +210,6 @@ class ImageProcess:
 
     def close(self) -> None:
         if not self.ended:
-            self._process.kill()
+            os.kill(self.pid, signal.SIGKILL)  # unshare's --kill-child has no effect on a process of another user
             self._process.wait()
         self._output.unlink()
