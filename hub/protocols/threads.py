@@ -30,6 +30,7 @@ __all__ = [
     "Threads",
     "input_of",
     "may_have_started",
+    "not_cancelled",
     "plan_id_in",
     "request_of",
     "split_plan_id",
@@ -69,6 +70,14 @@ def working_on_another() -> Problem:
     """The refusal of a message to a thread that works on another one."""
     detail = "another message is being worked on: wait for its end and send this one again, or stop it"
     return Problem(ErrorCode.NOT_SUPPORTED, detail)
+
+
+def not_cancelled(plan_id: str) -> Problem:
+    """The refusal of a client's request to stop a plan that no program would stop."""
+    detail = (
+        f"nothing that can be stopped works on the plan {plan_id!r:.140}: no engine, nor a program that obeys “cancel”"
+    )
+    return Problem(ErrorCode.NOT_SUPPORTED, detail, status=409)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +162,7 @@ class Threads:
             raise
 
     async def cancel(self, principal: Principal, plan_id: str) -> bool:
-        """Cancel a plan; its events report when that has taken effect. False: it does not run, and nothing was done."""
+        """Cancel a plan; its events report when that has taken effect. False: nothing that obeys works on it."""
         require(principal, "signal", plan_id)
         try:
             await self._hub.signal(SendSignal(plan_id, "cancel", None, principal.subject))

@@ -3,7 +3,7 @@
     response = await run_agent("plan-1", agent, "How did we sell in May?")
     outputs = await run_workflow("plan-2", workflow, "How did we sell in May?")
 
-Neither is resumed after a crash: called again, it starts over, in the same plan.
+A workflow with a checkpoint storage continues after a crash; otherwise the run starts over, in the same plan.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ with extra("agent-framework", "this adapter"):
         AgentResponse,
         AgentResponseUpdate,
         AgentSession,
+        CheckpointStorage,
         Content,
         Message,
         UsageDetails,
         Workflow,
+        WorkflowCheckpoint,
         WorkflowEvent,
     )
 
@@ -71,8 +73,8 @@ async def run_agent(
     """
     async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         session = session or agent.create_session()
+        updates = _AgentUpdates(sink, agent.name or "Agent", sink.run_id)
         while True:
-            updates = _AgentUpdates(sink, agent.name or "Agent")
             stream = agent.run(messages, stream=True, session=session, **options)
             async for update in stream:
                 await updates.report(update)
@@ -97,12 +99,15 @@ async def _decide(sink: RunSink, agent: str, request: Content, step_id: str | No
 
 
 class _AgentUpdates:
-    """Reports an agent's updates. One message is open at a time; its id is the framework's, prefixed by the run's."""
+    """Reports an agent's updates. One message is open at a time; they are numbered, after a prefix."""
 
-    def __init__(self, sink: RunSink, agent: str, step_id: str | None = None) -> None:
+    def __init__(self, sink: RunSink, agent: str, prefix: str, step_id: str | None = None) -> None:
         self._sink = sink
         self.agent = agent
+        self._prefix = prefix
         self._step_id = step_id
+        self._numbers: dict[str | None, int] = {}
+        """By the framework's ids, which are random."""
         self._open: MessageHeader | None = None
         self._call: tuple[str, Content] | None = None
         """A call whose arguments are still being written, after the name of the agent that makes it."""
@@ -127,7 +132,8 @@ class _AgentUpdates:
                     pass
 
     def _header(self, update: AgentResponseUpdate, agent: str, *, thinking: bool) -> MessageHeader:
-        message_id = f"{self._sink.run_id}.{update.message_id or 'message'}{'.thinking' if thinking else ''}"
+        number = self._numbers.setdefault(update.message_id, len(self._numbers) + 1)
+        message_id = f"{self._prefix}.{number}{'.thinking' if thinking else ''}"
         return MessageHeader(message_id, agent, "thinking" if thinking else "result", self._step_id)
 
     async def _called(self, part: Content, agent: str) -> None:
@@ -196,29 +202,38 @@ async def run_workflow(
     workflow: Workflow,
     message: Any,
     *,
+    checkpoint_storage: CheckpointStorage | None = None,
     broadcaster: Broadcaster | None = None,
     title: str | None = None,
     **options: Any,
 ) -> list[Any]:
     """Run a workflow, and report the run. What executors request (`ctx.request_info`) is put to a person.
 
+    With `checkpoint_storage`, a run whose process was killed is continued from its last checkpoint.
+
     Args:
         plan: the id of the plan to report as, or the context of an engine's step.
         workflow: the workflow.
         message: its input.
+        checkpoint_storage: keeps its checkpoints, also those of other plans.
         broadcaster: sends the events of a plan; by default one for PLANCAST_LOG, opened for the run.
         title: the plan's title.
         **options: passed to `workflow.run`.
 
     Returns:
-        The workflow's outputs.
+        The workflow's outputs; of a run that was continued, those since the checkpoint.
 
     Raises:
         ValidationError: a person's answer isn't of the type that the executor waits for.
     """
-    async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
+    saves = checkpoint_storage is not None
+    async with reporting(plan, broadcaster, name=NAME, title=title, resumes=saves) as sink:
         events = _WorkflowEvents(sink)
         given: dict[str, Any] = {"message": message}
+        if checkpoint_storage is not None:
+            checkpoints = _RunCheckpoints(checkpoint_storage, sink, events)
+            options["checkpoint_storage"] = checkpoints
+            given = await checkpoints.latest(workflow.name) or given
         while given:
             async for event in workflow.run(**given, stream=True, **options):
                 await events.report(event)
@@ -228,6 +243,31 @@ async def run_workflow(
         return events.outputs
 
 
+class _RunCheckpoints:
+    """The storage as the workflow sees it: each checkpoint is marked with its run, and with how far its ids are used up."""
+
+    def __init__(self, storage: CheckpointStorage, sink: RunSink, events: _WorkflowEvents) -> None:
+        self._storage, self._events = storage, events
+        self._repeats, self._run = sink.repeats, f"{sink.plan_id} {sink.run_id}"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def save(self, checkpoint: WorkflowCheckpoint) -> str:
+        checkpoint.metadata["plancast"] = {"run": self._run, **self._events.state()}
+        return await self._storage.save(checkpoint)
+
+    async def latest(self, workflow_name: str) -> dict[str, Any] | None:
+        """What continues the run, if it was killed after its first checkpoint."""
+        saved = await self._storage.list_checkpoints(workflow_name=workflow_name) if self._repeats else ()
+        own = [one for one in saved if one.metadata.get("plancast", {}).get("run") == self._run]
+        if not own:
+            return None
+        newest = max(own, key=lambda one: one.timestamp)
+        self._events.restore(newest.metadata["plancast"])
+        return {"checkpoint_id": newest.checkpoint_id}
+
+
 class _WorkflowEvents:
     """Reports a workflow's events. Each call of an executor is a step; one that waited for an answer continues its step."""
 
@@ -235,11 +275,25 @@ class _WorkflowEvents:
         self.outputs: list[Any] = []
         self._sink = sink
         self._calls: Counter[str] = Counter()
-        self._message_count = 0
+        self._message_counts: Counter[str] = Counter()
         self._requests: dict[str, WorkflowEvent[Any]] = {}
         self._waiting: set[str] = set()
         self._agents: dict[str, _AgentUpdates] = {}
         self._updates: dict[str, list[AgentResponseUpdate]] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What continues the numbers of the ids, as JSON."""
+        return {
+            "calls": {**self._calls},
+            "messages": {**self._message_counts},
+            "waiting": sorted(self._waiting),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from this state."""
+        self._calls.update(state["calls"])
+        self._message_counts.update(state["messages"])
+        self._waiting.update(state["waiting"])
 
     async def report(self, event: WorkflowEvent[Any]) -> None:
         executor = event.executor_id or "workflow"
@@ -297,14 +351,17 @@ class _WorkflowEvents:
 
     def _agent_updates(self, executor: str) -> _AgentUpdates:
         if executor not in self._agents:
-            self._agents[executor] = _AgentUpdates(self._sink, title_of(executor), self._step_id(executor))
+            message_id, step_id = self._next_message_id(executor), self._step_id(executor)
+            self._agents[executor] = _AgentUpdates(self._sink, title_of(executor), message_id, step_id)
         return self._agents[executor]
 
     async def _message(self, executor: str, kind: Any, value: Any) -> None:
-        self._message_count += 1
-        message_id = f"{self._sink.run_id}.said{self._message_count}"
-        header = MessageHeader(message_id, title_of(executor), kind, self._step_id(executor))
+        header = MessageHeader(self._next_message_id(executor), title_of(executor), kind, self._step_id(executor))
         await self._sink.message(header, as_text(value))
+
+    def _next_message_id(self, executor: str) -> str:
+        self._message_counts[executor] += 1
+        return f"{self._sink.run_id}.{executor}.said{self._message_counts[executor]}"
 
     async def _flush(self, executor: str) -> None:
         if agent := self._agents.pop(executor, None):

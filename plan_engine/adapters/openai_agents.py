@@ -2,7 +2,8 @@
 
     result = await run_openai_agent("plan-1", agent, "How did we sell in May?")
 
-A tool with `needs_approval=True` is put to a person; the run continues from its saved state with the answer.
+A tool with `needs_approval=True` is put to a person; the run continues from its saved state with the answer. With a session
+that outlasts the process, a run that was killed is continued after its last finished turn.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ async def run_openai_agent(
     async with reporting(plan, broadcaster, name=NAME, title=title) as sink:
         events = _OpenAIEvents(sink, agent.name)
         options["hooks"] = _Pausing(sink, options.get("hooks") or RunHooks())
+        session = options.get("session")
+        starts = isinstance(given, str | list)
+        if sink.repeats and session is not None and starts:
+            given = _rest_of(given, await session.get_items(), sink)
         while True:
             result = Runner.run_streamed(agent, given, **options)
             try:
@@ -83,6 +88,19 @@ async def run_openai_agent(
                 return result
             given = result.to_state()
             await _decide(sink, events.agent, result.interruptions, given)
+
+
+def _rest_of(given: Any, saved: Sequence[Any], sink: RunSink) -> Any:
+    """The input of a run that was killed: none, if its session has it already, and the turns that were finished."""
+    asked: Sequence[Any] = ItemHelpers.input_to_new_input_list(given)
+    begun = max((number for number, item in enumerate(saved) if _field(item, "role") == "user"), default=None)
+    if begun is None or not asked or _field(saved[begun], "content") != _field(asked[-1], "content"):
+        return given
+    turns = saved[begun + 1 :]
+    if turns and _field(turns[-1], "role") == "assistant":  # an earlier run with the same input, which has ended
+        return given
+    sink.continue_after({str(_field(item, "call_id")) for item in turns if _field(item, "output") is not None})
+    return []
 
 
 async def _decide(sink: RunSink, agent: str, items: Sequence[ToolApprovalItem], state: RunState[Any]) -> None:

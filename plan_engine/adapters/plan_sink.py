@@ -7,7 +7,7 @@ steps that were in progress stay so, texts go on where they broke off, and a que
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -98,6 +98,9 @@ class PlanSink(RunSink):
         self._title, self._resumes = title, resumes
         self._since = snapshot.worker.signals_after if snapshot.worker else snapshot.offset
         """Where this run has begun, or the first of those that were killed and that it repeats."""
+        if resumes:
+            self.run_id = f"run{self._since}"
+        self.repeats = snapshot.worker is not None and self._since < snapshot.worker.offset
         self._ids = PublishedIds(snapshot, None if resumes else self._since)
         self._steps: dict[str, StepStatus] = {step.step_id: step.status for step in snapshot.steps}
         self._done = {step.step_id for step in snapshot.steps if step.status == "completed" and self._repeats(step)}
@@ -117,6 +120,10 @@ class PlanSink(RunSink):
     def _repeats(self, part: Any) -> bool:
         """Whether a part of the plan is of a run that was killed and that this one repeats."""
         return not self._resumes and part.offset > self._since
+
+    def continue_after(self, call_ids: Collection[str]) -> None:
+        done = (call.offset for call in self._snapshot.tool_calls if call.call_id in call_ids)
+        self._ids = PublishedIds(self._snapshot, max(done, default=self._since))
 
     # ---- beginning and end
 
@@ -262,7 +269,8 @@ class PlanSink(RunSink):
     async def tool_started(self, call: ToolInvocation) -> None:
         await self.checkpoint()
         own_id, agent = call.call_id, shortened(call.agent)
-        call_id = self._ids.of(own_id, "tool", agent, shortened(call.tool_name))
+        step_id = self._ids.known("step", call.step_id)
+        call_id = self._ids.of(own_id, "tool", agent, shortened(call.tool_name), step_id)
         phase, self._calls[call_id] = self._calls.get(call_id), "started"
         call = replace(call, call_id=call_id)
         if phase is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from broadcasters.asking import digest_of
@@ -23,27 +24,30 @@ Signature = tuple[str | None, ...]
 class PublishedIds:
     """The ids under which a run publishes its parts.
 
-    A run that continues another one gives its parts the same ids. One that starts over takes the ids of the run before it:
-    for each part, those of the first part of the same kind that has not been repeated yet.
+    A run that continues another one gives its parts the same ids, except to tool calls, which models number. One that starts
+    over takes the ids of the run before it: for each part, that of the first part of the same kind that it has not repeated.
 
     Args:
         plan: The plan as this run has found it.
-        after: The parts after this offset are of the run that is repeated; None: this run continues or is a new one.
+        after: The parts after this offset are of the run that is repeated; None: this run continues it.
     """
 
     def __init__(self, plan: Snapshot, after: int | None) -> None:
         self._ids: dict[tuple[str, str], str] = {}
         self._earlier = defaultdict[Signature, deque[str]](deque)
-        for offset, part_id, signature in _parts(plan) if after is not None else ():
-            if offset > (after or 0):
+        for offset, part_id, signature in _parts(plan):
+            if signature[0] == "tool" if after is None else offset > after:
                 self._earlier[signature].append(part_id)
 
     def of(self, own_id: str, *signature: str | None) -> str:
         """The id under which the part is published that has this id in the run."""
         key = (str(signature[0]), own_id)
         if key not in self._ids:
-            earlier = self._earlier[signature]
-            self._ids[key] = earlier.popleft() if earlier else shortened(own_id)
+            earlier, same = self._earlier[signature], shortened(own_id)
+            found = same if same in earlier or not earlier else earlier[0]
+            with suppress(ValueError):
+                earlier.remove(found)
+            self._ids[key] = found
         return self._ids[key]
 
     def known(self, kind: str, own_id: str | None) -> str | None:
@@ -57,7 +61,7 @@ def _parts(plan: Snapshot) -> Iterable[tuple[int, str, Signature]]:
     for message in plan.messages:
         yield message.offset, message.message_id, ("message", message.agent_name, message.message_type)
     for call in plan.tool_calls:
-        yield call.offset, call.call_id, ("tool", call.agent_name, call.tool_name)
+        yield call.offset, call.call_id, ("tool", call.agent_name, call.tool_name, call.step_id)
     for request in plan.inputs:
         yield request.offset, request.request_id, question_signature(request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -51,10 +51,12 @@ class RunSink(ABC):
     result: Any = None
     resumed: bool = False
     """Whether this run was begun before, and not finished."""
+    repeats: bool = False
+    """Whether it was begun by a process that was killed, or an earlier attempt of the engine's step."""
 
     def __init__(self) -> None:
         self.run_id = secrets.token_hex(6)
-        """A unique prefix for ids, where the framework has none."""
+        """A unique prefix for ids, where the framework has none. A run that continues another one has the same."""
 
     @abstractmethod
     async def step(
@@ -103,6 +105,10 @@ class RunSink(ABC):
     async def close_earlier_run(self) -> None:
         """Report that what an earlier run left open has broken off."""
 
+    @abstractmethod
+    def continue_after(self, call_ids: Collection[str]) -> None:
+        """The run does not begin from the start, but goes on after these tool calls. Call it before anything is reported."""
+
     # ---- beginning and end; called by `reporting`
 
     @abstractmethod
@@ -125,7 +131,8 @@ class StepSink(RunSink):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.plan_id = context.plan_id
-        self.resumed = context.attempt > 1
+        self.run_id = context.key
+        self.resumed = self.repeats = context.attempt > 1
         self._context = context
         self._begun: set[str] = set()
         self._called: set[str] = set()
@@ -137,6 +144,9 @@ class StepSink(RunSink):
 
     async def checkpoint(self) -> None:
         await self._context.checkpoint()
+
+    def continue_after(self, call_ids: Collection[str]) -> None:
+        """Each attempt of a step has ids of its own."""
 
     async def close_earlier_run(self) -> None:
         """The engine has done so."""

@@ -10,6 +10,7 @@ export { PlancastError } from "./errors.js";
 export type { ClientErrorCode, ErrorDetails, HttpErrorCode, PlancastErrorCode } from "./errors.js";
 export { isPlanEnded } from "./fold/draft.js";
 export { emptySnapshot, fold } from "./fold/fold.js";
+export { obeys, workerOf } from "./fold/worker.js";
 export type { PlanPhase, PlanStore, PlanView } from "./plan_store.js";
 export type { FetchToken } from "./token_source.js";
 export type * from "../wire/index.js";

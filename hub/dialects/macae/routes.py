@@ -44,7 +44,7 @@ from hub.dialects.macae.sockets import PlanSockets
 from hub.dialects.macae.teams import TeamConfig, Teams, team_in_file
 from hub.dialects.macae.visitors import Visitor, visitor_of
 from hub.node import Hub
-from hub.protocols.threads import Threads
+from hub.protocols.threads import Threads, not_cancelled
 from hub.wire.codes import ErrorCode
 
 __all__ = [
@@ -191,10 +191,10 @@ class _Plans:
             if refusal.code not in _ANSWERED:
                 raise
 
-    async def cancel(self, visitor: Visitor, plan_id: str) -> None:
-        """Cancels the plan; does nothing if it doesn't run."""
+    async def cancel(self, visitor: Visitor, plan_id: str) -> bool:
+        """Cancels the plan. False: nothing that obeys works on it."""
         visitor.require("signal", plan_id)
-        await self._threads.cancel(visitor.principal, plan_id)
+        return await self._threads.cancel(visitor.principal, plan_id)
 
 
 def _affirmative(question: InputState) -> Any:
@@ -336,8 +336,8 @@ def _add_answers(routes: APIRouter, hub: Hub) -> None:
         """Approve the steps, or cancel the plan."""
         plan, _ = await plans.plan(visitor, body.plan_id)
         if not body.approved:
-            await plans.cancel(visitor, body.plan_id)
-            return {"status": "approval recorded"}
+            cancelled = plan.ended_at is not None or await plans.cancel(visitor, body.plan_id)
+            return {"status": "approval recorded" if cancelled else not_cancelled(body.plan_id).detail}
         question = _asked(approvals(plan), body.m_plan_id)
         if question is None:
             raise Problem("no_such_request", "There is no such request for approval.", status=404)

@@ -28,7 +28,7 @@ from hub.protocols.ag_ui.requests import InterruptAnswer, RunInput, RuntimeReque
 from hub.protocols.route import STREAM_HEADERS, ProtocolRoute
 from hub.protocols.segments import SegmentReader
 from hub.protocols.streams import PlanStream
-from hub.protocols.threads import ThreadPlan, Threads
+from hub.protocols.threads import ThreadPlan, Threads, not_cancelled
 from hub.wire.codes import ErrorCode
 
 __all__ = ["AgUiRoute", "Agent", "RunStopped", "Runs", "RuntimeInfo", "refusals", "router"]
@@ -64,6 +64,8 @@ class RunStopped(BaseModel):
     """Whether there was a plan to cancel. Its events report when that has taken effect."""
 
     stopped: bool
+    reason: str | None = None
+    """Why not."""
 
 
 class AgUiRoute(ProtocolRoute):
@@ -166,8 +168,12 @@ class Runs:
         newest = await self._threads.newest(principal, thread_id)
         if newest is None:
             raise _unknown(thread_id)
-        await self._threads.cancel(principal, newest.plan.plan_id)
-        return RunStopped(stopped=not newest.ended)
+        plan_id = newest.plan.plan_id
+        if newest.ended:
+            return RunStopped(stopped=False, reason="the plan has ended")
+        if not await self._threads.cancel(principal, plan_id):
+            return RunStopped(stopped=False, reason=not_cancelled(plan_id).detail)
+        return RunStopped(stopped=True)
 
     async def enveloped(self, request: Request, principal: Principal, envelope: RuntimeRequest) -> Response | BaseModel:
         if envelope.method == "info":

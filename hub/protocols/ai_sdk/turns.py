@@ -11,7 +11,7 @@ from hub.node import Hub
 from hub.protocols.ai_sdk.encoder import UiMessageEncoder
 from hub.protocols.ai_sdk.requests import ChatPost, UiChatMessage, answers_in, plan_in_chat, text_of
 from hub.protocols.segments import SegmentReader, open_questions, waits
-from hub.protocols.threads import ThreadPlan, Threads, may_have_started, working_on_another
+from hub.protocols.threads import ThreadPlan, Threads, may_have_started, not_cancelled, working_on_another
 from hub.wire.codes import ErrorCode
 
 __all__ = ["Chats", "replay"]
@@ -48,12 +48,12 @@ class Chats:
         return None if newest is None or gone else replay(newest.plan.plan_id, newest.position.offset)
 
     async def stop(self, principal: Principal, chat_id: str) -> None:
-        """Cancel the chat's last plan, unless it has ended. Raises `Problem` if there is no such chat."""
+        """Cancel the chat's last plan, unless it has ended. Raises `Problem` if there is no such chat, or nothing obeys."""
         newest = await self.threads.newest(principal, chat_id)
         if newest is None:
             raise _unknown(chat_id)
-        if not newest.ended:
-            await self.threads.cancel(principal, newest.plan.plan_id)
+        if not newest.ended and not await self.threads.cancel(principal, newest.plan.plan_id):
+            raise not_cancelled(newest.plan.plan_id)
 
     async def _join(self, principal: Principal, post: ChatPost, newest: ThreadPlan, text: str) -> SegmentReader:
         """A message while a plan runs: the answer to its question, or a repetition of the message that started it."""

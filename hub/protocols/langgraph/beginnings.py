@@ -80,8 +80,9 @@ class Beginnings:
         begin = await begin_of(self._hub.log, run)
         return Begun(run, begin, await self._earlier(principal, thread_id, run.plan.plan_id))
 
-    async def cancel(self, principal: Principal, run: ThreadRun) -> None:
-        await self._threads.cancel(principal, run.plan.plan_id)
+    async def cancel(self, principal: Principal, run: ThreadRun) -> bool:
+        """False: nothing that obeys works on the run's plan."""
+        return await self._threads.cancel(principal, run.plan.plan_id)
 
     # -- the two that change something
 

@@ -26,6 +26,7 @@ from hub.protocols.langgraph.runs import RunStatus, ThreadRun, runs_of
 from hub.protocols.langgraph.streams import AwaitedValues, Departures, FinalValues, RunStream
 from hub.protocols.route import STREAM_HEADERS
 from hub.protocols.segments import SegmentReader
+from hub.protocols.threads import not_cancelled
 
 __all__ = ["router"]
 
@@ -168,7 +169,8 @@ def _endings(hub: Hub) -> APIRouter:
         """Cancel the run's plan. With `wait`, the response is the values when it has ended."""
         del action
         run = await beginnings.find(principal, thread_id, run_id)
-        await beginnings.cancel(principal, run)
+        if not await beginnings.cancel(principal, run) and run.plan.ended_at is None:
+            raise not_cancelled(run.plan.plan_id)
         if not wait:
             return Response(status_code=202)
         begun = await beginnings.begun(principal, thread_id, run)

@@ -44,9 +44,9 @@ class Departures:
     """What is done after clients have left. `after` begins it."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
-    def after(self, work: Coroutine[Any, Any, None]) -> None:
+    def after(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="after a client of LangGraph left")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

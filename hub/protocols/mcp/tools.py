@@ -26,7 +26,7 @@ from hub.node import Hub
 from hub.protocols.mcp.questions import QuestionForm, form_of
 from hub.protocols.mcp.watch import PlanWatch, Report
 from hub.protocols.segments import open_questions
-from hub.protocols.threads import Threads
+from hub.protocols.threads import Threads, not_cancelled
 from hub.wire.codes import ErrorCode
 
 __all__ = [
@@ -227,7 +227,8 @@ class PlanTools:
         plan = (await snapshot_of(self._hub.log, given.plan_id))[0]
         if not plan.offset:
             raise _no_such_plan(given.plan_id)
-        await self._threads.cancel(call.principal, given.plan_id)
+        if plan.ended_at is None and not await self._threads.cancel(call.principal, given.plan_id):
+            raise not_cancelled(given.plan_id)
         return CancelSent(plan_id=given.plan_id, status=plan.status)
 
     async def plans(self, call: McpCall, given: ListPlans) -> PlanList:

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from broadcasters import Broadcaster
+from tests.hub.protocols.mcp_clients import connect
 from tests.servers.hub import HubServer
 
 ROOT = Path(__file__).parents[3]
@@ -107,6 +108,25 @@ async def test_a_plan_on_which_nothing_works_takes_no_signals(client: httpx.Asyn
     assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
     assert (await signal(client, "unknown", "cancel")).status_code == 409
     assert (await client.get("/api/plans/unknown")).status_code == 404
+
+
+async def test_each_protocol_says_that_nothing_can_be_cancelled(
+    hub: HubServer, client: httpx.AsyncClient, url: str
+) -> None:
+    async with Broadcaster(url) as b:
+        await b.send_plan_update("unheard", status="in_progress")
+    stopped = (await client.post("/ag-ui/agent/any/stop/unheard")).json()
+    assert stopped["stopped"] is False
+    assert "nothing that can be stopped works on the plan 'unheard'" in stopped["reason"]
+    ai_sdk = await client.post("/ai-sdk/any/unheard/stop")
+    assert (ai_sdk.status_code, "nothing that can be stopped" in ai_sdk.text) == (409, True)
+    (run,) = (await client.get("/langgraph/threads/unheard/runs")).json()
+    langgraph = await client.post(f"/langgraph/threads/unheard/runs/{run['run_id']}/cancel")
+    assert (langgraph.status_code, "nothing that can be stopped" in langgraph.json()["detail"]) == (409, True)
+    async with connect(hub.url, "modern") as mcp:
+        result = await mcp.call_tool("cancel_plan", {"plan_id": "unheard"})
+        assert result.is_error
+    assert (await client.get("/api/plans/unheard")).json()["status"] == "in_progress"
 
 
 async def test_an_agent_that_is_killed_is_shown_as_stalled(

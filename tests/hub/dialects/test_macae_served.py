@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from broadcasters import Broadcaster
 from tests.faults.credentials import token
 from tests.servers.hub import HubServer
 
@@ -258,6 +259,13 @@ async def test_a_plan_that_is_not_approved_is_cancelled(page: MacaePage) -> None
     async with page.socket(plan_id) as socket:
         assert (await page.until(socket, "final_result_message"))["data"]["status"] == "canceled"
     assert await page.get("/v4/plans") == []
+
+
+async def test_declining_a_plan_that_nothing_can_stop_says_so(page: MacaePage) -> None:
+    async with Broadcaster(page.hub.url) as publisher:
+        await publisher.send_plan_update("foreign-1")
+    declined = {"plan_id": "foreign-1", "m_plan_id": "foreign-1", "approved": False}
+    assert "nothing that can be stopped works on the plan" in (await page.post("/v4/plan_approval", declined))["status"]
 
 
 async def test_leaving_cancels_nothing_and_plans_of_other_templates_can_be_opened(page: MacaePage) -> None:

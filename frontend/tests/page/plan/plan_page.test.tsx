@@ -124,12 +124,28 @@ test("an answer with a schema has a form, and is validated before it is sent", a
 });
 
 test("pause is sent at once, cancel after a confirmation", async () => {
-  const { hub } = open([planUpdate({ title: "Trip" })]);
+  const { hub } = open([planUpdate({ title: "Trip", data: { template: "trip" } })]);
   fireEvent.click(await screen.findByRole("button", { name: "Pause" }, TIMEOUT));
   await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "pause" }), TIMEOUT);
   fireEvent.click(await screen.findByRole("button", { name: "Cancel plan" }, TIMEOUT));
   fireEvent.click(await screen.findByRole("button", { name: "Cancel the plan" }, TIMEOUT));
   await waitFor(() => expect(hub.received.at(-1)).toMatchObject({ type: "plan_signal", signal: "cancel" }), TIMEOUT);
+});
+
+test("the buttons are those that the plan's worker obeys, and it is shown as stalled when it is gone", async () => {
+  const worker = { worker_id: "w", plan_id: "p", timestamp: "2026-01-31T12:00:00.000Z" };
+  const begun = { ...worker, state: "begun", name: "Mailer", lease_s: 30, obeys: ["cancel"] } as const;
+  const { hub } = open([planUpdate({ title: "Letters" })]);
+  await screen.findByRole("heading", { level: 1, name: "Letters" }, TIMEOUT);
+  expect(screen.queryByRole("group", { name: "Plan actions" })).toBeNull();
+  act(() => hub.publish("p", { type: "worker_update", data: begun }));
+  await screen.findByRole("button", { name: "Cancel plan" }, TIMEOUT);
+  screen.getByText("Mailer works on it");
+  expect(screen.queryByRole("button", { name: "Pause" })).toBeNull();
+  act(() => hub.publish("p", { type: "worker_update", data: { ...worker, state: "lost" } }));
+  await screen.findByText("Stalled", {}, TIMEOUT);
+  screen.getByText("Mailer is gone");
+  expect(screen.queryByRole("group", { name: "Plan actions" })).toBeNull();
 });
 
 test("a link to a position shows the plan as it was, with a way back to now", async () => {

@@ -1,5 +1,6 @@
 /** Labels of statuses, and what they are derived from. */
 import type { PlanStatus, Snapshot, StepStatus } from "../../../client/index.js";
+import { isPlanEnded } from "../../../client/index.js";
 import { label } from "../results/fields.js";
 
 export const PLAN_STATUS_LABELS: Readonly<Record<PlanStatus, string>> = {
@@ -41,6 +42,11 @@ export function acknowledgedSignal(plan: Snapshot): "pause" | "cancel" | null {
   if (plan.data?.["state"] !== "acknowledged") return null;
   const signal = plan.data["signal"];
   return signal === "pause" || signal === "cancel" ? signal : null;
+}
+
+/** Whether the program that worked on the plan is gone. */
+export function isStalled(plan: Snapshot): boolean {
+  return plan.worker?.state === "lost" && !isPlanEnded(plan.status);
 }
 
 /** Whether the plan is paused. */

@@ -12,7 +12,7 @@ import {
 } from "@fluentui/react-components";
 import { PauseRegular, PlayRegular, StopRegular } from "@fluentui/react-icons";
 import type { PlancastError, Snapshot } from "../../../client/index.js";
-import { isPlanEnded } from "../../../client/index.js";
+import { obeys } from "../../../client/index.js";
 import { usePlanSignal } from "../../../react/index.js";
 import { acknowledgedSignal } from "./labels.js";
 
@@ -25,25 +25,31 @@ const useStyles = makeStyles({
   },
 });
 
-/** The buttons to pause, resume and cancel a plan. Their effect shows in the plan's events. */
+/** The buttons to pause, resume and cancel a plan, as far as that would be obeyed. Their effect shows in the plan's events. */
 export function PlanActions({ plan }: { readonly plan: Snapshot }) {
   const styles = useStyles();
   const { send, sending, error } = usePlanSignal(plan.plan_id);
-  if (isPlanEnded(plan.status)) return null;
   const signal = acknowledgedSignal(plan);
   const paused = signal === "pause";
+  const pauses = obeys(plan, paused ? "resume" : "pause");
+  const cancels = obeys(plan, "cancel");
+  if (!pauses && !cancels) return null;
   return (
     <>
       <div className={styles.row} role="group" aria-label="Plan actions">
-        <Button
-          size="small"
-          icon={paused ? <PlayRegular /> : <PauseRegular />}
-          disabledFocusable={sending !== null}
-          onClick={() => void send(paused ? "resume" : "pause")}
-        >
-          {paused ? "Resume" : "Pause"}
-        </Button>
-        <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
+        {pauses && (
+          <Button
+            size="small"
+            icon={paused ? <PlayRegular /> : <PauseRegular />}
+            disabledFocusable={sending !== null}
+            onClick={() => void send(paused ? "resume" : "pause")}
+          >
+            {paused ? "Resume" : "Pause"}
+          </Button>
+        )}
+        {cancels && (
+          <CancelButton disabled={sending !== null || signal === "cancel"} onCancel={() => void send("cancel")} />
+        )}
       </div>
       {error && (
         <span className={styles.error} role="alert">
@@ -55,7 +61,7 @@ export function PlanActions({ plan }: { readonly plan: Snapshot }) {
 }
 
 function signalErrorText({ code, message }: PlancastError): string {
-  if (code === "not_supported") return "This hub does not run this plan, so it cannot be controlled from here.";
+  if (code === "not_supported") return "Nothing that obeys this works on the plan at the moment.";
   if (code === "forbidden") return "You can watch this plan, but you may not control it.";
   return message;
 }

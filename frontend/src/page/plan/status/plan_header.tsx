@@ -3,6 +3,7 @@ import { memo } from "react";
 import {
   type Connection,
   isPlanEnded,
+  workerOf,
   type PlancastError,
   type PlanPhase,
   type Snapshot,
@@ -10,7 +11,7 @@ import {
 import { useNow } from "../../shell/now.js";
 import { ConnectionTag } from "./connection_tag.js";
 import { between, duration, moment } from "./durations.js";
-import { acknowledgedSignal, isPaused, planProgress, planStatusLabel } from "./labels.js";
+import { acknowledgedSignal, isPaused, isStalled, planProgress, planStatusLabel } from "./labels.js";
 import { PlanActions } from "./plan_actions.js";
 
 const useStyles = makeStyles({
@@ -49,6 +50,12 @@ const useStyles = makeStyles({
     fontSize: tokens.fontSizeBase200,
     fontVariantNumeric: "tabular-nums",
   },
+  worker: {
+    color: tokens.colorNeutralForeground3,
+    fontSize: tokens.fontSizeBase200,
+    overflowWrap: "anywhere",
+    "@container plan (max-width: 640px)": { display: "none" },
+  },
   progress: {
     display: "flex",
     alignItems: "center",
@@ -84,12 +91,26 @@ export const PlanHeader = memo(function PlanHeader({ plan, connection, phase, er
       </div>
       <div className={styles.row}>
         <Progress plan={plan} past={past} />
+        {!past && <Worker plan={plan} />}
         {!past && <PlanActions plan={plan} />}
       </div>
       {plan.content && <p className={styles.content}>{plan.content}</p>}
     </header>
   );
 });
+
+/** Who works on the plan, or did until it was gone; there is no room for it in a narrow view. */
+function Worker({ plan }: { readonly plan: Snapshot }) {
+  const styles = useStyles();
+  const worker = isStalled(plan) ? plan.worker : workerOf(plan);
+  if (!worker) return null;
+  const gone = worker.state === "lost";
+  return (
+    <span className={styles.worker} title={`Last sign of life: ${moment(worker.seen_at)}`}>
+      {gone ? `${worker.name} is gone` : `${worker.name} works on it`}
+    </span>
+  );
+}
 
 function Progress({ plan, past }: { readonly plan: Snapshot; readonly past: boolean }) {
   const styles = useStyles();
@@ -139,13 +160,19 @@ const COLOURS: Readonly<Record<Snapshot["status"], BadgeProps["color"]>> = {
 export function StatusBadge({ plan }: { readonly plan: Snapshot }) {
   const styles = useStyles();
   return (
-    <Badge className={styles.badge} appearance="tint" size="large" color={COLOURS[plan.status]}>
+    <Badge
+      className={styles.badge}
+      appearance="tint"
+      size="large"
+      color={isStalled(plan) ? "warning" : COLOURS[plan.status]}
+    >
       {statusText(plan)}
     </Badge>
   );
 }
 
 export function statusText(plan: Snapshot): string {
+  if (isStalled(plan)) return "Stalled";
   if (plan.status === "waiting" && plan.inputs.some(({ answered_at }) => answered_at === undefined))
     return "Waiting for you";
   if (isPaused(plan)) return "Paused";
