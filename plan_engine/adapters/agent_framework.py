@@ -30,15 +30,11 @@ with extra("agent-framework", "this adapter"):
         WorkflowEvent,
     )
 
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
-
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.usage import Usage, usage_of
-from plan_engine.adapters.conversion import approval_of_tool, as_text, question_of, title_of
+from plan_engine.adapters.conversion import answer_as, approval_of_tool, as_text, question_for, title_of
 from plan_engine.adapters.plan_sink import reporting
 from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
-from plan_engine.model.interaction import Answer, InputQuestion
 from plan_engine.run.context import Context
 
 __all__ = ["run_agent", "run_workflow"]
@@ -385,34 +381,8 @@ class _WorkflowEvents:
             request = event.data
             if isinstance(request, Content) and request.type == "function_approval_request":
                 return request_id, await _decide(self._sink, agent, request, step_id)
-            question = _question(request, event.response_type)
+            question = question_for(request, event.response_type)
             answer = await self._sink.ask(request_id, question, agent=agent, step_id=step_id)
-            return request_id, _as_type(answer, event.response_type)
+            return request_id, answer_as(answer, event.response_type)
 
         return dict(await gather_or_cancel(ask(*one) for one in requests.items()))
-
-
-def _question(request: Any, expected: type[Any]) -> InputQuestion:
-    question = question_of(request)
-    if expected is bool:
-        return InputQuestion("approval", question.prompt, ["yes", "no"])
-    schema = question.schema or (None if expected is str or question.options else _schema_of(expected))
-    return InputQuestion(question.kind, question.prompt, question.options, schema)
-
-
-def _schema_of(expected: type[Any]) -> dict[str, Any] | None:
-    try:
-        return TypeAdapter(expected).json_schema()
-    except PydanticUserError:
-        return None
-
-
-def _as_type(answer: Answer, expected: type[Any]) -> Any:
-    """The answer as the type that the executor waits for. Raises `ValidationError`."""
-    if expected is bool:
-        return bool(answer)
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(expected)
-    except PydanticUserError:
-        return answer.value
-    return adapter.validate_python(answer.value)

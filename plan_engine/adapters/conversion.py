@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, Final, cast, get_args
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 from pydantic_core import to_json
 
 from broadcasters.events import InputKind, Json
@@ -17,12 +18,14 @@ __all__ = [
     "MAX_CONTENT",
     "MAX_DATA",
     "MAX_TITLE",
+    "answer_as",
     "approval_of_tool",
     "as_text",
     "cut",
     "fields_of",
     "plain",
     "plain_object",
+    "question_for",
     "question_of",
     "reason_of",
     "shortened",
@@ -131,6 +134,33 @@ def question_of(value: Any, schema: Mapping[str, Any] | None = None) -> InputQue
     schema = schema or fields_of(fields.get("schema")) or None
     options = options and options[:MAX_OPTIONS]
     return InputQuestion(cast("InputKind", kind), cut(prompt, MAX_CONTENT), options, schema)
+
+
+def question_for(request: Any, expected: type[Any]) -> InputQuestion:
+    """The question in a value, whose answer must be of this type."""
+    question = question_of(request)
+    if expected is bool:
+        return InputQuestion("approval", question.prompt, ["yes", "no"])
+    schema = question.schema or (None if expected is str or question.options else _schema_of(expected))
+    return InputQuestion(question.kind, question.prompt, question.options, schema)
+
+
+def _schema_of(expected: type[Any]) -> dict[str, Any] | None:
+    try:
+        return TypeAdapter(expected).json_schema()
+    except PydanticUserError:
+        return None
+
+
+def answer_as(answer: Answer, expected: type[Any]) -> Any:
+    """The answer as the type that was expected. Raises `ValidationError`."""
+    if expected is bool:
+        return bool(answer)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(expected)
+    except PydanticUserError:
+        return answer.value
+    return adapter.validate_python(answer.value)
 
 
 def approval_of_tool(tool_name: str, arguments: Any) -> InputQuestion:
