@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ValidationError
 
 from broadcasters.events import timestamp
@@ -116,7 +116,11 @@ def router(hub: Hub) -> APIRouter:
         del template
         return await runs.connect(request, principal, run)
 
-    @routes.post("/agent/{template}/stop/{thread_id}", responses=refusals(401, 403, 404, 409, 413, 422, 429, 503))
+    @routes.post(
+        "/agent/{template}/stop/{thread_id}",
+        response_model_exclude_none=True,
+        responses=refusals(401, 403, 404, 409, 413, 422, 429, 503),
+    )
     async def stop_ag_ui_agent(
         template: TemplateName, thread_id: ThreadId, principal: Principal = caller
     ) -> RunStopped:
@@ -179,7 +183,8 @@ class Runs:
         if envelope.method == "info":
             return self.info()
         if envelope.method == "agent/stop":
-            return await self.stop(principal, _parameter(envelope, "threadId"))
+            stopped = await self.stop(principal, _parameter(envelope, "threadId"))
+            return JSONResponse(stopped.model_dump(exclude_none=True))
         try:
             run = RunInput.model_validate(envelope.body)
         except ValidationError as error:

@@ -283,7 +283,8 @@ class TestCopilotKit:
         while plan["status"] != "cancelled":
             plan = (await http.get(f"/api/plans/{page.thread_id}")).json()
         assert outcome(await page.run(f"{url}/run")) == "cancelled"
-        assert (await http.post(f"{url}/stop/{page.thread_id}")).json() == {"stopped": False}
+        again = (await http.post(f"{url}/stop/{page.thread_id}")).json()
+        assert again == {"stopped": False, "reason": "the plan has ended"}
         assert (await http.post(f"{url}/stop/unknown")).status_code == 404
 
 
