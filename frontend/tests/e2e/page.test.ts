@@ -111,7 +111,7 @@ test("five plans on the wall, over one socket", async () => {
 });
 
 test("a dialog that a key opened returns the focus", async () => {
-  await hub.publish("keys-1", [message("message 1.")]);
+  await hub.publish("keys-1", [{ type: "plan_update", data: { data: { template: "trip" } } }]); // Pause is offered
   const page = await visits.visit(`${hub.url}/plan/keys-1`);
   const pause = page.getByRole("button", { name: "Pause" });
   await pause.focus();

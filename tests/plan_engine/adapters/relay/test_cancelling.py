@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from broadcasters import Broadcaster, PlanCancelled
 from plan_engine import Context
 from plan_engine.adapters.relay.ag_ui import run_ag_ui
 from plan_engine.adapters.relay.ai_sdk import run_ai_sdk
 from plan_engine.adapters.relay.langgraph import run_langgraph_server
+from tests.plan_engine.adapters.person import Person
 from tests.plan_engine.adapters.relay.agents import FOREVER, ScriptedAgent, ScriptedGraph, serving
 from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import only
@@ -49,3 +52,27 @@ async def test_a_run_of_a_langgraph_server_is_cancelled(harness: EngineHarness) 
     graph = ScriptedGraph((GRAPH, {}))
     await cancel_in_the_midst(harness, graph, run_langgraph_server)
     await graph.cancelled.wait()
+
+
+@pytest.mark.parametrize(
+    ("relay", "agent"),
+    [
+        (run_ag_ui, lambda: ScriptedAgent(AG_UI)),
+        (run_ai_sdk, lambda: ScriptedAgent(AI_SDK)),
+        (run_langgraph_server, lambda: ScriptedGraph((GRAPH, {}))),
+    ],
+)
+async def test_outside_the_engine_a_person_cancels_the_run_on_the_server(
+    relay: Any, agent: Callable[[], ScriptedAgent], broadcaster: Broadcaster, person: Person
+) -> None:
+    async with serving(agent()) as served:
+        running = asyncio.create_task(relay(person.plan_id, served.url, "Go", broadcaster=broadcaster))
+        await person.until(lambda plan: any(message.content == "I am" for message in plan.messages))
+        await person.requests("cancel")
+        with pytest.raises(PlanCancelled, match="maria"):
+            await running
+        await served.left.wait()
+        if isinstance(served, ScriptedGraph):
+            await served.cancelled.wait()
+    plan = await person.sees()
+    assert (plan.status, plan.content) == ("cancelled", "Stopped by maria")
