@@ -23,6 +23,7 @@ from broadcasters.events import (  # fmt: skip
     PlanUpdate,
     StepUpdate,
     ToolCall,
+    WorkerUpdate,
 )
 from broadcasters.fold import fold
 from broadcasters.position import Position
@@ -39,6 +40,7 @@ EXAMPLES: list[PlanEvent] = [
     InputRequest(plan_id="p", request_id="r", kind="choice", prompt="?", options=["a", {"b": 1}]),
     InputResponse(plan_id="p", request_id="r", answer={"ok": True}, by="me"),
     Artifact(plan_id="p", artifact_id="a", name="n", mime_type="text/plain", data="x"),
+    WorkerUpdate(plan_id="p", worker_id="w", state="begun", name="host:1", lease_s=30.0, obeys=["cancel"]),
 ]
 
 
