@@ -57,7 +57,7 @@ bench-full: ## run the benchmarks at full length and compare with other servers 
 
 faults: docs ## run the long tests: kills, cuts, starvation, the page on a faulty network
 	@scripts/ready servers,nginx,promtool modules,page
-	@$(BIN)/python -m pytest -m "slow or faults"
+	@$(BIN)/python -m pytest --hypothesis-profile full -m "slow or faults or hypothesis"
 	@npm --prefix frontend run --silent test:e2e
 
 fuzz: venv ## fuzz the codec and the session for one minute (needs: pip install atheris)
