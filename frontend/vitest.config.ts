@@ -35,6 +35,10 @@ export default defineConfig({
           include: ["tests/{react,page}/**/*.test.{ts,tsx}"],
           setupFiles: [at("tests/react/setup.ts")],
           environment: "happy-dom",
+          // Node.js can't import the icons' ES modules, which name each other without extensions.
+          deps: {
+            optimizer: { client: { enabled: true, include: ["@fluentui/react-components", "@fluentui/react-icons"] } },
+          },
           ...deadlines,
         },
       },
