@@ -14,6 +14,8 @@ interface Package {
   readonly devDependencies: Readonly<Record<string, string>>;
 }
 
+const packageOf = (text: string) => JSON.parse(text) as Package;
+
 let hub: Hub;
 const engine = new EngineFolder();
 const visits = new Visits();
@@ -29,12 +31,15 @@ afterAll(async () => {
 });
 
 test("the examples use the packages that are tested, and one style", async () => {
-  const tested = JSON.parse(readFileSync(join(ROOT, "frontend/package.json"), "utf8")) as Package;
+  const [page, tests] = ["package.json", "tests/package.json"].map((name) =>
+    packageOf(readFileSync(join(ROOT, "frontend", name), "utf8")),
+  );
+  const tested = { ...page?.devDependencies, ...tests?.devDependencies };
   for (const name of ["use_chat", "use_stream", "ag_ui", "durable_streams"]) {
-    const { dependencies, devDependencies } = JSON.parse(example(`${name}/package.json`)) as Package;
+    const { dependencies, devDependencies } = packageOf(example(`${name}/package.json`));
     const indirect = ["@langchain/core"]; // a peer of its SDK
     for (const [each, version] of Object.entries({ ...dependencies, ...devDependencies }))
-      if (!indirect.includes(each)) expect([each, version]).toEqual([each, tested.devDependencies[each]]);
+      if (!indirect.includes(each)) expect([each, version]).toEqual([each, tested[each]]);
   }
   for (const name of ["use_stream", "ag_ui"]) expect(example(`${name}/style.css`)).toBe(example("use_chat/style.css"));
   const folder = join(ROOT, "examples");
