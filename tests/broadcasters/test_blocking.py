@@ -23,8 +23,19 @@ from broadcasters.snapshot import Snapshot
 PLAN = "plan-1"
 
 
+older: set[threading.Thread] = set()
+"""Threads of other tests of the same process."""
+
+
+@pytest.fixture(autouse=True)
+def _only_threads_of_the_test() -> None:
+    older.clear()
+    older.update(threading.enumerate())
+
+
 def stations() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("plancast")]
+    """The names of our threads that this test has started."""
+    return [one.name for one in threading.enumerate() if one.name.startswith("plancast") and one not in older]
 
 
 @pytest.fixture

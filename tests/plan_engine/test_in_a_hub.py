@@ -53,7 +53,8 @@ async def test_a_hub_starts_and_signals_plans_and_gets_its_own_errors(harness: E
 @pytest.mark.faults
 async def test_a_worker_prints_what_it_runs_and_stops_on_a_signal(harness: EngineHarness) -> None:
     words = [*WORKER, "--log", harness.log_url, "--engine-db", harness.db]
-    worker = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    folder, pipe = Path(__file__).parents[2], subprocess.PIPE
+    worker = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, cwd=folder)
     try:
         assert worker.stdout is not None
         assert (await worker.stdout.readline()).startswith(b"Plancast worker ")
@@ -63,8 +64,9 @@ async def test_a_worker_prints_what_it_runs_and_stops_on_a_signal(harness: Engin
             await harness.until_step("p", "approval", "waiting")
         worker.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
-            assert b"other workers continue the plans in progress" in await worker.stdout.read()
-            assert await worker.wait() == 0
+            _, notes = await worker.communicate()
+        assert b"other workers continue the plans in progress" in notes
+        assert worker.returncode == 0
     finally:
         with suppress(ProcessLookupError):
             worker.kill()
