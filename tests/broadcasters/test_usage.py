@@ -128,7 +128,8 @@ def test_sums_are_those_of_all_events_whatever_was_left_out(story: list[PlanEven
         assert added(snapshot.usage_by_agent or (), name) == added([snapshot.usage or UsageSum()], name)
     whole = fold(empty(PLAN_ID), 1, story)
     assert (snapshot.usage, snapshot.usage_by_agent) == (whole.usage, whole.usage_by_agent)
-    assert [step.usage for step in snapshot.steps] == [step.usage for step in whole.steps]
+    if all(event.step_id for event in story if isinstance(event, AgentMessage | ToolCall) and event.usage):
+        assert [step.usage for step in snapshot.steps] == [step.usage for step in whole.steps]
 
 
 async def test_an_event_that_is_sent_twice_counts_once_and_trimmed_ones_stay_counted(
