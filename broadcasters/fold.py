@@ -19,13 +19,14 @@ Inputs: the first answer counts. A request with the id of one that has no answer
 Usage: each event adds what it reports to the sums of its message or tool call, its step, its agent and the plan, also if it
 is otherwise ignored. A message that is replaced, and a step in its next attempt, keep their sums.
 
-The worker: see `worker_fold`. Its events don't change when the plan was updated, but the first event of a plan begins it.
+The worker: the one that has begun last. Its events don't change when the plan was updated, but the first event of a
+plan begins it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from broadcasters.events import (
     PLAN_ENDED,
@@ -46,13 +47,16 @@ from broadcasters.snapshot import (
     Snapshot,
     ToolCallState,
     UsageSum,
+    WorkerStatus,
 )
 from broadcasters.snapshot_draft import WEIGHT_LIMIT, Draft
 from broadcasters.step_fold import update_step
 from broadcasters.usage_fold import plus
-from broadcasters.worker_fold import worker_after
 
 __all__ = ["apply", "fold", "step_of"]
+
+MIN_LEASE_S: Final = 1.0
+"""The lease of a worker that gave none."""
 
 
 def fold(snapshot: Snapshot, first: int, events: Iterable[PlanEvent | None], limit: int = WEIGHT_LIMIT) -> Snapshot:
@@ -107,7 +111,7 @@ def apply(draft: Draft, event: PlanEvent) -> None:
         case Artifact():
             _artifact(draft, event)
         case WorkerUpdate():
-            draft.worker = worker_after(draft.worker, event, draft.offset)
+            draft.worker = _worker_after(draft.worker, event, draft.offset)
         case _:
             pass
 
@@ -307,3 +311,35 @@ def _artifact(draft: Draft, event: Artifact) -> None:
         step_id=event.step_id,
     )
     draft.put_artifact(artifact)
+
+
+# the worker
+
+
+def _worker_after(known: WorkerStatus | None, event: WorkerUpdate, offset: int) -> WorkerStatus | None:
+    """The worker after this event, which has this offset.
+
+    A later update of the worker changes its state, also from `lost` to `alive`, and the time when it was seen, unless it is
+    lost. Updates of other workers, and all after `released`, are ignored."""
+    if event.state == "begun":
+        return _begun(known, event, offset)
+    if known is None or known.worker_id != event.worker_id or known.state == "released":
+        return known
+    changes: dict[str, Any] = {"state": event.state}
+    if event.state != "lost":
+        changes["seen_at"] = event.timestamp
+    return known.model_copy(update=changes)
+
+
+def _begun(before: WorkerStatus | None, event: WorkerUpdate, offset: int) -> WorkerStatus:
+    return WorkerStatus(
+        worker_id=event.worker_id,
+        offset=offset,
+        name=event.worker_id if event.name is None else event.name,
+        state="begun",
+        lease_s=MIN_LEASE_S if event.lease_s is None else event.lease_s,
+        obeys=tuple(event.obeys or ()),
+        since=event.timestamp,
+        seen_at=event.timestamp,
+        signals_after=offset if before is None or before.state == "released" else before.signals_after,
+    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from broadcasters import AnswerTrimmed, Broadcaster, Expired, InvalidEvent, LogUnavailable, asking, blocking, events
 from broadcasters.checkpointing import snapshot_of, take_checkpoint
@@ -23,25 +21,6 @@ from broadcasters.snapshot import InputState, Snapshot
 
 PLAN = "plan-1"
 DEADLINE_S = 20
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'plans.db'}"
-
-
-@pytest_asyncio.fixture
-async def log(url: str) -> AsyncIterator[PlanLog]:
-    log = log_of(url)
-    await log.open()
-    yield log
-    await log.close()
-
-
-@pytest_asyncio.fixture
-async def b(log: PlanLog) -> AsyncIterator[Broadcaster]:
-    async with Broadcaster(log=log) as broadcaster:
-        yield broadcaster
 
 
 async def snapshot(log: PlanLog) -> Snapshot:
@@ -289,11 +268,11 @@ async def agent(b: Broadcaster) -> None:
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 5])
 async def test_a_program_that_is_killed_at_any_append_asks_once_and_is_answered_once(
-    url: str, log: PlanLog, cut: int, stored: bool, monkeypatch: pytest.MonkeyPatch
+    log_url: str, log: PlanLog, cut: int, stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "LEAVE_S", 0)
     answering = asyncio.create_task(answer(log, "yes"))
-    own = log_of(url)
+    own = log_of(log_url)
     await own.open()
     cut_log = CutLog(own, cut, stored=stored, monkeypatch=monkeypatch)
     b = Broadcaster(log=own, deadline=0.01)
@@ -319,18 +298,18 @@ async def test_a_program_that_is_killed_at_any_append_asks_once_and_is_answered_
 # ---- for synchronous code
 
 
-async def answer_each(url: str, values: Sequence[Any]) -> None:
-    log = log_of(url)
+async def answer_each(log_url: str, values: Sequence[Any]) -> None:
+    log = log_of(log_url)
     await log.open()
     for value in values:
         await answer(log, value)
     await log.close()
 
 
-def test_the_blocking_calls_wait_beyond_the_deadline(url: str) -> None:
-    with blocking.Broadcaster(url, deadline=2) as b, ThreadPoolExecutor(1) as pool:
+def test_the_blocking_calls_wait_beyond_the_deadline(log_url: str) -> None:
+    with blocking.Broadcaster(log_url, deadline=2) as b, ThreadPoolExecutor(1) as pool:
         b.send_plan_update(PLAN)
-        answering = pool.submit(lambda: asyncio.run(answer_each(url, ["Rome", "r", "yes", None])))
+        answering = pool.submit(lambda: asyncio.run(answer_each(log_url, ["Rome", "r", "yes", None])))
         assert b.ask(PLAN, "Send it?", key="1") == "Rome"
         assert b.choose(PLAN, "Send it?", ["r", "g"], key="2") == "r"
         assert b.approve(PLAN, "Send it?", key="3").by == "maria"
@@ -340,24 +319,24 @@ def test_the_blocking_calls_wait_beyond_the_deadline(url: str) -> None:
             b.ask(PLAN, "Send it?", expires_in=0)
 
 
-def test_the_log_is_let_go_for_a_fork_while_a_question_waits(url: str) -> None:
+def test_the_log_is_let_go_for_a_fork_while_a_question_waits(log_url: str) -> None:
     """A thread waits for an answer for days; until a fork is over, its connection is closed."""
-    with blocking.Broadcaster(url) as b:
+    with blocking.Broadcaster(log_url) as b:
         b.send_plan_update(PLAN)
         answers: list[Answer] = []
         thread = Thread(target=lambda: answers.append(b.approve(PLAN, "Send it?", key="1")))
         thread.start()
-        asyncio.run(_open(url))
+        asyncio.run(_open(log_url))
         held = b.wait_for(lambda broadcaster: broadcaster.hold())
         assert held is None  # `hold` waits until nothing uses the log
         b.wait_for(_resume)
-        asyncio.run(answer_each(url, ["yes"]))
+        asyncio.run(answer_each(log_url, ["yes"]))
         thread.join(DEADLINE_S)
         assert [answer.value for answer in answers] == ["yes"]
 
 
-async def _open(url: str) -> None:
-    log = log_of(url)
+async def _open(log_url: str) -> None:
+    log = log_of(log_url)
     await log.open()
     await until_open(log)
     await log.close()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from broadcasters import (
     Broadcaster,
@@ -25,32 +23,13 @@ from broadcasters.checkpointing import snapshot_of, take_checkpoint
 from broadcasters.events import PlanEvent, PlanUpdate, SignalName, StepUpdate, WorkerUpdate, build, parse
 from broadcasters.fold import fold
 from broadcasters.log import log_of
-from broadcasters.log.contract import PlanLog
+from broadcasters.log.contract import Head, PlanLog
 from broadcasters.signals import requested
 from broadcasters.snapshot import Snapshot, WorkerStatus, empty
 from broadcasters.workers import listens, lost_worker, works_now
 
 PLAN = "plan-1"
 DEADLINE_S = 20
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'plans.db'}"
-
-
-@pytest_asyncio.fixture
-async def log(url: str) -> AsyncIterator[PlanLog]:
-    log = log_of(url)
-    await log.open()
-    yield log
-    await log.close()
-
-
-@pytest_asyncio.fixture
-async def b(log: PlanLog) -> AsyncIterator[Broadcaster]:
-    async with Broadcaster(log=log) as broadcaster:
-        yield broadcaster
 
 
 async def snapshot(log: PlanLog) -> Snapshot:
@@ -163,8 +142,9 @@ class TestWhoWorks:
         work = b.working(PLAN, name="Mailer", lease=0.05)
         monkeypatch.setattr(work, "_live", _nothing)
         async with work:
-            await asyncio.sleep(0.06)
-            assert works_now(await snapshot(log)) is None
+            async with asyncio.timeout(DEADLINE_S):
+                while works_now(await snapshot(log)) is not None:
+                    await asyncio.sleep(0.01)
             async with Broadcaster(log=log) as other, other.working(PLAN, name="Printer"):
                 await until(lambda: work.taken_over)
 
@@ -192,8 +172,16 @@ async def until_state(log: PlanLog, state: str) -> None:
 
 
 class TestSignals:
-    async def test_they_arrive_from_now_on(self, log: PlanLog, b: Broadcaster) -> None:
+    async def test_they_arrive_from_now_on(self, log: PlanLog, b: Broadcaster, monkeypatch: pytest.MonkeyPatch) -> None:
         await request(log, "pause")
+        begun, head = asyncio.Event(), log.head
+
+        async def head_then_begun(plan_id: str) -> Head:
+            found = await head(plan_id)
+            begun.set()
+            return found
+
+        monkeypatch.setattr(log, "head", head_then_begun)
         received: list[SignalRequest] = []
 
         async def listen() -> None:
@@ -204,7 +192,7 @@ class TestSignals:
                         return
 
         listening = asyncio.create_task(listen())
-        await asyncio.sleep(0.05)  # it begins at the head
+        await asyncio.wait_for(begun.wait(), DEADLINE_S)
         await b.send_agent_message(PLAN, "A", "x", data={"signal": "cancel"})
         await b.send_agent_message(PLAN, "A", "x", data={"signal": "explode", "state": "requested"})
         await request(log, "resume", "cancel")
@@ -369,15 +357,15 @@ def test_nothing_is_reported_of_one_that_is_not_expected(plan: dict[str, str]) -
 # ---- for synchronous code
 
 
-def test_the_blocking_calls(url: str) -> None:
+def test_the_blocking_calls(log_url: str) -> None:
     async def cancel() -> None:
-        log = log_of(url)
+        log = log_of(log_url)
         await log.open()
         await until_plan(log, "in_progress")
         await request(log, "pause", "resume", "cancel")
         await log.close()
 
-    with blocking.Broadcaster(url) as b, ThreadPoolExecutor(1) as pool:
+    with blocking.Broadcaster(log_url) as b, ThreadPoolExecutor(1) as pool:
         b.send_plan_update(PLAN)
         with b.working(PLAN, name="Mailer") as work:
             signals = work.signals()
@@ -396,7 +384,7 @@ def test_the_blocking_calls(url: str) -> None:
         watching = b.signals(PLAN)
         first = pool.submit(lambda: next(watching))
         while not first.done():
-            asyncio.run(requested_by_another(url))
+            asyncio.run(requested_by_another(log_url))
         assert first.result().name == "pause"
         watching.close()
 
@@ -405,8 +393,8 @@ async def _one(_: Broadcaster) -> int:
     return 1
 
 
-async def requested_by_another(url: str) -> None:
-    log = log_of(url)
+async def requested_by_another(log_url: str) -> None:
+    log = log_of(log_url)
     await log.open()
     await request(log, "pause")
     await log.close()

@@ -9,11 +9,15 @@ from typing import Final, Literal
 
 from broadcasters.errors import PlancastError
 
-__all__ = ["Check", "Finding", "Section", "Status", "examine", "worst"]
+__all__ = ["Check", "Finding", "Section", "Status", "clock_finding", "examine", "worst"]
 
 Status = Literal["ok", "skipped", "warning", "failed"]
 GRAVITY: Final[tuple[Status, ...]] = ("ok", "skipped", "warning", "failed")
 DEADLINE_S: Final = 10.0
+NOTICEABLE_S: Final = 2.0
+"""A difference of clocks that is a warning."""
+WRONG_S: Final = 60.0
+"""One that is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,17 @@ async def _run(check: Check) -> Sequence[Finding]:
 def worst(findings: Sequence[Finding]) -> Finding:
     """The gravest of several findings; the first one if they are equally grave."""
     return max(findings, key=lambda finding: GRAVITY.index(finding.status))
+
+
+def clock_finding(ahead_s: float, uncertain_s: float, server: str) -> Finding:
+    """The finding for a server's clock that is so many seconds ahead of this machine's, give or take `uncertain_s`."""
+    least = max(0.0, abs(ahead_s) - uncertain_s)
+    if least < NOTICEABLE_S:
+        most = abs(ahead_s) + uncertain_s
+        return Finding(
+            "clock", "ok", f"{server}'s agrees within {f'{most:.0f} s' if most > 1 else f'{most * 1000:.0f} ms'}"
+        )
+    side = "ahead of" if ahead_s > 0 else "behind"
+    found = f"{server}'s is {least:,.0f} s {side} this machine's; let both follow a time server"
+    status: Status = "failed" if least >= WRONG_S else "warning"
+    return Finding("clock", status, found, "timedatectl set-ntp true")

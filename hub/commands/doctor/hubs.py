@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from broadcasters.log.http.link import HubUrl
-from hub.commands.doctor.clock import clock_finding
-from hub.commands.doctor.finding import Check, Finding
+from hub.commands.doctor.finding import Check, Finding, clock_finding
 from hub.commands.doctor.socket import ProbeSocket, SocketClosed, UpgradeRefused
 from hub.commands.doctor.tokens import plan_to_read, token_finding
 from hub.config.setting_types import loopback

@@ -14,8 +14,7 @@ from broadcasters.errors import LogError, LogMisconfigured
 from broadcasters.log.redis.clients import Clients
 from broadcasters.log.redis.topology import masters_of
 from broadcasters.log.redis.url import Address, RedisUrl
-from hub.commands.doctor.clock import clock_finding
-from hub.commands.doctor.finding import Finding, Status, worst
+from hub.commands.doctor.finding import Finding, Status, clock_finding, worst
 
 __all__ = ["master_findings", "sentinel_findings"]
 

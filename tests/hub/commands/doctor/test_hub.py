@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from broadcasters.log.http.link import HubUrl
-from hub.commands.doctor.clock import clock_finding
-from hub.commands.doctor.finding import Finding, Section, examine
+from hub.commands.doctor.finding import Finding, Section, clock_finding, examine
 from hub.commands.doctor.hubs import checks_of_hub, is_hub
 from hub.commands.doctor.logs import checks_of_log
 from tests.hub.commands.command_lines import CommandLines
