@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -25,6 +26,21 @@ from tests.servers import RedisServer
 PLANCAST = str(Path(sys.executable).with_name("plancast"))
 
 
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        super().flush()
+        self.flushed.set()
+
+
 def test_on_a_terminal_a_long_wait_is_explained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,12 +48,11 @@ def test_on_a_terminal_a_long_wait_is_explained(
     with waiting_for("connecting to redis://nowhere"):
         time.sleep(0.05)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    err = ""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
     with waiting_for("connecting to redis://nowhere"):
-        while not err:
-            err = capsys.readouterr().err
-    assert err == "plancast: connecting to redis://nowhere …\n"
+        assert terminal.flushed.wait(60)
+    assert terminal.getvalue() == "plancast: connecting to redis://nowhere …\n"
 
 
 # --- every command
@@ -118,13 +133,6 @@ def test_no_call_of_the_log_is_waited_for_in_silence(
 
 def a_row(plan_id: str = "p") -> PlanRow:
     return PlanRow(plan_id, "Autumn", "in_progress", 40.0, "Collect", 3)
-
-
-class Terminal(io.StringIO):
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_a_table_says_that_it_may_be_old() -> None:
