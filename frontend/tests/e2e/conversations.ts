@@ -77,9 +77,15 @@ export async function cancel(page: BuiltPage, hub: Hub, visits: Visits, button: 
   await planOf(hub, id, ({ status }) => status === "cancelled");
 }
 
+/** Presses Enter until the text is sent: a page that still connects to its agent ignores the key. */
 async function send(page: Page, text: string): Promise<void> {
-  await page.getByRole("textbox").fill(text);
-  await page.getByRole("textbox").press("Enter");
+  const box = page.getByRole("textbox");
+  await box.fill(text);
+  const sent = async () => {
+    await box.press("Enter");
+    return (await box.inputValue()) === "";
+  };
+  await expect.poll(sent, { interval: 1_000 }).toBe(true);
 }
 
 /** Waits until the page shows each message of the plan as often as the plan has it. */
