@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from broadcasters.errors import LogError, LogMisconfigured, LogUnavailable
+from broadcasters.errors import BroadcasterClosed, LogError, LogMisconfigured, LogUnavailable
 from broadcasters.log.contract import PlanLog
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class LazyLog:
         self._log = log
         self._new = None if self._lent else make()  # here, so that a wrong url is found at once
         self._opening: asyncio.Task[None] | None = None
+        self._closed = False
         self._users = 0
         self._staying: set[asyncio.Timeout] = set()
         self._unused = asyncio.Event()
@@ -96,10 +97,16 @@ class LazyLog:
         self._free.set()
 
     async def enter(self) -> PlanLog:
-        """Return the open log, or raise the `LogError` that opening it failed with. Then `leave` must be called."""
-        while self._log is None or not self._free.is_set():
+        """Return the open log, or raise the `LogError` that opening it failed with. Then `leave` must be called.
+
+        Raises:
+            BroadcasterClosed: `close` was called; a reader that still runs must not open the log again.
+        """
+        while not self._closed and (self._log is None or not self._free.is_set()):
             await self._free.wait()
             await self._open()
+        if self._closed or self._log is None:
+            raise BroadcasterClosed("this broadcaster is closed; use one that is open")
         self._users += 1
         self._unused.clear()
         return self._log
@@ -130,13 +137,14 @@ class LazyLog:
 
     async def _open(self) -> None:
         """All who wait share one try."""
-        if self._log is not None:
+        if self._closed or self._log is not None:
             return
         if self._opening is None:
             self._opening = asyncio.create_task(self._try_to_open(), name="opening the log")
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # marked as retrieved
         await asyncio.wait([opening := self._opening])
-        opening.result()
+        if not opening.cancelled():  # as `close` does
+            opening.result()
 
     async def _try_to_open(self) -> None:
         log, self._new = self._new, None
@@ -165,7 +173,8 @@ class LazyLog:
         self._free.set()
 
     async def close(self) -> None:
-        """Close the log, even while it is used."""
+        """Close the log for good, even while it is used."""
+        self._closed = True
         if self._opening:
             self._opening.cancel()
             await asyncio.wait([self._opening])

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import broadcasters
-from broadcasters import Broadcaster, InvalidEvent, LogMisconfigured, LogUnavailable, Position
+from broadcasters import Broadcaster, BroadcasterClosed, InvalidEvent, LogMisconfigured, LogUnavailable, Position
 from broadcasters.events import AgentMessage, PlanUpdate, build
 from broadcasters.log import LazyLog, log_of
 from broadcasters.log.contract import CHECKPOINT_EVERY
@@ -344,12 +344,17 @@ class TestReading:
             b.resume()
 
 
+def threads_of_logs() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("plancast-log")}
+
+
 class TestHolding:
     async def test_while_held_the_log_is_closed_and_events_wait(self, log_url: str) -> None:
+        before = {*threading.enumerate()}
         async with Broadcaster(log_url) as b:
             await b.send_plan_update(PLAN)
             await b.hold()
-            assert not [thread for thread in threading.enumerate() if thread.name.startswith("plancast-log")]
+            assert threads_of_logs() - before == set()
             waiting = asyncio.create_task(b.send_plan_update(PLAN))
             await asyncio.sleep(0)
             b.resume()
@@ -363,6 +368,21 @@ class TestHolding:
         assert not holding.done()
         lazy.leave()
         await holding
+
+    async def test_a_reader_that_outlives_it_does_not_open_the_log_again(self, log_url: str) -> None:
+        """A bug once: a run that went on after `close` left the threads of a log behind."""
+        before = {*threading.enumerate()}
+        b = Broadcaster(log_url)
+        opening = asyncio.create_task(b.reading().__aenter__())
+        await asyncio.sleep(0)
+        await b.close()
+        with pytest.raises(BroadcasterClosed):
+            await opening
+        for reads in (b.reading, b.following):
+            with pytest.raises(BroadcasterClosed, match="use one that is open"):
+                async with reads():
+                    pass
+        assert threads_of_logs() - before == set()
 
     async def test_held_while_opening(self, log_url: str) -> None:
         lazy = LazyLog(None, lambda: log_of(log_url))
