@@ -18,6 +18,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from plan_engine.errors import EngineMisconfigured, EngineUnavailable
+from plan_engine.worker.sqlite import sqlite_problem
 
 __all__ = ["APPLICATION", "SCHEMA", "JsonSerializer", "Tables", "dbos_client", "opened", "prepare"]
 
@@ -55,6 +56,8 @@ def opened(url: str) -> sa.Engine:
         return sa.create_engine(name.set(drivername="postgresql+psycopg"), pool_size=20, pool_pre_ping=True)
     if name.get_backend_name() != "sqlite" or name.database in (None, "", ":memory:"):
         raise EngineMisconfigured(f"the engine's database must be sqlite:///… or postgresql://…; got {name!r}")
+    if problem := sqlite_problem():
+        raise EngineMisconfigured(problem)
     Path(str(name.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = sa.create_engine(name, pool_size=20)
     listen(engine, "connect", _prepare_sqlite)

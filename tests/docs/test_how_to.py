@@ -182,6 +182,7 @@ MESSAGES: Final = {
     "not listening on 0.0.0.0: without authentication, everyone …": ": without authentication, everyone",
     "it can't be reached: Connection refused": "it can't be reached",
     "set it to noeviction": "set it to noeviction",
+    "requires SQLite 3.42 or newer": "database requires SQLite 3.42 or newer",
     "the log did not answer within": "the log did not answer within",
 }
 """The messages in the table of docs/how-to/troubleshooting.md, as the code writes them."""

@@ -39,7 +39,7 @@ def interpreter(version: str) -> Path | None:
     return None
 
 
-OLD_SQLITE = "import sqlite3, sys; print(sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42))"
+OLD_SQLITE = "from plan_engine.worker.sqlite import sqlite_problem; print(bool(sqlite_problem()))"
 
 
 def has_engine(plancast: Path, folder: Path) -> bool:

@@ -1,9 +1,10 @@
-"""Checks of this program: its variables and settings, the installed extras, the page, the model, the limit on open files."""
+"""Checks of this program: variables and settings, extras, the page, the engine, the model, the limit on open files."""
 
 from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import sys
 from asyncio import to_thread
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ def checks_of_program() -> list[Check]:
         settings = settings_now()
     except BadSetting:
         return checks  # `_settings` reports it
-    return [*checks, Check("model", to_thread(_model, settings)), Check("open files", to_thread(_open_files, settings))]
+    later = {"engine": _engine, "model": _model, "open files": _open_files}
+    return [*checks, *(Check(name, to_thread(check, settings)) for name, check in later.items())]
 
 
 def settings_now() -> Settings:
@@ -110,6 +112,18 @@ def _page() -> Sequence[Finding]:
         return [Finding("page", "ok", "built")]
     fix = "make page" if (Path(hub.__file__).parents[1] / "Makefile").is_file() else _install("hub")
     return [Finding("page", "warning", "not built: a hub here serves a minimal page, of one plan at a time", fix)]
+
+
+def _engine(settings: Settings) -> Sequence[Finding]:
+    if settings.engine == "off" or _missing("engine"):
+        return [Finding("engine", "skipped", "no engine runs here")]
+    from plan_engine.worker.sqlite import sqlite_problem
+
+    if not settings.engine_db.startswith("sqlite:"):
+        return [Finding("engine", "ok", "its database is PostgreSQL")]
+    if problem := sqlite_problem():
+        return [Finding("engine", "failed", problem, "export PLANCAST_ENGINE_DB=postgresql://USER:PASSWORD@HOST/NAME")]
+    return [Finding("engine", "ok", f"its database is SQLite {sqlite3.sqlite_version}")]
 
 
 def _model(settings: Settings) -> Sequence[Finding]:

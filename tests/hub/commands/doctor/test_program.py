@@ -65,6 +65,27 @@ async def test_a_plain_install_of_an_agent(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["page"].status == "skipped"
 
 
+@pytest.mark.parametrize(
+    ("engine", "database", "status", "words"),
+    [
+        ("auto", "sqlite:///e.db", "failed", "requires SQLite 3.42 or newer"),
+        ("auto", "postgresql://db/e", "ok", "its database is PostgreSQL"),
+        ("off", "sqlite:///e.db", "skipped", "no engine runs here"),
+    ],
+)
+async def test_an_sqlite_too_old_for_the_engine(
+    engine: str, database: str, status: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.hexversion", 0x030C0000)
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 40, 1))
+    monkeypatch.setenv("PLANCAST_ENGINE", engine)
+    monkeypatch.setenv("PLANCAST_ENGINE_DB", database)
+    found = (await examined(checks_of_program()))["engine"]
+    assert found.status == status
+    assert words in found.found
+    assert found.fix.startswith("export PLANCAST_ENGINE_DB=postgresql://" if status == "failed" else "")
+
+
 async def test_too_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.process.workers.files_allowed", lambda: 1024)
     found = (await examined(checks_of_program()))["open files"]
