@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 export async function eventually<State>(
   look: () => State,
   isSo: (state: State) => boolean,
-  withinMs = 30_000,
+  withinMs = 120_000,
 ): Promise<State> {
   const until = Date.now() + withinMs;
   for (;;) {

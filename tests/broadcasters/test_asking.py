@@ -20,7 +20,7 @@ from broadcasters.questions import CLOCK, Answer
 from broadcasters.snapshot import InputState, Snapshot
 
 PLAN = "plan-1"
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 async def snapshot(log: PlanLog) -> Snapshot:
@@ -187,8 +187,9 @@ async def test_the_time_counts_from_when_it_was_first_asked(log: PlanLog, b: Bro
 
 
 async def test_who_stops_waiting_leaves_the_question_open_and_the_plan_in_progress(
-    log: PlanLog, b: Broadcaster
+    log: PlanLog, b: Broadcaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(asking, "LEAVE_S", DEADLINE_S)
     asked = asyncio.create_task(b.ask(PLAN, "Send it?", key="send"))
     await until_open(log)
     asked.cancel()
@@ -306,17 +307,19 @@ async def answer_each(log_url: str, values: Sequence[Any]) -> None:
     await log.close()
 
 
-def test_the_blocking_calls_wait_beyond_the_deadline(log_url: str) -> None:
-    with blocking.Broadcaster(log_url, deadline=2) as b, ThreadPoolExecutor(1) as pool:
+def test_the_blocking_calls_wait_beyond_the_deadline(log_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with blocking.Broadcaster(log_url) as b, ThreadPoolExecutor(1) as pool:
         b.send_plan_update(PLAN)
         answering = pool.submit(lambda: asyncio.run(answer_each(log_url, ["Rome", "r", "yes", None])))
-        assert b.ask(PLAN, "Send it?", key="1") == "Rome"
-        assert b.choose(PLAN, "Send it?", ["r", "g"], key="2") == "r"
-        assert b.approve(PLAN, "Send it?", key="3").by == "maria"
-        assert b.await_input(PLAN, "clarification", "Send it?", key="4").value is None
+        with monkeypatch.context() as impatient:
+            impatient.setattr(b, "_patience", 0.0)
+            assert b.ask(PLAN, "Send it?", key="1") == "Rome"
+            assert b.choose(PLAN, "Send it?", ["r", "g"], key="2") == "r"
+            assert b.approve(PLAN, "Send it?", key="3").by == "maria"
+            assert b.await_input(PLAN, "clarification", "Send it?", key="4").value is None
+            with pytest.raises(Expired):
+                b.ask(PLAN, "Send it?", expires_in=0)
         answering.result(DEADLINE_S)
-        with pytest.raises(Expired):
-            b.ask(PLAN, "Send it?", expires_in=0)
 
 
 def test_the_log_is_let_go_for_a_fork_while_a_question_waits(log_url: str) -> None:

@@ -29,7 +29,7 @@ from broadcasters.snapshot import Snapshot, WorkerStatus, empty
 from broadcasters.workers import listens, lost_worker, works_now
 
 PLAN = "plan-1"
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 async def snapshot(log: PlanLog) -> Snapshot:

@@ -10,7 +10,7 @@ from broadcasters.log.contract import PlanLog
 from broadcasters.snapshot import Snapshot
 
 PLAN = "plan-1"
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 async def until_waiting(log: PlanLog) -> Snapshot:

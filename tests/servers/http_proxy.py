@@ -18,7 +18,7 @@ class HttpProxy:
         server_port: The server's port.
         upgrades: Whether it passes on requests to upgrade to a WebSocket.
         buffers: Whether it holds a response back until it is complete (not that to an upgrade).
-        idle_s: The time without any bytes after which it closes a connection.
+        idle_s: The time without any bytes after which it closes a WebSocket connection.
         host: The Host header that it sends; by default that of the request.
     """
 
@@ -66,12 +66,13 @@ class HttpProxy:
         far_writer: asyncio.StreamWriter | None = None
         try:
             head = self._changed(await reader.readuntil(b"\r\n\r\n"))
-            buffers = self._buffers and b"upgrade" not in head.lower()
+            upgrade = b"upgrade" in head.lower()
+            buffers, idle_s = self._buffers and not upgrade, self._idle_s if upgrade else None
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
             far_writer.write(head)
-            upward = asyncio.create_task(self._pump(reader, far_writer))
+            upward = asyncio.create_task(self._pump(reader, far_writer, idle_s=idle_s))
             try:
-                await self._pump(far_reader, writer, whole=buffers)
+                await self._pump(far_reader, writer, whole=buffers, idle_s=idle_s)
             finally:
                 upward.cancel()
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
@@ -89,9 +90,16 @@ class HttpProxy:
             return line + b"\r\n" + headers
         return line + b"\r\nConnection: close\r\n" + UPGRADE.sub(b"", headers)
 
-    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, whole: bool = False) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        *,
+        idle_s: float | None,
+        whole: bool = False,
+    ) -> None:
         held = b""
-        while data := await asyncio.wait_for(source.read(65536), self._idle_s):
+        while data := await asyncio.wait_for(source.read(65536), idle_s):
             held += data
             if not whole:
                 target.write(held)

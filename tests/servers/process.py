@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,11 +34,25 @@ def eventually(what: str, true: Callable[[], Any], deadline_s: float = DEADLINE_
 
 
 def free_port() -> int:
-    """A port on which nothing listens now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port on which nothing listens now.
+
+    It is below those that the kernel gives to other sockets, and processes begin to look at different ones. Otherwise
+    another test could take it before the server of this one has started.
+    """
+    while True:
+        port = next(_candidates)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    own = range(10_000, 32_000)
+    for at in count(os.getpid() * 7919):
+        yield own[at % len(own)]
+
+
+_candidates = _ports()
 
 
 class RedisServer:

@@ -16,7 +16,7 @@ export function page(use: Use, options: Options) {
 }
 
 export async function until(chat: () => Chat, holds: (chat: Chat) => boolean): Promise<Chat> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 240_000; // generous, for busy machines
   while (!holds(chat())) {
     if (Date.now() > deadline) throw new Error(`not reached: ${JSON.stringify(chat(), null, 1)}`);
     await act(() => new Promise((resolve) => setTimeout(resolve, 10)));

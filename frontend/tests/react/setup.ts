@@ -1,4 +1,4 @@
 import { configure } from "@testing-library/react";
 
 /** The timeout of waiting for elements: generous, for busy machines. */
-configure({ asyncUtilTimeout: 30_000 });
+configure({ asyncUtilTimeout: 120_000 });

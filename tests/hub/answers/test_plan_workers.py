@@ -19,7 +19,7 @@ from tests.hub.protocols.mcp_clients import connect
 from tests.servers.hub import HubServer
 
 ROOT = Path(__file__).parents[3]
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture(scope="module")

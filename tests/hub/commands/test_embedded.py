@@ -40,7 +40,7 @@ def worker(*words: str) -> Generator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 async def test_agents_use_the_model_of_the_flag(tmp_path: Path) -> None:

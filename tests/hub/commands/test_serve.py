@@ -110,7 +110,7 @@ def worker(harness: EngineHarness) -> Iterator[int]:
         yield process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.slow
@@ -265,7 +265,7 @@ def test_a_port_that_is_taken_is_named(harness: EngineHarness) -> None:
         hub = HubServer(harness.log_url)
         hub.port = taken.getsockname()[1]
         try:
-            assert hub.start(wait=False).wait(20) == 1
+            assert hub.start(wait=False).wait() == 1
             assert f"127.0.0.1:{hub.port}" in hub.output
             assert "PLANCAST_PORT" in hub.output
             assert hub.output.count("\n") == 1

@@ -93,14 +93,14 @@ def screen(*command: str, columns: int, until: str, log: str) -> str:
     env = {**os.environ, "PLANCAST_LOG": log, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "30", "NO_COLOR": "1"}
     with subprocess.Popen(command, stdin=writer, stdout=writer, stderr=writer, env=env, close_fds=True) as running:
         os.close(writer)
-        written = ""
+        written = b""
         try:
-            while until not in written:
-                written += os.read(reader, 65536).decode()
+            while until.encode() not in written:
+                written += os.read(reader, 65536)
         finally:
             running.terminate()
             os.close(reader)
-    return written
+    return written.decode(errors="ignore")  # a read may have ended within a character
 
 
 @pytest.mark.parametrize("columns", [80, 140])
