@@ -115,6 +115,7 @@ async def test_the_flask_app_works_in_a_thread(log_url: str, broadcaster: Broadc
     assert words_of(plan) == WORDS
 
 
+@pytest.mark.slow
 async def test_the_celery_worker_publishes_its_task(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
     env = environment(log_url, QUEUE_DIRECTORY=str(tmp_path / "queue"))
     command = [sys.executable, "-m", "examples.celery_worker", "What sells?"]

@@ -182,7 +182,7 @@ async def dial(
 
 
 async def _connect(port: int, receive_buffer: int | None) -> RawSocket:
-    raw = socket.socket()
+    raw = socket.socket(proto=socket.IPPROTO_TCP)  # without this, asyncio does not switch Nagle's algorithm off
     raw.setblocking(False)
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -153,7 +153,9 @@ LONG_TIMEOUTS = {
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("mounted", [False, True], ids=["native", "asgi"])
+@pytest.mark.parametrize(
+    "mounted", [pytest.param(False, id="native"), pytest.param(True, id="asgi", marks=pytest.mark.slow)]
+)
 async def test_one_never_reads_and_one_reads_a_byte_a_second_among_100(
     tmp_path: Path, recorder: EventRecorder, mounted: bool
 ) -> None:

@@ -245,6 +245,7 @@ async def soak(recorder: EventRecorder, directory: Path, *, seconds: float, coun
         print(f"{', '.join(injected)}\n{sum(reader.connections for reader in readers)} connections, {tally}")
 
 
+@pytest.mark.slow
 async def test_random_faults(tmp_path: Path, recorder: EventRecorder) -> None:
     await soak(recorder, tmp_path, seconds=5.0, count=8, rate=150)
 

@@ -141,7 +141,7 @@ async def open_websocket(
     """Connects and completes the handshake. With a small receive buffer, the connection soon exerts backpressure."""
     at = urlsplit(url)
     loop = asyncio.get_running_loop()
-    raw = socket.socket()
+    raw = socket.socket(proto=socket.IPPROTO_TCP)  # without this, asyncio does not switch Nagle's algorithm off
     raw.setblocking(False)
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

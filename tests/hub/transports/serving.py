@@ -60,7 +60,8 @@ async def serving(hub: Hub, ws: Any = None, app: Any = None) -> AsyncGenerator[s
 @asynccontextmanager
 async def run(config: uvicorn.Config) -> AsyncGenerator[int]:
     """Its server, in this event loop; the port."""
-    bound = socket.socket()
+    # Without the protocol, asyncio does not switch Nagle's algorithm off.
+    bound = socket.socket(proto=socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     bound.bind(("127.0.0.1", 0))
     server = uvicorn.Server(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from broadcasters.log.redis.url import RedisOptions
 from tests.contract.clients import RecordingWatcher, all_of
 from tests.servers import RedisCluster as ClusterServers
 from tests.servers import RedisServer, SentinelSet
-from tests.servers.process import free_port
+from tests.servers.process import eventually, free_port
 
 
 async def says_and_hears(client: Redis | RedisCluster, plan_id: str = "plan") -> None:
@@ -158,8 +159,18 @@ async def test_a_client_of_a_cluster() -> None:
             await says_and_hears(client)
 
 
+def announces(node: RedisServer, port: int, address: str) -> bool:
+    """Whether this node names the address to clients, for the master on that port."""
+    return any(master[:2] == [address, port] for _, _, master, *_ in node.call("CLUSTER", "SLOTS"))
+
+
 async def test_a_client_of_a_cluster_that_remaps_addresses() -> None:
-    with ClusterServers(replicas=False, cluster_announce_ip="198.51.100.1", cluster_node_timeout=30_000) as servers:
+    announced = "198.51.100.1"
+    with ClusterServers(replicas=False, node_timeout_ms=60_000) as servers:
+        first = servers.nodes[0]  # last, since nodes that know an unreachable address send nothing to it
+        for node in reversed(servers.nodes):
+            node.call("CONFIG", "SET", "cluster-announce-ip", announced)
+            eventually("the first node knows the address", partial(announces, first, node.port, announced))
 
         def reachable(address: tuple[str, int]) -> tuple[str, int]:
             return ("127.0.0.1", address[1])
