@@ -30,6 +30,8 @@ SESSIONS: Final = 2_000
 SESSIONS_EACH: Final = 100
 """Sessions that one subject may have; its oldest one is ended for another."""
 IDLE_S: Final = 1800.0
+PROCESSED_S: Final = 5.0
+"""How long the end of a session waits until its last messages are processed."""
 BODY_BYTES: Final = MIB
 
 
@@ -44,6 +46,8 @@ class McpEndpoint:
         )
         self._owners: OrderedDict[str, str] = OrderedDict()
         """The subject that began each session."""
+        self._accepted: dict[str, set[asyncio.Future[None]]] = {}
+        """The messages of each session that the package has accepted and not yet processed."""
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -64,7 +68,7 @@ class McpEndpoint:
         receive = _replayed(body, receive)
         session = Headers(scope=scope).get(SESSION)
         if session is not None and self._owners.get(session) == principal.subject:
-            await self._sessions.handle_request(scope, receive, self._watching(send, session))
+            await self._serve_in(session, scope, receive, self._watching(send, session), body)
         elif session is None and _begins_session(body):
             await self._end_surplus(scope, principal.subject)
             await self._sessions.handle_request(scope, receive, self._noting(send, principal.subject))
@@ -73,11 +77,33 @@ class McpEndpoint:
         else:
             await self._sessions.handle_request(_with_session(scope, "unknown"), receive, send)
 
+    async def _serve_in(self, session: str, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        if scope["method"] == "DELETE":
+            await self._until_processed(session)
+        if scope["method"] != "POST" or _has_result(body):
+            await self._sessions.handle_request(scope, receive, send)
+            return
+        accepted = self._accepted.setdefault(session, set())
+        accepted.add(processed := asyncio.get_running_loop().create_future())
+        try:
+            await self._sessions.handle_request(scope, receive, send)
+        finally:
+            processed.set_result(None)
+            accepted.discard(processed)
+            if not accepted:
+                self._accepted.pop(session, None)
+
+    async def _until_processed(self, session: str) -> None:
+        """The package answers a message without a result before it processes it, and fails if the session ends meanwhile."""
+        if accepted := self._accepted.get(session):
+            await asyncio.wait(accepted, timeout=PROCESSED_S)
+
     async def _end_surplus(self, scope: Scope, subject: str) -> None:
         """Makes room for a session of this subject, so that it can't have all that there are."""
         mine = [session for session, owner in self._owners.items() if owner == subject]
         for session in mine[: max(0, len(mine) - SESSIONS_EACH + 1)]:
             del self._owners[session]
+            await self._until_processed(session)
             ending = _with_session({**scope, "method": "DELETE"}, session)
             await self._sessions.handle_request(ending, _replayed(b"", _nothing_more), _discard)
 
@@ -150,6 +176,11 @@ def _message(body: bytes) -> dict[str, Any]:
 
 def _has_method(body: bytes) -> bool:
     return "method" in _message(body)
+
+
+def _has_result(body: bytes) -> bool:
+    """Whether it is a request, and neither a notification nor an answer."""
+    return {"id", "method"} <= _message(body).keys()
 
 
 def _begins_session(body: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -318,14 +319,9 @@ class TestRights:
 
     async def test_a_session_belongs_to_its_principal(self, closed_hub: HubServer) -> None:
         """Another caller's requests with its id are served without it, and answers in it are refused."""
-        begin: dict[str, Any] = {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {"elicitation": {}},
-            "clientInfo": INFO,
-        }
         async with httpx.AsyncClient(base_url=closed_hub.url, headers=ACCEPT) as http:
             ada, bob = ({"Authorization": f"Bearer {token(subject=name)}"} for name in ("ada", "bob"))
-            first = await http.post("/mcp", json=rpc("initialize", begin), headers=ada)
+            first = await http.post("/mcp", json=BEGIN, headers=ada)
             session = {"Mcp-Session-Id": first.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
             other = await http.post("/mcp", json=rpc("tools/list", {}), headers={**bob, **session})
             assert (other.status_code, "mcp-session-id" in other.headers) == (200, False)
@@ -344,6 +340,26 @@ ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 def rpc(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+BEGIN = rpc(
+    "initialize",
+    {"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}, "clientInfo": INFO},
+)
+
+
+async def test_a_session_ends_after_the_messages_that_were_accepted(hub: HubServer, http: httpx.AsyncClient) -> None:
+    """A bug once: the `mcp` package answers a notification first, and failed when a client ended its session on that."""
+    session = (await http.post("/mcp", json=BEGIN, headers=ACCEPT)).headers["mcp-session-id"]
+    head = f"Host: 127.0.0.1:{hub.port}\r\nMcp-Session-Id: {session}\r\nAccept: {ACCEPT['Accept']}\r\n"
+    body = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+    post = f"POST /mcp HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(f"{post}DELETE /mcp HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
+    answers = (await reader.read()).decode()
+    writer.close()
+    assert re.findall(r"HTTP/1\.1 (\d+)", answers) == ["202", "200"]
+    assert hub.logged("error") == []
 
 
 async def test_what_is_no_request_is_refused(http: httpx.AsyncClient) -> None:
