@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Final
 
-from broadcasters.errors import BroadcasterClosed, LogError, LogMisconfigured, LogUnavailable, OutboxFull
+from broadcasters.errors import BroadcasterClosed, LogMisconfigured, LogUnavailable, OutboxFull
 from broadcasters.events import MAX_EVENT_BYTES, PlanEvent
 from broadcasters.log import LazyLog
-from broadcasters.log.contract import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Appended, Entry, Facts, facts_of, runs
+from broadcasters.log.contract import Appended, Entry, Facts, facts_of, runs
+from broadcasters.plan_queue import PlanQueue, QueuedEvent, outcome_of
 from broadcasters.position import Position
-from broadcasters.supervision import fail_future, pauses
+from broadcasters.snapshot import AgentUsage, UsageSum
+from broadcasters.supervision import pauses
+from broadcasters.usage_fold import plus_reported
 
 __all__ = ["MAX_BYTES", "MAX_EVENTS", "Outbox", "OutboxStatistics"]
 
@@ -49,6 +52,9 @@ class OutboxStatistics:
     retries: int
     given_up: int
     """Events whose deadline passed."""
+    usage: Sequence[UsageSum] = ()
+    """The usage of language models that the acknowledged events report, by model. Those for which there was no room share
+    the one without a model. An event that is sent again under its key counts again."""
 
 
 class Outbox:
@@ -73,13 +79,14 @@ class Outbox:
         self._log, self.producer, self._appended = log, producer, appended
         self._deadline, self._max_events, self._max_bytes = deadline, max_events, max_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queues: dict[str, _PlanQueue] = {}
-        self._waiting: OrderedDict[_Queued, None] = OrderedDict()
+        self._queues: dict[str, PlanQueue] = {}
+        self._waiting: OrderedDict[QueuedEvent, None] = OrderedDict()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self._seq = 1
         self._events = self._bytes = 0
         self._appends = self._appended_events = self._retries = self._given_up = 0
+        self._usage: tuple[AgentUsage, ...] = ()
 
     def post(self, event: PlanEvent, entry: Entry) -> asyncio.Future[Position]:
         """Accept an event, and return the future of its position. Posts keep their order."""
@@ -107,13 +114,13 @@ class Outbox:
             raise
         return [queued.future.result() for queued in batched]
 
-    def _accept(self, run: list[tuple[PlanEvent, Entry]], mark: object) -> list[_Queued]:
+    def _accept(self, run: list[tuple[PlanEvent, Entry]], mark: object) -> list[QueuedEvent]:
         """A run waits for room as a whole, or exceeds the bounds by the rest of it, which is one append at most."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self._closed:
             self._check(loop)
         now = loop.time()
-        accepted = [_Queued(event, entry, loop.create_future(), now, mark) for event, entry in run]
+        accepted = [QueuedEvent(event, entry, loop.create_future(), now, mark) for event, entry in run]
         if self._waiting or not self._has_room(accepted[0]):
             self._waiting.update(dict.fromkeys(accepted))
         else:
@@ -133,22 +140,22 @@ class Outbox:
             )
         self._loop = loop
 
-    def _has_room(self, queued: _Queued) -> bool:
+    def _has_room(self, queued: QueuedEvent) -> bool:
         return self._events < self._max_events and self._bytes + len(queued.entry.payload) <= self._max_bytes
 
-    def _enqueue(self, queued: _Queued) -> None:
+    def _enqueue(self, queued: QueuedEvent) -> None:
         self._events += 1
         self._bytes += len(queued.entry.payload)
         queue = self._queues.get(queued.event.plan_id) or self._begin(queued.event.plan_id)
         queue.events[queued] = None
 
-    def _begin(self, plan_id: str) -> _PlanQueue:
-        queue = self._queues[plan_id] = _PlanQueue(plan_id)
+    def _begin(self, plan_id: str) -> PlanQueue:
+        queue = self._queues[plan_id] = PlanQueue(plan_id)
         queue.task = asyncio.create_task(self._send_all(queue), name=f"outbox of {plan_id}")
         queue.task.add_done_callback(lambda _: self._ended(queue))
         return queue
 
-    def _withdraw(self, queued: _Queued) -> None:
+    def _withdraw(self, queued: QueuedEvent) -> None:
         """Remove the event of a sender that was cancelled. An append under way can't be called back."""
         if queued in self._waiting:
             del self._waiting[queued]
@@ -159,7 +166,7 @@ class Outbox:
             else:
                 queue.check_awaited()
 
-    def _make_room(self, settled: Iterable[_Queued]) -> None:
+    def _make_room(self, settled: Iterable[QueuedEvent]) -> None:
         for queued in settled:
             self._events -= 1
             self._bytes -= len(queued.entry.payload)
@@ -171,7 +178,7 @@ class Outbox:
 
     # ---- appending
 
-    async def _send_all(self, queue: _PlanQueue) -> None:
+    async def _send_all(self, queue: PlanQueue) -> None:
         while queue.take():
             await self._append(queue)
             self._make_room(queue.under_way)
@@ -179,7 +186,7 @@ class Outbox:
             await asyncio.sleep(0)  # senders answered just now may send again: those events join the next append
         del self._queues[queue.plan_id]
 
-    def _ended(self, queue: _PlanQueue) -> None:
+    def _ended(self, queue: PlanQueue) -> None:
         """A task that was cancelled, maybe before its first step, leaves its queue to another, unless all is closed."""
         if self._queues.get(queue.plan_id) is not queue:
             return
@@ -191,7 +198,7 @@ class Outbox:
             queued.fail(BroadcasterClosed(f"the broadcaster was stopped; {queue.outcome(queued)}"))
         self._make_room(left)
 
-    async def _append(self, queue: _PlanQueue) -> None:
+    async def _append(self, queue: PlanQueue) -> None:
         """Append the events under way, repeating it until it is answered or no sender waits for it any more."""
         seq, self._seq = self._seq, self._seq + len(queue.under_way)
         entries = [queued.entry for queued in queue.under_way]
@@ -203,7 +210,7 @@ class Outbox:
                 return
             self._retries += 1
 
-    async def _try(self, queue: _PlanQueue, seq: int, entries: list[Entry], facts: Facts) -> bool:
+    async def _try(self, queue: PlanQueue, seq: int, entries: list[Entry], facts: Facts) -> bool:
         """Append once. False when there was no answer, so that the append should be repeated."""
         try:
             log = await self._log.enter()
@@ -221,12 +228,14 @@ class Outbox:
                 queued.fail(queue.refusal(queued, error))
         return True
 
-    def _settle(self, queue: _PlanQueue, answer: Appended) -> None:
+    def _settle(self, queue: PlanQueue, answer: Appended) -> None:
         for queued, offset in zip(queue.under_way, answer.offsets, strict=True):
             if not offset:  # taken for a repeated append of long ago, which this outbox never sends
                 used = f"another broadcaster has used the producer name {self.producer!r}"
                 queued.fail(LogMisconfigured(f"{used}: this event was not stored; use unique producer names, or none"))
-            elif not queued.future.done():
+                continue
+            self._usage = plus_reported(self._usage, queued.event)
+            if not queued.future.done():
                 queued.future.set_result(Position(answer.epoch, offset))
         self._appends += 1
         self._appended_events += len(queue.under_way)
@@ -240,14 +249,16 @@ class Outbox:
         horizon = loop.time() - self._deadline + TICK
         while self._waiting and (queued := next(iter(self._waiting))).since <= horizon:
             del self._waiting[queued]
-            self._give_up(queued, OutboxFull(f"the outbox had no room within {self._deadline:g} s; {_outcome(False)}"))
+            self._give_up(
+                queued, OutboxFull(f"the outbox had no room within {self._deadline:g} s; {outcome_of(False)}")
+            )
         for queue in list(self._queues.values()):
             self._sweep_queue(queue, horizon)
         since = min(self._unsettled(), default=None)
         soon = loop.time() + min(GRAIN, self._deadline / 20)
         self._sweeper = None if since is None else loop.call_at(max(since + self._deadline, soon), self._sweep)
 
-    def _sweep_queue(self, queue: _PlanQueue, horizon: float) -> None:
+    def _sweep_queue(self, queue: PlanQueue, horizon: float) -> None:
         for queued in queue.under_way:
             if queued.since <= horizon and not queued.future.done():
                 self._give_up(queued, queue.too_late(queued, self._deadline))
@@ -257,7 +268,7 @@ class Outbox:
             del queue.events[queued]
             self._make_room([queued])
 
-    def _give_up(self, queued: _Queued, error: Exception) -> None:
+    def _give_up(self, queued: QueuedEvent, error: Exception) -> None:
         queued.fail(error)
         self._given_up += 1
 
@@ -281,6 +292,7 @@ class Outbox:
             appended=self._appended_events,
             retries=self._retries,
             given_up=self._given_up,
+            usage=self._usage,
         )
 
     async def close(self) -> None:
@@ -298,7 +310,7 @@ class Outbox:
         if self._sweeper:
             self._sweeper.cancel()
         for queued in self._waiting:
-            queued.fail(BroadcasterClosed(f"the broadcaster was closed; {_outcome(False)}"))
+            queued.fail(BroadcasterClosed(f"the broadcaster was closed; {outcome_of(False)}"))
         self._waiting.clear()
         for task in (tasks := self._tasks()):
             task.cancel()
@@ -306,95 +318,3 @@ class Outbox:
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [queue.task for queue in self._queues.values() if queue.task and not queue.task.done()]
-
-
-@dataclass(slots=True, eq=False)
-class _Queued:
-    """An event on its way. Events with the same `run` fit into one append, and go out in one."""
-
-    event: PlanEvent
-    entry: Entry
-    future: asyncio.Future[Position]
-    since: float
-    run: object
-
-    def fail(self, error: Exception) -> None:
-        fail_future(self.future, error)
-
-
-class _PlanQueue:
-    """The events on their way to one plan: those queued, and those of the append under way."""
-
-    def __init__(self, plan_id: str) -> None:
-        self.plan_id = plan_id
-        self.events: OrderedDict[_Queued, None] = OrderedDict()
-        self.under_way: list[_Queued] = []
-        self.sent = False  # the log was given the append under way
-        self.doubtful = False  # a try of it was not answered, so that its events may be stored
-        self.problem: Exception | None = None  # why it was not answered
-        self.task: asyncio.Task[None] | None = None
-        self._abandoned: asyncio.Event | None = None
-
-    def take(self) -> bool:
-        """Move the events that fit into one append from the queue to `under_way`; False when there is none."""
-        events, batch, size = self.events, self.under_way, 0
-        while events and len(batch) < MAX_APPEND_EVENTS:
-            queued = next(iter(events))
-            size += len(queued.entry.payload)
-            if size > MAX_APPEND_BYTES and batch:
-                break
-            del events[queued]
-            batch.append(queued)
-        self._keep_runs_whole()
-        self.sent, self.doubtful, self.problem = False, False, None
-        return bool(batch)
-
-    def _keep_runs_whole(self) -> None:
-        """Put the first events of a run back if its last ones did not fit."""
-        batch, following = self.under_way, next(iter(self.events), None)
-        if following is None or following.run is None or batch[0].run is following.run:
-            return
-        while batch[-1].run is following.run:
-            self.events[queued := batch.pop()] = None
-            self.events.move_to_end(queued, last=False)
-
-    async def rest(self, seconds: float) -> None:
-        """Wait until the next try, or until no sender waits for the append any more."""
-        self._abandoned = asyncio.Event()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._abandoned.wait(), seconds)
-
-    def check_awaited(self) -> None:
-        """End `rest` if no sender waits for the append under way any more."""
-        if self._abandoned and not self.awaited():
-            self._abandoned.set()
-
-    def awaited(self) -> bool:
-        return any(not queued.future.done() for queued in self.under_way)
-
-    def outcome(self, queued: _Queued) -> str:
-        return _outcome(self.sent and queued not in self.events, queued.entry)
-
-    def too_late(self, queued: _Queued, deadline: float) -> LogUnavailable:
-        why = f" ({self.problem})" if self.problem else ""
-        return LogUnavailable(f"the log did not answer within {deadline:g} s{why}; {self.outcome(queued)}")
-
-    def refusal(self, queued: _Queued, error: Exception) -> Exception:
-        """The log's refusal. After a try that was not answered, the event may be stored all the same."""
-        if not isinstance(error, LogError):
-            return error
-        if self.doubtful:
-            own: LogError = LogUnavailable(f"{error}; but an earlier try was not answered: {self.outcome(queued)}")
-        else:
-            own = type(error)(*error.args)  # one for each sender: a raised exception has a traceback of its own
-        own.__cause__ = error
-        return own
-
-
-def _outcome(sent: bool, entry: Entry | None = None) -> str:
-    """What is known of an event that was not acknowledged, and what its sender can do."""
-    if not sent:
-        return "this event was not sent, and can be sent again"
-    if entry and entry.key is not None:
-        return "whether this event was stored is unknown: send it again with the same key, and it is stored once"
-    return "whether this event was stored is unknown: sent again it may be stored twice (a key prevents that)"

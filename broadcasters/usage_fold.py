@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+from broadcasters.events import PlanEvent
 from broadcasters.snapshot import AgentUsage, UsageSum
 from broadcasters.usage import EXACT, Usage
 
-__all__ = ["plus", "plus_for_agent"]
+__all__ = ["plus", "plus_for_agent", "plus_reported"]
 
 MAX_ENTRIES: Final = 32
 """Pairs of agent and model with a sum of their own. Those after them share the one without agent and model."""
@@ -47,6 +48,12 @@ def plus_for_agent(sums: Sequence[AgentUsage], agent_name: str | None, usage: Us
         at = _index(sums, None, None)
     known = sums[at] if at < len(sums) else AgentUsage(agent_name=agent_name)
     return (*sums[:at], plus(known, usage), *sums[at + 1 :])
+
+
+def plus_reported(sums: tuple[AgentUsage, ...], event: PlanEvent) -> tuple[AgentUsage, ...]:
+    """The sums of models with the usage that this event reports, if any."""
+    usage: Usage | None = getattr(event, "usage", None)
+    return sums if usage is None else plus_for_agent(sums, None, usage)
 
 
 def _index(sums: Sequence[AgentUsage], agent_name: str | None, model: str | None) -> int:

@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from broadcasters.outbox import OutboxStatistics
+from broadcasters.snapshot import UsageSum
 from broadcasters.supervision import Part, Supervisor
 from hub.core.counts import LAG_BOUNDS, Histogram, HubCounts
 from hub.telemetry.worker_metrics import WorkerMetrics
@@ -30,8 +31,10 @@ logger = logging.getLogger(__name__)
 
 LAG_PERIOD: Final = 0.25
 SHARE_PERIOD: Final = 1.0
+OTHER: Final = "other"
+"""The label of usage without a model, and of the models beyond the most that are counted one by one."""
 
-Value: TypeAlias = float | Mapping[str, int] | Histogram
+Value: TypeAlias = float | Mapping[str, int] | Mapping[tuple[str, str], float] | Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Measure:
     kind: Literal["counter", "gauge", "histogram"]
     about: str
     read: Callable[[Numbers], Value | None]
-    label: str = ""
+    labels: tuple[str, ...] = ()
 
     def family(self, numbers: Numbers) -> Metric | None:
         value = self.read(numbers)
@@ -61,12 +64,11 @@ class Measure:
         if isinstance(value, Histogram):
             buckets = [("+Inf" if isinf(bound) else str(bound), count) for bound, count in value.buckets()]
             return HistogramMetricFamily(self.name, self.about, buckets, value.total)
-        labels = [self.label] if self.label else []
         metric = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(
-            self.name, self.about, None, labels
+            self.name, self.about, None, self.labels
         )
-        for label, number in value.items() if isinstance(value, Mapping) else [("", value)]:
-            metric.add_metric([label] if self.label else [], number)
+        for labels, number in value.items() if isinstance(value, Mapping) else [((), value)]:
+            metric.add_metric([labels] if isinstance(labels, str) else labels, number)
         return metric
 
 
@@ -75,28 +77,44 @@ def _outbox(read: Callable[[OutboxStatistics], float]) -> Callable[[Numbers], fl
     return lambda numbers: None if numbers.outbox is None else read(numbers.outbox)
 
 
+def _usage(read: Callable[[UsageSum], int | None]) -> Callable[[Numbers], Value | None]:
+    """A count of the usage that events of this process report, by model."""
+
+    def by_model(numbers: Numbers) -> Value | None:
+        sums = () if numbers.outbox is None else numbers.outbox.usage
+        return {one.model or OTHER: count for one in sums if (count := read(one)) is not None}
+
+    return by_model
+
+
+def _costs(numbers: Numbers) -> Value | None:
+    sums = () if numbers.outbox is None else numbers.outbox.usage
+    costs = ((one.model or OTHER, one.costs) for one in sums)
+    return {(model, currency): float(cost) for model, by in costs for currency, cost in (by or {}).items()}
+
+
 MEASURES: Final = (
-    Measure("plancast_connections", "gauge", "Clients connected now.", lambda n: n.counts.connections, "transport"),
+    Measure("plancast_connections", "gauge", "Clients connected now.", lambda n: n.counts.connections, ("transport",)),
     Measure(
         "plancast_connections_opened_total",
         "counter",
         "Connections that clients have opened.",
         lambda n: n.counts.connections_total,
-        "transport",
+        ("transport",),
     ),
     Measure(
         "plancast_connections_refused_total",
         "counter",
         "Connections refused because of a limit or while draining.",
         lambda n: n.counts.refused_connections,
-        "reason",
+        ("reason",),
     ),
     Measure(
         "plancast_subscribers",
         "gauge",
         "Subscribers at the head of their plan (live) and those catching up (behind).",
         lambda n: {"live": n.counts.subscribers_live, "behind": n.counts.subscribers_behind},
-        "standing",
+        ("standing",),
     ),
     Measure(
         "plancast_lag_events",
@@ -116,14 +134,14 @@ MEASURES: Final = (
         "counter",
         "Subscriptions refused because of a limit on followed plans.",
         lambda n: n.counts.refused_plans,
-        "reason",
+        ("reason",),
     ),
     Measure(
         "plancast_requests_refused_total",
         "counter",
         "Requests refused because an address or a principal exceeded its rate.",
         lambda n: n.counts.refused_requests,
-        "reason",
+        ("reason",),
     ),
     Measure("plancast_deliveries_total", "counter", "Events delivered to clients.", lambda n: n.counts.deliveries),
     Measure(
@@ -152,14 +170,14 @@ MEASURES: Final = (
         "counter",
         "Frames from clients answered with an error.",
         lambda n: n.counts.frames_refused,
-        "reason",
+        ("reason",),
     ),
     Measure(
         "plancast_auth_failures_total",
         "counter",
         "Tokens, tickets and origins refused.",
         lambda n: n.counts.auth_failures,
-        "reason",
+        ("reason",),
     ),
     Measure(
         "plancast_slow_consumers_total",
@@ -184,7 +202,7 @@ MEASURES: Final = (
         "counter",
         "Failed operations of the log.",
         lambda n: n.counts.log_errors,
-        "kind",
+        ("kind",),
     ),
     Measure(
         "plancast_outbox_queued_events",
@@ -223,18 +241,60 @@ MEASURES: Final = (
         _outbox(lambda outbox: outbox.given_up),
     ),
     Measure(
+        "plancast_model_requests_total",
+        "counter",
+        "Requests to language models, as reported by events that this process published.",
+        _usage(lambda usage: usage.requests),
+        ("model",),
+    ),
+    Measure(
+        "plancast_model_input_tokens_total",
+        "counter",
+        "Input tokens of language models, as reported by events that this process published.",
+        _usage(lambda usage: usage.input_tokens),
+        ("model",),
+    ),
+    Measure(
+        "plancast_model_cached_tokens_total",
+        "counter",
+        "Those of the input tokens that were read from a cache.",
+        _usage(lambda usage: usage.cached_tokens),
+        ("model",),
+    ),
+    Measure(
+        "plancast_model_output_tokens_total",
+        "counter",
+        "Output tokens of language models, as reported by events that this process published.",
+        _usage(lambda usage: usage.output_tokens),
+        ("model",),
+    ),
+    Measure(
+        "plancast_model_reasoning_tokens_total",
+        "counter",
+        "Those of the output tokens that were used for reasoning.",
+        _usage(lambda usage: usage.reasoning_tokens),
+        ("model",),
+    ),
+    Measure(
+        "plancast_model_cost_total",
+        "counter",
+        "Cost of language models, as reported by events that this process published.",
+        _costs,
+        ("model", "currency"),
+    ),
+    Measure(
         "plancast_part_down",
         "gauge",
         "1 while a part of this process (a task that runs for its lifetime) is failing, otherwise 0.",
         lambda n: {name: int(part.down) for name, part in n.parts.items()},
-        "part",
+        ("part",),
     ),
     Measure(
         "plancast_part_failures_total",
         "counter",
         "Failures of a part of this process; it is restarted after each.",
         lambda n: {name: part.failures for name, part in n.parts.items()},
-        "part",
+        ("part",),
     ),
 )
 
@@ -242,7 +302,10 @@ MEASURES: Final = (
 def table() -> str:
     """The table of all metrics in Markdown, for docs/OPERATIONS.md."""
     lines = ["| metric | kind | label | |", "|---|---|---|---|"]
-    lines += [f"| `{at.name}` | {at.kind} | {at.label and f'`{at.label}`'} | {at.about} |" for at in MEASURES]
+    lines += [
+        f"| `{at.name}` | {at.kind} | {', '.join(f'`{label}`' for label in at.labels)} | {at.about} |"
+        for at in MEASURES
+    ]
     return "\n".join(lines)
 
 

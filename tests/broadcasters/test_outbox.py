@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Coroutine
+from decimal import Decimal
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from broadcasters import (
 )
 from broadcasters.events import AgentMessage, build
 from broadcasters.log import log_of
+from broadcasters.snapshot import AgentUsage
 from tests.broadcasters.faults import Fault, FaultyLog, until
 
 PLAN = "plan-1"
@@ -395,6 +397,21 @@ class TestStatistics:
         await asyncio.gather(*tasks)
         after = b.statistics()
         assert (after.queued_events, after.queued_bytes, after.appends, after.appended) == (0, 0, 2, 3)
+
+    async def test_usage_is_summed_by_model_once_the_log_has_the_event(self, log: FaultyLog, b: Broadcaster) -> None:
+        log.faults.append("lost")
+        await b.send_agent_message(PLAN, "A", "one", usage={"model": "m", "input_tokens": 5, "cost": "0.1"})
+        assert b.statistics().usage == (AgentUsage(model="m", input_tokens=5, costs={"USD": Decimal("0.1")}),)
+        log.error = LogFull("no room")
+        await outcome(b.send_agent_message(PLAN, "A", "two", usage={"model": "m", "input_tokens": 7}))
+        log.error = None
+        await b.send_step_update(PLAN, "s", "completed", usage={"model": "m", "input_tokens": 1, "cost": "0.2"})
+        await b.send_tool_call(PLAN, "B", "c", "look", "completed", usage={"output_tokens": 2})
+        await b.send_plan_update(PLAN, status="completed")
+        assert b.statistics().usage == (
+            AgentUsage(model="m", input_tokens=6, costs={"USD": Decimal("0.3")}),
+            AgentUsage(output_tokens=2),
+        )
 
 
 class TestClosing:

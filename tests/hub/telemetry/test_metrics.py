@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 
 from broadcasters.errors import PlancastError
 from broadcasters.outbox import OutboxStatistics
+from broadcasters.snapshot import UsageSum
 from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
 from hub.telemetry.metrics import MEASURES, Metrics, table
@@ -93,22 +97,45 @@ def test_every_count_is_a_metric() -> None:
     assert set(range(1001, 1001 + len(HubCounts.__slots__))) <= values
 
 
+STATISTICS = OutboxStatistics(
+    queued_events=1,
+    queued_bytes=2,
+    events_under_way=3,
+    waiting_senders=4,
+    longest_wait=5.5,
+    appends=6,
+    appended=7,
+    retries=8,
+    given_up=9,
+)
+
+
 def test_the_outbox_has_metrics_if_there_is_one() -> None:
-    statistics = OutboxStatistics(
-        queued_events=1,
-        queued_bytes=2,
-        events_under_way=3,
-        waiting_senders=4,
-        longest_wait=5.5,
-        appends=6,
-        appended=7,
-        retries=8,
-        given_up=9,
-    )
-    samples = scraped(Metrics(HubCounts(), outbox=lambda: statistics))
+    samples = scraped(Metrics(HubCounts(), outbox=lambda: STATISTICS))
     told = {name: value for (name, _), value in samples.items() if name.startswith("plancast_outbox_")}
     assert set(told.values()) == {1, 2, 5.5, 7, 8, 9}
     assert not any(name.startswith("plancast_outbox_") for name, _ in scraped(Metrics(HubCounts())))
+
+
+def test_usage_is_counted_by_model() -> None:
+    usage = [
+        UsageSum(
+            model="m", input_tokens=100, output_tokens=7, requests=2, costs={"USD": Decimal("0.5"), "EUR": Decimal(2)}
+        ),
+        UsageSum(input_tokens=3, cached_tokens=2, reasoning_tokens=1),
+    ]
+    samples = scraped(Metrics(HubCounts(), outbox=lambda: replace(STATISTICS, usage=usage)))
+    found = {(name, *sorted(labels)): value for (name, labels), value in samples.items() if "_model_" in name}
+    assert found == {
+        ("plancast_model_input_tokens_total", ("model", "m")): 100,
+        ("plancast_model_input_tokens_total", ("model", "other")): 3,
+        ("plancast_model_cached_tokens_total", ("model", "other")): 2,
+        ("plancast_model_output_tokens_total", ("model", "m")): 7,
+        ("plancast_model_reasoning_tokens_total", ("model", "other")): 1,
+        ("plancast_model_requests_total", ("model", "m")): 2,
+        ("plancast_model_cost_total", ("currency", "EUR"), ("model", "m")): 2,
+        ("plancast_model_cost_total", ("currency", "USD"), ("model", "m")): 0.5,
+    }
 
 
 def test_both_formats_of_prometheus_can_be_parsed() -> None:
@@ -117,7 +144,9 @@ def test_both_formats_of_prometheus_can_be_parsed() -> None:
     body, content_type = metrics.render("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     names = {family.name for family in open_metrics(body.decode())}
-    assert {measure.name.removesuffix("_total") for measure in MEASURES if "outbox" not in measure.name} <= names
+    assert {
+        measure.name.removesuffix("_total") for measure in MEASURES if not re.search("_(outbox|model)_", measure.name)
+    } <= names
     assert scraped(metrics)[key("plancast_frames_refused_total", reason='a "label"\n\\')] == 1
 
 

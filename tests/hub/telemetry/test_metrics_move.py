@@ -63,6 +63,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await clients(hub, url, token, scraper)
         await the_log(hub, url, token, scraper, monkeypatch)
         await the_shares(hub, url, token, scraper)
+        await the_usage(hub, scraper)
         await the_outbox(hub, scraper, monkeypatch)
     most = scraper.most
     still = [at.name for at in MEASURES if not any(most[f"{at.name}{end}"] > 0 for end in ("", "_count"))]
@@ -107,6 +108,14 @@ async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
             "plancast_auth_failures_total token_expired",
             "plancast_auth_failures_total origin",
         )
+
+
+async def the_usage(hub: Hub, scraper: Scraper) -> None:
+    """A message that reports what it used."""
+    tokens = {"input_tokens": 90, "cached_tokens": 50, "output_tokens": 20, "reasoning_tokens": 10}
+    used = {"model": "m", "requests": 1, "cost": "0.25", **tokens}
+    await hub.broadcaster.send_agent_message("p", "Ana", "Done.", usage=used)
+    await scraper.until("plancast_model_input_tokens_total m", "plancast_model_cost_total")
 
 
 @asynccontextmanager
