@@ -53,8 +53,8 @@ class OutboxStatistics:
     given_up: int
     """Events whose deadline passed."""
     usage: Sequence[UsageSum] = ()
-    """The usage of language models that the acknowledged events report, by model. Those for which there was no room share
-    the one without a model. An event that is sent again under its key counts again."""
+    """Sums of the usage that acknowledged events report, by model; models beyond the first 32 share the sum without one. An
+    event that is sent again under its key counts again."""
 
 
 class Outbox:

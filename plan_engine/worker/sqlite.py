@@ -1,4 +1,4 @@
-"""Whether the SQLite of this Python can hold an engine's database."""
+"""What an engine's database requires of SQLite. Imports no DBOS, so that `plancast doctor` can check it quickly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["sqlite_problem"]
 NEWER_PYTHON: Final = 0x030C0000
 """3.12; from there on, DBOS calls `unixepoch('subsec')`."""
 REQUIRED: Final = (3, 42)
-"""The first SQLite that knows it."""
+"""The first SQLite that has it."""
 
 
 def sqlite_problem() -> str:

@@ -78,6 +78,7 @@ class McpEndpoint:
             await self._sessions.handle_request(_with_session(scope, "unknown"), receive, send)
 
     async def _serve_in(self, session: str, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        """Serve a request of a session; one that ends it waits for the messages accepted before."""
         if scope["method"] == "DELETE":
             await self._until_processed(session)
         if scope["method"] != "POST" or _has_result(body):
@@ -94,7 +95,9 @@ class McpEndpoint:
                 self._accepted.pop(session, None)
 
     async def _until_processed(self, session: str) -> None:
-        """The package answers a message without a result before it processes it, and fails if the session ends meanwhile."""
+        """Wait until the session's accepted messages are processed.
+
+        The package answers a message without a result before it processes it, and fails if the session ends meanwhile."""
         if accepted := self._accepted.get(session):
             await asyncio.wait(accepted, timeout=PROCESSED_S)
 
