@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from bench.rig import record, table
+from hub.commands.demo import PLANS
 from tests.servers.demo import Demo, clean_environment, pages, running_demo
 from tests.servers.process import eventually, free_port
 
@@ -37,7 +38,7 @@ const { chromium } = require(process.argv[1]);
   const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox"] });
   const page = await browser.newPage();
   await page.goto(process.argv[3]);
-  await page.getByText(process.argv[4]).waitFor({ timeout: 120000 });
+  await page.getByText(process.argv[4]).first().waitFor({ timeout: 120000 });
   await browser.close();
 })();
 """
@@ -112,7 +113,7 @@ class FirstHour:
 
     def first_plan(self, demo: Demo) -> None:
         self.pages = pages(demo.read_until(BEGUN))
-        self.look(self.pages[0], "Plancast")
+        self.look(self.pages[0], str(PLANS[0].given["request"]))  # the title of the plan
 
     def first_agent(self) -> None:
         self.program(blocks("README.md", "python")[0])
