@@ -6,10 +6,11 @@ A hub without an engine shows plans and takes events, but starts no plans.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from broadcasters.errors import PlancastError
+from broadcasters.outbox import OutboxStatistics
 from broadcasters.supervision import Part
 from hub.wire.codes import ErrorCode
 
@@ -17,6 +18,7 @@ __all__ = [
     "BrokenTemplate",
     "EngineError",
     "EnginePort",
+    "EngineStatistics",
     "EngineUnreachable",
     "InputRejected",
     "NoEngine",
@@ -79,6 +81,18 @@ class TemplateInfo:
     input_schema: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """The numbers of an engine in this process, for metrics."""
+
+    outbox: OutboxStatistics | None = None
+    """Of the events that the engine publishes."""
+    plans: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many plans it is `running`, and how many of those it has begun are only `waiting`; empty if it runs none."""
+    leased: bool | None = None
+    """Whether it renews its lease in time; None if it runs no plans."""
+
+
 class EnginePort(Protocol):
     """A plan engine as the hub uses it. Its plans publish their events to the log and read answers from it.
 
@@ -95,6 +109,10 @@ class EnginePort(Protocol):
     @property
     def parts(self) -> Mapping[str, Part]:
         """The engine's long-lived tasks in this process, by name. The hub is not ready while one is down."""
+        ...
+
+    def statistics(self) -> EngineStatistics:
+        """The engine's numbers now."""
         ...
 
     def templates(self) -> Sequence[TemplateInfo]:

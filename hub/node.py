@@ -90,7 +90,13 @@ class Hub:
         self.http_limit = HttpConnectionLimit(limits.connections, proxies, self.counts)
         self.native = NativeSockets(self.admission, proxies)
         self._workers = WorkerMetrics(settings.run_directory) if settings.run_directory else None
-        self.metrics = Metrics(self.counts, self.broadcaster.statistics, self._workers, lambda: self.parts)
+        self.metrics = Metrics(
+            self.counts,
+            self.broadcaster.statistics,
+            self._workers,
+            lambda: self.parts,
+            lambda: None if self.engine is None else self.engine.statistics(),
+        )
         self.leaving = asyncio.Event()
         """Set when the drain begins, for requests that wait without being among the connections."""
         self._open = AsyncExitStack()

@@ -26,6 +26,7 @@ from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import check_plan_id
 from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
+from broadcasters.outbox import OutboxStatistics
 from broadcasters.signals import REQUESTS, requested
 from broadcasters.supervision import Part, Supervisor
 from plan_engine.errors import (
@@ -231,6 +232,21 @@ class Engine:
     def parts(self) -> Mapping[str, Part]:
         """The engine's long-running tasks in this process by name, each with its failures."""
         return self._supervisor.parts
+
+    @property
+    def plans(self) -> Mapping[str, int]:
+        """How many plans this engine is `running`, and how many that it has begun are only `waiting`; empty with
+        `work=False`."""
+        return {} if self._worker is None else self._worker.plans
+
+    @property
+    def leased(self) -> bool | None:
+        """Whether this engine renews its lease in the database in time; None with `work=False`."""
+        return None if self._worker is None else self._worker.leased
+
+    def statistics(self) -> OutboxStatistics:
+        """Return the state and counters of the outbox of its plans' events, with the usage that these report."""
+        return self._broadcaster.statistics()
 
     # ---- plans
 

@@ -33,6 +33,7 @@ from broadcasters.log.http.lines import (
 )
 from broadcasters.snapshot import encode
 from broadcasters.snapshot_draft import WEIGHT_LIMIT
+from broadcasters.usage_fold import plus_reported
 from hub.access.principal import Principal, refuse_reserved
 from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.problems import Problem, ProblemBody, problem_of, problems
@@ -271,8 +272,11 @@ async def _append(hub: Hub, principal: Principal, append: AppendRequest) -> Appe
     require(principal, "publish", plan_id)
     if len(entries) > MAX_APPEND_EVENTS:
         raise InvalidEvent("count", f"an append must have at most {MAX_APPEND_EVENTS} events; got {len(entries)}")
-    facts = facts_of([event_of(plan_id, entry.payload) for entry in entries])
-    taken = await hub.log.append(plan_id, _producer(principal, append.producer), append.seq, entries, facts)
+    events = [event_of(plan_id, entry.payload) for entry in entries]
+    taken = await hub.log.append(plan_id, _producer(principal, append.producer), append.seq, entries, facts_of(events))
+    for event, offset in zip(events, taken.offsets, strict=True):
+        if offset:  # 0: a repeated append of long ago
+            hub.counts.usage = plus_reported(hub.counts.usage, event)
     due = taken.checkpoint_due
     if due and not principal.may("read", plan_id):
         hub.broadcaster.checkpoint_soon(plan_id)

@@ -15,6 +15,7 @@ from broadcasters.supervision import Part
 from hub.config.settings import Settings
 from hub.engine_port import (
     BrokenTemplate,
+    EngineStatistics,
     EngineUnreachable,
     InputRejected,
     PlanNotRunning,
@@ -88,6 +89,10 @@ class Embedded:
     @property
     def parts(self) -> Mapping[str, Part]:
         return self._engine.parts
+
+    def statistics(self) -> EngineStatistics:
+        engine = self._engine
+        return EngineStatistics(engine.statistics(), engine.plans, engine.leased)
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [

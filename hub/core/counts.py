@@ -16,6 +16,7 @@ Counting costs one integer addition; `hub.telemetry.metrics` turns the numbers i
 - `refused_connections`                by reason: address, principal, process, draining
 - `refused_requests`                   requests answered with 429 or `too_many_requests`, by reason: address, principal
 - `refused_plans`                      plans that could not be followed, by reason: address, principal, process
+- `usage`                              what events report that were appended through the log over HTTP, by model
 - `latency`                            seconds from an event's timestamp to its delivery to live subscribers, sampled
 """
 
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from broadcasters.event_bytes import sent_at
+from broadcasters.snapshot import AgentUsage
 from hub.core.burst import Burst
 
 __all__ = ["LAG_BOUNDS", "LATENCY_BOUNDS", "Histogram", "HubCounts", "Latency"]
@@ -103,6 +105,7 @@ class HubCounts:
     refused_connections: Counter[str] = field(default_factory=Counter[str])
     refused_requests: Counter[str] = field(default_factory=Counter[str])
     refused_plans: Counter[str] = field(default_factory=Counter[str])
+    usage: tuple[AgentUsage, ...] = ()
     latency: Latency = field(default_factory=lambda: Latency(LATENCY_BOUNDS))
 
     def delivered(self, burst: Burst, clients: int) -> None:

@@ -98,6 +98,11 @@ class PlanRun:
 
     # ---- from outside
 
+    @property
+    def idle(self) -> bool:
+        """Whether it only waits, as described for `RunState.idle`."""
+        return self._state.idle
+
     async def signal(self, signal: Signal) -> None:
         """Obey a signal; does nothing if it was obeyed before."""
         if not self._begun:

@@ -184,7 +184,18 @@ class Worker:
         for run in self._runs.values():
             run.give_up(lost=True)
 
+    @property
+    def leased(self) -> bool:
+        """Whether the lease is renewed in time."""
+        return self._lease.current
+
     # ---- runs
+
+    @property
+    def plans(self) -> Mapping[str, int]:
+        """How many plans are `running`, and how many that were begun are only `waiting`."""
+        waiting = sum(run.idle for run in self._runs.values())
+        return {"running": len(self._runs) - waiting, "waiting": waiting}
 
     async def pass_on_signals(self) -> None:
         """Pass new signals to the plans run here. (A run reads the signals from before its beginning itself.)"""

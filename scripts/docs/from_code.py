@@ -36,7 +36,7 @@ def pages() -> dict[str, str]:
     from hub.commands import GROUPS
     from hub.commands.parser import parser_of
     from hub.config import flags
-    from hub.telemetry import metrics
+    from hub.telemetry import measures
 
     commands = [COMMANDS]
     for title, group in GROUPS.items():
@@ -48,7 +48,7 @@ def pages() -> dict[str, str]:
     return {
         "reference/command-line.md": "\n".join(commands),
         "reference/settings.md": f"{SETTINGS}\n{flags.table().replace('### ', '## ')}\n",
-        "reference/metrics.md": f"{METRICS}\n{metrics.table()}\n",
+        "reference/metrics.md": f"{METRICS}\n{measures.table()}\n",
     }
 
 

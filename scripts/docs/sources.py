@@ -24,7 +24,7 @@ PLACES: Final = {
     "frontend/src": "reference/typescript.md",
     "hub/commands": "reference/command-line.md",
     "hub/config/settings.py": "reference/settings.md",
-    "hub/telemetry/metrics.py": "reference/metrics.md",
+    "hub/telemetry/measures.py": "reference/metrics.md",
     "docs/dialects": "dialects/macae.md",
 }
 """Files and folders of the repository that have a page of another name."""

@@ -12,7 +12,12 @@ from broadcasters import blocking
 
 DOCUMENT: Final = (Path(__file__).parents[2] / "docs/AGENTS.md").read_text()
 PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-PRINTED: Final = ["False the clock\n", "done\n", "None 0.0038\n", "Rome\n"]
+PRINTED: Final = [
+    "False the clock\n",
+    "done\n",
+    "None 0.0038\nmy-model 1200 80 {'USD': Decimal('0.0038')}\nNone None 40 {'USD': Decimal('0.0004')}\n",
+    "Rome\n",
+]
 
 
 @pytest.fixture(autouse=True)

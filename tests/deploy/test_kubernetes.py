@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 from hub.config.settings import Settings, load, unknown_variables
 from hub.process.serving import GRACE
-from hub.telemetry.metrics import MEASURES
+from hub.telemetry.measures import MEASURES
 from hub.telemetry.probe import PATIENCE
 from tests.deploy.image import instructions
 from tests.test_house import PROJECT

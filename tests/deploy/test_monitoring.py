@@ -20,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from broadcasters.outbox import OutboxStatistics
 from hub.config.settings import Settings
 from hub.core.counts import HubCounts
-from hub.telemetry.metrics import MEASURES, Metrics
+from hub.engine_port import EngineStatistics
+from hub.telemetry.measures import MEASURES
+from hub.telemetry.metrics import Metrics
 from hub.telemetry.worker_metrics import WorkerMetrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -33,7 +35,7 @@ PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 ADDED_BY_PROMETHEUS = {"up", "ALERTS"}
 OWN = {measure.name: set(measure.labels) for measure in MEASURES}
 LABELS = set().union(*OWN.values()) | {"le", "worker", "job", "instance", "alertname", "alertstate"}
-FUNCTIONS = {"absent", "count", "histogram_quantile", "increase", "label_values", "max", "rate", "sum", "time"}
+FUNCTIONS = {"absent", "count", "histogram_quantile", "increase", "label_values", "max", "min", "rate", "sum", "time"}
 WORDS = {"and", "by", "offset", "on"}
 
 
@@ -42,7 +44,11 @@ def exported(folder: Path) -> set[str]:
     numbers: dict[str, Any] = {field.name: 0 for field in fields(OutboxStatistics) if field.default is MISSING}
     outbox = OutboxStatistics(**numbers)
     with closing(WorkerMetrics(folder)) as workers:
-        text = Metrics(HubCounts(), lambda: outbox, workers).render()[0].decode()
+        text = (
+            Metrics(HubCounts(), lambda: outbox, workers, engine=lambda: EngineStatistics(leased=True))
+            .render()[0]
+            .decode()
+        )
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
     families = text_string_to_metric_families(text)
     return {family.name + ending for family in families for ending in endings.get(family.type, ("",))}

@@ -17,7 +17,7 @@ import plan_engine
 import plancast
 from hub.commands import COMMANDS
 from hub.config import flags
-from hub.telemetry import metrics
+from hub.telemetry import measures
 from scripts.docs import from_code, http_reference, stream_reference, typescript_reference
 
 ROOT: Final = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def test_every_command_setting_and_metric_is_there() -> None:
     commands = pages["reference/command-line.md"]
     assert set(HEADING.findall(commands)) == set(COMMANDS)
     assert all(f"usage: plancast {name}" in commands for name in COMMANDS)
-    rows = re.findall(r"^\| `.*$", f"{flags.table()}\n{metrics.table()}", re.MULTILINE)
+    rows = re.findall(r"^\| `.*$", f"{flags.table()}\n{measures.table()}", re.MULTILINE)
     shown = pages["reference/settings.md"] + pages["reference/metrics.md"]
     assert [row for row in rows if row not in shown] == []
 

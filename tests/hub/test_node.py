@@ -17,7 +17,7 @@ from broadcasters.supervision import Part
 from hub.config.settings import Settings
 from hub.core.connection import RequestRefused, TokenRefused
 from hub.core.effects import SendSignal, SubmitAnswer
-from hub.engine_port import PlanNotRunning
+from hub.engine_port import EngineStatistics, PlanNotRunning
 from hub.node import Hub
 from hub.wire.codes import ErrorCode
 from tests.hub.transports.serving import SECRET, token_of, until
@@ -170,6 +170,9 @@ class Engine:
     def __init__(self) -> None:
         self.heard: list[tuple[str, str, str]] = []
         self.parts: dict[str, Part] = {}
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics()
 
     def templates(self) -> tuple[()]:
         return ()

@@ -22,7 +22,7 @@ from broadcasters.supervision import Part
 from hub.access.auth import mint
 from hub.config.setting_types import Secret
 from hub.config.settings import Settings
-from hub.engine_port import PlanNotRunning, SignalName, TemplateInfo
+from hub.engine_port import EngineStatistics, PlanNotRunning, SignalName, TemplateInfo
 from hub.node import Hub
 from hub.transports.peers import Peer
 
@@ -100,6 +100,9 @@ class _StubEngine:
     @property
     def parts(self) -> Mapping[str, Part]:
         return {}
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics()
 
     def templates(self) -> Sequence[TemplateInfo]:
         return ()

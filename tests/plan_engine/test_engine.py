@@ -28,7 +28,7 @@ from plan_engine import (
 )
 from plan_engine.engine import Engine, PlanOutcome
 from plan_engine.worker.store import delete_old_runs
-from tests.plan_engine.harness import EngineHarness, statuses
+from tests.plan_engine.harness import DEADLINE_S, EngineHarness, statuses
 from tests.servers.postgres import PostgresServer
 
 
@@ -650,6 +650,9 @@ async def test_plans_at_once_does_not_count_waiting_plans(harness: EngineHarness
         waiting = [f"asks-{n}" for n in range(5)]
         await asyncio.gather(*(engine.start("asks", {}, plan_id) for plan_id in waiting))
         requests = [await harness.until_asked(plan_id) for plan_id in waiting]
+        async with asyncio.timeout(DEADLINE_S):
+            while engine.plans != {"running": 0, "waiting": 5}:
+                await asyncio.sleep(0.01)
         await asyncio.gather(*(engine.start("works", {}, f"works-{n}") for n in range(5)))
         await asyncio.gather(*(harness.outcome(engine, f"works-{n}") for n in range(5)))
         assert most[0] <= 2

@@ -45,6 +45,10 @@ async def test_a_hub_starts_and_signals_plans_and_gets_its_own_errors(harness: E
             await port.signal("p", "cancel", "maria")
         await port.start("quick", {}, "p", "maria")
         assert (await harness.snapshot("p")).owner == "maria"
+        numbers = port.statistics()
+        assert (numbers.plans, numbers.leased) == ({}, None)
+        assert numbers.outbox is not None
+        assert numbers.outbox.appended > 0
         await port.signal("p", "cancel", "maria")
         assert (await harness.snapshot("p")).status == "cancelled"
     await harness.events("p")

@@ -64,6 +64,15 @@ async def test_appends_to_several_plans_have_a_result_each(client: httpx.AsyncCl
     assert (await client.get(f"/api/plans/{plan_id}/events")).json()["head"] == 2
 
 
+async def test_usage_in_appends_is_a_metric_of_the_hub(client: httpx.AsyncClient, plan_id: str) -> None:
+    used = {"model": plan_id, "input_tokens": 5, "cost": "0.25"}
+    message = build(AgentMessage, {"plan_id": plan_id, "agent_name": "A", "content": "hi", "usage": used})
+    await client.post("/api/log", content=body(plan_id, message.payload("a.1"), payload(plan_id)), headers=LINES)
+    metrics = (await client.get("/metrics")).text
+    assert f'plancast_model_input_tokens_total{{model="{plan_id}"}} 5.0' in metrics
+    assert f'plancast_model_cost_total{{currency="USD",model="{plan_id}"}} 0.25' in metrics
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -15,6 +15,7 @@ from hub.app import create_app
 from hub.config.settings import load
 from hub.engine_port import (
     BrokenTemplate,
+    EngineStatistics,
     EngineUnreachable,
     InputRejected,
     PlanNotRunning,
@@ -37,6 +38,9 @@ class Engine:
     @property
     def parts(self) -> Mapping[str, Part]:
         return {}
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics()
 
     def templates(self) -> Sequence[TemplateInfo]:
         return [TemplateInfo("trip", "A trip", "Plans a trip.", {"type": "object"})]

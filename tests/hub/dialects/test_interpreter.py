@@ -37,6 +37,7 @@ from hub.dialects.dialect import (
 from hub.dialects.endpoints import DialectStream, as_message, serve_dialect
 from hub.engine_port import (
     BrokenTemplate,
+    EngineStatistics,
     EngineUnreachable,
     InputRejected,
     PlanNotRunning,
@@ -120,6 +121,9 @@ class Works:
     @property
     def parts(self) -> Mapping[str, Part]:
         return {}
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics()
 
     def templates(self) -> Sequence[TemplateInfo]:
         return []

@@ -21,10 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 
 from broadcasters.errors import PlancastError
 from broadcasters.outbox import OutboxStatistics
-from broadcasters.snapshot import UsageSum
+from broadcasters.snapshot import AgentUsage, UsageSum
 from broadcasters.supervision import Supervisor
 from hub.core.counts import HubCounts
-from hub.telemetry.metrics import MEASURES, Metrics, table
+from hub.engine_port import EngineStatistics
+from hub.telemetry.measures import MEASURES, table
+from hub.telemetry.metrics import Metrics
 from hub.telemetry.worker_metrics import MAX_WORKERS, WorkerMetrics
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "OPERATIONS.md"
@@ -48,7 +50,7 @@ def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
 
 def test_the_table_in_the_operations_document_is_current() -> None:
     assert table() in OPERATIONS.read_text(encoding="utf-8"), (
-        "docs/OPERATIONS.md: python -c 'from hub.telemetry.metrics import *; print(table())'"
+        "docs/OPERATIONS.md: python -c 'from hub.telemetry.measures import *; print(table())'"
     )
 
 
@@ -91,6 +93,8 @@ def test_every_count_is_a_metric() -> None:
             setattr(counts, name, value)
         elif isinstance(held, dict):
             held["x"] = value
+        elif isinstance(held, tuple):
+            setattr(counts, name, (AgentUsage(requests=value),))
         else:
             held.total = value
     values = set(scraped(Metrics(counts)).values())
@@ -138,6 +142,30 @@ def test_usage_is_counted_by_model() -> None:
     }
 
 
+def test_a_hub_and_its_engine_have_one_outbox_each_and_usage_is_summed_over_all() -> None:
+    def of(cost: str, **more: int) -> list[UsageSum]:
+        return [UsageSum(model="m", costs={"USD": Decimal(cost)}, **more)]
+
+    counts = HubCounts(usage=(AgentUsage(model="m", requests=3, costs={"USD": Decimal("0.1")}),))
+    engine = EngineStatistics(replace(STATISTICS, longest_wait=9.5, usage=of("0.2", requests=2)))
+    hubs = replace(STATISTICS, usage=of("0.7"))
+    samples = scraped(Metrics(counts, outbox=lambda: hubs, engine=lambda: engine))
+    assert samples[key("plancast_model_requests_total", model="m")] == 5
+    assert samples[key("plancast_model_cost_total", model="m", currency="USD")] == 1.0
+    assert samples[key("plancast_outbox_appended_total")] == 14
+    assert samples[key("plancast_outbox_longest_wait_seconds")] == 9.5
+
+
+def test_a_process_without_a_hub_exports_no_metrics_of_hubs() -> None:
+    engine = EngineStatistics(STATISTICS, {"running": 2, "waiting": 1}, leased=False)
+    samples = scraped(Metrics(None, engine=lambda: engine))
+    assert samples[key("plancast_engine_plans", state="running")] == 2
+    assert samples[key("plancast_engine_plans", state="waiting")] == 1
+    assert samples[key("plancast_engine_leased")] == 0
+    assert samples[key("plancast_outbox_queued_events")] == 1
+    assert {name.split("_")[1] for name, _ in samples if name.startswith("plancast_")} == {"engine", "outbox", "loop"}
+
+
 def test_both_formats_of_prometheus_can_be_parsed() -> None:
     metrics = Metrics(counts := HubCounts())
     counts.frames_refused['a "label"\n\\'] += 1
@@ -145,7 +173,9 @@ def test_both_formats_of_prometheus_can_be_parsed() -> None:
     assert content_type.startswith("application/openmetrics-text")
     names = {family.name for family in open_metrics(body.decode())}
     assert {
-        measure.name.removesuffix("_total") for measure in MEASURES if not re.search("_(outbox|model)_", measure.name)
+        measure.name.removesuffix("_total")
+        for measure in MEASURES
+        if not re.search("_(outbox|model|engine)_", measure.name)
     } <= names
     assert scraped(metrics)[key("plancast_frames_refused_total", reason='a "label"\n\\')] == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcasters.errors import LogUnavailable
+from broadcasters.supervision import Part
 from hub import node
 from hub.core.shares import Holder
 from hub.core.tail import ChannelTail
+from hub.engine_port import EngineStatistics
 from hub.node import Hub
-from hub.telemetry.metrics import MEASURES
+from hub.telemetry.measures import MEASURES
 from tests.faults.raw_socket import RawSocket, dial, dialled
 from tests.hub.transports.serving import SECRET, house, say, serving, token_of, until
 
@@ -64,6 +66,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await the_log(hub, url, token, scraper, monkeypatch)
         await the_shares(hub, url, token, scraper)
         await the_usage(hub, scraper)
+        the_engine(hub, scraper, monkeypatch)
         await the_outbox(hub, scraper, monkeypatch)
     most = scraper.most
     still = [at.name for at in MEASURES if not any(most[f"{at.name}{end}"] > 0 for end in ("", "_count"))]
@@ -116,6 +119,20 @@ async def the_usage(hub: Hub, scraper: Scraper) -> None:
     used = {"model": "m", "requests": 1, "cost": "0.25", **tokens}
     await hub.broadcaster.send_agent_message("p", "Ana", "Done.", usage=used)
     await scraper.until("plancast_model_input_tokens_total m", "plancast_model_cost_total")
+
+
+def the_engine(hub: Hub, scraper: Scraper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of an engine that runs two plans, one of which waits."""
+
+    class Busy:
+        parts: Mapping[str, Part] = {}
+
+        def statistics(self) -> EngineStatistics:
+            return EngineStatistics(plans={"running": 1, "waiting": 1}, leased=True)
+
+    with monkeypatch.context() as busy:
+        busy.setattr(hub, "engine", Busy())
+        scraper.scrape()
 
 
 @asynccontextmanager
