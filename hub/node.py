@@ -32,7 +32,7 @@ with extra("hub", "a hub"):
     from hub.core.registry import Pace, Registry
     from hub.engine_port import EngineError, EnginePort, EngineUnreachable, NoEngine, PlanNotRunning
     from hub.telemetry.metrics import Metrics
-    from hub.telemetry.probe import Probe
+    from hub.telemetry.probe import Probe, failing
     from hub.telemetry.tracing import deliveries
     from hub.telemetry.worker_metrics import WorkerMetrics
     from hub.transports.admission import AdmissionControl
@@ -162,8 +162,8 @@ class Hub:
         """Why this node should not get clients at the moment; None if it should."""
         if self.roster.draining:
             return "draining"
-        if down := [name for name, part in self.parts.items() if part.down]:
-            return f"failing and being retried: {', '.join(down)}"
+        if (problem := failing(self.parts)) is not None:
+            return problem
         if self.registry.watch_lost:
             return "the live feed of the log is interrupted"
         if (full := self.admission.full) is not None:

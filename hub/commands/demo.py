@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     with waiting_for("loading the hub, the engine and the templates"), extra("all", "the demo"):
         from hub.commands.embedded import templates_of
         from hub.commands.serve import serve_alone
-        from hub.process.serving import listeners
+        from hub.process.listening import listeners
 
         templates_of(())
     [bound] = listeners(settings, settings.limits.outlet)

@@ -24,6 +24,7 @@ from hub.config.limits import bounds
 from hub.config.setting_types import Secret, without_password
 from hub.config.settings import Settings, load
 from hub.engine_port import EnginePort
+from hub.process.listening import address_of, listeners
 from hub.terminal.waiting import waiting_for
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run", "serve_alone"]
@@ -52,7 +53,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with waiting_for("loading the hub"), extra("hub", "a hub"):
         from hub.access.auth import refusal_to_bind
-        from hub.process.serving import listeners
         from hub.process.workers import raise_file_limit
     settings = load(os.environ, args)
     if (refusal := refusal_to_bind(settings)) is not None:
@@ -146,14 +146,9 @@ def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:
     return Embedded(engine)
 
 
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _facts(settings: Settings, bound: socket.socket) -> dict[str, object]:
     """What --json prints when a hub starts."""
-    address = _address(bound)
+    address = address_of(bound)
     urls = {"url": f"http://{address}", "websocket": f"ws://{address}/ws/streaming"}
     runs = {"engine": settings.engine, "model": settings.model, "workers": settings.workers, "pid": os.getpid()}
     return {**urls, "log": without_password(settings.log), "development": settings.development, **runs}
@@ -161,7 +156,7 @@ def _facts(settings: Settings, bound: socket.socket) -> dict[str, object]:
 
 def _welcome(settings: Settings, bound: socket.socket, about_engine: str) -> str:
     """The lines printed when a hub starts."""
-    address = _address(bound)
+    address = address_of(bound)
     workers = f", {settings.workers} workers" if settings.workers > 1 else ""
     lines = [
         f"Plancast on http://{address} (WebSocket: ws://{address}/ws/streaming){workers}",

@@ -17,16 +17,18 @@ GROUPS: Final = {
     "address": "address",
     "plans": "log and engine",
     "engine": "plans that it runs",
+    "worker": "probes and metrics",
     "rights": "who may connect",
     "limits": "limits",
     "operations": "log messages",
 }
 """The groups of settings, with their headings in help."""
+OF_HUBS: Final = tuple(group for group in GROUPS if group != "worker")
 
 
 def add_flags(parser: argparse.ArgumentParser, *groups: str) -> None:
-    """Add the flags of these groups (by default all) to a command; pass the parsed arguments to `load`."""
-    for group in groups or GROUPS:
+    """Add the flags of these groups (by default those of a hub) to a command; pass the parsed arguments to `load`."""
+    for group in groups or OF_HUBS:
         within = parser.add_argument_group(GROUPS[group])
         for at in fields(Settings):
             if at.metadata["group"] == group:

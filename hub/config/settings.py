@@ -123,6 +123,15 @@ class Settings:
         "engine", 50, _whole(1, 10_000), "Plans that one process runs at once, not counting those that wait for input."
     )
 
+    probe_host: str = _setting("worker", "127.0.0.1", values.text, "Address for `/livez`, `/readyz` and `/metrics`.")
+    probe_port: int | None = _setting(
+        "worker",
+        None,
+        _whole(0, 65535),
+        "Port for `/livez`, `/readyz` and `/metrics` of `plancast worker`; 0 takes a free one.",
+        "none: it does not listen",
+    )
+
     auth_secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
         "rights", None, values.secret, "Shared secret of HS256 tokens, at least 32 bytes, or `@/path/to/file`."
     )

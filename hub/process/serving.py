@@ -1,4 +1,4 @@
-"""Serves a hub from one process: its listening sockets, opening, and draining.
+"""Serves a hub from one process: its opening and draining.
 
 While the hub's log or engine can't be reached, clients get an answer that the hub is not open yet. The first signal
 (SIGTERM, Ctrl-C) stops accepting and drains: clients are disconnected, each with its own delay before it reconnects. A
@@ -8,7 +8,6 @@ second signal exits at once.
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import socket
@@ -24,22 +23,21 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from broadcasters.errors import LogFull, LogUnavailable, PlancastError
+from broadcasters.errors import LogFull, LogUnavailable
 from broadcasters.supervision import pauses
 from hub.api.problems import Problem
 from hub.app import create_app
-from hub.config.limits import OutletLimits
 from hub.config.settings import Settings
 from hub.engine_port import EngineUnreachable
 from hub.node import Hub
+from hub.process.listening import BACKLOG
 from hub.transports.http_guard import HttpGuard, WebSocketGuard
 from hub.transports.peers import with_mapped_ipv4
 from hub.wire.codes import CloseCode, ErrorCode
 
-__all__ = ["Opening", "listeners", "serve"]
+__all__ = ["Opening", "serve"]
 
 log: Final = logging.getLogger(__name__)
-BACKLOG: Final = 4096
 COLLECT_AFTER: Final = 10_000
 """Net allocations of objects, a few MiB, after which Python's cycle collector runs."""
 ANSWER_AFTER_S: Final = 1.0
@@ -54,42 +52,6 @@ LONGEST_PAUSE_S: Final = 2.0
 REMIND_S: Final = 60.0
 """Seconds between log messages that the hub is still waiting."""
 NOT_YET: Final = "the hub is not open yet; try again in a moment"
-
-
-def listeners(settings: Settings, outlet: OutletLimits) -> list[socket.socket]:
-    """A listening socket for each worker, all on one address. Linux spreads connections over them; elsewhere all workers
-    share one socket."""
-    first = _socket(settings.host, outlet)
-    bound = [first]
-    try:
-        first.bind((settings.host, settings.port))  # before SO_REUSEPORT is set, so that a port in use is an error
-        if sys.platform == "linux" and settings.workers > 1:
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            for _ in range(settings.workers - 1):
-                bound.append(_socket(settings.host, outlet))
-                bound[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                bound[-1].bind(first.getsockname())
-        for each in bound:
-            each.listen(BACKLOG)
-    except OSError as error:
-        for each in bound:
-            each.close()
-        taken = error.errno == errno.EADDRINUSE
-        hint = "choose another port with --port or PLANCAST_PORT" if taken else "check --host and --port"
-        where = f"{settings.host}:{settings.port}"
-        raise PlancastError(f"can't listen on {where}: {error.strerror} ({hint})") from None
-    return bound if len(bound) == settings.workers else bound * settings.workers
-
-
-def _socket(host: str, outlet: OutletLimits) -> socket.socket:
-    """Connections inherit the options that bound the cost of dead and stalled clients."""
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outlet.send_buffer)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sys.platform == "linux":
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(outlet.peer_timeout_seconds * 1000))
-    return made
 
 
 class Opening:

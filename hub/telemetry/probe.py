@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from broadcasters.errors import LogError
 from broadcasters.events import PlanUpdate
 from broadcasters.log.contract import Entry, Facts, PlanLog, Watch
+from broadcasters.supervision import Part
 from hub.access.principal import RESERVED
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "failing"]
 
 logger: Final = logging.getLogger(__name__)
 PATIENCE: Final = 4.0
@@ -22,6 +23,12 @@ FRESH: Final = 1.0
 """Seconds for which a result is reused, so that frequent requests cost nothing."""
 DELETE_EVERY: Final = 500
 """Probes after which the plan is deleted, so that its log stays small."""
+
+
+def failing(parts: Mapping[str, Part]) -> str | None:
+    """Why these parts keep a process from working; None if each of them works."""
+    down = [name for name, part in parts.items() if part.down]
+    return f"failing and being retried: {', '.join(down)}" if down else None
 
 
 class Probe:

@@ -19,7 +19,8 @@ The help of every `plancast` command, as the commands print it. `plancast COMMAN
 SETTINGS: Final = """\
 # Settings
 
-Each setting is an environment variable and a flag of `plancast serve`; the flag wins.
+Each setting is an environment variable and a flag of `plancast serve` (those under Worker: of
+`plancast worker`); the flag wins.
 [Operations](../OPERATIONS.md#settings) explains how values are written.
 """
 METRICS: Final = """\

@@ -72,6 +72,13 @@ def test_hubs_have_time_to_drain_and_enough_files() -> None:
         assert SERVICES[name]["ulimits"]["nofile"] >= SETTINGS.max_connections + SPARE_FILES
 
 
+def test_a_worker_is_probed_at_its_port() -> None:
+    worker = SERVICES["worker"]
+    settings = load(worker["environment"])
+    assert worker["expose"] == [str(settings.probe_port)]
+    assert "/readyz" in worker["healthcheck"]["test"][-1]
+
+
 def test_nginx_and_hubs_know_each_other() -> None:
     hubs = [SERVICES[name]["networks"]["front"]["ipv4_address"] for name in HUBS]
     assert (
@@ -131,9 +138,12 @@ class Stack:
         return self._image.run(self._variables(name), *check).returncode == 0
 
     def start_worker(self) -> None:
+        """Returns when the health check of the file succeeds."""
+        self.ports["worker"] = free_port()
         worker = self._image.start(self._variables("worker"), *SERVICES["worker"]["command"])
         self.workers.append(worker)
-        worker.until_output("templates: ")
+        eventually("a worker is healthy", lambda: worker.ended or self.healthy("worker"))
+        assert not worker.ended, worker.output
 
     def close(self) -> None:
         for process in (*self.hubs.values(), *self.workers):
@@ -148,6 +158,8 @@ class Stack:
                 "PLANCAST_PORT": str(self.ports[name]),
                 "PLANCAST_PROXIES": "127.0.0.1",
             }
+        else:
+            here |= {"PLANCAST_PROBE_HOST": "127.0.0.1", "PLANCAST_PROBE_PORT": str(self.ports["worker"])}
         return {variable: self._local(value) for variable, value in SERVICES[name]["environment"].items()} | here
 
     def _local(self, value: str) -> str:
@@ -300,9 +312,10 @@ async def test_nothing_is_lost_when_a_hub_drains_and_a_worker_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_alerts_and_dashboard_use_metrics_that_running_hubs_export(stack: Stack) -> None:
+async def test_alerts_and_dashboard_use_metrics_that_running_hubs_and_workers_export(stack: Stack) -> None:
     async with httpx.AsyncClient() as client:
-        text = (await client.get(f"http://127.0.0.1:{stack.ports['hub-1']}/metrics")).text
-    families = {family.name for family in text_string_to_metric_families(text)}
+        urls = [f"http://127.0.0.1:{stack.ports[name]}/metrics" for name in ("hub-1", "worker")]
+        texts = [(await client.get(url)).text for url in urls]
+    families = {family.name for text in texts for family in text_string_to_metric_families(text)}
     used = {name for _, query in queries() for name in names(query)} - {"up", "ALERTS", "plancast_worker_age_seconds"}
     assert {name for name in used if re.sub(r"_(total|bucket)$", "", name) not in families} == set()

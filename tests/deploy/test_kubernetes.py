@@ -117,6 +117,24 @@ def test_a_hub_is_restarted_only_when_it_does_not_respond() -> None:
     assert hub["ports"] == [{"name": "http", "containerPort": Settings().port}]
 
 
+def test_a_worker_is_restarted_only_when_its_event_loop_is_stuck() -> None:
+    worker = container("plancast-worker")
+    variables = {each["name"]: each["value"] for each in worker["env"]}
+    assert unknown_variables(variables) == {}
+    settings = load(variables)
+    [port] = worker["ports"]
+    assert (settings.probe_host, settings.probe_port) == ("0.0.0.0", port["containerPort"])
+    probes = [worker[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert [probe["httpGet"]["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
+    assert {probe["httpGet"]["port"] for probe in probes} == {port["name"]}
+    assert worker["readinessProbe"]["timeoutSeconds"] > PATIENCE
+    assert seconds(worker["livenessProbe"]) >= 300
+    annotations = OBJECTS["Deployment", "plancast-worker"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(settings.probe_port)
+    [rule] = OBJECTS["NetworkPolicy", "plancast-worker"]["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [port["name"]]
+
+
 def test_the_autoscaler_uses_a_metric_that_hubs_export() -> None:
     spec = OBJECTS["HorizontalPodAutoscaler", "plancast-hub"]["spec"]
     assert spec["scaleTargetRef"]["name"] == "plancast-hub"

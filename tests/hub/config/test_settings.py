@@ -76,8 +76,16 @@ def test_help_names_flag_default_and_variable(capsys: pytest.CaptureFixture[str]
         parsed("--help")
     told = " ".join(capsys.readouterr().out.split())
     for at in fields(Settings):
-        assert "--" + at.name.replace("_", "-") in told
+        assert ("--" + at.name.replace("_", "-") in told) == (at.metadata["group"] != "worker")
     assert "[8000; PLANCAST_PORT]" in told
+
+
+def test_workers_have_flags_of_their_own() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, "worker")
+    assert {action.dest for action in parser._actions} == {"help", "probe_host", "probe_port"}
+    assert load({"PLANCAST_PROBE_PORT": "0"}, parser.parse_args(["--probe-host", "::"])).probe_port == 0
+    assert load({}).probe_port is None
 
 
 @pytest.mark.parametrize(
