@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Final, cast
+from types import FrameType
+from typing import Final, Never, cast
 
 from broadcasters.errors import InvalidEvent, PlancastError
 from hub.commands import COMMANDS, GROUPS, SYNONYMS, command
@@ -36,6 +38,8 @@ COMMON: Final = frozenset({"PLANCAST_LOG", "PLANCAST_TOKEN", "PLANCAST_ENGINE_DB
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `plancast` with these arguments (default: those of the process); returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    if os.getpid() == 1:  # a container: the kernel drops a signal that process 1 has no handler for
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -49,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"plancast: {_in_one_line(_first(error))}", file=sys.stderr)
         return MISUSED if isinstance(error, InvalidEvent) else FAILED
+
+
+def _terminated(number: int, _: FrameType | None) -> Never:
+    """End the process, as SIGTERM does with any other; `serve` and `worker` replace this once they run."""
+    os._exit(128 + number)  # an exception could be caught by what is running, such as an import of templates
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,6 +17,8 @@ from tests.deploy.image import CONTAINERFILE, Image, instructions
 from tests.hub.tokens import SECRET
 from tests.servers.process import RedisServer, eventually, free_port
 from tests.test_house import PROJECT, locked
+
+pytestmark = pytest.mark.timeout(900)  # whichever test runs first builds the image
 
 ROOT = CONTAINERFILE.parents[1]
 LOCKED = ROOT / "deploy/requirements.txt"
@@ -93,7 +97,6 @@ def test_the_build_context_has_what_is_copied_and_no_secrets() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_image_has_the_page_and_no_build_tools(image: Image) -> None:
     assert (image.packages / "hub/page/built/index.html").exists()
     installed = {path.name.partition("-")[0] for path in image.packages.glob("*.dist-info")}
@@ -132,3 +135,21 @@ def test_a_hub_is_healthy_while_it_waits_for_its_log_and_drains_as_process_1(ima
         hub.signal(signal.SIGTERM)
         assert hub.wait() == 0, hub.output
         assert image.run(variables, *check).returncode == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start it as process 1")
+def test_a_signal_while_it_starts_ends_process_1(command: str, image: Image) -> None:
+    """The signal arrives before a hub or worker has its own handlers: a module of templates sends it when it is imported."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "early.py").write_text("import os, signal\nos.kill(1, signal.SIGTERM)\n")
+        variables = {
+            "PLANCAST_HOST": "127.0.0.1",
+            "PLANCAST_PORT": str(free_port()),
+            "PLANCAST_TEMPLATES": "early",
+            "PYTHONPATH": folder,
+        }
+        with closing(image.start(variables, command)) as process:
+            assert process.wait() == 128 + signal.SIGTERM, process.output
