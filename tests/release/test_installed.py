@@ -18,6 +18,7 @@ import pytest
 from tests.release.commands import run
 from tests.release.test_wheel import FOREIGN, IMPORT
 from tests.servers.demo import clean_environment, pages, running_demo
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import eventually, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,11 +43,6 @@ def interpreter(version: str) -> Path | None:
 OLD_SQLITE = "from plan_engine.worker.sqlite import sqlite_problem; print(bool(sqlite_problem()))"
 
 
-def has_engine(plancast: Path, folder: Path) -> bool:
-    """Whether DBOS can use SQLite: from Python 3.12 on it needs SQLite 3.42, which these interpreters may not have."""
-    return run(plancast.with_name("python"), "-c", OLD_SQLITE, cwd=folder).strip() == "False"
-
-
 @pytest.fixture(scope="module", params=VERSIONS)
 def plancast(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `plancast` command of an environment with `plancast[all]`."""
@@ -60,12 +56,23 @@ def plancast(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyte
     return installed.with_name("plancast")
 
 
+@pytest.fixture(scope="module")
+def engine(plancast: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, str]]:
+    """Settings of an engine: none where DBOS can use SQLite, otherwise the URL of a PostgreSQL database. From Python 3.12
+    on, DBOS needs SQLite 3.42, which these interpreters may not have."""
+    if run(plancast.with_name("python"), "-c", OLD_SQLITE, cwd=tmp_path_factory.mktemp("sqlite")).strip() == "False":
+        yield {}
+        return
+    with PostgresServer() as server:
+        yield {"PLANCAST_ENGINE_DB": server.url}
+
+
 def test_every_public_name_can_be_imported(plancast: Path, tmp_path: Path) -> None:
     assert int(run(plancast.with_name("python"), "-W", "error", "-c", EVERY_NAME, cwd=tmp_path)) > 50
 
 
-def test_a_hub_serves_the_page_and_what_is_published(plancast: Path, tmp_path: Path) -> None:
-    with serving(plancast, tmp_path, "auto" if has_engine(plancast, tmp_path) else "off") as url:
+def test_a_hub_serves_the_page_and_what_is_published(plancast: Path, engine: dict[str, str], tmp_path: Path) -> None:
+    with serving(plancast, tmp_path, engine) as url:
         run(plancast, "publish", "p", "Hi.", "--agent", "Ana", "--log", url, cwd=tmp_path)
         run(plancast, "publish", "p", "Done.", "--status", "completed", "--log", url, cwd=tmp_path)
         shown = run(plancast, "tail", "p", "--from", "start", "--exit-status", "--log", url, cwd=tmp_path)
@@ -77,15 +84,13 @@ def test_a_hub_serves_the_page_and_what_is_published(plancast: Path, tmp_path: P
         assert "Plancast" in read(f"{url}/docs/")
 
 
-def test_the_demo_goes_on_after_a_kill(plancast: Path, tmp_path: Path) -> None:
-    if not has_engine(plancast, tmp_path):
-        pytest.skip("this Python has a SQLite older than 3.42, which DBOS needs from Python 3.12 on")
+def test_the_demo_goes_on_after_a_kill(plancast: Path, engine: dict[str, str], tmp_path: Path) -> None:
     port = free_port()
-    with running_demo(tmp_path, port, plancast) as demo:
+    with running_demo(tmp_path, port, plancast, **engine) as demo:
         first = pages(demo.read_until("Now kill me"))
         demo.process.send_signal(signal.SIGKILL)
         demo.process.wait()
-    with running_demo(tmp_path, port, plancast) as demo:
+    with running_demo(tmp_path, port, plancast, **engine) as demo:
         again = demo.read_until("Now kill me")
     assert "The plans go on where they were." in again
     assert pages(again)[0] == first[0]
@@ -101,10 +106,10 @@ def test_an_agent_needs_no_extra(wheel: Path, tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving(plancast: Path, home: Path, engine: str) -> Generator[str]:
+def serving(plancast: Path, home: Path, engine: dict[str, str]) -> Generator[str]:
     """Runs `plancast serve`; yields its address once it is ready."""
     port = free_port()
-    env = clean_environment(home, PLANCAST_PORT=str(port), PLANCAST_LOGS_LEVEL="warning", PLANCAST_ENGINE=engine)
+    env = clean_environment(home, PLANCAST_PORT=str(port), PLANCAST_LOGS_LEVEL="warning", **engine)
     with subprocess.Popen([plancast, "serve"], env=env, stdout=subprocess.DEVNULL) as hub:
         try:
             url = f"http://127.0.0.1:{port}"

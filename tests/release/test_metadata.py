@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_bytes
@@ -12,8 +13,10 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.release.commands import ROOT, run
+from tests.release.test_installed import VERSIONS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -31,6 +34,18 @@ def test_the_wheel_states_licence_keywords_and_python_versions(metadata: Message
     assert metadata["Keywords"].split(",") == sorted(PROJECT["keywords"])
     versions = [line for line in metadata.get_all("Classifier", []) if re.search(r":: 3\.\d+$", line)]
     assert [line.rpartition(" ")[2] for line in versions] == ["3.11", "3.12", "3.13"]
+
+
+def test_the_checked_python_versions_are_those_that_the_wheel_states_and_the_next(metadata: Message) -> None:
+    stated = [line.rpartition(" ")[2] for line in metadata.get_all("Classifier", []) if re.search(r":: 3\.\d+$", line)]
+    assert [*VERSIONS] == [*stated, "3.14"]
+
+
+def test_the_wheel_offers_the_extras_of_the_project(metadata: Message) -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert set(metadata.get_all("Provides-Extra", [])) == set(extras)
+    assert {Requirement(text).name for text in extras["all"]} == {"plancast"}
+    assert {name for text in extras["all"] for name in Requirement(text).extras} == {"hub", "engine", "templates"}
 
 
 def test_every_package_and_the_changelog_have_one_version() -> None:
@@ -56,6 +71,17 @@ def test_the_readme_renders_on_the_package_index(wheel: Path, tmp_path: Path) ->
     run(python, "-m", "pip", "install", "--quiet", "twine", cwd=tmp_path)
     checked = run(python, "-m", "twine", "--no-color", "check", "--strict", *wheel.parent.iterdir(), cwd=tmp_path)
     assert checked.count("PASSED") == 2, checked
+
+
+def test_both_distributions_have_the_licence_the_types_and_the_built_page(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        source = {name.partition("/")[2] for name in archive.getnames()}
+    typed = {f"{package}/py.typed" for package in ("broadcasters", "hub", "plan_engine", "plancast")}
+    needed = typed | {"hub/page/built/index.html"}
+    assert needed | {f"plancast-{PROJECT['version']}.dist-info/licenses/LICENSE"} <= inside
+    assert needed | {"LICENSE"} <= source
 
 
 @pytest.mark.slow
