@@ -66,6 +66,14 @@ def _python() -> str:
     pytest.skip(f"other users can't run {sys.executable}, and there is no /usr/bin/python3")
 
 
+def _ignored(folder: str, names: list[str]) -> list[str]:
+    """Those of the folder's entries that .dockerignore leaves out of the build context."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line != "*" and not line.startswith(("#", "!"))]
+    paths = [Path(folder).relative_to(ROOT) / name for name in names]
+    return [path.name for path in paths if any(map(path.match, patterns))]
+
+
 class Image:
     """`with Image() as image: image.start({...}, "serve")`. Building takes a minute, and packages from a registry."""
 
@@ -145,8 +153,7 @@ class Image:
             sources = [sources[1].removeprefix("/src/")]
         for source in sources:
             if (ROOT / source).is_dir():
-                unwanted = shutil.ignore_patterns("__pycache__", "built") if "built" not in source else None
-                shutil.copytree(ROOT / source, target, ignore=unwanted)
+                shutil.copytree(ROOT / source, target, ignore=_ignored, dirs_exist_ok=True)
             else:
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / source, target)

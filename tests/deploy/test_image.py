@@ -57,7 +57,7 @@ def test_it_has_every_package_that_hubs_and_workers_need() -> None:
 
 def test_it_installs_with_hashes_and_compiles_nothing() -> None:
     installs = [each.text for each in instructions("environment") if re.search(r"\bpip\b.* install\b", each.text)]
-    assert len(installs) == 3
+    assert len(installs) == 4
     for line in installs:
         assert "--require-hashes --only-binary :all:" in line or "--no-deps --no-index dist/" in line
 
@@ -97,12 +97,26 @@ def test_the_build_context_has_what_is_copied_and_no_secrets() -> None:
 
 
 @pytest.mark.slow
-def test_the_image_has_the_page_and_no_build_tools(image: Image) -> None:
+def test_the_image_has_the_page_the_documentation_and_no_build_tools(image: Image) -> None:
     assert (image.packages / "hub/page/built/index.html").exists()
+    assert (image.packages / "hub/page/docs/index.html").exists()
     installed = {path.name.partition("-")[0] for path in image.packages.glob("*.dist-info")}
     assert {"plancast", "uvicorn", "dbos", "mcp", "pydantic_ai_slim", "psycopg_binary"} <= installed
     assert installed & {"pip", "setuptools", "wheel", "hatchling", "pytest", "mypy"} == set()
     assert re.match(r"plancast \d", image.run({}, "plancast", "version").stdout)
+
+
+@pytest.mark.slow
+def test_the_image_has_every_page_of_the_documentation(image: Image) -> None:
+    """A linked file that is missing in the build stage would have no page, without an error."""
+    built = ROOT / "hub/page/docs"
+    if not built.exists():
+        pytest.skip("the documentation is not built: run make docs")
+    assert files_in(image.packages / "hub/page/docs") == files_in(built)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
