@@ -49,7 +49,7 @@ ENGINE_S: Final = 10.0
 """Seconds for which a client waits for the engine. The plan may have been started nevertheless."""
 NO_ENGINE: Final = (
     "this hub has no engine: it shows plans, but can't start or signal them; it needs pip install 'plancast[engine]' and "
-    "`plancast serve` in development or with --templates"
+    "`plancast serve` in development or with --templates; `plancast doctor` names other reasons"
 )
 
 

@@ -28,7 +28,7 @@ from plan_engine import errors
 if TYPE_CHECKING:
     from plan_engine import Engine, LanguageModel, Template
 
-__all__ = ["BUILT_IN", "Embedded", "check_model", "model_of", "templates_of"]
+__all__ = ["BUILT_IN", "Embedded", "check_database", "check_model", "model_of", "templates_of"]
 
 BUILT_IN: Final = "plan_engine.templates"
 
@@ -71,6 +71,13 @@ def check_model(settings: Settings) -> None:
     """Raises `PlancastError` if agents can't use the model: at the start, instead of in each plan."""
     if settings.model != "offline" and find_spec("pydantic_ai") is not None:
         importlib.import_module("plan_engine.models").check_model(model_of(settings))
+
+
+def check_database(settings: Settings) -> None:
+    """Raises `PlancastError` if the engine's database is SQLite and that of this Python is too old."""
+    problem = importlib.import_module("plan_engine.worker.sqlite").sqlite_problem()
+    if problem and settings.engine_db.startswith("sqlite:"):
+        raise PlancastError(problem)
 
 
 class Embedded:

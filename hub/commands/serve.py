@@ -17,7 +17,7 @@ from broadcasters.errors import PlancastError
 from broadcasters.extras import extra
 from broadcasters.log import log_of
 from broadcasters.log.contract import PlanLog
-from hub.commands.embedded import Embedded, check_model, model_of, templates_of
+from hub.commands.embedded import Embedded, check_database, check_model, model_of, templates_of
 from hub.commands.output import print_json
 from hub.config.flags import add_flags
 from hub.config.limits import bounds
@@ -88,6 +88,7 @@ def _with_engine(settings: Settings) -> tuple[Settings, str]:
         return replace(settings, engine="off"), "engine: none; this hub shows plans but starts none"
     try:
         names = ", ".join(template.name for template in templates_of(settings.templates))
+        check_database(settings)
     except PlancastError as problem:
         if settings.wants_engine:
             raise

@@ -163,6 +163,34 @@ async def test_without_the_extra_a_hub_serves_and_names_the_package_to_install(
         assert "pip install 'plancast[engine]'" in refused.json()["detail"]
 
 
+async def test_with_an_sqlite_too_old_for_the_engine_a_hub_serves_without_one(
+    harness: EngineHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/sitecustomize.py").write_text(
+        "import sqlite3, sys\nsys.hexversion, sqlite3.sqlite_version_info = 0x030C0000, (3, 40, 1)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "old"))
+    async with hub_of(harness, engine="auto", engine_db=f"sqlite:///{tmp_path}/engine.db") as hub:
+        [reason] = [line for line in hub.output.splitlines() if line.startswith("engine: none (")]
+        assert "requires SQLite 3.42 or newer" in reason
+        assert "plancast doctor" in (await start(hub, harness, "quick", "p")).json()["detail"]
+
+
+@pytest.mark.parametrize("engine", ["embedded", "remote"])
+def test_an_sqlite_too_old_for_a_required_engine_is_reported_at_the_start(
+    engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.hexversion", 0x030C0000)
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 40, 1))
+    assert (
+        main(["serve", "--port", "0", "--engine", engine, "--templates", PLANS, "--engine-db", "sqlite:///e.db"]) == 1
+    )
+    printed = capsys.readouterr()
+    assert "requires SQLite 3.42 or newer" in printed.err
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
