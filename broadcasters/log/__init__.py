@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["LazyLog", "default_url", "log_of"]
 
 
-def default_url(variable: str = "PLANCAST_LOG", file: str = "plans.db") -> str:
-    """The variable's value, or the one file that all programs of this user share when nothing is configured."""
-    return os.environ.get(variable, "").strip() or f"sqlite:///{_home() / '.plancast' / file}"
+def default_url(
+    variable: str = "PLANCAST_LOG", file: str = "plans.db", environ: Mapping[str, str] | None = None
+) -> str:
+    """The variable's value, or the one file that all programs of this user share when nothing is configured.
+
+    Args:
+        variable: The environment variable.
+        file: The file's name.
+        environ: The environment to read; by default that of this process.
+    """
+    given = (os.environ if environ is None else environ).get(variable, "").strip()
+    return given or f"sqlite:///{_home() / '.plancast' / file}"
 
 
 def log_of(url: str | Redis | RedisCluster | None = None) -> PlanLog:

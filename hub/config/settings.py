@@ -325,7 +325,8 @@ def flag(name: str) -> str:
 
 def load(environ: Mapping[str, str], flags: argparse.Namespace | None = None) -> Settings:
     """The settings from an environment and flags. Raises `BadSetting`."""
-    given: dict[str, Any] = {"log": default_url(), "engine_db": f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"}
+    engine_db = f"sqlite:///{Path.home() / '.plancast' / 'engine.db'}"
+    given: dict[str, Any] = {"log": default_url(environ=environ), "engine_db": engine_db}
     for at in fields(Settings):
         given_flag = getattr(flags, at.name, None)
         source, text = (

@@ -45,6 +45,13 @@ def test_the_defaults_are_for_development_on_loopback() -> None:
     assert settings.limits == Limits()
 
 
+def test_the_default_log_does_not_depend_on_the_variable_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = load({}).log
+    monkeypatch.setenv("PLANCAST_LOG", "redis://elsewhere/0")
+    assert load({}).log == default
+    assert load({"PLANCAST_LOG": "sqlite:////given.db"}).log == "sqlite:////given.db"
+
+
 def test_a_flag_overrides_its_variable_and_that_the_default() -> None:
     environ = {"PLANCAST_PORT": "9000", "PLANCAST_WORKERS": "2"}
     settings = load(environ, parsed("--port", "9001"))
