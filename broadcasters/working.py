@@ -240,7 +240,7 @@ class Work:
         if (request := self._cancelled) is not None and not ended:
             plan = await self._outlets.questions.plan(self.plan_id)
             if plan.ended_at is None:
-                events = [self._acknowledgement(request), *((event, None) for event in _stopped(plan, request))]
+                events = [self._acknowledgement(request, plan), *((event, None) for event in _stopped(plan, request))]
         released = {"plan_id": self.plan_id, "worker_id": self.worker_id, "state": "released"}
         events.append((build(WorkerUpdate, released), None))
         await asyncio.gather(*(self._send(event, key) for event, key in events))
@@ -309,13 +309,14 @@ class Work:
         plan = await questions.plan(self.plan_id)
         if plan.ended_at is not None or questions.ended.get(self.plan_id):  # another status would continue it
             return
-        await questions.send_patiently(*self._acknowledgement(request))
+        await questions.send_patiently(*self._acknowledgement(request, plan))
 
-    def _acknowledgement(self, request: SignalRequest) -> tuple[PlanEvent, str]:
+    def _acknowledgement(self, request: SignalRequest, plan: Snapshot) -> tuple[PlanEvent, str]:
+        """The event that acknowledges a request. An event replaces the plan's data, so it repeats what is there."""
         content, data = acknowledgement(request.name, request.by)
         status = self._outlets.questions.status(self.plan_id)
-        fields = {"plan_id": self.plan_id, "status": status, "content": content, "data": data}
-        return build(PlanUpdate, fields), f"~signal:{request.offset}"
+        known = {"plan_id": self.plan_id, "status": status, "content": content}
+        return build(PlanUpdate, {**known, "data": {**(plan.data or {}), **data}}), f"~signal:{request.offset}"
 
 
 def _busy(plan_id: str, worker: WorkerStatus | None) -> PlanBusy:

@@ -238,6 +238,19 @@ class TestSignals:
             await until_plan(log, "in_progress")
         assert await states(log) == [("pause", "acknowledged", "waiting"), ("resume", "acknowledged", "in_progress")]
 
+    async def test_an_acknowledgement_keeps_the_plans_data(self, log: PlanLog, b: Broadcaster) -> None:
+        await b.send_plan_update(PLAN, data={"route": ["Rome"], "by": "the author"})
+        async with b.working(PLAN) as work:
+            await request(log, "pause")
+            await until_plan(log, "waiting")
+            paused = {"signal": "pause", "state": "acknowledged", "by": "maria"}
+            assert (await snapshot(log)).data == {"route": ["Rome"], **paused}
+            await b.send_plan_update(PLAN, status="waiting", data={"route": ["Rome", "Bari"]})
+            await request(log, "cancel", by="jo")
+            await until(lambda: work.cancelled)
+        cancelled = {"signal": "cancel", "state": "acknowledged", "by": "jo"}
+        assert (await snapshot(log)).data == {"route": ["Rome", "Bari"], **cancelled}
+
     async def test_a_paused_work_can_be_cancelled(self, log: PlanLog, b: Broadcaster) -> None:
         async with b.working(PLAN) as work:
             await request(log, "pause")
