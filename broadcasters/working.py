@@ -312,11 +312,17 @@ class Work:
         await questions.send_patiently(*self._acknowledgement(request, plan))
 
     def _acknowledgement(self, request: SignalRequest, plan: Snapshot) -> tuple[PlanEvent, str]:
-        """The event that acknowledges a request. An event replaces the plan's data, so it repeats what is there."""
+        """The event that acknowledges a request. An event replaces the plan's data, so it repeats what is there, or has no
+        data if both together are too large."""
         content, data = acknowledgement(request.name, request.by)
         status = self._outlets.questions.status(self.plan_id)
         known = {"plan_id": self.plan_id, "status": status, "content": content}
-        return build(PlanUpdate, {**known, "data": {**(plan.data or {}), **data}}), f"~signal:{request.offset}"
+        event = build(PlanUpdate, {**known, "data": {**(plan.data or {}), **data}})
+        try:
+            event.payload(self.worker_id)
+        except InvalidEvent:
+            event = build(PlanUpdate, known)
+        return event, f"~signal:{request.offset}"
 
 
 def _busy(plan_id: str, worker: WorkerStatus | None) -> PlanBusy:

@@ -20,7 +20,16 @@ from broadcasters import (
     blocking,
 )
 from broadcasters.checkpointing import snapshot_of, take_checkpoint
-from broadcasters.events import PlanEvent, PlanUpdate, SignalName, StepUpdate, WorkerUpdate, build, parse
+from broadcasters.events import (
+    MAX_EVENT_BYTES,
+    PlanEvent,
+    PlanUpdate,
+    SignalName,
+    StepUpdate,
+    WorkerUpdate,
+    build,
+    parse,
+)
 from broadcasters.fold import fold
 from broadcasters.log import log_of
 from broadcasters.log.contract import Head, PlanLog
@@ -250,6 +259,16 @@ class TestSignals:
             await until(lambda: work.cancelled)
         cancelled = {"signal": "cancel", "state": "acknowledged", "by": "jo"}
         assert (await snapshot(log)).data == {"route": ["Rome", "Bari"], **cancelled}
+
+    async def test_an_acknowledgement_that_does_not_fit_beside_the_plans_data_leaves_it(
+        self, log: PlanLog, b: Broadcaster
+    ) -> None:
+        data = {"route": "x" * (MAX_EVENT_BYTES - 200)}
+        await b.send_plan_update(PLAN, data=data)
+        async with b.working(PLAN):
+            await request(log, "pause")
+            await until_plan(log, "waiting")
+        assert (await snapshot(log)).data == data
 
     async def test_a_paused_work_can_be_cancelled(self, log: PlanLog, b: Broadcaster) -> None:
         async with b.working(PLAN) as work:

@@ -21,7 +21,7 @@ from tests.plan_engine.adapters.person import Person, steps_of, words_of
 from tests.servers.process import eventually, free_port
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("celery_worker", "fastapi_app", "flask_app", "langgraph_agent", "progress_script")
+EXAMPLES = ("celery_worker", "fastapi_app", "flask_app", "langgraph_agent", "progress_script", "send_letters")
 INSIGHT = [("Intent parsed", "completed"), ("Insight generated", "completed")]
 WORDS = [("Agent", "result", "Umbrellas sell best on Mondays.")]
 
@@ -153,6 +153,40 @@ async def test_the_script_reports_through_a_callback(log_url: str, broadcaster: 
     assert (plan.status, plan.result) == ("completed", {"result": {"insight": "umbrellas"}})
     assert steps_of(plan) == [("Understand the question", "completed"), ("Find the insight", "completed")]
     assert words_of(plan) == WORDS
+
+
+async def test_the_letters_are_paused_killed_and_continued(
+    log_url: str, broadcaster: Broadcaster, tmp_path: Path
+) -> None:
+    output, person = tmp_path / "output", Person(broadcaster, "letters-7")
+    arguments = ("examples/send_letters.py", "letters-7")
+    with program(*arguments, output=output, **environment(log_url)) as killed:
+        (asked,) = await person.is_asked()
+        assert asked.prompt == "Write 5 letters?"
+        await person.requests("pause")
+        await person.until(lambda plan: plan.data and plan.data["signal"] == "pause")
+        await person.answers(asked, True)
+        killed.kill()
+    with program(*arguments, output=output, **environment(log_url)) as script:
+        await person.requests("resume")
+        assert await asyncio.to_thread(script.wait, 60) == 0, output.read_text()
+    plan = await person.sees()
+    assert (plan.status, len(plan.inputs), plan.usage and plan.usage.output_tokens) == ("completed", 1, 45)
+    letters = [text for agent, _, text in words_of(plan) if agent == "Mailer"]
+    assert [text.split(",")[0] for text in letters] == [
+        f"Dear {customer}" for customer in ("Ada", "Grace", "Edsger", "Barbara", "Alan")
+    ]
+
+
+async def test_the_letters_are_cancelled_while_they_ask(log_url: str, broadcaster: Broadcaster, tmp_path: Path) -> None:
+    output, person = tmp_path / "output", Person(broadcaster, "letters-8")
+    with program("examples/send_letters.py", "letters-8", output=output, **environment(log_url)) as script:
+        await person.is_asked()
+        await person.requests("cancel")
+        assert await asyncio.to_thread(script.wait, 60) == 0, output.read_text()
+    plan = await person.sees()
+    assert plan.status == "cancelled"
+    assert "Mailer" not in [agent for agent, _, _ in words_of(plan)]
 
 
 async def test_a_relayed_agent_in_javascript_asks_and_is_answered(
