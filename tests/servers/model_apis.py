@@ -1,4 +1,5 @@
-"""The formats of language models' APIs: OpenAI's chat completions (also as Azure serves them), and Anthropic's messages."""
+"""The formats of language models' APIs: OpenAI's chat completions and responses (also as Azure serves them), and
+Anthropic's messages."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final, Protocol
 
 __all__ = ["APIS", "Call", "ChatRequest", "ModelApi", "Reply"]
@@ -236,4 +238,86 @@ def _openai_message(role: str, part: Mapping[str, Any]) -> dict[str, Any]:
             return {"role": role, "content": part["text"]}
 
 
-APIS: Final[Sequence[ModelApi]] = (_ChatCompletions(), _Messages())
+class _Responses:
+    path: Final = r"(/v1|/openai/v1)/responses"
+
+    def read(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        system = {"role": "system", "content": body.get("instructions") or ""}
+        tools = [{"type": "function", "function": {"name": tool["name"]}} for tool in body.get("tools") or ()]
+        known = {"model": body["model"], "stream": body.get("stream"), "tools": tools}
+        messages = [system, *map(_message_of_item, body["input"])]
+        return {**known, "messages": messages, "response_format": (body.get("text") or {}).get("format")}
+
+    def whole(self, request: ChatRequest, reply: Reply) -> Mapping[str, Any]:
+        asked, answered = request.usage(reply)
+        usage = {
+            "input_tokens": asked,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": answered,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": asked + answered,
+        }
+        item = _item(reply, reply if isinstance(reply, str) else json.dumps(reply.arguments))
+        return {**self._response(request, "completed"), "output": [item], "usage": usage}
+
+    def stream(self, request: ChatRequest, reply: Reply) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        number = count()
+        text = reply if isinstance(reply, str) else json.dumps(reply.arguments)
+        about = {"item_id": _item(reply)["id"], "output_index": 0}
+        kind, whole = "response.function_call_arguments", {"arguments": text}
+        if isinstance(reply, str):
+            about |= {"content_index": 0, "logprobs": []}
+            kind, whole = "response.output_text", {"text": text}
+
+        def event(name: str, **fields: Any) -> str:
+            return _event({"type": name, "sequence_number": next(number), **fields}, name)
+
+        begins = [
+            event("response.created", response=self._response(request, "in_progress")),
+            event("response.output_item.added", output_index=0, item=_item(reply)),
+        ]
+        pieces = [event(f"{kind}.delta", **about, delta=piece) for piece in _pieces(text)]
+        ends = [
+            event(f"{kind}.done", **about, **whole),
+            event("response.output_item.done", output_index=0, item=_item(reply, text)),
+            event("response.completed", response=self.whole(request, reply)),
+        ]
+        return begins, pieces, ends
+
+    @staticmethod
+    def _response(request: ChatRequest, status: str) -> dict[str, Any]:
+        about = {"id": "resp_1", "object": "response", "created_at": 1_790_000_000, "model": request.model}
+        return {
+            **about,
+            "status": status,
+            "output": [],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+        }
+
+
+def _item(reply: Reply, text: str | None = None) -> dict[str, Any]:
+    """The output of a response; without `text`, as it begins."""
+    status = "in_progress" if text is None else "completed"
+    if isinstance(reply, Call):
+        call = {"id": "fc_1", "type": "function_call", "call_id": f"call_{reply.tool}", "name": reply.tool}
+        return {**call, "arguments": text or "", "status": status}
+    content = [] if text is None else [{"type": "output_text", "text": text, "annotations": []}]
+    return {"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": content}
+
+
+def _message_of_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    match item.get("type", "message"):
+        case "function_call":
+            call = {"id": item["call_id"], "function": {"name": item["name"], "arguments": item["arguments"]}}
+            return {"role": "assistant", "content": None, "tool_calls": [call]}
+        case "function_call_output":
+            return {"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]}
+        case _:
+            content = item["content"]
+            text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+            return {"role": item["role"], "content": text}
+
+
+APIS: Final[Sequence[ModelApi]] = (_ChatCompletions(), _Responses(), _Messages())

@@ -21,6 +21,7 @@ SETTINGS: Final = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.
 PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 PATHS: Final = {
     "openai:gpt-5": "/v1/chat/completions",
+    "openai-responses:my-model": "/v1/responses",
     "anthropic:claude-sonnet-5": "/v1/messages",
     "azure:my-deployment": "/openai/v1/chat/completions",
     "azure:my-deployment of 2024-10-21": "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21",

@@ -128,7 +128,7 @@ async def test_a_refused_request_is_sent_again_when_the_model_says(
     assert "retrying" not in statuses(events, "a")
 
 
-@pytest.mark.parametrize("model", ["openai:counter", "anthropic:counter"])
+@pytest.mark.parametrize("model", ["openai:counter", "openai-responses:counter", "anthropic:counter"])
 @pytest.mark.parametrize("quietly", [False, True])
 async def test_text_published_before_a_cut_is_not_published_again(
     quietly: bool, model: str, harness: EngineHarness, server: ModelServer
