@@ -34,6 +34,6 @@ graph = graph.add_edge(START, "count_orders").add_edge("count_orders", "send_off
 agent = graph.compile(checkpointer=InMemorySaver())  # use one on disk to continue after a restart
 
 if __name__ == "__main__":
-    plan_id = sys.argv[1] if len(sys.argv) > 1 else "offer-1"
+    plan_id = sys.argv[1] if len(sys.argv) > 1 else "may-offer-1"
     print(f"Answer at http://127.0.0.1:8000/plan/{plan_id}", flush=True)
     print(asyncio.run(run_langgraph(plan_id, agent, {"month": "May"}, title="May offer")))

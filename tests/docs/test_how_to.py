@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import re
 import subprocess
@@ -172,11 +173,40 @@ def test_sample_traffic_is_shown_to_its_end(tmp_path: Path) -> None:
         assert "Done: one more shop" in terminal.run(tail)
 
 
+def test_the_sample_takes_the_speed_of_the_document() -> None:
+    (speed,) = re.findall(r"`\?speed=(\d+)`", (DOCS / "how-to/test-your-page.md").read_text())
+    operation = json.loads((DOCS / "openapi.json").read_text())["paths"]["/api/test/streaming/{plan_id}"]["post"]
+    (limits,) = (each["schema"] for each in operation["parameters"] if each["name"] == "speed")
+    assert limits["minimum"] <= int(speed) <= limits["maximum"]
+
+
+# --- one log for all documents
+
+
+def test_documents_do_not_publish_to_each_others_plans() -> None:
+    """A reader who tries several has one log, in which the answers and keys of an earlier program are still there."""
+    documents = (
+        "tutorial.md",
+        "AGENTS.md",
+        "ENGINE.md",
+        "ADAPTERS.md",
+        "MODELS.md",
+        *(f"how-to/{one}" for one in HOW_TO),
+    )
+    users: dict[str, set[str]] = {}
+    for document in documents:
+        programs = [block.text for block in blocks(document) if block.language == "python"]
+        for plan_id in re.findall(r'"([a-z]+(?:-[a-z]+)*-\d+)"', "".join(programs)):
+            users.setdefault(plan_id, set()).add(document)
+    shared = {plan_id: found for plan_id, found in users.items() if len(found - {"how-to/test-your-page.md"}) > 1}
+    assert shared == {}
+
+
 # --- troubleshooting
 
 
 MESSAGES: Final = {
-    "requires fastapi: pip install 'plancast[hub]'": " requires {package}: pip install 'plancast[{name}]'",
+    "requires …: pip install 'plancast[…]'": " requires {package}: pip install 'plancast[{name}]'",
     "is not a setting and is ignored": " is not a setting and is ignored",
     "Address already in use": os.strerror(errno.EADDRINUSE),
     "not listening on 0.0.0.0: without authentication, everyone …": ": without authentication, everyone",

@@ -15,10 +15,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "ADAPTERS.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 Left = dict[str, Any]
 PLANS: dict[str, Callable[[Left], object]] = {
-    "offer-1": lambda left: left["values"] == {"month": "May", "orders": 3},
+    "may-offer-2": lambda left: left["values"] == {"month": "May", "orders": 3},
     "question-1": lambda left: left["result"].output,
     "advice-1": lambda left: left["result"].final_output == "Ten percent.",
-    "greeting-1": lambda left: left["outputs"] == ["Hello, Ada!"],
+    "greeting-2": lambda left: left["outputs"] == ["Hello, Ada!"],
     "insight-1": lambda left: left["report"].result == "umbrellas",
 }
 
