@@ -75,8 +75,8 @@ def open_request(plan: Snapshot, request_id: str | None) -> InputState:
     if len(waiting) > 1:
         raise PlancastError(f"{plan.plan_id} asks {len(waiting)} questions; name one: {', '.join(waiting)}")
     if not waiting:
-        ended = f"it has ended ({plan.status})" if plan.ended_at is not None else "no question is open"
-        raise PlancastError(f"{plan.plan_id} waits for no answer: {ended}")
+        ended = f"; it has ended ({plan.status})" if plan.ended_at is not None else ""
+        raise PlancastError(f"{plan.plan_id} has no open question{ended}")
     return next(iter(waiting.values()))
 
 

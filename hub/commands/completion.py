@@ -42,9 +42,10 @@ ZSH: Final = """\
 #compdef plancast
 _plancast() {
     local -a found
-    local line
+    local line about
     while IFS='' read -r line; do
-        found+=("${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}")
+        about=${line#*$'\\t'}
+        found+=("${${line%%$'\\t'*}//:/\\\\:}${about:+:$about}")
     done < <(plancast completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)
     if (( ${#found} )); then _describe plancast found; else _files; fi
 }
@@ -63,8 +64,15 @@ PLANS_AT_MOST: Final = 50
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=(*SCRIPTS, "words"), metavar="SHELL", help="bash, zsh or fish")
+    parser.add_argument("shell", type=_shell, metavar="|".join(SCRIPTS), help="the shell")
     parser.add_argument("words", nargs="*", default=[], help=argparse.SUPPRESS)
+
+
+def _shell(name: str) -> str:
+    """A shell, or `words`, with which the scripts request candidates."""
+    if name not in (*SCRIPTS, "words"):
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(SCRIPTS)}; got {name!r:.60}")
+    return name
 
 
 def run(args: argparse.Namespace) -> int:
@@ -125,7 +133,7 @@ def _is_option(word: str, previous: str, options: dict[str, argparse.Action]) ->
 
 def _values(action: argparse.Action) -> Iterator[tuple[str, str]]:
     if action.choices is not None:
-        yield from ((str(choice), "") for choice in action.choices if choice != "words")
+        yield from ((str(choice), "") for choice in action.choices)
     elif "|" in str(action.metavar):
         yield from ((choice, "") for choice in str(action.metavar).split("|"))
     elif action.metavar == "PLAN_ID":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Final
 
 from broadcasters.errors import PlancastError
+from broadcasters.extras import extra
 from broadcasters.log.http.link import HubUrl
 
 __all__ = ["ABOUT", "EXAMPLES", "arguments", "run"]
@@ -31,8 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if find_spec("mcp") is None:
-        raise PlancastError("the package for MCP is missing; run: pip install 'plancast[mcp]'")
+    with extra("mcp", "serving MCP"):
+        import_module("mcp")
     url = _hub_url(args.hub)
     from hub.protocols.mcp.bridge import serve_stdio
 

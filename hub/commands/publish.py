@@ -63,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", metavar="ID", help="the step's id")
     parser.add_argument("--status", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES))
     parser.add_argument("--title", metavar="TEXT", help="the title of the plan or step")
-    parser.add_argument("--progress", type=float, metavar="PERCENT", help="0 to 100")
+    parser.add_argument("--progress", type=_percent, metavar="PERCENT", help="0 to 100")
     parser.add_argument("--owner", metavar="NAME", help="the plan's owner")
     parser.add_argument("--label", metavar="NAME", action="append", help="a label to filter plans by; repeatable")
     parser.add_argument("--key", help="idempotency key: the plan stores only the first event with this key")
@@ -73,6 +73,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the position as JSON")
     log_argument(parser)
     parser.set_defaults(misused=parser.error)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 100; got {text!r:.40}")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,8 +16,9 @@ __all__ = ["SignalCommand"]
 
 EFFECTS: Final = {
     "cancel": """\
-Request plans to stop. A plan that runs stops at once; one that has not begun
-never begins. Its events report when it has stopped.""",
+Request plans to stop. The engine stops a running plan at once, and never begins
+one that has not begun. Any other program stops its plan when it next checks for
+signals. The plan's events report when it has stopped.""",
     "pause": """\
 Request plans to pause. The steps in progress pause at their next report; no
 further step begins until the plan is resumed.""",
@@ -25,16 +26,13 @@ further step begins until the plan is resumed.""",
 Request paused plans to continue.""",
 }
 
-RUN_BY: Final = """\
-Plans are run by an engine, or by a program of their own that obeys the signal."""
-
 
 class SignalCommand:
     """The command that sends one signal to plans."""
 
     def __init__(self, signal: SignalName) -> None:
         self._signal: SignalName = signal
-        self.ABOUT: str = f"{EFFECTS[signal]}\n{RUN_BY}"
+        self.ABOUT: str = EFFECTS[signal]
         self.EXAMPLES: str = f"plancast {signal} plan-1\nplancast {signal} plan-1 --log http://127.0.0.1:8000"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -101,6 +101,8 @@ async def _start(args: argparse.Namespace, plan_id: str) -> None:
     async with open_plans(args) as access:
         template = await _template(access, args.template)
         given = input_of(args.words, args.input, template)
+        if template is not None:
+            _check_required(given, template)
         page = await access.start(args.template, given, plan_id)
         if args.json:
             print_json({"plan_id": plan_id, "template": args.template, "page": page})
@@ -108,6 +110,15 @@ async def _start(args: argparse.Namespace, plan_id: str) -> None:
             print(plan_id, flush=True)
         if sys.stderr.isatty():
             note(f"its page: {page}" if page else "a hub or `plancast worker` on the engine's database runs it")
+
+
+def _check_required(given: Mapping[str, Any], template: TemplateInfo) -> None:
+    """Raises `InvalidEvent` if the input lacks something that the template requires."""
+    missing = [name for name in template.input_schema.get("required", ()) if name not in given]
+    if missing:
+        example = " ".join(f"{name}=…" for name in missing)
+        problem = f"missing {', '.join(missing)}; for example: plancast start {template.name} {example}"
+        raise InvalidEvent("input", f"{problem} (plancast start lists all inputs)")
 
 
 async def _template(access: PlanAccess, name: str) -> TemplateInfo | None:

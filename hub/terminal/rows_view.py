@@ -11,10 +11,12 @@ from hub.terminal.plan_row import PlanRow
 from hub.terminal.screen import LiveLines
 from hub.terminal.text import clock_now, table
 
-__all__ = ["WIDE", "RowLines", "RowObjects", "RowsTable", "RowsView"]
+__all__ = ["NOTHING", "WIDE", "RowLines", "RowObjects", "RowsTable", "RowsView"]
 
 WIDE: Final = 110
 """Columns of a terminal with room for bars, and for titles beside what happens now."""
+
+NOTHING: Final = "no plan is in progress; waiting for one"
 
 
 class RowsView(Protocol):
@@ -39,7 +41,7 @@ class RowsTable:
         ordered = sorted(rows, key=lambda row: (row.ended, not row.asks))
         room = self._screen.room - 3
         shown = ordered[:room]
-        nothing = [] if trouble else ["no plan is in progress; waiting for one"]
+        nothing = [] if trouble else [NOTHING]
         lines = self._table(shown, look) if shown else nothing
         rest = f"… and {len(ordered) - room} more" if len(ordered) > room else ""
         asks = next((row.plan_id for row in shown if row.asks), None)
@@ -74,17 +76,24 @@ def _bar(row: PlanRow, look: Look) -> str:
     return "" if row.progress is None else look.bar(row.progress)
 
 
-class _TroubleNotes:
-    """Reports on standard error when the rows get old, and when they are current again."""
+class _Notes:
+    """Reports on standard error when the rows get old, when they are current again, and once that there are none."""
 
     def __init__(self, notes: TextIO) -> None:
         self._notes = notes
         self._trouble = ""
+        self._waits = False
 
-    def show(self, trouble: str) -> None:
+    def show(self, rows: Sequence[PlanRow], trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            print(f"plancast: {trouble or 'the log can be reached again'}", file=self._notes, flush=True)
+            self._print(trouble or "the log can be reached again")
+        if not rows and not trouble and not self._waits:
+            self._waits = True
+            self._print(NOTHING)
+
+    def _print(self, note: str) -> None:
+        print(f"plancast: {note}", file=self._notes, flush=True)
 
 
 class RowLines:
@@ -92,11 +101,11 @@ class RowLines:
 
     def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
-        self._notes = _TroubleNotes(notes)
+        self._notes = _Notes(notes)
         self._shown: dict[str, tuple[str, str, str]] = {}
 
     def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
-        self._notes.show(trouble)
+        self._notes.show(rows, trouble)
         for row in rows:
             facts = row.shown_status, row.percent, row.now
             if row.offset and self._shown.get(row.plan_id) != facts:
@@ -113,11 +122,11 @@ class RowObjects:
 
     def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
-        self._notes = _TroubleNotes(notes)
+        self._notes = _Notes(notes)
         self._shown: dict[str, int] = {}
 
     def show(self, rows: Sequence[PlanRow], trouble: str = "") -> None:
-        self._notes.show(trouble)
+        self._notes.show(rows, trouble)
         for row in rows:
             if row.offset and self._shown.get(row.plan_id) != row.offset:
                 self._shown[row.plan_id] = row.offset

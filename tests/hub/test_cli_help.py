@@ -171,7 +171,7 @@ REQUIRED = {
     "publish": "PLAN_ID",
     "relay": "TEXT",
     "token": "SUBJECT, --plan",
-    "completion": "SHELL",
+    "completion": "bash|zsh|fish",
 }
 """The commands that do nothing without arguments, and what they miss."""
 

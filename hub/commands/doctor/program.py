@@ -77,7 +77,7 @@ def _extras() -> Sequence[Finding]:
         ]
     installed = [extra for extra in EXTRAS if not missing[extra]]
     absent = [extra for extra in EXTRAS if missing[extra]]
-    found = f"installed: {', '.join(installed) or 'none, as agents need none'}"
+    found = f"installed: {', '.join(installed) or 'none; agents need none'}"
     return [Finding("extras", "ok", f"{found}; not installed: {', '.join(absent)}" if absent and installed else found)]
 
 

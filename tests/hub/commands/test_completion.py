@@ -97,9 +97,10 @@ def test_in_zsh(lines: CommandLines) -> None:
         PATH={BIN}:$PATH; compdef() {{ }}; _describe() {{ print -rl -- "${{(@P)2}}" }}; _files() {{ print files }}
         source <(plancast completion zsh)
         words=(plancast tail ''); CURRENT=3; _plancast
+        words=(plancast plans --status c); CURRENT=4; _plancast
     """
     done = subprocess.run(["zsh", "-f", "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "team\\:2:in_progress\nplan-1:Autumn\n"
+    assert done.stdout == "team\\:2:in_progress\nplan-1:Autumn\ncompleted\ncancelled\n"
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")

@@ -103,7 +103,9 @@ def test_templates_are_listed_through_a_hub(through: CommandLines) -> None:
 
 def test_a_hub_refuses_in_one_line(through: CommandLines) -> None:
     assert "no engine on this database runs plan 'none'" in through.fails("plancast cancel none")
-    assert "name: Field required" in through.fails("plancast start greeting", 2)
+    assert "input: missing name; for example: plancast start greeting name=…" in through.fails(
+        "plancast start greeting", 2
+    )
     assert "must be whole numbers" not in through.fails("plancast start greeting name=Ada times=-1.5", 2)
 
 
@@ -137,7 +139,10 @@ def test_a_plan_is_queued_and_cancelled_without_a_worker(direct: CommandLines) -
         ("start greeting --input '[]'", "input: expected a JSON object; got '[]'"),
         ("start greeting --input '{'", "input: expected a JSON object; "),
         ("start greeting name=Ada --input '{}'", "--input: can't be combined with KEY=VALUE or -"),
-        ("start greeting", "name: Field required"),
+        (
+            "start greeting",
+            "input: missing name; for example: plancast start greeting name=… (plancast start lists all inputs)",
+        ),
         ("start greeting Ada --id 'an id'", "plan_id: expected 1 to 128"),
         ("start greeting Ada --exit-status", "--exit-status requires --follow (see plancast start --help)"),
     ],
@@ -199,7 +204,7 @@ def test_a_question_is_answered_once(direct: CommandLines, asking: blocking.Broa
     assert "expected one of yes, no; got 'maybe'" in direct.fails("plancast answer p maybe")
     [given] = direct.ok("plancast answer p yes --json").objects
     assert (given["request_id"], given["answer"], given["offset"]) == ("ask-1", "yes", 2)
-    assert direct.fails("plancast answer p yes") == "plancast: p waits for no answer: no question is open"
+    assert direct.fails("plancast answer p yes") == "plancast: p has no open question"
     assert direct.ok("plancast answer p ask-1 yes --json").objects == [given]
     assert direct.fails("plancast answer p ask-1 no") == f"plancast: {user_name()} answered first"
     [_, answered] = direct.ok("plancast tail p --no-follow --json").objects

@@ -87,6 +87,16 @@ def test_a_plan_that_changes_is_followed_by_a_pipe(log: str, agent: Broadcaster)
             watching.terminate()
 
 
+def test_a_pipe_without_plans_is_not_silent(log: str) -> None:
+    command = [PLANCAST, "watch", "--json", "--log", log]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr
+        try:
+            assert watching.stderr.readline() == "plancast: no plan is in progress; waiting for one\n"
+        finally:
+            watching.terminate()
+
+
 def screen(*command: str, columns: int, until: str, log: str) -> str:
     """What a command writes to a terminal of this width until it has written `until`."""
     reader, writer = pty.openpty()

@@ -61,7 +61,7 @@ async def test_an_extra_of_which_a_package_is_missing(monkeypatch: pytest.Monkey
 async def test_a_plain_install_of_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.commands.doctor.program._installed", lambda _package: False)
     found = await examined(checks_of_program())
-    assert found["extras"].found == "installed: none, as agents need none"
+    assert found["extras"].found == "installed: none; agents need none"
     assert found["page"].status == "skipped"
 
 
