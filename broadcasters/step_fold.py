@@ -1,9 +1,10 @@
 """The fold of a plan's steps.
 
 The first step_update, or plan_update with a step_id, adds the step. Title, needs and agent stay until they are
-set again. A higher attempt, `retrying` without a number, or another status after the end begins a new attempt without
-content, progress, data and times; the previous one goes to `attempts`. Updates of a lower attempt than the current one
-are ignored. Progress may go back; `completed` sets it to 100.
+set again. An update with usage names the agent that used it, which becomes the step's only if the step has none. A higher
+attempt, `retrying` without a number, or another status after the end begins a new attempt without content, progress, data
+and times; the previous one goes to `attempts`. Updates of a lower attempt than the current one are ignored. Progress may go
+back; `completed` sets it to 100.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def _step_changes(step: StepState, event: StepUpdate | PlanUpdate) -> dict[str, 
             changes["max_attempts"] = event.max_attempts
         if event.needs is not None:
             changes["needs"] = tuple(event.needs)
+        if event.usage is not None and step.agent_name is not None:
+            changes["agent_name"] = step.agent_name
     return changes | _step_times(step, event.status, event.timestamp)
 
 

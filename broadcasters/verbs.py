@@ -211,7 +211,7 @@ class Verbs(ABC):
             attempt: The number of the attempt, from 1 on; a higher one begins a new attempt.
             max_attempts: How many attempts there may be.
             needs: The ids of the steps that must be completed before it.
-            agent_name: The agent that works on it.
+            agent_name: The agent that works on it; with `usage`, the agent that used it. A step that has one keeps it then.
             data: JSON for front ends.
             usage: What was used of a model for the step, and no other event reports: a `Usage`, or its fields.
         """

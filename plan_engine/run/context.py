@@ -192,7 +192,7 @@ class Context:
 
         Args:
             usage: a `Usage`, or its fields: what was used since the last report, not a total.
-            agent: the agent's name, which the step is then shown with; by default the step's `agent_name`.
+            agent: the agent that used it, by name; by default the step's `agent_name`.
         """
         await self._reporter.report_usage(usage, agent or self.step.agent_name)
 

@@ -32,14 +32,14 @@ async def test_each_way_to_report_it(harness: EngineHarness) -> None:
             use.usage = {"output_tokens": 100, "cost": "0.5"}
         await ctx.report_usage({"output_tokens": 1000}, agent="Other")
 
-    _, events = await run(harness, works)
+    _, events = await run(harness, works, agent_name="Ada")
     plan = folded(events)
     assert plan.steps[0].usage == plan.usage
     assert plan.usage == UsageSum(model="gpt-5", output_tokens=1111, costs={"USD": Decimal("0.5")})
     assert [message.usage and message.usage.output_tokens for message in plan.messages] == [1, 10]
     assert plan.tool_calls[0].usage is not None
     assert [(one.agent_name, one.output_tokens) for one in plan.usage_by_agent or ()][-1] == ("Other", 1000)
-    assert plan.steps[0].status == "completed"
+    assert (plan.steps[0].status, plan.steps[0].agent_name) == ("completed", "Ada")
 
 
 async def test_each_attempt_counts(harness: EngineHarness) -> None:

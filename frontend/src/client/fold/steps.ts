@@ -1,9 +1,10 @@
 /**
  * Folds updates of a step.
  *
- * The first update of a step creates it. Title, needs and agent stay until an update changes them. A higher attempt, a
- * `retrying` without an attempt, or an update after the end starts a new attempt, and the previous one moves to `attempts`.
- * Updates of an attempt lower than the current one are ignored.
+ * The first update of a step creates it. Title, needs and agent stay until an update changes them. An update with usage names
+ * the agent that used it, which becomes the step's only if the step has none. A higher attempt, a `retrying` without an
+ * attempt, or an update after the end starts a new attempt, and the previous one moves to `attempts`. Updates of an attempt
+ * lower than the current one are ignored.
  */
 import type { AttemptState, PlanUpdate, StepState, StepStatus, StepUpdate } from "../../wire/index.js";
 import type { Draft, Mutable } from "./draft.js";
@@ -12,8 +13,8 @@ import { pick } from "./parts.js";
 const MAX_ATTEMPTS = 16;
 const KEPT = ["title", "content", "progress", "agent_name", "data", "max_attempts", "needs"] as const;
 
-/** The fields that both kinds of updates have; only a step_update has the last three. */
-type StepChange = (StepUpdate | PlanUpdate) & Pick<StepUpdate, "attempt" | "max_attempts" | "needs">;
+/** The fields that both kinds of updates have; only a step_update has the last four. */
+type StepChange = (StepUpdate | PlanUpdate) & Pick<StepUpdate, "attempt" | "max_attempts" | "needs" | "usage">;
 
 export function updateStep(draft: Draft, stepId: string, data: StepChange): void {
   const number = data.attempt;
@@ -63,6 +64,7 @@ function endedAttempt(step: StepState, at: string): AttemptState {
 function withChange(step: StepState, data: StepChange): StepState {
   const changed: Mutable<StepState> = { ...step, status: data.status };
   for (const name of KEPT) if (data[name] != null) Object.assign(changed, { [name]: data[name] });
+  if (data.usage) changed.agent_name = step.agent_name ?? changed.agent_name;
   if (data.progress == null && data.status === "completed") changed.progress = 100;
   if (hasEnded(data.status)) {
     changed.ended_at ??= data.timestamp;
