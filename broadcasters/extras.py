@@ -11,12 +11,17 @@ __all__ = ["ExtraMissing", "extra"]
 
 
 class ExtraMissing(PlancastError, ModuleNotFoundError):
-    """A package is missing; the message says what to install."""
+    """A package is missing; the message says what to install, and `fix` is the command that does."""
+
+    def __init__(self, extra: str, purpose: str, module: str) -> None:
+        self.fix = f"pip install 'plancast[{extra}]'"
+        package = module.partition(".")[0]
+        super().__init__(f"{purpose} requires the extra {extra!r}: {self.fix} ({package} is missing)", name=module)
 
 
 @contextmanager
 def extra(name: str, purpose: str) -> Generator[None]:
-    """Import the packages of an extra.
+    """Import the packages of an extra. Of nested blocks, the outermost one's extra is named, which includes the others.
 
     Args:
         name: The extra, as in `pip install 'plancast[name]'`.
@@ -32,7 +37,6 @@ def extra(name: str, purpose: str) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if isinstance(error, ExtraMissing) or error.name is None:
+        if error.name is None:
             raise
-        package = error.name.partition(".")[0]
-        raise ExtraMissing(f"{purpose} requires {package}: pip install 'plancast[{name}]'", name=error.name) from None
+        raise ExtraMissing(name, purpose, error.name) from None

@@ -19,12 +19,14 @@ from urllib.parse import quote
 from broadcasters.checkpointing import snapshot_of
 from broadcasters.errors import PlancastError
 from broadcasters.events import check_plan_id
+from broadcasters.extras import ExtraMissing
 from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.log.http.link import HubLink, HubRefused, HubUrl
 from broadcasters.position import Position
 from broadcasters.signals import requested
-from broadcasters.workers import listens
+from broadcasters.snapshot import Snapshot, WorkerStatus
+from broadcasters.workers import works_now
 from hub.config.setting_types import without_password
 from hub.engine_port import SignalName, TemplateInfo
 from hub.terminal.waiting import waiting_for
@@ -140,23 +142,30 @@ class _DirectAccess(PlanAccess):
         return None
 
     async def signal(self, plan_id: str, signal: SignalName) -> None:
-        if await self._signal_worker(plan_id, signal):
+        with waiting_for(f"waiting for the log to read {plan_id}"):
+            plan, _ = await snapshot_of(self.log, check_plan_id(plan_id))
+        if plan.ended_at is not None:
+            raise PlancastError(f"plan {plan_id!r} has ended ({plan.status})")
+        if (worker := works_now(plan)) is not None:
+            await self._signal_worker(plan_id, worker, signal)
             return
-        engine = await self._opened(templates=False)
+        try:
+            engine = await self._opened(templates=False)
+        except ExtraMissing as missing:
+            raise PlancastError(_unsignalled(plan, signal, missing)) from None
         with waiting_for("waiting for the engine's database"):
             await engine.signal(plan_id, signal, user_name())
 
-    async def _signal_worker(self, plan_id: str, signal: SignalName) -> bool:
-        """Send the signal to the program that works on the plan without an engine. False if none does that obeys it."""
+    async def _signal_worker(self, plan_id: str, worker: WorkerStatus, signal: SignalName) -> None:
+        """Send the signal to the program that works on the plan without an engine."""
         from broadcasters.broadcaster import Broadcaster
 
-        with waiting_for(f"waiting for the log to read {plan_id}"):
-            plan, _ = await snapshot_of(self.log, check_plan_id(plan_id))
-            if not listens(plan, signal):
-                return False
+        if signal not in worker.obeys:
+            obeyed = f"only {', '.join(worker.obeys)}" if worker.obeys else "no signals"
+            raise PlancastError(f"can't {signal} plan {plan_id!r}: {worker.name}, which works on it, obeys {obeyed}")
+        with waiting_for(f"waiting for the log to signal {plan_id}"):
             async with Broadcaster(log=self.log, deadline=10.0) as broadcaster:
                 await broadcaster.send(requested(plan_id, signal, user_name()))
-        return True
 
     async def answer(self, plan_id: str, request_id: str, answer: Any) -> Position:
         from broadcasters.broadcaster import Broadcaster
@@ -187,3 +196,11 @@ class _DirectAccess(PlanAccess):
         found = templates_of(settings.templates) if templates or settings.templates else ()
         engine = Engine(settings.engine_db, self.log, found, work=False)
         return await self._stack.enter_async_context(engine)
+
+
+def _unsignalled(plan: Snapshot, signal: SignalName, missing: ExtraMissing) -> str:
+    """Why a signal can't be sent where the engine is not installed, and what to do."""
+    if plan.offset == 0:
+        return f"there is no plan {plan.plan_id!r} (plancast plans lists all plans)"
+    hub = "if an engine runs it, name its hub with --log http://…, or install the engine"
+    return f"can't {signal} plan {plan.plan_id!r}: no agent works on it now; {hub} ({missing.fix})"

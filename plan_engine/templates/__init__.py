@@ -2,7 +2,7 @@
 
 from broadcasters.extras import extra
 
-with extra("templates", "the built-in templates"):
+with extra("templates", "using the built-in templates"):
     import pydantic_ai
     import sqlglot
 

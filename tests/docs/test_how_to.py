@@ -206,7 +206,7 @@ def test_documents_do_not_publish_to_each_others_plans() -> None:
 
 
 MESSAGES: Final = {
-    "requires …: pip install 'plancast[…]'": " requires {package}: pip install 'plancast[{name}]'",
+    "requires the extra …: pip install 'plancast[…]'": " requires the extra {extra!r}: ",
     "is not a setting and is ignored": " is not a setting and is ignored",
     "Address already in use": os.strerror(errno.EADDRINUSE),
     "not listening on 0.0.0.0: without authentication, everyone …": ": without authentication, everyone",

@@ -60,18 +60,46 @@ def test_importing_it_loads_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("program", "missing", "message"),
     [
-        ("import plancast; plancast.Engine", "dbos", "running plans requires dbos: pip install 'plancast[engine]'"),
-        ("from plan_engine import Engine", "sqlalchemy", "requires sqlalchemy: pip install 'plancast[engine]'"),
-        ("import plan_engine.engine", "dbos", "running plans requires dbos: pip install 'plancast[engine]'"),
-        ("import plancast; plancast.create_app", "fastapi", "a hub requires fastapi: pip install 'plancast[hub]'"),
+        (
+            "import plancast; plancast.Engine",
+            "dbos",
+            "running plans requires the extra 'engine': pip install 'plancast[engine]' (dbos is missing)",
+        ),
+        (
+            "from plan_engine import Engine",
+            "sqlalchemy",
+            "requires the extra 'engine': pip install 'plancast[engine]' (sqlalchemy is missing)",
+        ),
+        (
+            "import plan_engine.engine",
+            "dbos",
+            "running plans requires the extra 'engine': pip install 'plancast[engine]' (dbos is missing)",
+        ),
+        (
+            "import plancast; plancast.create_app",
+            "fastapi",
+            "a hub requires the extra 'hub': pip install 'plancast[hub]' (fastapi is missing)",
+        ),
         (
             "from hub.app import create_app",
             "prometheus_client",
-            "requires prometheus_client: pip install 'plancast[hub]'",
+            "requires the extra 'hub': pip install 'plancast[hub]' (prometheus_client is missing)",
         ),
-        ("from hub.node import Hub", "jwt", "a hub requires jwt: pip install 'plancast[hub]'"),
-        ("import plan_engine.templates", "sqlglot", "requires sqlglot: pip install 'plancast[templates]'"),
-        ("import plan_engine.adapters.langgraph", "langgraph", "requires langgraph: pip install 'plancast[langgraph]'"),
+        (
+            "from hub.node import Hub",
+            "jwt",
+            "a hub requires the extra 'hub': pip install 'plancast[hub]' (jwt is missing)",
+        ),
+        (
+            "import plan_engine.templates",
+            "sqlglot",
+            "requires the extra 'templates': pip install 'plancast[templates]' (sqlglot is missing)",
+        ),
+        (
+            "import plan_engine.adapters.langgraph",
+            "langgraph",
+            "requires the extra 'langgraph': pip install 'plancast[langgraph]' (langgraph is missing)",
+        ),
         ("import plan_engine.adapters.pydantic_ai", "pydantic_ai", "pip install 'plancast[pydantic-ai]'"),
         ("import plan_engine.adapters.openai_agents", "agents", "pip install 'plancast[openai-agents]'"),
         ("import plan_engine.adapters.agent_framework", "agent_framework", "pip install 'plancast[agent-framework]'"),
@@ -89,11 +117,20 @@ def test_a_missing_extra_is_named(program: str, missing: str, message: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "missing", "message"),
     [
-        ("'serve'", "uvicorn", "plancast: a hub requires uvicorn: pip install 'plancast[hub]'\n"),
+        (
+            "'serve'",
+            "uvicorn",
+            "plancast: a hub requires the extra 'hub': pip install 'plancast[hub]' (uvicorn is missing)\n",
+        ),
         (
             "'worker', '--log', 'redis://127.0.0.1:1'",
             "dbos",
-            "plancast: running plans requires dbos: pip install 'plancast[engine]'\n",
+            "plancast: running plans requires the extra 'engine': pip install 'plancast[engine]' (dbos is missing)\n",
+        ),
+        (
+            "'demo'",
+            "dbos",
+            "plancast: the demo requires the extra 'all': pip install 'plancast[all]' (dbos is missing)\n",
         ),
     ],
 )

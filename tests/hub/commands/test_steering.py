@@ -124,7 +124,7 @@ def test_a_plan_is_queued_and_cancelled_without_a_worker(direct: CommandLines) -
     assert [(one["plan_id"], one["status"], one["owner"]) for one in listed] == [("ada-1", "pending", user_name())]
     assert direct.ok("plancast cancel ada-1").out == "ada-1: cancel requested\n"
     assert direct.run("plancast tail ada-1 --exit-status").code == 1
-    assert direct.fails("plancast resume ada-1") == "plancast: plan 'ada-1' has ended"
+    assert direct.fails("plancast resume ada-1") == "plancast: plan 'ada-1' has ended (cancelled)"
     assert direct.fails("plancast pause ada-2") == "plancast: no engine on this database runs plan 'ada-2'"
 
 
@@ -169,13 +169,34 @@ def test_input_is_given_in_several_ways(line: str, stdin: str | None, direct: Co
     assert (plan["plan_id"], plan["title"]) == (plan_id, "2 times Ada Lovelace")
 
 
-def test_without_the_extra_the_package_to_install_is_named(
-    direct: CommandLines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def plain(direct: CommandLines, monkeypatch: pytest.MonkeyPatch) -> CommandLines:
+    """Commands of an installation without the engine."""
     monkeypatch.delitem(sys.modules, "plan_engine", raising=False)
     monkeypatch.delitem(sys.modules, "plan_engine.engine", raising=False)
     monkeypatch.setitem(sys.modules, "dbos", None)
-    assert "pip install 'plancast[engine]'" in direct.fails("plancast start greeting Ada")
+    return direct
+
+
+def test_without_the_extra_the_package_to_install_is_named(plain: CommandLines) -> None:
+    assert "pip install 'plancast[engine]'" in plain.fails("plancast start greeting Ada")
+
+
+@pytest.mark.parametrize("signal", ["cancel", "pause", "resume"])
+def test_a_signal_without_the_extra_reports_what_is_known_of_the_plan(signal: str, plain: CommandLines) -> None:
+    assert "there is no plan 'p'" in plain.fails(f"plancast {signal} p")
+    plain.ok("plancast publish p 'Looking…'")
+    problem = plain.fails(f"plancast {signal} p")
+    assert problem.startswith(f"plancast: can't {signal} plan 'p': no agent works on it now; ")
+    assert problem.endswith("--log http://…, or install the engine (pip install 'plancast[engine]')")
+    plain.ok("plancast publish p --status completed")
+    assert plain.fails(f"plancast {signal} p") == "plancast: plan 'p' has ended (completed)"
+
+
+async def test_a_signal_that_an_agent_does_not_obey(direct: CommandLines, log: str) -> None:
+    async with Broadcaster(log) as agent, agent.working("p", name="Ana", obeys=["cancel"]):
+        problem = await asyncio.to_thread(direct.fails, "plancast pause p")
+    assert problem == "plancast: can't pause plan 'p': Ana, which works on it, obeys only cancel"
 
 
 async def test_a_program_without_an_engine_is_signalled(direct: CommandLines, log: str) -> None:

@@ -133,5 +133,5 @@ def test_without_the_extra_of_hubs_the_package_to_install_is_named(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "hub.process.probes", raising=False)
     assert main(["worker", "--templates", "tests.plan_engine.plans", "--probe-port", "0"]) == 1
-    said = "plancast: serving probes and metrics requires uvicorn: pip install 'plancast[hub]'\n"
-    assert capsys.readouterr().err.endswith(said)
+    problem = "serving probes and metrics requires the extra 'hub': pip install 'plancast[hub]' (uvicorn is missing)"
+    assert capsys.readouterr().err.endswith(f"plancast: {problem}\n")

@@ -122,4 +122,7 @@ def test_what_is_no_hub_is_refused(capsys: pytest.CaptureFixture[str], monkeypat
     assert "expected the URL of a hub" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "mcp", None)
     assert main(["mcp"]) == 1
-    assert capsys.readouterr().err == "plancast: serving MCP requires mcp: pip install 'plancast[mcp]'\n"
+    assert (
+        capsys.readouterr().err
+        == "plancast: serving MCP requires the extra 'mcp': pip install 'plancast[mcp]' (mcp is missing)\n"
+    )
