@@ -78,7 +78,7 @@ class QuestionVerbs(ABC):
 
         With a key, the question has one answer for ever: a program that is started again and asks with the same key gets
         the answer that was given, or waits for it. Without a key, the program waits for the same question again if that
-        is still open, and asks anew if it was answered.
+        is still open, and asks again if it was answered.
 
         Args:
             plan_id: The plan.

@@ -235,7 +235,7 @@ class Work:
         return isinstance(error, PlanCancelled) and error.plan_id == self.plan_id
 
     async def _end(self, *, ended: bool) -> None:
-        """Report that the plan has stopped, if it was cancelled and has not ended, and that nobody works on it now."""
+        """Report that the program no longer works on the plan; before that, if it was cancelled, that it has stopped."""
         events: list[tuple[PlanEvent, str | None]] = []
         if (request := self._cancelled) is not None and not ended:
             plan = await self._outlets.questions.plan(self.plan_id)
@@ -280,7 +280,7 @@ class Work:
             self._stop()
 
     def _stop(self) -> None:
-        """Let go all who wait, also while the plan is paused."""
+        """End all waits, also those of a paused plan."""
         self._stopping.set()
         self._going.set()
 

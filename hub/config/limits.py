@@ -41,7 +41,7 @@ class ChannelLimits:
     burst_bytes: int = 64 * 1024
     """A subscriber that is behind gets about this much at a time, so that a thousand of them can share the loop."""
     merge_after: int = 256
-    """More events behind than this, streamed text is merged: nobody reads 256 tokens one by one."""
+    """More events behind than this, streamed text is merged: no person reads 256 tokens one by one."""
     snapshot_after: int = 10_000
     """More events behind than this, a client that knows positions gets a snapshot and continues from there: it is less
     to send and less to read than the events."""

@@ -231,7 +231,7 @@ class TestVerbs:
         assert first != second
         assert len(first) * 5.95 >= 72  # bits
 
-    async def test_under_one_key_there_is_one_event_whoever_sends_it(self, log: FaultyLog, b: Broadcaster) -> None:
+    async def test_under_one_key_there_is_one_event_from_any_sender(self, log: FaultyLog, b: Broadcaster) -> None:
         place = await b.send_agent_message(PLAN, "A", "once", key="run-1.step-2")
         async with Broadcaster(log=log) as other:
             assert await other.send_agent_message(PLAN, "A", "once", key="run-1.step-2") == place

@@ -14,7 +14,7 @@ GROWN = Lineage("c", (("a", 3), ("b", 6)))
 
 TABLE: list[tuple[str, Lineage, int, int, Position, Continuity]] = [
     # case, lineage, head, floor, position, answer
-    ("a plan nobody appended to, from its beginning", Lineage(), 0, 0, Position("", 0), "ok"),
+    ("a plan without events, from its beginning", Lineage(), 0, 0, Position("", 0), "ok"),
     ("a plan that is gone, from a place it had", Lineage(), 0, 0, Position("c", 3), "epoch"),
     ("from the beginning", FRESH, 9, 0, Position("", 0), "ok"),
     ("from the beginning, whatever the epoch", FRESH, 9, 0, Position("lost", 0), "ok"),
@@ -27,9 +27,9 @@ TABLE: list[tuple[str, Lineage, int, int, Position, Continuity]] = [
     ("from the floor", FRESH, 9, 4, Position("c", 4), "ok"),
     ("from one below the floor", FRESH, 9, 4, Position("c", 3), "trimmed"),
     ("from the floor, when all is trimmed", FRESH, 9, 9, Position("c", 9), "ok"),
-    ("from an epoch never heard of", FRESH, 9, 0, Position("lost", 5), "epoch"),
-    ("from an epoch never heard of, behind the head", FRESH, 9, 0, Position("lost", 10), "epoch"),
-    ("from an epoch never heard of, below the floor", FRESH, 9, 4, Position("lost", 2), "epoch"),
+    ("from an unknown epoch", FRESH, 9, 0, Position("lost", 5), "epoch"),
+    ("from an unknown epoch, behind the head", FRESH, 9, 0, Position("lost", 10), "epoch"),
+    ("from an unknown epoch, below the floor", FRESH, 9, 4, Position("lost", 2), "epoch"),
     ("without an epoch", FRESH, 9, 0, Position("", 5), "epoch"),
     ("from the first epoch, within", GROWN, 9, 0, Position("a", 2), "ok"),
     ("from the first epoch, its end", GROWN, 9, 0, Position("a", 3), "ok"),

@@ -163,7 +163,7 @@ async def test_l3_a_producer_may_leave_numbers_out(log: PlanLog) -> None:
     assert list((await producer.batch("c").to(log)).offsets) == [2]
 
 
-async def test_l3_a_key_is_stored_once_whoever_sends_it(log: PlanLog) -> None:
+async def test_l3_a_key_is_stored_once_from_any_sender(log: PlanLog) -> None:
     await Producer("plan-1", "x").batch("a", "b", keys=[None, "key-b"]).to(log)
     other = Producer("plan-1", "y").batch("c", "b again", "d", keys=[None, "key-b", "key-d"])
     assert list((await other.to(log)).offsets) == [3, 2, 4]

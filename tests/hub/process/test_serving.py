@@ -172,5 +172,5 @@ async def test_connections_are_spread_over_the_workers_and_survive_the_replaceme
         assert min(found) > 0, "one chance in 500,000"
         victim = hub.workers[0]
         os.kill(victim, signal.SIGKILL)
-        assert all(await asyncio.gather(*(greeted(hub) for _ in range(20)))), "nobody waits for the dead for ever"
+        assert all(await asyncio.gather(*(greeted(hub) for _ in range(20)))), "served by the other worker"
         assert victim not in hub.workers

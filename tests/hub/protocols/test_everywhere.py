@@ -1,4 +1,4 @@
-"""One plan, watched by clients of every protocol at once: each ends with the same text, whoever answered its question."""
+"""One plan, watched by clients of every protocol at once: all end with the same text, and any may answer its question."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def http(hub: HubServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Progress:
-    """What a client was told of the progress of its call."""
+    """The progress notifications of a client's call."""
 
     def __init__(self) -> None:
         self.offsets: list[float] = []

@@ -195,7 +195,7 @@ async def test_a_blocked_loop_is_measured_as_late() -> None:
         while not sum(metrics.loop_lag.counts):
             await asyncio.sleep(0.01)
         before = metrics.loop_lag.total
-        time.sleep(0.6)  # noqa: ASYNC251 - what nobody should do
+        time.sleep(0.6)  # noqa: ASYNC251 - blocks the loop on purpose
         seen = sum(metrics.loop_lag.counts)
         while sum(metrics.loop_lag.counts) == seen:
             await asyncio.sleep(0.01)

@@ -178,7 +178,7 @@ def test_what_is_just_within_bounds() -> None:
     assert decode('{"type":"ping","x":18446744073709551615,"y":-9223372036854775808}') == Ping(type="ping")
 
 
-def test_an_unknown_type_is_told_apart_and_keeps_its_request() -> None:
+def test_an_unknown_type_is_a_fault_of_its_own_and_keeps_its_request() -> None:
     error = refused(text(type="subscribe_all", plan_id="p", request_id="r"))
     assert (error.code, error.plan_id, error.request_id) == (ErrorCode.UNKNOWN_TYPE, "p", "r")
     assert "'subscribe_all'" in error.message

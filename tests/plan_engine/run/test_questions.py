@@ -147,7 +147,7 @@ async def test_an_agent_that_only_waited_returns_to_its_question_without_repeati
     ]
 
 
-async def test_an_agent_that_returns_with_another_question_is_asked_anew(harness: EngineHarness) -> None:
+async def test_an_agent_that_returns_with_another_question_is_asked_again(harness: EngineHarness) -> None:
     questions = iter(["Which city?", "Which country?"])
 
     async def agent(ctx: Context) -> Any:
@@ -214,7 +214,7 @@ async def test_stored_answers_are_used_when_the_log_is_lost(harness: EngineHarne
     async with harness.engine(only(with_flag)) as engine:
         assert (await harness.outcome(engine, "p")).result == "Rome"
     events = await harness.events("p")
-    assert sum(e.type == "input_request" for e in events) == 0, "it was answered; nobody needs to be asked again"
+    assert sum(e.type == "input_request" for e in events) == 0, "it was answered, so it isn't asked again"
 
 
 async def test_the_same_question_again_in_one_attempt_is_a_new_one(harness: EngineHarness) -> None:

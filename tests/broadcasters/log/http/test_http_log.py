@@ -154,7 +154,7 @@ async def test_a_plan_that_may_not_be_watched_does_not_affect_others(guarded: Hu
             assert one.words == []
 
 
-async def test_an_agent_that_is_too_slow_is_told_that_it_missed_events(hub: HubServer) -> None:
+async def test_an_agent_that_is_too_slow_gets_a_report_of_missed_events(hub: HubServer) -> None:
     """The hub buffers little for a tail; beyond that it drops events and reports the loss to the tail."""
     [plan_id] = plan_ids("deaf", 1)
     async with opened(hub.url) as log, opened(hub.url) as other:

@@ -28,7 +28,7 @@ from broadcasters.log.redis.refusals import as_log_error
         ("WRONGPASS invalid username-password pair", LogMisconfigured, "password"),
         ("NOPERM this user has no permissions to run the 'xadd' command", LogMisconfigured, "xadd"),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", LogMisconfigured, "WRONGTYPE"),
-        ("ERR anything unheard of", LogMisconfigured, "anything unheard of"),
+        ("ERR an unknown reason", LogMisconfigured, "an unknown reason"),
     ],
 )
 def test_the_meaning_of_an_error(text: str, kind: type[LogError], said: str) -> None:

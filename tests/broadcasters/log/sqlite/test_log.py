@@ -450,7 +450,7 @@ async def test_closing_among_many_appends_leaves_each_stored_or_refused(open_pla
 # --- age
 
 
-async def test_a_plan_idle_for_longer_than_its_ttl_is_deleted_and_its_watchers_told(
+async def test_a_plan_idle_for_longer_than_its_ttl_is_deleted_and_its_watchers_notified(
     path: Path, open_plans: OpenPlans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = await open_plans("?ttl=never")
