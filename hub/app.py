@@ -18,8 +18,9 @@ with extra("hub", "a hub"):
     from starlette.websockets import WebSocket
 
     from hub import dialects, protocols
-    from hub.api import callers, documentation, events, log, page, plans, sample_traffic, steering, streams
+    from hub.api import callers, documentation, events, export, log, plans, sample_traffic, steering, streams
     from hub.api.middleware import configure
+    from hub.api.page import HubPage
     from hub.api.problems import ProblemBody
     from hub.api.route import operation_id
     from hub.node import Hub
@@ -77,10 +78,11 @@ def create_app(hub: Hub | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(streaming_router(hub))
-    for router in _routers(hub):
+    page = HubPage()
+    for router in (*_routers(hub), page.router(), documentation.router()):
         # `include_router` would analyse each route again, which takes twice as long as all else here.
         app.routes.extend(router.routes)
-    configure(app, hub.settings)
+    configure(app, hub.settings, page)
     _describe(app)
     return app
 
@@ -106,14 +108,12 @@ def streaming_router(hub: Hub) -> APIRouter:
 
 
 def _routers(hub: Hub) -> Iterator[APIRouter]:
-    for part in (plans, steering, events, streams, callers, log):
+    for part in (plans, export, steering, events, streams, callers, log):
         yield part.router(hub)
     if hub.settings.offers_test_endpoint:
         yield sample_traffic.router(hub)
     yield protocols.router(hub)
     yield operations_router(hub)
-    yield page.router()
-    yield documentation.router()
 
 
 class _Streaming:

@@ -91,6 +91,8 @@ class Engine:
         keep: how long the database keeps runs that have ended. After that, their plan_id can be started again.
         model: the language model that agents find in `ctx.model`. Default: `PLANCAST_MODEL` and `PLANCAST_PACE`, or the
             offline model.
+        tracebacks: whether events of failed steps have the exception's message and traceback, for everybody who may read the
+            plan. Otherwise they are logged, and the events have only the exception's type.
 
     Raises:
         ValueError: a number is out of range.
@@ -115,6 +117,7 @@ class Engine:
         plans_at_once: int = 50,
         keep: timedelta = timedelta(days=30),
         model: LanguageModel | None = None,
+        tracebacks: bool = False,
     ) -> None:
         if not (lease > 0 and poll > 0 and plans_at_once > 0):
             raise ValueError(
@@ -126,6 +129,7 @@ class Engine:
         self._templates = by_name(templates)
         self._work, self._lease_s, self._poll_s, self._plans_at_once = work, lease, poll, plans_at_once
         self._keep, self._model = keep, model or LanguageModel.of(os.environ)
+        self._tracebacks = tracebacks
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._broadcaster = Broadcaster(log=self._log, deadline=WEEK_S)
         self._open = AsyncExitStack()
@@ -172,7 +176,8 @@ class Engine:
         stack.push_async_callback(lease.close)
         stack.push_async_callback(partial(takeover.hand_over, self.name, report=False))
         outlets = self._log, self._broadcaster
-        self._worker = Worker(self._store, self._client, lease, *outlets, self._templates, self._model)
+        templates, model, tracebacks = self._templates, self._model, self._tracebacks
+        self._worker = Worker(self._store, self._client, lease, *outlets, templates, model, tracebacks=tracebacks)
         self._worker.open(self._url)
         stack.push_async_callback(self._worker.close)
 

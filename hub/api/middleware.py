@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.api.page import HubPage
 from hub.api.problems import Problem, problem_of
 from hub.config.settings import Settings
 from hub.wire.codes import ErrorCode
@@ -46,8 +47,17 @@ RESPONSE_HEADERS: Final = (
 )
 
 
-def configure(app: FastAPI, settings: Settings) -> None:
+def configure(app: FastAPI, settings: Settings, page: HubPage) -> None:
     """Add the middleware and error handlers. CORS only informs browsers; `caller_of` checks origins."""
+
+    async def as_problem(request: Request, error: Exception) -> Response:
+        response = (problem_of(error) or Problem(ErrorCode.INTERNAL, "unexpected error in the hub")).response()
+        if response.status_code == 404 and (shown := await page.not_found(request)) is not None:
+            return shown
+        if response.status_code == 405:  # the router that raised it knows one route only
+            response.headers["Allow"] = ", ".join(_allowed(request))
+        return response
+
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
@@ -59,15 +69,8 @@ def configure(app: FastAPI, settings: Settings) -> None:
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(DefaultHeaders)
-    app.add_exception_handler(HTTPException, _as_problem)
+    app.add_exception_handler(HTTPException, as_problem)
     app.add_exception_handler(Exception, _unexpected)
-
-
-async def _as_problem(request: Request, error: Exception) -> Response:
-    response = (problem_of(error) or Problem(ErrorCode.INTERNAL, "unexpected error in the hub")).response()
-    if response.status_code == 405:  # the router that raised it knows one route only
-        response.headers["Allow"] = ", ".join(_allowed(request))
-    return response
 
 
 def _allowed(request: Request) -> Iterator[str]:

@@ -19,13 +19,15 @@ from starlette.exceptions import HTTPException
 
 from hub.api.route import etag_matches
 
-__all__ = ["FOLDER", "PageFile", "built_page", "content_policy", "read_file", "router"]
+__all__ = ["FOLDER", "HubPage", "PageFile", "built_page", "content_policy", "read_file"]
 
 FOLDER: Final = Path(__file__).parent.parent / "page"
 ENCODINGS: Final = {"br": ".br", "gzip": ".gz"}
 """Compressed copies that the build makes of each file, smallest first."""
 IMAGES: Final = "'self' data: https: http:"
 """Images and artifacts are loaded from where agents found them."""
+PROGRAMS: Final = ("/api/", "/assets/", "/docs/", "/ws/")
+"""Where a wrong path is a program's mistake, or has an answer of its own."""
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -62,27 +64,42 @@ def built_page(folder: Path) -> Mapping[str, PageFile]:
     return {path.relative_to(folder).as_posix(): read_file(path) for path in paths}
 
 
-def router(folder: Path = FOLDER) -> APIRouter:
-    """The routes `/`, `/plan/…`, `/wall` and `/assets/…`. All files are read once, here."""
-    built = built_page(folder / "built")
-    index = built.get("index.html") or read_file(folder / "index.html")
-    policy = content_policy(index.bodies[""].decode(), IMAGES)
-    routes = APIRouter(include_in_schema=False)
+class HubPage:
+    """The page's document and files. All are read once, here."""
 
-    @routes.get("/")
-    @routes.get("/plan/{rest:path}")
-    @routes.get("/wall")
-    async def page(request: Request) -> Response:
-        return index.answer(request, {"Cache-Control": "no-cache", "Content-Security-Policy": policy})
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._built = built_page(folder / "built")
+        self._index = self._built.get("index.html") or read_file(folder / "index.html")
+        self._policy = content_policy(self._index.bodies[""].decode(), IMAGES)
 
-    @routes.get("/assets/{name:path}")
-    async def asset(name: str, request: Request) -> Response:
-        found = built.get(f"assets/{name}")
-        if found is None:
-            raise HTTPException(404, "no such file of the page; if the hub was just updated, reload the page")
-        return found.answer(request, {"Cache-Control": "public, max-age=31536000, immutable"})
+    async def document(self, request: Request) -> Response:
+        """The document, which shows what the request's path names."""
+        return self._index.answer(request, {"Cache-Control": "no-cache", "Content-Security-Policy": self._policy})
 
-    return routes
+    async def not_found(self, request: Request) -> Response | None:
+        """The document with status 404 for a person who follows a wrong link; None for programs."""
+        if request.method != "GET" or "text/html" not in request.headers.get("accept", ""):
+            return None
+        if request.url.path.startswith(PROGRAMS):
+            return None
+        response = await self.document(request)
+        response.status_code = 404
+        return response
+
+    def router(self) -> APIRouter:
+        """The routes `/`, `/plan/…`, `/wall` and `/assets/…`."""
+        routes = APIRouter(include_in_schema=False)
+        for path in ("/", "/plan/{rest:path}", "/wall"):
+            routes.get(path)(self.document)
+
+        @routes.get("/assets/{name:path}")
+        async def asset(name: str, request: Request) -> Response:
+            found = self._built.get(f"assets/{name}")
+            if found is None:
+                raise HTTPException(404, "no such file of the page; if the hub was just updated, reload the page")
+            return found.answer(request, {"Cache-Control": "public, max-age=31536000, immutable"})
+
+        return routes
 
 
 def content_policy(html: str, images: str) -> str:

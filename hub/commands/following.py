@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shlex
 import sys
 from contextlib import ExitStack, aclosing
@@ -22,6 +21,7 @@ from hub.core.snapshot_events import rebuilt_events
 from hub.terminal import Look
 from hub.terminal.plan_view import PlanView
 from hub.terminal.waiting import waiting_for
+from hub.wire.frames import event_line, snapshot_line
 
 __all__ = ["FAILED", "JsonViewer", "PlanFollower", "Since", "TextViewer", "Viewer", "exit_code", "follow_plan"]
 
@@ -242,11 +242,10 @@ class JsonViewer:
 
     def event(self, position: Position, payload: bytes, event: PlanEvent | None) -> None:
         del event
-        self._write(position, payload)
+        self._write(event_line(position, payload))
 
     def snapshot(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
-        plan_id = json.dumps(snapshot.plan_id).encode()
-        self._write(checkpoint.position, b'{"type":"snapshot","plan_id":%b,"data":%b}' % (plan_id, checkpoint.snapshot))
+        self._write(snapshot_line(snapshot.plan_id, checkpoint.position, checkpoint.snapshot))
 
     def note(self, text: str) -> None:
         print(f"plancast: {text}", file=self._notes, flush=True)
@@ -254,8 +253,6 @@ class JsonViewer:
     def finish(self) -> None:
         self._out.flush()
 
-    def _write(self, position: Position, item: bytes) -> None:
-        """`item` is a JSON object with at least one member; the position is inserted before them."""
-        epoch = json.dumps(position.epoch).encode()
-        self._out.write(b'{"epoch":%b,"offset":%d,%b\n' % (epoch, position.offset, item[1:]))
+    def _write(self, line: bytes) -> None:
+        self._out.write(line)
         self._out.flush()

@@ -143,6 +143,7 @@ def _engine(settings: Settings, log: PlanLog) -> EnginePort | None:
         lease=settings.lease,
         plans_at_once=settings.plans_at_once,
         model=model_of(settings),
+        tracebacks=settings.publishes_tracebacks,
     )
     return Embedded(engine)
 

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         lease=settings.lease,
         plans_at_once=settings.plans_at_once,
         model=model_of(settings),
+        tracebacks=settings.publishes_tracebacks,
     )
     with ExitStack() as stack:
         bound: socket.socket | None = None

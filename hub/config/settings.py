@@ -122,6 +122,13 @@ class Settings:
     plans_at_once: int = _setting(
         "engine", 50, _whole(1, 10_000), "Plans that one process runs at once, not counting those that wait for input."
     )
+    tracebacks: bool | None = _setting(
+        "engine",
+        None,
+        values.switch,
+        "Publish the tracebacks of failed steps to all who may read the plan; otherwise they are logged.",
+        "in development only",
+    )
 
     probe_host: str = _setting("worker", "127.0.0.1", values.text, "Address for `/livez`, `/readyz` and `/metrics`.")
     probe_port: int | None = _setting(
@@ -265,6 +272,10 @@ class Settings:
     @property
     def offers_test_endpoint(self) -> bool:
         return self.development if self.test_endpoint is None else self.test_endpoint
+
+    @property
+    def publishes_tracebacks(self) -> bool:
+        return self.development if self.tracebacks is None else self.tracebacks
 
     @property
     def limits(self) -> Limits:

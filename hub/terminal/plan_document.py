@@ -120,7 +120,11 @@ def _json(value: Any) -> str:
 
 def _omitted(plan: Snapshot) -> str:
     counts = [f"{number} {words(name)}" for name, number in plan.omitted if number]
-    return f"Left out, since the plan is large: {', '.join(counts)}. `--format jsonl` has all events." if counts else ""
+    return (
+        f"Left out, since the plan is large: {', '.join(counts)}. The export as JSON lines has all events."
+        if counts
+        else ""
+    )
 
 
 def _inline(text: str) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "data_field",
     "data_of",
     "event_frame",
+    "event_line",
     "event_of",
     "event_prefix",
     "is_snapshot",
@@ -36,6 +37,7 @@ __all__ = [
     "position_of",
     "snapshot_ended",
     "snapshot_frame",
+    "snapshot_line",
     "text_frames",
 ]
 
@@ -74,6 +76,16 @@ def snapshot_frame(plan_id: str, position: Position, snapshot: bytes) -> bytes:
     """The frame of an encoded snapshot (`broadcasters.snapshot.encode`)."""
     members = f',"plan_id":"{plan_id}","epoch":"{position.epoch}","offset":{position.offset},"data":'
     return b"%b%b%b}" % (_SNAPSHOT, members.encode(), snapshot)
+
+
+def event_line(position: Position, payload: bytes) -> bytes:
+    """The line of a stored event, or of a snapshot, in an export: the payload with its position."""
+    return b'{"epoch":"%b","offset":%d,%b\n' % (position.epoch.encode(), position.offset, payload[1:])
+
+
+def snapshot_line(plan_id: str, position: Position, snapshot: bytes) -> bytes:
+    """The line of an encoded snapshot in an export; it stands for the events up to its position."""
+    return event_line(position, b'{"type":"snapshot","plan_id":"%b","data":%b}' % (plan_id.encode(), snapshot))
 
 
 # -- reading frames ----------------------------------------------------------------------------------------------------

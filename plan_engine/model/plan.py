@@ -128,6 +128,8 @@ class Plan:
         request: what a person wrote to start the plan. It is recorded in the log, cut off after 16 KiB, and clients show it.
             Default: the only required text field of the template's input model, or else its only text field. Give "" to
             record nothing.
+        input: what to show as the plan's input, recorded in the log unless it takes more than 16 KiB. Default: what the plan
+            was started with, without the fields that the input model marks as `writeOnly`. Give {} to record nothing.
 
     Raises:
         BadPlan: the steps can't be run; the message names the step at fault, and what to change.
@@ -141,6 +143,7 @@ class Plan:
     labels: Sequence[str] = ()
     result: Callable[[Mapping[str, Any]], Any] | None = None
     request: str | None = None
+    input: Mapping[str, Any] | None = None
     dependents: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
     """The steps that need each step, by step id."""
 

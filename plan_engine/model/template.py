@@ -104,7 +104,17 @@ class Template:
             raise BadPlan(f"template {self.name!r} failed on this input: {what}") from error
         if not isinstance(plan, Plan):
             raise BadPlan(f"template {self.name!r} must return a Plan; got a {type(plan).__name__}")
-        return replace(plan, request=self._text_in(given)) if plan.request is None else plan
+        request = self._text_in(given) if plan.request is None else plan.request
+        shown = self._public(given) if plan.input is None else plan.input
+        return replace(plan, request=request, input=shown)
+
+    def _public(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The input as its schema names it, without the fields that are `writeOnly` in it, such as passwords."""
+        if self.input is None:
+            return given
+        fields = self.input.model_validate(given, by_name=True).model_dump(mode="json", by_alias=True)
+        properties = self.input_schema.get("properties", {})
+        return {name: value for name, value in fields.items() if not properties.get(name, {}).get("writeOnly")}
 
     def _text_in(self, given: Mapping[str, Any]) -> str:
         """What a person wrote, as a protocol assigns it to a field of the input; "" if no field is the one."""

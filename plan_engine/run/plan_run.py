@@ -72,6 +72,8 @@ class RunResources:
     store: RunStore
     slot: WorkerSlot
     model: LanguageModel
+    tracebacks: bool
+    """Whether events of failed steps have the exception's message and traceback."""
 
 
 class PlanRun:
@@ -218,7 +220,8 @@ class PlanRun:
             self.give_up(lost=True)
         except Exception as error:
             logger.exception("plan %s, step %s", self._assignment.plan_id, step.id)
-            data = {"error": {"type": type(error).__name__, "message": str(error)}}
+            message = {"message": str(error)} if self._resources.tracebacks else {}
+            data = {"error": {"type": type(error).__name__, **message}}
             self._state.end(StopReason("failed", "The engine could not run this plan", data=data))
 
     async def _attempts_of(self, step: Step) -> dict[str, Any]:
@@ -232,7 +235,8 @@ class PlanRun:
             questions.begin_attempt()
             return Context(reporter, questions, work.given, needed, work.owner, resources.model)
 
-        step_run = StepRun(step, history.step(step.id), history.offset, self._reporter, self._state, context)
+        run = history.step(step.id), history.offset, self._reporter, self._state
+        step_run = StepRun(step, *run, context, tracebacks=resources.tracebacks)
         self._step_runs[step.id] = step_run
         return (await step_run.run()).record()
 
@@ -307,7 +311,8 @@ class PlanRun:
             result = self._plan.result_of(self._results)
         except Exception as error:
             logger.exception("the result of plan %s", self._assignment.plan_id)
-            data = {"error": {"type": type(error).__name__, "message": str(error)}}
+            message = {"message": str(error)} if self._resources.tracebacks else {}
+            data = {"error": {"type": type(error).__name__, **message}}
             text = "All steps are done, but combining their results failed"
             await self._end_plan("error", content=text, data=data)
             return {"status": "error", "message": text}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from pydantic_core import to_json
+
 from broadcasters import workers
 from broadcasters.events import (
     AgentMessage,
@@ -46,14 +48,20 @@ BROKEN_OFF: Final = "broken off"
 """Result of a tool call that ended without one."""
 RESTARTED: Final = "its worker was restarted"
 REQUEST_BYTES: Final = 16 * 1024
+INPUT_BYTES: Final = 16 * 1024
 
 
 def about(template: str, plan: Plan) -> dict[str, Any]:
-    """The data of the plan itself: its template, and what a person wrote to start it, as far as that is recorded."""
+    """The data of the plan itself: its template, its input, and what a person wrote to start it."""
     request = plan.request or ""
     if len(encoded := request.encode(errors="replace")) > REQUEST_BYTES:
         request = encoded[:REQUEST_BYTES].decode(errors="ignore") + "…"
-    return {"template": template, "request": request} if request.strip() else {"template": template}
+    data: dict[str, Any] = {"template": template}
+    if request.strip():
+        data["request"] = request
+    if plan.input and len(to_json(plan.input)) <= INPUT_BYTES:
+        data["input"] = dict(plan.input)
+    return data
 
 
 def opening(plan_id: str, template: str, owner: str | None, plan: Plan) -> Iterator[KeyedEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from plan_engine.run.step_reporter import StepReporter, Stopwatch
 
 __all__ = ["StepOutcome", "StepRun", "Stopped", "jsonable"]
 
+logger: Final = logging.getLogger(__name__)
 MAX_RESTARTS: Final = 100
 """A step during which a worker died this often is taken to be the cause."""
 GRACE_S: Final = 0.4
@@ -58,7 +60,10 @@ class StepRun:
         reporter: Reporter,
         run_state: RunState,
         context: Callable[[StepReporter], Context],
+        *,
+        tracebacks: bool,
     ) -> None:
+        self._tracebacks = tracebacks
         self._step, self._run_reporter, self._run_state, self._context = step, reporter, run_state, context
         self._failures = history.failures
         self._restarts = history.restarts
@@ -117,16 +122,26 @@ class StepRun:
         message = _for_people(error)
         final = isinstance(error, Expired) or (isinstance(error, StepFailed) and not error.retry)
         if final or self._failures > self._step.retries:
-            return self._outcome(message=message, detail=_for_engineers(error))
+            return self._outcome(message=message, detail=self._for_engineers(error))
         self.reporter.stopwatch.close()
         self._attempt += 1
         self.reporter = self._new_reporter()
         pause = self._step.pause_after(self._failures)
         with self.reporter.resting():
-            data = {"error": _for_engineers(error), "pause": pause}
+            data = {"error": self._for_engineers(error), "pause": pause}
             await self.reporter.retrying(f"{message}. Trying again in {pause:.3g} s", data)
             await self._rest(pause)
         return None
+
+    def _for_engineers(self, error: Exception) -> dict[str, Any]:
+        """The exception as data. Without tracebacks only its type, and the rest is logged."""
+        if not self._tracebacks:
+            plan_id, step_id = self.reporter.plan_id, self._step.id
+            logger.warning("plan %s, step %s, attempt %d failed", plan_id, step_id, self._attempt, exc_info=error)
+            return {"type": type(error).__name__}
+        seen = traceback.TracebackException.from_exception(error, limit=-8)
+        message, shown = encodable(str(seen)), encodable("".join(seen.format()))
+        return {"type": type(error).__name__, "message": message[:MAX_WORDS], "traceback": shown[-8000:]}
 
     async def _rest(self, seconds: float) -> None:
         await asyncio.wait({self._run_state.stopping}, timeout=seconds)
@@ -211,9 +226,3 @@ def _for_people(error: Exception) -> str:
     if isinstance(error, ConnectionError):
         return "Something it needs could not be reached"
     return "Something went wrong"
-
-
-def _for_engineers(error: Exception) -> dict[str, Any]:
-    seen = traceback.TracebackException.from_exception(error, limit=-8)
-    message, shown = encodable(str(seen)), encodable("".join(seen.format()))
-    return {"type": type(error).__name__, "message": message[:MAX_WORDS], "traceback": shown[-8000:]}

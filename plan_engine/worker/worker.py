@@ -119,9 +119,11 @@ class Worker:
         broadcaster: Broadcaster,
         templates: Mapping[str, Template],
         model: LanguageModel,
+        *,
+        tracebacks: bool,
     ) -> None:
         self._store, self._client, self._lease, self._log, self._broadcaster = store, client, lease, log, broadcaster
-        self._templates, self._model = templates, model
+        self._templates, self._model, self._tracebacks = templates, model, tracebacks
         self._runs: dict[str, PlanRun] = {}
         self._open = False
         self._idle = asyncio.Event()
@@ -221,7 +223,8 @@ class Worker:
             return await self._end_in_error(plan_id, "This plan could not be made", error)
         slot = self._slots.slot(plan_id, queue_of(self._templates[template]))
         ownership = LeaseTerm(self._lease)
-        resources = RunResources(self._log, self._broadcaster, ownership, self._store, slot, self._model)
+        outlets = self._log, self._broadcaster
+        resources = RunResources(*outlets, ownership, self._store, slot, self._model, tracebacks=self._tracebacks)
         self._idle.clear()
         run = self._runs[plan_id] = PlanRun(Assignment(plan_id, template, given, owner, plan), resources)
         try:
@@ -246,8 +249,8 @@ class Worker:
         raise asyncio.CancelledError(f"plan {plan_id} is left to other workers")
 
     async def _end_in_error(self, plan_id: str, text: str, error: Exception) -> dict[str, Any]:
-        detail = {"error": {"type": type(error).__name__, "message": in_words(error)}}
-        end = {"status": "error", "content": text, "data": detail}
+        message = {"message": in_words(error)} if self._tracebacks else {}
+        end = {"status": "error", "content": text, "data": {"error": {"type": type(error).__name__, **message}}}
         report = partial(end_plan, plan_id, end, self._log, self._broadcaster)
         await retry_on((LogUnavailable,), report, f"the end of plan {plan_id} can't be reported yet")
         return {"status": "error", "message": text}

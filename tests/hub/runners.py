@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.api.middleware import configure
+from hub.api.page import HubPage
 from hub.app import streaming_router
 from hub.core.burst import Burst
 from hub.core.connection import Connection
@@ -131,7 +132,7 @@ def _application(hub: Hub) -> FastAPI:
     """What `create_app` makes, without the routes for HTTP, which no vector uses and which take most of its time."""
     app = FastAPI()
     app.include_router(streaming_router(hub))
-    configure(app, hub.settings)
+    configure(app, hub.settings, HubPage())
     return app
 
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from hub.api import page
+from hub.api.page import HubPage
 
 SCRIPT = "console.log('plans')" * 50
 HTML = '<!doctype html><script type="module" src="/assets/index-1a2b.js"></script>'
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def browser(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    app.include_router(page.router(folder))
+    app.include_router(HubPage(folder).router())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
         yield client
 
@@ -133,7 +133,7 @@ async def test_no_other_file_is_served(browser: httpx.AsyncClient, path: str) ->
 async def test_a_placeholder_page_is_served_without_a_build(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<style>a{}</style><script>let a = 1</script>")
     app = FastAPI()
-    app.include_router(page.router(tmp_path))
+    app.include_router(HubPage(tmp_path).router())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
         answer = await client.get("/plan/plan-1")
         assert answer.text == "<style>a{}</style><script>let a = 1</script>"
@@ -151,3 +151,14 @@ async def test_the_hub_serves_its_page(client: httpx.AsyncClient) -> None:
     assert head.headers["etag"] == answer.headers["etag"]
     for source in answer.text.split('src="/')[1:]:
         assert (await client.get("/" + source.split('"')[0])).status_code == 200
+
+
+async def test_a_person_who_follows_a_wrong_link_gets_the_page_and_a_program_a_problem(
+    client: httpx.AsyncClient,
+) -> None:
+    person = await client.get("/plan-1", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (person.status_code, person.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "content-security-policy" in person.headers
+    for path, accept in (("/plan-1", "*/*"), ("/api/nothing", "text/html"), ("/api/plans/none", "text/html")):
+        program = await client.get(path, headers={"Accept": accept})
+        assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")

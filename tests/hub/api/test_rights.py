@@ -27,6 +27,7 @@ LINES: dict[str, Any] = {"content": b'{"epoch":"e","offset":1,"window":0,"count"
 ROUTES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("read", "GET", "/api/plans/plan-1", {}),
     ("read", "GET", "/api/plans/plan-1/events", {}),
+    ("read", "GET", "/api/plans/plan-1/export", {}),
     ("read", "GET", "/api/plans/plan-1/events?wait=0.01", {}),
     ("read", "GET", "/api/plans/plan-1/stream", {}),
     ("read", "GET", "/api/stream?plan=plan-1", {}),

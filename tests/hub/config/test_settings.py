@@ -73,7 +73,7 @@ def test_a_switch_is_on_when_it_is_named(argv: list[str], insecure: bool) -> Non
 def test_a_command_takes_the_flags_of_the_groups_it_needs() -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser, "engine")
-    wanted = {"help", "templates", "engine_db", "model", "pace", "lease", "plans_at_once"}
+    wanted = {"help", "templates", "engine_db", "model", "pace", "lease", "plans_at_once", "tracebacks"}
     assert {action.dest for action in parser._actions} == wanted
     assert load({"PLANCAST_PORT": "9000"}, parser.parse_args(["--pace", "0"])).pace == 0
 

@@ -132,6 +132,37 @@ class TestTheRequest:
         assert request == "é" * 8192 + "…"
 
 
+class TestTheInput:
+    """H-PLN-9."""
+
+    def test_it_is_what_the_plan_was_started_with_as_its_schema_names_it(self) -> None:
+        class Given(BaseModel):
+            where: str = Field(alias="from")
+            days: int = 3
+            token: SecretStr
+            pin: str = Field(json_schema_extra={"writeOnly": True})
+
+        assert input_in(Given, {"from": "Rome", "token": "x", "pin": "1234"}) == {"from": "Rome", "days": 3}
+        assert input_in(None, {"anything": [1]}) == {"anything": [1]}
+
+    def test_the_template_may_show_another_or_none(self) -> None:
+        step = Step("a", "A", nothing)
+        assert about("t", Plan("T", [step], input={"city": "Rome"}))["input"] == {"city": "Rome"}
+        assert "input" not in about("t", Plan("T", [step], input={}))
+
+    def test_an_input_that_is_too_large_is_not_recorded(self) -> None:
+        assert "input" in about("t", Plan("T", [Step("a", "A", nothing)], input={"text": "é" * 8000}))
+        assert "input" not in about("t", Plan("T", [Step("a", "A", nothing)], input={"text": "é" * 8200}))
+
+
+def input_in(model: type[BaseModel] | None, given: dict[str, Any]) -> Any:
+    @template("typed", title="Typed", input=model)
+    def typed(_: Any) -> Plan:
+        return Plan("Typed", [Step("a", "A", nothing)])
+
+    return about("typed", typed.plan(typed.fit(given)))["input"]
+
+
 def request_in(model: type[BaseModel] | None, given: dict[str, Any]) -> str | None:
     @template("typed", title="Typed", input=model)
     def typed(_: Any) -> Plan:
