@@ -161,7 +161,7 @@ def _reading(hub: Hub) -> APIRouter:
         request: Request,
         after: Annotated[int, Query(ge=0, le=2**53, description="The offset of the last event received.")] = 0,
         epoch: Annotated[str, Query(max_length=64, description="Its epoch; by default the current one.")] = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+        limit: Annotated[int, Query(ge=1, le=1000, description="The maximum number of events.")] = 500,
         wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for an event.")] = 0,
         principal: Principal = caller,
     ) -> Response:

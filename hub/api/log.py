@@ -187,9 +187,14 @@ def _reading(hub: Hub) -> APIRouter:
     async def read_log(
         plan_id: PlanIdPath,
         request: Request,
-        after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
-        max_bytes: Annotated[int, Query(ge=1, le=PAGE_BYTES)] = 1024 * 1024,
+        after: Annotated[int, Query(ge=0, le=2**53, description="The offset of the last event received.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000, description="The maximum number of events.")] = 500,
+        max_bytes: Annotated[
+            int,
+            Query(
+                ge=1, le=PAGE_BYTES, description="The maximum size of the events in bytes; one event is always sent."
+            ),
+        ] = 1024 * 1024,
         principal: Principal = caller,
     ) -> Response:
         """The events after an offset (or after the floor, if that is higher) as they are stored."""

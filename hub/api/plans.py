@@ -132,11 +132,15 @@ def router(hub: Hub) -> APIRouter:
     @routes.get("/plans", responses=problems(401, 403, 422, 429, 503))
     async def list_plans(
         request: Request,
-        owner: Annotated[str | None, Query(max_length=256, examples=["ada"])] = None,
-        label: Annotated[str | None, Query(max_length=256, examples=["travel"])] = None,
-        status: PlanStatus | None = None,
+        owner: Annotated[
+            str | None, Query(max_length=256, examples=["ada"], description="Only plans of this owner.")
+        ] = None,
+        label: Annotated[
+            str | None, Query(max_length=256, examples=["travel"], description="Only plans with this label.")
+        ] = None,
+        status: Annotated[PlanStatus | None, Query(description="Only plans with this status.")] = None,
         cursor: Annotated[str | None, Query(max_length=512, description="The previous page's cursor.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        limit: Annotated[int, Query(ge=1, le=500, description="The maximum number of plans on a page.")] = 50,
         principal: Principal = caller,
     ) -> PlanList:
         """List the plans that the caller may read, most recently active first. A page may have fewer plans than `limit` and

@@ -96,7 +96,7 @@ def router(hub: Hub) -> APIRouter:
     @routes.post("/streaming/{plan_id}", responses=problems(401, 403, 422, 429, 503))
     async def send_sample(
         plan_id: PlanIdPath,
-        speed: Annotated[float, Query(ge=0.1, le=1000)] = 1.0,
+        speed: Annotated[float, Query(ge=0.1, le=1000, description="How many times as fast as the sample was.")] = 1.0,
         principal: Principal = caller,
     ) -> SampleSent:
         """Publish the sample events of a plan at `speed` times their pace; responds when all are published."""

@@ -139,7 +139,9 @@ def router(hub: Hub) -> APIRouter:
     )
     async def answer_request(
         plan_id: PlanIdPath,
-        request_id: Annotated[str, Path(min_length=1, max_length=256, examples=["budget"])],
+        request_id: Annotated[
+            str, Path(min_length=1, max_length=256, examples=["budget"], description="The id of the request for input.")
+        ],
         body: GiveAnswer,
         idempotency_key: AnswerKey = None,
         principal: Principal = answerer,

@@ -32,7 +32,12 @@ SinceQuery = Annotated[
         examples=["snapshot"],
     ),
 ]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=8192)]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID", max_length=8192, description="The id of the last event received, instead of `since`."
+    ),
+]
 
 _STARTS: Final[Mapping[str, Since]] = {"now": "now", "start": "start", "snapshot": "snapshot"}
 _STREAM: Final[dict[str, Any]] = {
@@ -62,7 +67,15 @@ def router(hub: Hub) -> APIRouter:
     @routes.get("/stream", response_class=Response, responses=responses)
     async def stream_plans(
         request: Request,
-        plan: Annotated[list[str], Query(min_length=1, max_length=PLANS_AT_MOST, examples=[["plan-1", "plan-2"]])],
+        plan: Annotated[
+            list[str],
+            Query(
+                min_length=1,
+                max_length=PLANS_AT_MOST,
+                examples=[["plan-1", "plan-2"]],
+                description="A plan; repeatable.",
+            ),
+        ],
         since: SinceQuery = None,
         last_event_id: LastEventId = None,
         principal: Principal = caller,

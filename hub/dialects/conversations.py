@@ -43,7 +43,7 @@ MAX_PLANS: Final = 1000
 CONCURRENT_READS: Final = 8
 PREVIEW: Final = 100
 
-UserPath = Annotated[str, Path(min_length=1, max_length=64, examples=["ada"])]
+UserPath = Annotated[str, Path(min_length=1, max_length=64, examples=["ada"], description="The user.")]
 
 
 class Conversation(BaseModel):
@@ -165,9 +165,9 @@ def router(hub: Hub) -> APIRouter:
     @routes.get("/{user_id}/{conversation_id:path}/messages", responses=problems(401, 403, 404, 422, 429, 503))
     async def get_messages(
         user_id: UserPath,
-        conversation_id: Annotated[str, Path(min_length=1, max_length=128)],
+        conversation_id: Annotated[str, Path(min_length=1, max_length=128, description="The conversation.")],
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        limit: Annotated[int, Query(ge=1, le=500, description="The maximum number of messages.")] = 50,
         principal: Principal = caller,
     ) -> Messages:
         """The newest messages of a conversation, in their order."""

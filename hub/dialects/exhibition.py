@@ -237,7 +237,9 @@ def router(hub: Hub) -> APIRouter:
 
     @routes.get("/api/proposals/{session_id}", responses=problems(401, 403, 404, 422, 429, 503))
     async def get_proposal(
-        session_id: Annotated[str, Path(min_length=1, max_length=100)],
+        session_id: Annotated[
+            str, Path(min_length=1, max_length=100, description="The session that `POST /api/proposals` named.")
+        ],
         response: Response,
         principal: Principal = caller,
     ) -> Proposal:

@@ -147,7 +147,9 @@ def router(hub: Hub) -> APIRouter:
 
     @routes.get("/status/{task_id}", responses=problems(401, 403, 404, 422, 429, 503))
     async def chat_status(
-        task_id: Annotated[str, Path(max_length=256)], response: Response, principal: Principal = caller
+        task_id: Annotated[str, Path(max_length=256, description="The task that `POST /api/chat` named.")],
+        response: Response,
+        principal: Principal = caller,
     ) -> ChatStatus:
         """The task's status, with all messages so far."""
         snapshot, _ = await _task(hub, principal, task_id)
@@ -160,9 +162,11 @@ def router(hub: Hub) -> APIRouter:
         responses={200: _STREAM, 204: {"description": "Nothing follows."}, **problems(401, 403, 404, 422, 429, 503)},
     )
     async def chat_stream(
-        task_id: Annotated[str, Query(max_length=256)],
+        task_id: Annotated[str, Query(max_length=256, description="The task that `POST /api/chat` named.")],
         request: Request,
-        last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=256)] = None,
+        last_event_id: Annotated[
+            str | None, Header(alias="Last-Event-ID", max_length=256, description="The id of the last event received.")
+        ] = None,
         principal: Principal = caller,
     ) -> Response:
         """The same as server-sent events, until the task ends."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.docs.json_types import cell, fields, type_of
+from scripts.docs.json_types import cell, fields, range_of, type_of
 
 __all__ = ["pages"]
 
 FOLDER: Final = "reference/http"
+GENERATED: Final = "Successful Response"
+"""FastAPI's description of a response that has none."""
 EVERYWHERE: Final = {
     "400": "The body is not JSON.",
     "401": "No token, or one that is invalid or expired.",
@@ -34,7 +37,7 @@ A token goes into the header `Authorization: Bearer …`; see
 `application/problem+json` ([ProblemBody](schemas.md#ProblemBody)), whose `code` is one of the
 [error codes](../codes.md). Most operations may return these:
 
-| status | |
+| status | meaning |
 |---|---|
 """
 
@@ -70,7 +73,7 @@ def _index(groups: dict[str, str], operations: list[tuple[str, str, Any]]) -> st
             if name in each["tags"]
         ]
         if rows:
-            lines += [f"## {name}", "", _in_the_site(about), "", "| operation | |", "|---|---|", *rows, ""]
+            lines += [f"## {name}", "", _in_the_site(about), "", "| operation | description |", "|---|---|", *rows, ""]
     return "\n".join(lines)
 
 
@@ -83,17 +86,17 @@ def _operation(method: str, path: str, each: Any) -> str:
     parts = [f"## `{method.upper()} {path}` {{#{each['operationId']}}}", "", each.get("description", "").strip(), ""]
     parameters = each.get("parameters", ())
     if parameters:
-        parts += ["| parameter | in | type | |", "|---|---|---|---|", *map(_parameter, parameters), ""]
+        parts += ["| parameter | in | type | description |", "|---|---|---|---|", *map(_parameter, parameters), ""]
     for media, content in each.get("requestBody", {}).get("content", {}).items():
         parts += [f"**Body** ({media}): {type_of(content.get('schema', {}), _link)}", ""]
-    parts += ["| response | body | |", "|---|---|---|", *_responses(each["responses"]), ""]
+    parts += ["| response | body | description |", "|---|---|---|", *_responses(each["responses"]), ""]
     return "\n".join(parts)
 
 
 def _parameter(each: Any) -> str:
-    needed = "Required." if each.get("required") and each["in"] != "path" else ""
-    about = f"{cell(each.get('description', ''))} {needed}".strip()
-    return f"| `{each['name']}` | {each['in']} | {type_of(each.get('schema', {}), _link)} | {about} |"
+    schema, needed = each.get("schema", {}), "Required." if each.get("required") and each["in"] != "path" else ""
+    about = " ".join(filter(None, [cell(each.get("description", "")), range_of(schema), needed]))
+    return f"| `{each['name']}` | {each['in']} | {type_of(schema, _link)} | {about} |"
 
 
 def _responses(responses: Any) -> Iterator[str]:
@@ -106,7 +109,10 @@ def _responses(responses: Any) -> Iterator[str]:
             else "problem"
             for media, content in each.get("content", {}).items()
         )
-        yield f"| {status} | {bodies} | {cell(each.get('description', '')).replace('Successful Response', '')} |"
+        about = cell(each["description"])
+        if about == GENERATED:
+            about = HTTPStatus(int(status)).phrase
+        yield f"| {status} | {bodies or 'none'} | {about} |"
     if general := [status for status in responses if status in EVERYWHERE]:
         yield f"| {', '.join(general)} | problem | [as everywhere](index.md) |"
 

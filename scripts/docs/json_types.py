@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Link", "cell", "fields", "type_of"]
+__all__ = ["Link", "cell", "fields", "range_of", "type_of"]
 
 Schema = Mapping[str, Any]
 Link = Callable[[str], str]
@@ -54,14 +54,18 @@ def fields(schema: Schema, link: Link) -> str:
     if not properties:
         return ""
     required = set(schema.get("required", ()))
-    lines = ["| field | type | |", "|---|---|---|"]
+    rows = list[tuple[str, str, str]]()
     for name, each in properties.items():
-        about = [cell(str(each.get("description", ""))), _default(each), "" if name in required else "Optional."]
-        lines.append(f"| `{name}` | {type_of(each, link)} | {' '.join(filter(None, about))} |")
+        about = [cell(str(each.get("description", ""))), range_of(each), "" if name in required else "Optional."]
+        rows.append((f"`{name}`", type_of(each, link), " ".join(filter(None, about))))
+    if not any(about for *_, about in rows):
+        return "\n".join(["| field | type |", "|---|---|", *(f"| {name} | {kind} |" for name, kind, _ in rows)]) + "\n"
+    lines = ["| field | type | description |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
 
 
-def _default(schema: Schema) -> str:
+def range_of(schema: Schema) -> str:
+    """The bounds and the default of a value, as sentences."""
     default = schema.get("default")
     bounds = [
         f"{word} {schema[key]}" for key, word in (("minimum", "At least"), ("maximum", "At most")) if key in schema

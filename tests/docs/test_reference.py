@@ -38,6 +38,14 @@ def test_every_http_operation_and_schema_has_a_section_and_links_lead_to_one() -
     assert linked <= headings(pages)
 
 
+def test_every_operation_parameter_and_response_is_described() -> None:
+    pages = http_reference.pages(DOCS / "openapi.json")
+    del pages["reference/http/schemas.md"]
+    rows = [line for text in pages.values() for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) > 300
+    assert [row for row in rows if re.search(r"\|\s*\|", row)] == []
+
+
 def test_every_frame_and_code_has_its_place() -> None:
     pages = stream_reference.pages(DOCS)
     frames = set(json.loads((DOCS / "asyncapi.json").read_text())["components"]["messages"])

@@ -239,7 +239,7 @@ def _add_teams(routes: APIRouter, hub: Hub) -> None:
 
     @routes.get(f"{PATH}/init_team", responses=_errors(401, 403, 422, 429, 503))
     async def macae_init_team(
-        team_switched: Annotated[bool, Query()] = False, visitor: Visitor = known
+        team_switched: Annotated[bool, Query(description="Has no effect.")] = False, visitor: Visitor = known
     ) -> dict[str, Any]:
         """The current team, or the request to upload one."""
         del team_switched
@@ -277,7 +277,7 @@ def _add_teams(routes: APIRouter, hub: Hub) -> None:
 
     @routes.delete(f"{PATH}/team_configs/{{team_id}}", responses=_errors(401, 403, 404, 422, 429, 503))
     async def macae_delete_team(
-        team_id: Annotated[str, Path(max_length=100)], visitor: Visitor = known
+        team_id: Annotated[str, Path(max_length=100, description="The team.")], visitor: Visitor = known
     ) -> dict[str, str]:
         """Delete a team. Plans that it worked on stay."""
         visitor.require_teams("start")
@@ -313,7 +313,7 @@ def _add_plans(routes: APIRouter, hub: Hub, places: Places) -> None:
 
     @routes.get(f"{PATH}/plan", responses=_errors(401, 403, 404, 422, 429, 503))
     async def macae_plan_found(
-        plan_id: Annotated[str, Query(min_length=1, max_length=128)], visitor: Visitor = known
+        plan_id: Annotated[str, Query(min_length=1, max_length=128, description="The plan.")], visitor: Visitor = known
     ) -> dict[str, Any]:
         """A plan with its messages so far. The socket that is opened next continues from there."""
         plan, position = await plans.plan(visitor, plan_id)

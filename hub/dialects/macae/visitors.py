@@ -71,7 +71,9 @@ def visitor_of(hub: Hub, cost: float = ONE) -> Callable[..., object]:
 
     async def visitor(
         request: Request,
-        named: Annotated[str | None, Header(alias=USER_HEADER)] = None,
+        named: Annotated[
+            str | None, Header(alias=USER_HEADER, description="The user, in development or from a trusted proxy.")
+        ] = None,
         principal: Principal = caller,
     ) -> Visitor:
         return user_named(hub, request, principal, named)

@@ -35,8 +35,10 @@ __all__ = ["AgUiRoute", "Agent", "RunStopped", "Runs", "RuntimeInfo", "refusals"
 
 OVER: Final = frozenset({ErrorCode.REQUEST_EXPIRED, ErrorCode.NO_SUCH_REQUEST})
 """Why a question takes no answer any longer."""
-TemplateName = Annotated[str, Path(min_length=1, max_length=128, examples=["business_operations"])]
-ThreadId = Annotated[str, Path(min_length=1, max_length=128, examples=["plan-1"])]
+TemplateName = Annotated[
+    str, Path(min_length=1, max_length=128, examples=["business_operations"], description="The name of a template.")
+]
+ThreadId = Annotated[str, Path(min_length=1, max_length=128, examples=["plan-1"], description="The id of the thread.")]
 STREAM: Final[dict[str, Any]] = {
     "description": "The events of the run.",
     "content": {"text/event-stream": {}},

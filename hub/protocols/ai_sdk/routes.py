@@ -29,8 +29,10 @@ _STREAM: Final[dict[str, Any]] = {
     "description": "Chunks of a UI message.",
     "content": {"text/event-stream": {}},
 }
-Template = Annotated[str, Path(min_length=1, max_length=128, examples=["business_operations"])]
-ChatId = Annotated[str, Path(min_length=1, max_length=128, examples=["chat-1"])]
+Template = Annotated[
+    str, Path(min_length=1, max_length=128, examples=["business_operations"], description="The name of a template.")
+]
+ChatId = Annotated[str, Path(min_length=1, max_length=128, examples=["chat-1"], description="The id of the chat.")]
 
 
 class AiSdkRoute(ProtocolRoute):

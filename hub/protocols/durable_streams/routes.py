@@ -142,9 +142,9 @@ def _reads(hub: Hub, ended: EndedPlans) -> APIRouter:
         plan_id: PlanIdPath,
         request: Request,
         offset: Annotated[str | None, Query(max_length=96, description="-1 (the default), now, or an offset")] = None,
-        live: Live | None = None,
-        cursor: Annotated[str | None, Query(max_length=32)] = None,
-        if_none_match: Annotated[str | None, Header()] = None,
+        live: Annotated[Live | None, Query(description="Wait for events: once, or as server-sent events.")] = None,
+        cursor: Annotated[str | None, Query(max_length=32, description="The last response's `Stream-Cursor`.")] = None,
+        if_none_match: Annotated[str | None, Header(description="The ETag of the response the client has.")] = None,
         principal: Principal = caller,
     ) -> Response:
         """Read a plan's log as a stream, or follow it."""
@@ -183,7 +183,7 @@ def _appends(hub: Hub, ended: EndedPlans) -> APIRouter:
         plan_id: PlanIdPath,
         request: Request,
         producer: Annotated[_ProducerHeaders, Depends()],
-        stream_closed: Annotated[str | None, Header(max_length=16)] = None,
+        stream_closed: Annotated[str | None, Header(max_length=16, description="`true` ends the plan.")] = None,
         principal: Principal = caller,
     ) -> Response:
         """Append events to a plan; with `Stream-Closed: true`, end it."""
@@ -208,9 +208,13 @@ class _ProducerHeaders:
 
     def __init__(
         self,
-        producer_id: Annotated[str | None, Header(min_length=1, max_length=256)] = None,
-        producer_epoch: Annotated[str | None, Header(pattern=NUMBER)] = None,
-        producer_seq: Annotated[str | None, Header(pattern=NUMBER)] = None,
+        producer_id: Annotated[
+            str | None, Header(min_length=1, max_length=256, description="The producer's name, of its choice.")
+        ] = None,
+        producer_epoch: Annotated[str | None, Header(pattern=NUMBER, description="Greater after each restart.")] = None,
+        producer_seq: Annotated[
+            str | None, Header(pattern=NUMBER, description="The number of the request in its epoch, from 0.")
+        ] = None,
     ) -> None:
         self.batch: BatchId | None = None
         if producer_id is not None and producer_epoch is not None and producer_seq is not None:

@@ -18,7 +18,15 @@ from hub.protocols.threads import Threads
 
 __all__ = ["router"]
 
-AssistantIdPath = Annotated[str, Path(min_length=1, max_length=128, examples=["business_operations"])]
+AssistantIdPath = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=128,
+        examples=["business_operations"],
+        description="The name of a template, or the id of its assistant.",
+    ),
+]
 
 
 def router(hub: Hub) -> APIRouter:

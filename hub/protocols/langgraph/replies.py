@@ -16,7 +16,7 @@ from hub.protocols.route import ProtocolRoute
 
 __all__ = ["LangGraphRoute", "RefusalDetail", "ThreadIdPath", "details", "new_router"]
 
-ThreadIdPath = Annotated[str, Path(pattern=PLAN_ID, examples=["plan-1"])]
+ThreadIdPath = Annotated[str, Path(pattern=PLAN_ID, examples=["plan-1"], description="The id of the thread.")]
 
 
 class RefusalDetail(BaseModel):

@@ -30,8 +30,16 @@ from hub.protocols.threads import not_cancelled
 
 __all__ = ["router"]
 
-RunIdPath = Annotated[str, Path(min_length=1, max_length=64, examples=["0d3c5f86-5ad5-5a3a-9a5c-6ff0d8f5a3cd"])]
-Modes = Annotated[list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=32)]
+RunIdPath = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=64, description="The id of the run.", examples=["0d3c5f86-5ad5-5a3a-9a5c-6ff0d8f5a3cd"]
+    ),
+]
+Modes = Annotated[
+    list[Annotated[str, Query(max_length=64)]] | None,
+    Query(max_length=32, description="The modes of the stream; repeatable."),
+]
 _STREAM: Final[dict[int | str, Any]] = {200: {"description": "The run's stream.", "content": {"text/event-stream": {}}}}
 _VALUES: Final[dict[int | str, Any]] = {
     200: {"description": "The values at the run's end.", "content": {"application/json": {"schema": {}}}}
@@ -108,9 +116,9 @@ def _runs(hub: Hub) -> APIRouter:
     @routes.get("/threads/{thread_id}/runs", responses=refused)
     async def list_runs(
         thread_id: ThreadIdPath,
-        status: RunStatus | None = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 10,
-        offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
+        status: Annotated[RunStatus | None, Query(description="Only runs with this status.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="The maximum number of runs.")] = 10,
+        offset: Annotated[int, Query(ge=0, le=10_000, description="How many of the newest runs to leave out.")] = 0,
         principal: Principal = caller,
     ) -> list[dict[str, Any]]:
         """The thread's runs, the newest first."""
@@ -130,8 +138,12 @@ def _runs(hub: Hub) -> APIRouter:
         run_id: RunIdPath,
         request: Request,
         stream_mode: Modes = None,
-        cancel_on_disconnect: bool = False,
-        last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=256)] = None,
+        cancel_on_disconnect: Annotated[
+            bool, Query(description="Cancel the plan when the client disconnects.")
+        ] = False,
+        last_event_id: Annotated[
+            str | None, Header(alias="Last-Event-ID", max_length=256, description="The id of the last event received.")
+        ] = None,
         principal: Principal = caller,
     ) -> Response:
         """The run's stream: what follows `Last-Event-ID`, or all of it (also for -1)."""
@@ -162,8 +174,8 @@ def _endings(hub: Hub) -> APIRouter:
         thread_id: ThreadIdPath,
         run_id: RunIdPath,
         request: Request,
-        wait: bool = False,
-        action: Literal["interrupt", "rollback"] = "interrupt",
+        wait: Annotated[bool, Query(description="Respond when the run has ended.")] = False,
+        action: Annotated[Literal["interrupt", "rollback"], Query(description="Has no effect.")] = "interrupt",
         principal: Principal = caller,
     ) -> Response:
         """Cancel the run's plan. With `wait`, the response is the values when it has ended."""

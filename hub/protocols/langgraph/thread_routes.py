@@ -59,7 +59,9 @@ def router(hub: Hub) -> APIRouter:
 
     @routes.get("/threads/{thread_id}/state/{checkpoint_id}", responses=read_refused)
     async def get_thread_state_at(
-        thread_id: ThreadIdPath, checkpoint_id: str = Path(max_length=256), principal: Principal = caller
+        thread_id: ThreadIdPath,
+        checkpoint_id: str = Path(max_length=256, description="A checkpoint of the thread's history."),
+        principal: Principal = caller,
     ) -> dict[str, Any]:
         """One of the states in the thread's history."""
         return _state_at(await _known(beginnings, principal, thread_id), checkpoint_id)
