@@ -29,6 +29,11 @@ __all__ = ["Cursors", "PlanList", "PlanSummary", "etag", "router"]
 
 NONCE_BYTES: Final = 12
 
+OwnerQuery = Annotated[str | None, Query(max_length=256, examples=["ada"], description="Only plans of this owner.")]
+LabelQuery = Annotated[
+    str | None, Query(max_length=256, examples=["travel"], description="Only plans with this label.")
+]
+
 
 class PlanSummary(BaseModel):
     """A plan in a list."""
@@ -132,12 +137,8 @@ def router(hub: Hub) -> APIRouter:
     @routes.get("/plans", responses=problems(401, 403, 422, 429, 503))
     async def list_plans(
         request: Request,
-        owner: Annotated[
-            str | None, Query(max_length=256, examples=["ada"], description="Only plans of this owner.")
-        ] = None,
-        label: Annotated[
-            str | None, Query(max_length=256, examples=["travel"], description="Only plans with this label.")
-        ] = None,
+        owner: OwnerQuery = None,
+        label: LabelQuery = None,
         status: Annotated[PlanStatus | None, Query(description="Only plans with this status.")] = None,
         cursor: Annotated[str | None, Query(max_length=512, description="The previous page's cursor.")] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="The maximum number of plans on a page.")] = 50,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request
 
@@ -22,6 +22,8 @@ __all__ = ["router"]
 
 FOUND_AT_ONCE: Final = 100
 """Plans of the index that one search reads."""
+
+CheckpointIdPath = Annotated[str, Path(max_length=256, description="A checkpoint of the thread's history.")]
 
 
 def router(hub: Hub) -> APIRouter:
@@ -59,9 +61,7 @@ def router(hub: Hub) -> APIRouter:
 
     @routes.get("/threads/{thread_id}/state/{checkpoint_id}", responses=read_refused)
     async def get_thread_state_at(
-        thread_id: ThreadIdPath,
-        checkpoint_id: str = Path(max_length=256, description="A checkpoint of the thread's history."),
-        principal: Principal = caller,
+        thread_id: ThreadIdPath, checkpoint_id: CheckpointIdPath, principal: Principal = caller
     ) -> dict[str, Any]:
         """One of the states in the thread's history."""
         return _state_at(await _known(beginnings, principal, thread_id), checkpoint_id)
