@@ -135,13 +135,13 @@ class StepRun:
 
     def _for_engineers(self, error: Exception) -> dict[str, Any]:
         """The exception as data. Without tracebacks only its type, and the rest is logged."""
-        if not self._tracebacks:
-            plan_id, step_id = self.reporter.plan_id, self._step.id
-            logger.warning("plan %s, step %s, attempt %d failed", plan_id, step_id, self._attempt, exc_info=error)
-            return {"type": type(error).__name__}
         seen = traceback.TracebackException.from_exception(error, limit=-8)
-        message, shown = encodable(str(seen)), encodable("".join(seen.format()))
-        return {"type": type(error).__name__, "message": message[:MAX_WORDS], "traceback": shown[-8000:]}
+        message, shown = encodable(str(seen)), encodable("".join(seen.format()))[-8000:]
+        if self._tracebacks:
+            return {"type": type(error).__name__, "message": message[:MAX_WORDS], "traceback": shown}
+        run = self.reporter.plan_id, self._step.id, self._attempt
+        logger.warning("plan %s, step %s, attempt %d failed\n%s", *run, shown)
+        return {"type": type(error).__name__}
 
     async def _rest(self, seconds: float) -> None:
         await asyncio.wait({self._run_state.stopping}, timeout=seconds)
