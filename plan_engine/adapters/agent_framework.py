@@ -24,7 +24,6 @@ with extra("agent-framework", "this adapter"):
         CheckpointStorage,
         Content,
         Message,
-        UsageDetails,
         Workflow,
         WorkflowCheckpoint,
         WorkflowEvent,
@@ -74,7 +73,7 @@ async def run_agent(
             stream = agent.run(messages, stream=True, session=session, **options)
             async for update in stream:
                 await updates.report(update)
-            await updates.finish()
+            await updates.end()
             response = await stream.get_final_response()
             if not response.user_input_requests:
                 sink.result = response.text
@@ -108,6 +107,7 @@ class _AgentUpdates:
         self._call: tuple[str, Content] | None = None
         """A call whose arguments are still being written, after the name of the agent that makes it."""
         self._with_usage: list[AgentResponseUpdate] = []
+        self._counted = Counter[str]()
 
     async def report(self, update: AgentResponseUpdate) -> None:
         agent = update.author_name or self.agent
@@ -123,7 +123,7 @@ class _AgentUpdates:
                     result = content.exception if failed else content.result
                     await self._sink.tool_ended(str(content.call_id), result, failed=failed)
                 case "usage":
-                    self._with_usage.append(update)
+                    await self._used(update, agent)
                 case _:
                     pass
 
@@ -162,16 +162,19 @@ class _AgentUpdates:
             self._open = None
         await self._report_call()
 
-    async def finish(self) -> None:
-        """End what is open, and report the usage: the framework knows which of its updates have totals."""
-        await self.end()
-        updates, self._with_usage = self._with_usage, []
-        if updates and (used := AgentResponse.from_updates(updates).usage_details):
-            usage = _usage(used, getattr(updates[-1].raw_representation, "model", None))
-            await self._sink.used(usage, agent=updates[-1].author_name or self.agent, step_id=self._step_id)
+    async def _used(self, update: AgentResponseUpdate, agent: str) -> None:
+        """Report the difference that the update makes: the framework knows whether it adds to the usage or replaces it."""
+        self._with_usage.append(update)
+        details = AgentResponse.from_updates(self._with_usage).usage_details or {}
+        total = Counter({name: count for name, count in details.items() if isinstance(count, int)})
+        if used := total - self._counted:
+            self._counted |= total
+            usage = _usage(used, getattr(update.raw_representation, "model", None))
+            self._sink.count_usage(usage, agent=agent, step_id=self._step_id)
+            await self._sink.report_usage()
 
 
-def _usage(used: UsageDetails, model: str | None) -> Usage:
+def _usage(used: Mapping[str, int], model: str | None) -> Usage:
     fields = {
         "model": model or None,
         "input_tokens": used.get("input_token_count"),
@@ -361,7 +364,7 @@ class _WorkflowEvents:
 
     async def _flush(self, executor: str) -> None:
         if agent := self._agents.pop(executor, None):
-            await agent.finish()
+            await agent.end()
         if updates := self._updates.pop(executor, None):
             self.outputs.append(AgentResponse.from_updates(updates))
 

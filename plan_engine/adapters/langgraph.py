@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import reduce
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
@@ -18,9 +19,11 @@ from pydantic import BaseModel
 from broadcasters.extras import extra
 
 with extra("langgraph", "this adapter"):
+    from langchain_core.callbacks import UsageMetadataCallbackHandler
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
-    from langchain_core.messages.ai import UsageMetadata
+    from langchain_core.messages.ai import UsageMetadata, add_usage, subtract_usage
     from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables.config import merge_configs
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.types import Command, Interrupt, StateSnapshot, StreamPart
 
@@ -94,7 +97,8 @@ class _GraphRun:
         self._graph = graph
         self._has_checkpoints = has_checkpoints
         self._sink = sink
-        self._config = config
+        self._known = UsageMetadataCallbackHandler()
+        self._config = merge_configs(config, {"callbacks": [self._known]})
         self._options = options
 
     async def to_the_end(self, given: Any) -> Any:
@@ -126,12 +130,17 @@ class _GraphRun:
         stream = self._graph.astream(
             given, self._config, stream_mode=MODES, subgraphs=True, version="v2", **self._options
         )
-        async for part in stream:
-            if part["type"] != "values":
-                await self._parts.report(part)
-            elif not part["ns"]:
-                values = part["data"]
-                interrupts |= {one.id: one for one in part["interrupts"]}  # parallel nodes interrupt in separate parts
+        try:
+            async for part in stream:
+                if part["type"] != "values":
+                    await self._parts.report(part)
+                elif not part["ns"]:
+                    values = part["data"]
+                    interrupts |= {
+                        one.id: one for one in part["interrupts"]
+                    }  # parallel nodes interrupt in separate parts
+        finally:
+            self._parts.count_rest(self._known.usage_metadata)
         return values, [*interrupts.values()]
 
     async def _answer(self, interrupt: Interrupt) -> tuple[str, Any]:
@@ -170,6 +179,7 @@ class _StreamParts:
         self._headers: dict[str, MessageHeader] = {}
         self._open: dict[str | None, list[str]] = {}
         self._message_counts: Counter[str] = Counter()
+        self._counted: UsageMetadata | None = None
 
     async def report(self, part: StreamPart[Any, Any]) -> None:
         if part["type"] == "tasks":
@@ -247,11 +257,22 @@ class _StreamParts:
             await self._sink.end_message(thinking.message_id)
             await self._sink.write(header, text)
         if message.usage_metadata:
-            usage = _usage(message.usage_metadata, message.response_metadata.get("model_name"), metadata)
-            await self._sink.used(usage, agent=header.agent, step_id=header.step_id)
+            self._counted = add_usage(self._counted, message.usage_metadata)
+            usage = _usage(
+                message.usage_metadata, message.response_metadata.get("model_name") or metadata.get("ls_model_name")
+            )
+            self._sink.count_usage(usage, agent=header.agent, step_id=header.step_id)
+            await self._sink.report_usage()
         if not isinstance(message, AIMessageChunk) or message.chunk_position == "last":
             await self._sink.end_message(thinking.message_id)
             await self._sink.end_message(header.message_id)
+
+    def count_rest(self, known: Mapping[str, UsageMetadata]) -> None:
+        """Count what models have used beyond the streamed messages: a run that is cancelled drops those not read yet."""
+        rest = subtract_usage(reduce(add_usage, known.values(), None), self._counted)
+        if rest["total_tokens"]:
+            self._counted = add_usage(self._counted, rest)
+            self._sink.count_usage(_usage(rest, next(iter(known)) if len(known) == 1 else None), agent=GRAPH_TITLE)
 
     def _header(self, langgraph_id: str, metadata: Mapping[str, Any]) -> MessageHeader:
         """The n-th message of a task has the same id when the task is resumed."""
@@ -329,10 +350,10 @@ def _reasoning_of(message: AIMessage) -> str:
     return "".join(str(block.get("reasoning", "")) for block in blocks)
 
 
-def _usage(used: UsageMetadata, model: Any, metadata: Mapping[str, Any]) -> Usage:
+def _usage(used: UsageMetadata, model: Any) -> Usage:
     """Of one chunk. LangChain adds those of a message up as well."""
     fields = {
-        "model": model or metadata.get("ls_model_name"),
+        "model": model,
         "input_tokens": used["input_tokens"],
         "output_tokens": used["output_tokens"],
         "cached_tokens": used.get("input_token_details", {}).get("cache_read"),

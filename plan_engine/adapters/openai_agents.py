@@ -9,6 +9,7 @@ that outlasts the process, a run that was killed is continued after its last fin
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ with extra("openai-agents", "this adapter"):
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.events import MessageType
-from broadcasters.usage import Usage, usage_of
+from broadcasters.usage import usage_of
 from plan_engine.adapters.conversion import approval_of_tool, fields_of, reason_of
 from plan_engine.adapters.plan_sink import reporting
 from plan_engine.adapters.sink import MessageHeader, RunSink, ToolInvocation, gather_or_cancel
@@ -76,13 +77,17 @@ async def run_openai_agent(
             given = _rest_of(given, await session.get_items(), sink)
         while True:
             result = Runner.run_streamed(agent, given, **options)
+            total = result.context_wrapper.usage
+            known = _counts(total)
             try:
                 async for event in result.stream_events():
                     await events.report(event)
             finally:
                 if not result.is_complete:
                     result.cancel()
+                events.count_rest(_counts(total) - known)
             await events.end()
+            await sink.report_usage()
             if not result.interruptions:
                 sink.result = result.final_output
                 return result
@@ -143,6 +148,7 @@ class _OpenAIEvents:
         self._open: MessageHeader | None = None
         self._streamed = 0
         """The number of messages that were streamed, and follow once more as whole items."""
+        self._counted = Counter[str]()
 
     async def report(self, event: StreamEvent) -> None:
         match event.type:
@@ -164,9 +170,22 @@ class _OpenAIEvents:
                 await self.end()
             case "response.completed":
                 if (usage := raw.response.usage) is not None and usage.total_tokens:
-                    await self._sink.used(_usage(raw.response.model, usage), agent=self.agent)
+                    self._count(_counts(usage), raw.response.model)
+                    await self._sink.report_usage()
             case _:
                 pass
+
+    def _count(self, counts: Counter[str], model: str | None = None) -> None:
+        self._counted += counts
+        self._sink.count_usage(usage_of({"model": model or None, **counts}), agent=self.agent)
+
+    def count_rest(self, total: Counter[str]) -> None:
+        """Count what a run has used beyond its events. The SDK drops those that are not read when it fails, and sends none
+        of agents that are used as tools."""
+        rest = total - self._counted
+        if rest["input_tokens"] or rest["output_tokens"]:
+            self._count(rest)
+        self._counted.clear()
 
     async def _item(self, item: RunItem) -> None:
         if isinstance(item, MessageOutputItem):
@@ -218,13 +237,13 @@ def _arguments(arguments: Any) -> Any:
         return arguments
 
 
-def _usage(model: str, used: Any) -> Usage:
-    fields = {
-        "model": model or None,
+def _counts(used: Any) -> Counter[str]:
+    """The counts of a response's usage, or of a run's."""
+    counts = {
         "input_tokens": used.input_tokens,
         "output_tokens": used.output_tokens,
-        "cached_tokens": getattr(used.input_tokens_details, "cached_tokens", None),
-        "reasoning_tokens": getattr(used.output_tokens_details, "reasoning_tokens", None),
-        "requests": 1,
+        "cached_tokens": getattr(used.input_tokens_details, "cached_tokens", None) or 0,
+        "reasoning_tokens": getattr(used.output_tokens_details, "reasoning_tokens", None) or 0,
+        "requests": getattr(used, "requests", 1),
     }
-    return usage_of(fields)
+    return Counter(counts)

@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from typing import Any, Final
 
 from broadcasters.broadcaster import Broadcaster
 from broadcasters.errors import PlanCancelled, PlancastError
-from broadcasters.events import STEP_ENDED, AgentMessage, PlanStatus, StepStatus, build
+from broadcasters.events import STEP_ENDED, AgentMessage, PlanEvent, PlanStatus, StepStatus, StepUpdate, build
 from broadcasters.snapshot import MessageState, Snapshot
 from broadcasters.usage import Usage
 from broadcasters.working import Work
@@ -115,7 +116,9 @@ class PlanSink(RunSink):
         self._messages: dict[str, WrittenMessage] = {}
         self._last: dict[tuple[str, str | None], dict[str, Any]] = {}
         """The fields of the last message that each agent began in each step."""
-        self._without_message: list[tuple[str, Usage]] = []
+        self._usage: dict[str, tuple[Usage, str, str | None]] = {}
+        """Counted and not yet accepted by the log, by the keys of the events: with agent and step."""
+        self._usage_keys = (f"usage:{self._work.worker_id}:{number}" for number in count(1))
 
     def _repeats(self, part: Any) -> bool:
         """Whether a part of the plan is of a run that was killed and that this one repeats."""
@@ -167,7 +170,6 @@ class PlanSink(RunSink):
     async def _close(self, status: StepStatus, error: BaseException | None) -> None:
         """End the messages, tool calls and steps that are open, and those of earlier runs."""
         await self._close_parts(error)
-        await self._report_other_usage()
         await self._close_before(self._snapshot.offset)
         await self._close_steps(status, self._steps)
 
@@ -177,6 +179,7 @@ class PlanSink(RunSink):
             await message.end(error)
         for call_id in [*self._tools]:
             await self._tool_broken_off(call_id)
+        await self._report_usage(ending=True)
 
     async def _tool_broken_off(self, call_id: str) -> None:
         if call := self._tools.pop(call_id, None):
@@ -289,30 +292,29 @@ class PlanSink(RunSink):
 
     # ---- usage
 
-    async def used(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
-        """As a further part of the agent's last message, or with its step; else at the end of the run."""
+    def count_usage(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
+        self._usage[next(self._usage_keys)] = usage, shortened(agent), self._ids.known("step", step_id)
+
+    async def report_usage(self) -> None:
         await self.checkpoint()
-        agent, step_id = shortened(agent), self._ids.known("step", step_id)
-        if part := self._last.get((agent, step_id)):
-            await self._used_for(part, usage)
-        elif step_id in self._steps:
-            await self._broadcaster.send_step_update(self.plan_id, step_id, self._steps[step_id], usage=usage)
-        else:
-            self._without_message.append((agent, usage))
+        await self._report_usage()
 
-    async def _used_for(self, part: dict[str, Any], usage: Usage) -> None:
-        fields = {"plan_id": self.plan_id, **part, "content": "", "append": True, "usage": usage}
-        await self._broadcaster.send(build(AgentMessage, fields))
+    async def _report_usage(self, *, ending: bool = False) -> None:
+        for key, (usage, agent, step_id) in [*self._usage.items()]:
+            if (event := self._usage_event(usage, agent, step_id, ending=ending)) is not None:
+                await self._broadcaster.send(event, key=key)
+                self._usage.pop(key, None)
 
-    async def _report_other_usage(self) -> None:
-        """Usage of agents that have sent no message: with the last message of any, or as a message of its own."""
-        rest, self._without_message = self._without_message, []
-        last = next(reversed(self._last.values()), None)
-        for agent, usage in rest:
-            if last is not None:
-                await self._used_for({**last, "agent_name": agent}, usage)
-            else:
-                await self._broadcaster.send_agent_message(self.plan_id, agent, _in_words(usage), usage=usage)
+    def _usage_event(self, usage: Usage, agent: str, step_id: str | None, *, ending: bool) -> PlanEvent | None:
+        """A further part of the agent's last message, or an update of its step. At the end of the run the usage of an agent
+        that has sent no message goes with the last message of another one, or in a message of its own."""
+        message = self._last.get((agent, step_id))
+        known: dict[str, Any] = {"plan_id": self.plan_id, "agent_name": agent, "usage": usage}
+        if message is None and step_id in self._steps:
+            return build(StepUpdate, {**known, "step_id": step_id, "status": self._steps[step_id]})
+        if message is None and ending:
+            message = next(reversed(self._last.values()), {"content": _in_words(usage), "append": None})
+        return None if message is None else build(AgentMessage, {"content": "", "append": True, **message, **known})
 
     # ---- questions
 

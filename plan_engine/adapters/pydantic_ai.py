@@ -16,6 +16,7 @@ with extra("pydantic-ai", "this adapter"):
     from pydantic_ai import Agent, AgentRunResult, DeferredToolRequests, DeferredToolResults, RunContext
     from pydantic_ai.messages import (
         AgentStreamEvent,
+        ModelMessage,
         PartDeltaEvent,
         PartEndEvent,
         PartStartEvent,
@@ -104,16 +105,32 @@ class _PydanticAIEvents:
         self.agent = agent
         self._message_count = 0
         self._open: MessageHeader | None = None
+        self._context: RunContext[Any] | None = None
+        self._counted: list[ModelMessage] = []
 
     async def run(self, agent: Agent[Any, Output], prompt: Any, options: dict[str, Any]) -> AgentRunResult[Output]:
-        async def report(_: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
+        async def report(context: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
+            self._context = context
+            self._count_usage()
+            await self._sink.report_usage()
             async for event in events:
                 await self._report(event)
 
-        result: AgentRunResult[Output] = await agent.run(prompt, event_stream_handler=report, **options)
-        for usage in usages_in(result.new_messages()):
-            await self._sink.used(usage, agent=self.agent)
+        try:
+            result: AgentRunResult[Output] = await agent.run(prompt, event_stream_handler=report, **options)
+        finally:
+            self._count_usage()
+        await self._sink.report_usage()
         return result
+
+    def _count_usage(self) -> None:
+        """Count the responses of the run that were not counted yet; one that broke off is among them."""
+        if (run := self._context) is not None:
+            mine = [one for one in run.messages if one.run_id == run.run_id]
+            new = [one for one in mine if not any(one is known for known in self._counted)]
+            self._counted += new
+            for usage in usages_in(new):
+                self._sink.count_usage(usage, agent=self.agent)
 
     async def _report(self, event: AgentStreamEvent) -> None:
         match event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -85,8 +86,12 @@ class RunSink(ABC):
         """Report a tool's result. Does nothing if the call isn't open."""
 
     @abstractmethod
-    async def used(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
-        """Report what was used of a model since the last report."""
+    def count_usage(self, usage: Usage, *, agent: str, step_id: str | None = None) -> None:
+        """Count what was used of a model, once. `report_usage` sends it, or the end of the run, also if the run fails."""
+
+    @abstractmethod
+    async def report_usage(self) -> None:
+        """Report the usage that was counted since the last report."""
 
     @abstractmethod
     async def ask(self, request_id: str, question: InputQuestion, *, agent: str, step_id: str | None = None) -> Answer:
@@ -138,6 +143,7 @@ class StepSink(RunSink):
         self._called: set[str] = set()
         self._messages: dict[str, tuple[AbstractAsyncContextManager[Stream], Stream]] = {}
         self._tools: dict[str, tuple[AbstractAsyncContextManager[ToolUse], ToolUse]] = {}
+        self._usage: deque[tuple[Usage, str]] = deque()
 
     async def begin(self) -> None:
         await self._context.checkpoint()
@@ -156,12 +162,16 @@ class StepSink(RunSink):
             await self.end_message(message_id)
         for call_id in [*self._tools]:
             await self.tool_ended(call_id, "broken off", failed=True)
+        await self.report_usage()
 
     async def failed(self, error: BaseException) -> None:
-        """Close what is open with the error. The engine reports the error itself."""
+        """Close what is open with the error, and report what was used. The engine reports the error itself."""
         for block, _ in [*self._messages.values(), *self._tools.values()]:
             with suppress(Cancelled, asyncio.CancelledError, type(error)):
                 await block.__aexit__(type(error), error, None)
+        while self._usage:
+            with suppress(Cancelled, asyncio.CancelledError):  # the step's end sends it then
+                await self.report_usage()
 
     async def step(self, step_id: str, status: StepStatus, *, title: str, **_: Any) -> None:
         if status == "in_progress" and step_id not in self._begun:
@@ -199,8 +209,13 @@ class StepSink(RunSink):
         error = _ToolFailed(cut(str(result), MAX_CONTENT))
         await block.__aexit__(_ToolFailed, error, None)
 
-    async def used(self, usage: Usage, *, agent: str, **_: Any) -> None:
-        await self._context.report_usage(usage, agent=agent)
+    def count_usage(self, usage: Usage, *, agent: str, **_: Any) -> None:
+        self._usage.append((usage, agent))
+
+    async def report_usage(self) -> None:
+        while self._usage:
+            usage, agent = self._usage.popleft()
+            await self._context.report_usage(usage, agent=agent)
 
     async def ask(self, request_id: str, question: InputQuestion, **_: Any) -> Answer:  # noqa: ARG002 - the engine makes ids
         return await self._context.await_input(

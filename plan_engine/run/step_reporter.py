@@ -118,6 +118,8 @@ class StepReporter:
         self._messages: dict[str, RollUp] = {}
         self._artifacts: Counter[str] = Counter()
         self._tools: dict[str, dict[str, Any]] = {}
+        self._usage: dict[str, PlanEvent] = {}
+        """Reported by the agent and not yet accepted by the log, by key."""
         self._on_close: set[Callable[[], object]] = set()
 
     @property
@@ -196,12 +198,15 @@ class StepReporter:
                 await self._reporter.send_all([own, *of_the_plan])
 
     async def report_usage(self, usage: UsageFields, agent_name: str) -> None:
-        """Report usage of this attempt that no message or tool call reports."""
-        await self.gate()
+        """Report usage of this attempt that no message or tool call reports. If the attempt is over, `close` sends it."""
         status: StepStatus = "in_progress" if self.reported == "pending" else self.reported
         event, key = self.update(status, agent_name=agent_name, usage=usage)
+        if not self.replaying:
+            self._usage[key] = event
+        await self.gate()
         with self.stopwatch.stopped():
             await self._send(event, key)
+        self._usage.pop(key, None)
 
     def update(
         self,
@@ -310,13 +315,16 @@ class StepReporter:
         self._on_close.clear()
 
     async def close(self, why: BaseException | None = None) -> None:
-        """Shut, and report that the messages and tool calls still open have broken off. Idempotent."""
+        """Shut, and report that the messages and tool calls still open have broken off, and the usage that is not reported
+        yet. Idempotent."""
         self.shut()
         tools, self._tools = self._tools, {}
         messages, self._messages = self._messages, {}
+        usage, self._usage = self._usage, {}
         if self._reporter.silenced:
             return
         error = why or asyncio.CancelledError()
         await asyncio.gather(*(self._end_message(message, error) for message in messages.values()))
-        if tools:
-            await self._reporter.send_all(tool_end(call, "error", BROKEN_OFF) for call in tools.values())
+        if tools or usage:
+            ends = [tool_end(call, "error", BROKEN_OFF) for call in tools.values()]
+            await self._reporter.send_all([*ends, *((event, key) for key, event in usage.items())])
