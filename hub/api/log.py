@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any, ClassVar, Final, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -225,8 +226,9 @@ async def _tail_lines(hub: Hub, request: Request, principal: Principal, plan_ids
         tail = LogTailStream(hub.log, hub.admission, admission.holder, plan_ids)
         try:
             heads = await tail.watch()
-            async for lines in tail.lines(heads, hub.leaving, principal.expires_at):
-                yield lines
+            async with aclosing(tail.lines(heads, hub.leaving, principal.expires_at)) as pieces:
+                async for lines in pieces:
+                    yield lines
         finally:
             await tail.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -86,8 +87,9 @@ class EventStreamClient:
             for plan in self._encoder.plans:
                 connection.carry_out(connection.session.subscribe(plan.plan_id, plan.since or "now", None))
             yield b"retry: %d\n\n" % RETRY_MS
-            async for text in self._encode():
-                yield text
+            async with aclosing(self._encode()) as encoded:
+                async for text in encoded:
+                    yield text
         finally:
             for settling in self._settling:
                 settling.cancel()
