@@ -185,7 +185,7 @@ _CONNECTION: Final = 24 * KIB
 _SUBSCRIPTION: Final = 768
 """A subscriber with its entries in session, channel, and the counts of its address and its principal."""
 _SNAPSHOT: Final = 1 * MIB
-"""The fold keeps a snapshot to about this size, whatever happened in the plan."""
+"""The fold keeps a snapshot to about this size for any plan."""
 _CHANNEL: Final = 8 * KIB
 """A channel with its watch and its tasks, without its ring."""
 

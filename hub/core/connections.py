@@ -29,7 +29,7 @@ class WaterMarks:
 
     This bounds what waits for slow clients without adding it up: connections x (`high` + one burst) is never more than
     `Limits.written_total`, until there are so many connections that the least mark for each is more. A snapshot is not
-    counted: it is handed to any client with room, whatever its size.
+    counted: it is handed to any client with room, regardless of its size.
     """
 
     __slots__ = ("_limits", "high", "low")

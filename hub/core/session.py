@@ -19,7 +19,7 @@ How a connection carries a session:
 Requests come as frames, or as calls of `subscribe`, `unsubscribe`, `answer` and `signal` from transports that have no
 client frames (server-sent events, dialects). Both are held to the same phases, rights and limits.
 
-No method raises, whatever the client sends and in whatever order the methods are called. The states are tables: see
+No method raises, for any input and any order of calls. The states are tables: see
 session_states.py.
 """
 

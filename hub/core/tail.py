@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class LogRetry:
-    """Repeats a call of one plan's log until it succeeds. Logs an outage once, and its end once, whatever the number of
+    """Repeats a call of one plan's log until it succeeds. Logs an outage once, and its end once, regardless of the number of
     callers."""
 
     def __init__(self, plan_id: str, counts: HubCounts) -> None:

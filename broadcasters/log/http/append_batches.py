@@ -1,4 +1,4 @@
-"""Appends in batches: each request to the hub carries all appends that wait, of whatever plans.
+"""Appends in batches: each request to the hub carries all appends that wait, of all plans.
 
 A request costs more than an event, so an agent that works on many plans at once sends few requests. Each append is
 answered by itself. If a request is not answered, its appends may be stored or not, and their senders may repeat them

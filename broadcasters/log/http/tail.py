@@ -144,7 +144,7 @@ class HttpTail:
         return True
 
     def _refused(self, refused: HubRefused) -> None:
-        """A plan that may not be watched must not keep the others from being watched."""
+        """A refused plan must not keep the others from being watched."""
         plan = self._plans.get(refused.plan_id)
         if plan is None:
             self._fail_waiting(refused.error)

@@ -70,7 +70,7 @@ class Appender:
     def append(self, db: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended]:
         """Store the appends within the transaction that the caller has begun.
 
-        If it is not committed, for whatever reason, the caller must call `invalidate`.
+        If it is not committed, the caller must call `invalidate`.
         """
         self._check_version(db)
         group = _Group(db)

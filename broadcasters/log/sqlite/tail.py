@@ -152,7 +152,7 @@ class SqliteTail:
             self._take_requests(db)
             if self._followed:
                 self._look(db)
-        except Exception:  # whatever it was, the watchers must not wait for a tail that has ended
+        except Exception:  # after any error, the watchers must not wait for a tail that has ended
             self._break()
 
     def _start(self, db: sqlite3.Connection) -> None:

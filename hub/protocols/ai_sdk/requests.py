@@ -94,7 +94,7 @@ class ChatPost(BaseModel):
 
     @property
     def answering(self) -> UiChatMessage | None:
-        """The assistant's message to continue; None if the person's last message is to be answered."""
+        """The assistant's message to continue; None if the person's last message must be answered."""
         if self.trigger == "regenerate-message":
             return None
         named = next((one for one in self.messages if one.id == self.message_id), None)
