@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -78,11 +79,12 @@ async def _charged(
 ) -> AsyncGenerator[bytes]:
     """The parts of a file. What they cost counts against the rates of later requests."""
     holder = hub.admission.holder_of(request.client.host if request.client else None, principal)
-    yield first
-    hub.admission.rates.owe(holder, len(first) / CARRIED_BYTES)
-    async for part in others:
-        yield part
-        hub.admission.rates.owe(holder, len(part) / CARRIED_BYTES)
+    async with aclosing(others):
+        yield first
+        hub.admission.rates.owe(holder, len(first) / CARRIED_BYTES)
+        async for part in others:
+            yield part
+            hub.admission.rates.owe(holder, len(part) / CARRIED_BYTES)
 
 
 async def lines_of(log: PlanLog, plan_id: str) -> AsyncGenerator[bytes]:
