@@ -11,7 +11,7 @@ is folded once for a plan, and encoded once for equal encoders.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from broadcasters.changes import Changes, advance, difference
 from broadcasters.events import PlanEvent
 from broadcasters.position import Position
-from broadcasters.snapshot import InputState, Snapshot, StepState, decode, empty
+from broadcasters.snapshot import AgentUsage, InputState, Snapshot, StepState, decode, empty
 from hub.core.burst import Burst
 from hub.wire.frames import FrameEvent, data_of, position_of
 
@@ -100,6 +100,8 @@ class Ending:
     kind: Literal["stop", "restart", "failed"]
     code: str = ""
     message: str = ""
+    used_before: Sequence[AgentUsage] = ()
+    """What had been used of models when the stream began."""
 
 
 class Encoder(Hashable, Protocol):
@@ -165,10 +167,15 @@ class SegmentReader:
         """The client has received the opening."""
         self._head = -1
         self._reason: str | None = None
+        self._joined = 0
+        """The head when a client joined that is to begin with a snapshot, which may be older."""
+        self._used_before: Sequence[AgentUsage] = ()
 
     def confirmed(self, position: Position, head: int, reason: str | None) -> bytes:
         """The hub confirmed the subscription: events after this position follow, or a snapshot if there is a reason."""
         self._head, self._reason = max(head, self._least), reason
+        if not self._begun:
+            self._joined = self._head
         self._least = 0  # another history may never get there
         if self._base is not None and not self._begun:
             self._move(*self._base)
@@ -187,6 +194,8 @@ class SegmentReader:
         if not self._begun and self._after is not None and burst.first <= self._after < burst.last:
             return self._cross(burst, self._after)
         moved = _advance(self.plan, burst)
+        if self._after is None and burst.first <= self._joined:
+            self._used_before = _until(self._joined, moved, burst).usage_by_agent or ()
         self._move(moved.after, Position(moved.epoch, burst.last))
         if self._begun:
             return self._encoded(moved) + self._stop()
@@ -215,11 +224,13 @@ class SegmentReader:
             return b""
         self.over = True
         plan, position = (self.plan, self.position) if self._begun else (empty(self.plan_id), Position("", 0))
-        return self._cut(self._encoder.closing(plan, position, ending))
+        return self._cut(self._encoder.closing(plan, position, replace(ending, used_before=self._used_before)))
 
     def _open(self, plan: Snapshot | None = None) -> bytes:
         self._begun = True
-        return self._encoder.opening(plan or self.plan, self.position)
+        plan = plan or self.plan
+        self._used_before = plan.usage_by_agent or ()
+        return self._encoder.opening(plan, self.position)
 
     def _cross(self, burst: Burst, after: int) -> bytes:
         """Events of which the client has the first ones."""
@@ -281,6 +292,13 @@ def _advance(before: Snapshot, burst: Burst) -> Advance:
 def _advance_by(before: Snapshot, events: Sequence[FrameEvent], frames: Sequence[bytes]) -> Advance:
     after, changes = advance(before, _numbered(events))
     return Advance(before, after, events[-1].position.epoch, changes, frames[len(frames) - len(changes) :])
+
+
+def _until(offset: int, moved: Advance, burst: Burst) -> Snapshot:
+    """The plan after the events of a burst up to this offset."""
+    if burst.last <= offset:
+        return moved.after
+    return advance(moved.before, _numbered(one for one in burst.events if one.position.offset <= offset))[0]
 
 
 def _numbered(events: Iterable[FrameEvent]) -> Iterator[tuple[int, int, PlanEvent | None]]:

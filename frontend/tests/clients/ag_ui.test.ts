@@ -1,7 +1,7 @@
 /** The real `HttpAgent` of AG-UI against a real hub whose agents work. */
-import { HttpAgent, type RunFinishedEvent } from "@ag-ui/client";
+import { HttpAgent, type RunAgentParameters, type RunFinishedEvent } from "@ag-ui/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Hub } from "../hub/hub.js";
+import type { Hub, LooseEvent } from "../hub/hub.js";
 import { Proxy } from "../hub/proxy.js";
 import {
   agentOf,
@@ -63,6 +63,37 @@ test("a plan is started, left in the midst, shown again on two pages, approved a
   expect(await outcomeOf(second, resumeOf(second, "no"))).toBe("success");
   expect(second.messages).toEqual(again.messages);
   expect((await planOf(hub.url, first.threadId)).inputs[0]?.answer).toBe("yes");
+});
+
+test("the end of a run has the tokens used since it began", async () => {
+  const threadId = `used-${Date.now()}`;
+  const used = (output_tokens: number): LooseEvent => {
+    const usage = { model: "m", input_tokens: 1, output_tokens };
+    return { type: "agent_message", data: { agent_name: "A", content: "x", message_type: "result", usage } };
+  };
+  const status = (status: string): LooseEvent => ({ type: "plan_update", data: { status } });
+  const question: LooseEvent = {
+    type: "input_request",
+    data: { request_id: "q", kind: "approval", prompt: "Go on?" },
+  };
+  await hub.publish(threadId, [status("in_progress"), used(100)]);
+
+  const agent = agentOf(hub.url, threadId);
+  const usageOf = async (publish: readonly LooseEvent[], parameters: RunAgentParameters = {}) => {
+    let usage: RunFinishedEvent["usage"];
+    await agent.runAgent(parameters, {
+      onStateSnapshotEvent: () => hub.publish(threadId, publish),
+      onRunFinishedEvent: ({ event }) => void (usage = event.usage),
+    });
+    return usage;
+  };
+  const tokens = (outputTokens: number) => [
+    { model: "m", inputTokens: 1, outputTokens, totalTokens: 1 + outputTokens },
+  ];
+  expect(await usageOf([used(20), question, status("waiting")])).toEqual(tokens(20));
+  expect(await usageOf([used(3), status("completed")], resumeOf(agent, "yes"))).toEqual(tokens(3));
+  expect(agent.state).toMatchObject({ usage: { output_tokens: 123 } });
+  expect(await usageOf([])).toBeUndefined();
 });
 
 test("a question that was answered on the plan's page", async () => {

@@ -6,7 +6,8 @@ text to messages but can't replace it: for such a change the client is given all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from broadcasters.changes import (
 )
 from broadcasters.events import AgentMessage, WorkerUpdate
 from broadcasters.position import Position
-from broadcasters.snapshot import InputState, MessageState, Snapshot, ToolCallState
+from broadcasters.snapshot import AgentUsage, InputState, MessageState, Snapshot, ToolCallState
 from hub.protocols.ag_ui.messages import (
     ARTIFACT,
     ClientHistory,
@@ -46,6 +47,13 @@ __all__ = ["PROTOCOL_VERSION", "AgUiEncoder", "event", "run_started"]
 
 PROTOCOL_VERSION: Final = "1.0"
 _OPEN: Final = frozenset({"in_progress", "retrying", "waiting", "stalled"})
+_COUNTS: Final = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cached_tokens": "cachedInputTokens",
+    "reasoning_tokens": "reasoningTokens",
+}
+Usages = Sequence[Mapping[str, Any]]
 _REASONS: Final = {"approval": "confirmation"}
 """Why a run is interrupted, in AG-UI's words; for other questions it is `input_required`."""
 
@@ -90,28 +98,47 @@ class AgUiEncoder:
         pieces = [*_closed(plan)]
         if position.epoch:
             pieces.append(event("STATE_DELTA", delta=_position(position.epoch, position.offset)))
-        return b"".join([*pieces, self._end(plan, ending)])
+        return b"".join([*pieces, self._end(plan, ending, _usage(plan, ending.used_before))])
 
     def _messages(self, plan: Snapshot, before: Snapshot | None = None) -> bytes:
         own = {"@ag-ui/client": {"authoritativeActivityTypes": [ARTIFACT]}}  # others' activities are kept
         return event("MESSAGES_SNAPSHOT", messages=self.history.with_plan(plan, before), metadata=own)
 
-    def _end(self, plan: Snapshot, ending: Ending) -> bytes:
+    def _end(self, plan: Snapshot, ending: Ending, usage: Usages | None) -> bytes:
         if ending.kind == "restart":
-            return event(
-                "RUN_ERROR", message="The connection was closed. Run the agent again to continue.", code="restart"
-            )
+            message = "The connection was closed. Run the agent again to continue."
+            return event("RUN_ERROR", message=message, code="restart", usage=usage)
         if ending.kind == "failed":
-            return event("RUN_ERROR", message=ending.message or "The plan can't be followed.", code=ending.code)
+            message = ending.message or "The plan can't be followed."
+            return event("RUN_ERROR", message=message, code=ending.code, usage=usage)
         if plan.status == "error":
-            return event("RUN_ERROR", message=plan.content or "The plan failed.", code="plan_failed")
-        ids = {"threadId": self.thread_id, "runId": self.run_id}
+            return event("RUN_ERROR", message=plan.content or "The plan failed.", code="plan_failed", usage=usage)
+        fields = {"threadId": self.thread_id, "runId": self.run_id, "usage": usage}
         if plan.status == "cancelled":
-            return event("RUN_FINISHED", **ids, outcome={"type": "cancelled"})
+            return event("RUN_FINISHED", **fields, outcome={"type": "cancelled"})
         if plan.ended_at is not None:
-            return event("RUN_FINISHED", **ids, outcome={"type": "success"}, result=plan.result)
+            return event("RUN_FINISHED", **fields, outcome={"type": "success"}, result=plan.result)
         interrupts = [_interrupt(question) for question in open_questions(plan)]
-        return event("RUN_FINISHED", **ids, outcome={"type": "interrupt", "interrupts": interrupts})
+        return event("RUN_FINISHED", **fields, outcome={"type": "interrupt", "interrupts": interrupts})
+
+
+def _usage(plan: Snapshot, before: Sequence[AgentUsage]) -> Usages | None:
+    """What the models have used since the run began, an entry for each model; None if that is nothing."""
+    earlier = {(one.agent_name, one.model): one for one in before}
+    by_model: dict[str | None, Counter[str]] = {}
+    for one in plan.usage_by_agent or ():
+        known, counts = earlier.get((one.agent_name, one.model)), by_model.setdefault(one.model, Counter())
+        for name, field_name in _COUNTS.items():
+            if (count := getattr(one, name)) is not None:
+                counts[field_name] += max(0, count - (getattr(known, name, None) or 0))
+    return [_token_usage(model, counts) for model, counts in by_model.items() if any(counts.values())] or None
+
+
+def _token_usage(model: str | None, counts: Counter[str]) -> dict[str, Any]:
+    known = {} if model is None else {"model": model}
+    if {"inputTokens", "outputTokens"} <= counts.keys():
+        return {**known, **counts, "totalTokens": counts["inputTokens"] + counts["outputTokens"]}
+    return {**known, **counts}
 
 
 def _interrupt(question: InputState) -> dict[str, Any]:
