@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic_ai import Agent, RunContext, capture_run_messages
@@ -118,9 +118,9 @@ class Role(Generic[Output]):
             for pause in (*_PAUSES_S, None):
                 with capture_run_messages() as messages:
                     try:
-                        return await self._run(ctx, model, prompt, history, speech)
+                        async with self._reporting_usage(ctx, messages, len(history)):
+                            return await self._run(ctx, model, prompt, history, speech)
                     except AgentRunError as error:
-                        await self._report_usage(ctx, messages[len(history) :])
                         failed = ModelFailed(error)
                         if pause is None or not failed.again:
                             raise failed from error
@@ -145,16 +145,22 @@ class Role(Generic[Output]):
         )
         if speech and model.provider and done.response.finish_reason is None:
             raise ModelAPIError(model.model_name, "the stream ended without a finish reason")
-        await self._report_usage(ctx, done.new_messages())
         if speech:
             await speech.finish()
         output: Output = done.output
         return output
 
-    async def _report_usage(self, ctx: Context, messages: Sequence[ModelMessage]) -> None:
-        """Report what a model used. What Pydantic AI estimates for the offline model is none."""
-        for usage in () if ctx.model.offline else usages_in(messages):
-            await ctx.report_usage(usage, agent=self.name)
+    @asynccontextmanager
+    async def _reporting_usage(
+        self, ctx: Context, messages: Sequence[ModelMessage], first: int
+    ) -> AsyncGenerator[None]:
+        """Report what the model used for the messages from the first of this run on, however the run ends. If the plan is
+        stopping, the end of the step sends it. What Pydantic AI estimates for the offline model is none."""
+        try:
+            yield
+        finally:
+            used = () if ctx.model.offline else usages_in(messages[first:])
+            await asyncio.gather(*(ctx.report_usage(usage, agent=self.name) for usage in used))
 
     async def _wait(self, ctx: Context, failed: ModelFailed, pause: float) -> None:
         seconds = pause if failed.wait is None else failed.wait

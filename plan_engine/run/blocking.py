@@ -206,6 +206,9 @@ class BlockingContext:
         except Exception as error:
             self.wait_for(self._reporter.close_tool(call_id, "error", in_words(error), use.usage))
             raise
+        except BaseException:
+            self._reporter.count_tool_usage(call_id, use.usage)
+            raise
         self.wait_for(self._reporter.close_tool(call_id, "completed", use.result, use.usage))
 
     def artifact(

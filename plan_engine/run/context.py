@@ -248,6 +248,9 @@ class Context:
         except Exception as error:
             await self._reporter.close_tool(use.call_id, "error", in_words(error), use.usage)
             raise
+        except BaseException:
+            self._reporter.count_tool_usage(use.call_id, use.usage)
+            raise
         await self._reporter.close_tool(use.call_id, "completed", use.result, use.usage)
 
     async def artifact(

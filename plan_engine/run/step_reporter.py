@@ -118,6 +118,7 @@ class StepReporter:
         self._messages: dict[str, RollUp] = {}
         self._artifacts: Counter[str] = Counter()
         self._tools: dict[str, dict[str, Any]] = {}
+        self._usage_of_tools: dict[str, UsageFields | None] = {}
         self._usage: dict[str, PlanEvent] = {}
         """Reported by the agent and not yet accepted by the log, by key."""
         self._on_close: set[Callable[[], object]] = set()
@@ -299,11 +300,16 @@ class StepReporter:
 
     async def close_tool(self, call_id: str, phase: ToolPhase, result: Any, usage: UsageFields | None = None) -> None:
         """Report a tool's result. Does nothing if `close` has ended the call already."""
+        self.count_tool_usage(call_id, usage)
         await self.gate()
         if call := self._tools.get(call_id):
             with self.stopwatch.stopped():
                 await self._reporter.send_all([tool_end(call, phase, result, usage)])
             self._tools.pop(call_id, None)
+
+    def count_tool_usage(self, call_id: str, usage: UsageFields | None) -> None:
+        """Keep what a tool has used of a model, for `close` if that ends the call."""
+        self._usage_of_tools[call_id] = usage
 
     # ---- the end
 
@@ -326,5 +332,6 @@ class StepReporter:
         error = why or asyncio.CancelledError()
         await asyncio.gather(*(self._end_message(message, error) for message in messages.values()))
         if tools or usage:
-            ends = [tool_end(call, "error", BROKEN_OFF) for call in tools.values()]
+            used = self._usage_of_tools
+            ends = [tool_end(call, "error", BROKEN_OFF, used.get(call_id)) for call_id, call in tools.items()]
             await self._reporter.send_all([*ends, *((event, key) for key, event in usage.items())])

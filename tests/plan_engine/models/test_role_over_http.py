@@ -178,3 +178,18 @@ async def test_the_usage_of_each_response_is_reported(harness: EngineHarness, se
     assert {usage["model"] for usage in used} == {"counter"}
     assert all(usage["input_tokens"] > 0 and usage["output_tokens"] > 0 for usage in used)
     assert not any("cost" in usage for usage in used), "the server has no price"
+
+
+async def test_the_usage_of_a_plan_that_is_cancelled_is_reported(harness: EngineHarness, server: ModelServer) -> None:
+    server.next(None, Refusal(429, retry_after=60))
+    async with harness.engine(SPEAKING, model=LanguageModel("openai:counter")) as engine:
+        await engine.start("speak", {"prompt": "Count with a tool!"}, "p")
+        async with asyncio.timeout(DEADLINE_S):
+            while len(server.requests) < 2:
+                await asyncio.sleep(0.01)
+        await engine.signal("p", "cancel", "maria")
+        await harness.outcome(engine, "p")
+    usage = (await harness.snapshot("p")).usage
+    assert usage is not None
+    asked, answered = server.requests[0].usage(Call("count"))
+    assert (usage.input_tokens, usage.output_tokens) == (asked, answered)

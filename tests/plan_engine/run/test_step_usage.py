@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,7 @@ from broadcasters import InvalidEvent, Usage
 from broadcasters.events import EVENTS, build
 from broadcasters.fold import fold
 from broadcasters.snapshot import Snapshot, UsageSum, empty
-from plan_engine import BlockingContext, Context
+from plan_engine import BlockingContext, Context, Plan, Step, Template
 from tests.plan_engine.event_rules import Event
 from tests.plan_engine.harness import EngineHarness
 from tests.plan_engine.test_engine import run
@@ -56,3 +57,20 @@ async def test_each_attempt_counts(harness: EngineHarness) -> None:
     outcome, events = await run(harness, works, retries=1, backoff=0)
     assert outcome.status == "completed"
     assert folded(events).usage == UsageSum(output_tokens=222)
+
+
+async def test_what_a_tool_has_used_when_its_plan_is_cancelled_counts(harness: EngineHarness) -> None:
+    used = asyncio.Event()
+
+    async def works(ctx: Context) -> None:
+        async with ctx.tool("ask") as use:
+            use.usage = {"output_tokens": 100}
+            used.set()
+            await asyncio.Event().wait()
+
+    async with harness.engine(Template("t", "T", "", lambda _: Plan("T", [Step("a", "A", works)]))) as engine:
+        await engine.start("t", {}, "p")
+        await used.wait()
+        await engine.signal("p", "cancel", "maria")
+        await harness.outcome(engine, "p")
+    assert (await harness.snapshot("p")).usage == UsageSum(output_tokens=100)
