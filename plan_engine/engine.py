@@ -23,6 +23,7 @@ with extra("engine", "running plans"):
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broadcasters.broadcaster import Broadcaster
+from broadcasters.errors import LogUnavailable
 from broadcasters.events import check_plan_id
 from broadcasters.log import default_url, log_of
 from broadcasters.log.contract import PlanLog
@@ -293,10 +294,11 @@ class Engine:
             await self._query(enqueue)
             known = await self._status(plan_id)
         same = known is None or _input_of(known) == [template, fit, owner]
-        if same and known is not None and known.status == "ENQUEUED":
-            with suppress(TimeoutError):  # the worker sends these events, too
+        if same and known is not None and known.status not in ENDED:
+            with suppress(TimeoutError, LogUnavailable):  # the worker sends these events, too, but maybe not yet
                 async with asyncio.timeout(REPORT_S):
-                    await send_all(self._broadcaster, events)
+                    if not (await self._log.head(plan_id)).offset:
+                        await send_all(self._broadcaster, events)
         return bool(same)
 
     async def signal(self, plan_id: str, signal: SignalName, by: str) -> None:

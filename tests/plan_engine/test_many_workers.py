@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plan_engine import Engine
+from tests.broadcasters.faults import FaultyLog, until
 from tests.plan_engine.harness import EngineHarness, statuses
 from tests.plan_engine.plans import quick, shop, who_works
 from tests.plan_engine.worker_processes import WorkerProcesses
@@ -98,3 +100,26 @@ async def test_another_worker_takes_over_from_one_that_died(
     events = await harness.events("p")
     assert statuses(events, "approval") == ["pending", "in_progress", "waiting", "in_progress", "completed"]
     assert statuses(events, "figures").count("completed") == 1
+
+
+async def test_a_plan_that_a_worker_has_begun_and_not_reported_is_reported_when_its_start_returns(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = FaultyLog(harness.log)
+    held.gate.clear()
+    status = Engine._status
+
+    async def status_once_begun(engine: Engine, plan_id: str) -> Any:
+        await until(lambda: held.calls)
+        return await status(engine, plan_id)
+
+    monkeypatch.setattr(Engine, "_status", status_once_begun)
+    async with (
+        Engine(harness.db, held, [quick], poll=0.05),
+        Engine(harness.db, harness.log, [quick], work=False) as other,
+    ):
+        await other.start("quick", {"effects": str(harness.directory / "effects")}, "p")
+        assert (await harness.snapshot("p")).title == "Two quick steps"
+        held.gate.set()
+        assert (await harness.outcome(other, "p")).status == "completed"
+    await harness.events("p")
