@@ -73,29 +73,34 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert still == []
 
 
+async def read_up_to(client: RawSocket, offset: int) -> None:
+    while (await client.receive()).get("offset", 0) < offset:
+        pass
+
+
 async def clients(hub: Hub, url: str, token: str, scraper: Scraper) -> None:
     """Normal clients, slow ones, ones without rights, and ones that are refused."""
     async with subscribed(url, token) as client, subscribed(url, token, receive_buffer=4096) as slow:
         assert (await client.request("subscribe_plan", plan_id="theirs"))["code"] == "forbidden"
-        await say(hub, "p", 400, size=2000)
-        while (await client.receive())["offset"] < 400:
-            pass
-        await scraper.until(
-            "plancast_connections native",
-            "plancast_connections_opened_total native",
-            "plancast_subscribers live",
-            "plancast_subscribers behind",
-            "plancast_lag_events",
-            "plancast_channels",
-            "plancast_deliveries_total",
-            "plancast_delivered_bytes_total",
-            "plancast_publish_to_write_seconds_count",
-            "plancast_loop_lag_seconds_count",
-            "plancast_frames_received_total",
-            "plancast_frames_refused_total forbidden",
-            "plancast_slow_consumers_total",
-            "plancast_outbox_appended_total",
-        )
+        async with asyncio.TaskGroup() as meanwhile:  # a client that does not read for a second counts as slow
+            meanwhile.create_task(read_up_to(client, 400))
+            meanwhile.create_task(say(hub, "p", 400, size=2000))
+            await scraper.until(
+                "plancast_connections native",
+                "plancast_connections_opened_total native",
+                "plancast_subscribers live",
+                "plancast_subscribers behind",
+                "plancast_lag_events",
+                "plancast_channels",
+                "plancast_deliveries_total",
+                "plancast_delivered_bytes_total",
+                "plancast_publish_to_write_seconds_count",
+                "plancast_loop_lag_seconds_count",
+                "plancast_frames_received_total",
+                "plancast_frames_refused_total forbidden",
+                "plancast_slow_consumers_total",
+                "plancast_outbox_appended_total",
+            )
         assert await slow.closed() == 4408
     await until(lambda: not len(hub.roster))
     async with AsyncExitStack() as stack:
