@@ -128,6 +128,7 @@ class FirstHour:
         if EXPIRY not in text:
             raise RuntimeError(f"docs/AGENTS.md has changed: no {EXPIRY}")
         (self.home / "agent.py").write_text(text.replace(EXPIRY, ""))
+        [plan_id] = re.findall(r'approve\("([^"]+)"', text)
         asking = subprocess.Popen(
             ["python", "agent.py"],
             cwd=self.home,
@@ -136,7 +137,7 @@ class FirstHour:
             text=True,
             start_new_session=True,
         )
-        eventually("the answer is accepted", lambda: self.accepted("plancast answer offer-1 yes"))
+        eventually("the answer is accepted", lambda: self.accepted(f"plancast answer {plan_id} yes"))
         printed, _ = asking.communicate(timeout=60)
         if not printed.startswith("True"):
             raise RuntimeError(f"the program printed {printed!r}, not True")
@@ -199,7 +200,7 @@ def size(folder: Path) -> int:
 
 
 def main() -> None:
-    with TemporaryDirectory(prefix="plancast-first-hour-") as folder:
+    with TemporaryDirectory(prefix="plancast-first-hour-", ignore_cleanup_errors=True) as folder:
         hour = FirstHour(Path(folder), ROOT / "dist")
         hour.make_run()
         hour.step("pip install 'plancast[all]'", "README.md", hour.install)

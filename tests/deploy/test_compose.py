@@ -313,6 +313,8 @@ async def test_nothing_is_lost_when_a_hub_drains_and_a_worker_is_killed(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_alerts_and_dashboard_use_metrics_that_running_hubs_and_workers_export(stack: Stack) -> None:
+    if stack.workers[-1].ended:
+        await asyncio.to_thread(stack.start_worker)
     async with httpx.AsyncClient() as client:
         urls = [f"http://127.0.0.1:{stack.ports[name]}/metrics" for name in ("hub-1", "worker")]
         texts = [(await client.get(url)).text for url in urls]

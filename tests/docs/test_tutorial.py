@@ -21,11 +21,17 @@ from tests.servers.process import eventually, free_port
 DOCUMENT = "tutorial.md"
 
 
+def _takes_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def second_terminal(command: str, folder: Path, port: int) -> Generator[subprocess.Popen[bytes]]:
     """Runs a server until the end of the block, and ends it with Ctrl-C."""
     env = environment(folder, PLANCAST_PORT=str(port))
-    server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=env, stdout=subprocess.DEVNULL)
+    line = ["bash", "-c", f"exec {command}"]
+    # A job in the background, such as these tests may be, ignores Ctrl-C, and so would its children.
+    server = subprocess.Popen(line, cwd=folder, env=env, stdout=subprocess.DEVNULL, preexec_fn=_takes_ctrl_c)
     try:
         yield server
     finally:
