@@ -13,10 +13,11 @@ from broadcasters.checkpointing import snapshot_of
 from broadcasters.log.contract import PlanLog
 from broadcasters.position import Position
 from hub.access.principal import Principal
-from hub.api.callers import PlanIdPath, caller_of, charge, require
+from hub.api.callers import PlanIdPath, caller_of, holder_of, require
 from hub.api.problems import Problem, problems
 from hub.api.route import ApiRoute, operation_id
 from hub.core.rates import CARRIED_BYTES
+from hub.core.shares import Holder
 from hub.node import Hub
 from hub.terminal.plan_document import markdown
 from hub.wire.frames import event_line, snapshot_line
@@ -52,39 +53,33 @@ def router(hub: Hub) -> APIRouter:
     ) -> Response:
         """Download the plan as it is now. The JSON lines are those that `plancast publish` reads."""
         require(principal, "read", plan_id)
-        if not (await hub.log.head(plan_id)).offset:
+        parts = _document(hub.log, plan_id) if format == "markdown" else lines_of(hub.log, plan_id)
+        first = await anext(parts, None)  # here, so that an unavailable log is an error of this request
+        if first is None:
             raise Problem("no_such_plan", "there is no such plan; its first event creates it", status=404)
-        if format == "markdown":
-            plan, _ = await snapshot_of(hub.log, plan_id)
-            document = markdown(plan).encode()
-            charge(hub, request, principal, len(document) / CARRIED_BYTES)
-            return Response(document, media_type="text/markdown", headers=_headers(plan_id, "md"))
-        lines = lines_of(hub.log, plan_id)
-        first = await anext(lines)  # an unavailable log is an error of this request
-        return StreamingResponse(
-            _charged(hub, request, principal, first, lines),
-            media_type="application/x-ndjson",
-            headers=_headers(plan_id, "jsonl"),
-        )
+        media_type, suffix = ("text/markdown", "md") if format == "markdown" else ("application/x-ndjson", "jsonl")
+        headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{plan_id}.{suffix}"'}
+        charged = _charged(hub, holder_of(hub, request, principal), first, parts)
+        return StreamingResponse(charged, media_type=media_type, headers=headers)
 
     return routes
 
 
-def _headers(plan_id: str, suffix: str) -> dict[str, str]:
-    return {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{plan_id}.{suffix}"'}
-
-
-async def _charged(
-    hub: Hub, request: Request, principal: Principal, first: bytes, others: AsyncGenerator[bytes]
-) -> AsyncGenerator[bytes]:
+async def _charged(hub: Hub, holder: Holder, first: bytes, others: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """The parts of a file. What they cost counts against the rates of later requests."""
-    holder = hub.admission.holder_of(request.client.host if request.client else None, principal)
     async with aclosing(others):
         yield first
         hub.admission.rates.owe(holder, len(first) / CARRIED_BYTES)
         async for part in others:
             yield part
             hub.admission.rates.owe(holder, len(part) / CARRIED_BYTES)
+
+
+async def _document(log: PlanLog, plan_id: str) -> AsyncGenerator[bytes]:
+    """The document of a plan for people, as one part; none if there is no such plan."""
+    plan, head = await snapshot_of(log, plan_id)
+    if head.offset:
+        yield markdown(plan).encode()
 
 
 async def lines_of(log: PlanLog, plan_id: str) -> AsyncGenerator[bytes]:
